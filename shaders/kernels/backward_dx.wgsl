@@ -1,0 +1,46 @@
+// Backward through batch statistics, second dispatch: merges the sums, writes dweight, dbias and
+// dx = weight·inv_std·(dy − dbias/m − x̂·dweight/m).
+@group(0) @binding(1) var<storage, read_write> x: array<u32>;
+@group(0) @binding(2) var<storage, read_write> dx: array<u32>;
+@group(0) @binding(3) var<storage, read_write> dy: array<u32>;
+@group(0) @binding(4) var<storage, read_write> affine: array<f32>;
+@group(0) @binding(6) var<storage, read_write> saved: array<f32>;
+@group(0) @binding(7) var<storage, read_write> partials: array<vec2<f32>>;
+// dweight, dbias: `[2][C]`.
+@group(0) @binding(8) var<storage, read_write> grads: array<f32>;
+
+@compute @workgroup_size(WORKGROUP)
+fn main(
+    @builtin(workgroup_id) id: vec3<u32>,
+    @builtin(num_workgroups) grid: vec3<u32>,
+    @builtin(local_invocation_index) index: u32,
+) {
+    let workgroup = id.y * grid.x + id.x;
+    if (workgroup >= params.groups * params.splits) {
+        return;
+    }
+    let lane = locate(workgroup, index);
+    let sums = merged_sums(lane);
+    let s = saved_statistics(lane.channel);
+    let finite = s.finite && is_finite(sums.dy) && is_finite(sums.dy_x);
+    write_gradients(lane, sums, finite);
+
+    let scale = s.inv_std * weight_of(lane.channel);
+    let mean_dy = sums.dy / f32(params.count);
+    let mean_dy_x = sums.dy_x / f32(params.count);
+    var walker = walk(lane.channel, lane.first);
+    for (var k = lane.len / 4u; k > 0u; k--) {
+        let tile = load_tile(&walker, s);
+        let value = ((tile.dy - mean_dy) - (tile.x * s.inv_std) * mean_dy_x) * scale;
+        dx[tile.at.x] = select(encode(nan()), encode(value.x), finite);
+        dx[tile.at.y] = select(encode(nan()), encode(value.y), finite);
+        dx[tile.at.z] = select(encode(nan()), encode(value.z), finite);
+        dx[tile.at.w] = select(encode(nan()), encode(value.w), finite);
+    }
+    for (var k = lane.len % 4u; k > 0u; k--) {
+        let at = next(&walker);
+        let pair = load_pair(at, s);
+        let value = ((pair.dy - mean_dy) - (pair.x * s.inv_std) * mean_dy_x) * scale;
+        dx[at] = select(encode(nan()), encode(value), finite);
+    }
+}

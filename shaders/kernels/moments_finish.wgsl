@@ -1,0 +1,25 @@
+// The functional moments, second dispatch: merges the partials into pivot, offset and m2.
+@group(0) @binding(5) var<storage, read_write> moments: array<f32>;
+@group(0) @binding(7) var<storage, read_write> partials: array<vec4<f32>>;
+
+@compute @workgroup_size(WORKGROUP)
+fn main(
+    @builtin(workgroup_id) id: vec3<u32>,
+    @builtin(num_workgroups) grid: vec3<u32>,
+    @builtin(local_invocation_index) index: u32,
+) {
+    let workgroup = id.y * grid.x + id.x;
+    if (workgroup >= params.groups * params.splits) {
+        return;
+    }
+    let lane = locate(workgroup, index);
+    let whole = merged_moments(lane);
+    let pivot = merged_pivot(lane);
+    if (lane.live && lane.slot == 0u) {
+        let c = params.channels;
+        let finite = is_finite(pivot + whole.offset) && is_finite(whole.m2);
+        moments[lane.channel] = select(nan(), pivot, finite);
+        moments[c + lane.channel] = select(nan(), whole.offset, finite);
+        moments[2u * c + lane.channel] = select(nan(), whole.m2, finite);
+    }
+}

@@ -1,0 +1,39 @@
+// Which channel and which of its positions a lane walks.
+//
+// A workgroup serves `columns` neighbouring channels and one split of their positions. It is cut
+// into teams; a team's lanes read one contiguous stream: `columns` channels side by side, `rows`
+// positions at a time. Planar tensors have one column, interleaved ones as many as fit.
+struct Lane {
+    channel: u32,
+    // False for lanes left over in a team and for channels past the last.
+    live: bool,
+    column: u32,
+    // Index among the workgroup's lanes of this channel.
+    slot: u32,
+    split: u32,
+    first: u32,
+    // Positions to walk, `rows` apart.
+    len: u32,
+}
+
+fn locate(workgroup: u32, index: u32) -> Lane {
+    let team = index / params.team;
+    let in_team = index % params.team;
+    let row = in_team / params.columns;
+    var lane: Lane;
+    lane.column = in_team % params.columns;
+    lane.split = workgroup % params.splits;
+    let channel = (workgroup / params.splits) * params.columns + lane.column;
+    lane.live = row < params.rows && channel < params.channels;
+    lane.channel = min(channel, params.channels - 1u);
+    lane.slot = team * params.rows + row;
+
+    let start = (lane.split * (WORKGROUP / params.team) + team) * params.span;
+    let end = min(start + params.span, params.count);
+    lane.first = start + row;
+    lane.len = 0u;
+    if (lane.live && lane.first < end) {
+        lane.len = (end - lane.first + params.rows - 1u) / params.rows;
+    }
+    return lane;
+}

@@ -1,0 +1,53 @@
+// What one dispatch is told. Mirrored by `src/params.rs`; a test compares the layouts.
+struct Params {
+    channels: u32,
+    // Contiguous values of one channel.
+    inner: u32,
+    // Values per channel, m.
+    count: u32,
+    // Lanes that share a contiguous stream, and the channels side by side in it.
+    team: u32,
+    columns: u32,
+    // Lanes of a team that walk the same channel.
+    rows: u32,
+    // Lanes of a workgroup that walk the same channel.
+    slots: u32,
+    // Groups of `columns` channels, and workgroups to each.
+    groups: u32,
+    splits: u32,
+    // Positions of a channel that one team walks.
+    span: u32,
+    // What a lane adds to its address and its place in a run to go `rows` positions on,
+    // and what it adds to the address when that leaves the run.
+    address_step: u32,
+    inner_step: u32,
+    wrap_step: u32,
+    // Partials per channel that the dispatch before left.
+    partials: u32,
+    flags: u32,
+    // Always 0, unknown to the compiler: see `centered`.
+    zero: u32,
+    eps: f32,
+    momentum: f32,
+    // m/(m-1) where the running variance is unbiased, else 1.
+    correction: f32,
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+
+const HAS_WEIGHT = 1u;
+const HAS_BIAS = 2u;
+const HAS_RUNNING = 4u;
+const CUMULATIVE = 8u;
+const SKIP_NON_FINITE = 16u;
+const HAS_GRADS = 32u;
+const ACCUMULATE = 64u;
+const HAS_DX = 128u;
+// The statistics are rows of pivot, offset and m2 instead of mean and variance.
+const FROM_MOMENTS = 256u;
+
+fn has(flag: u32) -> bool {
+    return (params.flags & flag) != 0u;
+}
+
+override WORKGROUP: u32;

@@ -1,0 +1,26 @@
+// A walk over the positions of a channel in a dense (outer, channels, inner) tensor: one division
+// at the start, none on the way.
+struct Walker {
+    address: u32,
+    inner: u32,
+}
+
+fn address_of(channel: u32, position: u32) -> u32 {
+    let outer = position / params.inner;
+    return (outer * params.channels + channel) * params.inner + (position - outer * params.inner);
+}
+
+fn walk(channel: u32, position: u32) -> Walker {
+    return Walker(address_of(channel, position), position % params.inner);
+}
+
+fn next(walker: ptr<function, Walker>) -> u32 {
+    let here = (*walker).address;
+    (*walker).address += params.address_step;
+    (*walker).inner += params.inner_step;
+    if ((*walker).inner >= params.inner) {
+        (*walker).inner -= params.inner;
+        (*walker).address += params.wrap_step;
+    }
+    return here;
+}

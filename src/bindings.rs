@@ -1,0 +1,218 @@
+//! From buffers to bind groups, everything checked before anything is made; then to passes.
+
+use crate::config::Momentum;
+use crate::context::Context;
+use crate::error::{BindError, ConfigError};
+use crate::params::{Axes, FLAGS_OFFSET, MOMENTUM_OFFSET, Params};
+use crate::plan::{Grid, Schedule};
+use crate::shaders::{Kernel, Role, Variant, Walk};
+
+/// Uniform offsets are multiples of 256 bytes at most.
+const PARAMS_STRIDE: u64 = 256;
+
+/// An operation bound to its buffers, ready to be recorded any number of times.
+///
+/// A binding owns its parameters, so two bindings of one plan never disturb each other.
+#[derive(Clone, Debug)]
+pub struct Binding {
+    dispatches: Vec<Dispatch>,
+    uniforms: wgpu::Buffer,
+    /// The dispatch that moves running statistics, and its parameters as bound.
+    running: Option<(u64, Params)>,
+}
+
+#[derive(Clone, Debug)]
+struct Dispatch {
+    pipeline: wgpu::ComputePipeline,
+    bind_group: wgpu::BindGroup,
+    grid: [u32; 2],
+}
+
+impl Binding {
+    /// Records the operation into the caller's pass.
+    ///
+    /// Dispatches of one pass see what earlier ones wrote; nothing is submitted or waited for.
+    pub fn encode(&self, pass: &mut wgpu::ComputePass<'_>) {
+        for dispatch in &self.dispatches {
+            pass.set_pipeline(&dispatch.pipeline);
+            pass.set_bind_group(0, &dispatch.bind_group, &[]);
+            let [x, y] = dispatch.grid;
+            pass.dispatch_workgroups(x, y, 1);
+        }
+    }
+
+    /// How many dispatches [`Binding::encode`] records.
+    pub fn dispatch_count(&self) -> usize {
+        self.dispatches.len()
+    }
+
+    /// Changes how fast running statistics move, from the next submission on.
+    ///
+    /// # Errors
+    /// A momentum outside [0, 1] or not finite; a binding that moves no running statistics.
+    pub fn set_momentum(&self, queue: &wgpu::Queue, momentum: Momentum) -> Result<(), ConfigError> {
+        momentum.validate()?;
+        let (at, params) = self.running.ok_or(ConfigError::NoMomentum)?;
+        let params = params.with_momentum(momentum);
+        let write = |offset, bytes: &[u8]| queue.write_buffer(&self.uniforms, at + offset, bytes);
+        write(FLAGS_OFFSET, bytemuck::bytes_of(&params.flags));
+        write(MOMENTUM_OFFSET, bytemuck::bytes_of(&params.momentum));
+        Ok(())
+    }
+}
+
+/// A buffer in its role, with the bytes that the operation touches.
+pub(crate) struct Slot<'a> {
+    pub(crate) role: Role,
+    pub(crate) name: &'static str,
+    pub(crate) slice: wgpu::BufferSlice<'a>,
+    pub(crate) bytes: u64,
+    pub(crate) written: bool,
+}
+
+/// One dispatch to bind.
+pub(crate) struct Step {
+    pub(crate) kernel: Kernel,
+    pub(crate) grid: Grid,
+    pub(crate) params: Params,
+}
+
+/// Checks `slots` and makes the bind groups of `steps`.
+pub(crate) fn bind(
+    context: &Context,
+    schedule: &Schedule,
+    steps: &[Step],
+    slots: &[Slot<'_>],
+) -> Result<Binding, BindError> {
+    check(context.device(), slots)?;
+    let uniforms = uniforms(context.device(), steps, schedule.axes.as_ref());
+    let walk = match schedule.axes {
+        Some(_) => Walk::Strided,
+        None => Walk::Dense,
+    };
+    let dispatches = steps.iter().enumerate().map(|(k, step)| {
+        let pipeline = context.pipeline(Variant::new(step.kernel, walk), step.grid.workgroup);
+        let uniform = |at: u64, bytes: usize| wgpu::BufferBinding {
+            buffer: &uniforms,
+            offset: at * PARAMS_STRIDE,
+            size: wgpu::BufferSize::new(bytes as u64),
+        };
+        let entry = |binding, buffer| wgpu::BindGroupEntry {
+            binding,
+            resource: wgpu::BindingResource::Buffer(buffer),
+        };
+        let mut entries = vec![entry(0, uniform(k as u64, size_of::<Params>()))];
+        entries.extend(pipeline.roles.iter().map(|&role| {
+            if role == Role::Axes {
+                return entry(role as u32, uniform(steps.len() as u64, size_of::<Axes>()));
+            }
+            let slot = slots.iter().find(|slot| slot.role == role);
+            let (slice, bytes) = match slot {
+                Some(slot) => (slot.slice, slot.bytes),
+                None => (context.unused(role), context.unused(role).size()),
+            };
+            let buffer = wgpu::BufferBinding {
+                buffer: slice.buffer(),
+                offset: slice.offset(),
+                size: wgpu::BufferSize::new(bytes),
+            };
+            entry(role as u32, buffer)
+        }));
+        let label = step.kernel.name();
+        let bind_group = context
+            .device()
+            .create_bind_group(&wgpu::BindGroupDescriptor {
+                label: Some(label),
+                layout: &pipeline.layout,
+                entries: &entries,
+            });
+        Dispatch {
+            pipeline: pipeline.pipeline,
+            bind_group,
+            grid: step.grid.dispatch,
+        }
+    });
+    let dispatches = dispatches.collect();
+    let running = steps
+        .iter()
+        .enumerate()
+        .find(|(_, step)| step.params.flags & crate::params::flags::HAS_RUNNING != 0)
+        .map(|(k, step)| (k as u64 * PARAMS_STRIDE, step.params));
+    Ok(Binding {
+        dispatches,
+        uniforms,
+        running,
+    })
+}
+
+/// The parameters of every step, and the axes behind them, in one buffer.
+fn uniforms(device: &wgpu::Device, steps: &[Step], axes: Option<&Axes>) -> wgpu::Buffer {
+    let mut bytes = Vec::new();
+    let mut push = |part: &[u8]| {
+        bytes.extend_from_slice(part);
+        bytes.resize(bytes.len().next_multiple_of(PARAMS_STRIDE as usize), 0);
+    };
+    for step in steps {
+        push(bytemuck::bytes_of(&step.params));
+    }
+    if let Some(axes) = axes {
+        push(bytemuck::bytes_of(axes));
+    }
+    let buffer = device.create_buffer(&wgpu::BufferDescriptor {
+        label: Some("wgpu-batchnorm parameters"),
+        size: bytes.len() as u64,
+        usage: wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST,
+        mapped_at_creation: true,
+    });
+    // Mapping at creation fails only where the device is lost; work on it will say so.
+    if let Ok(mut mapped) = buffer.slice(..).get_mapped_range_mut() {
+        mapped.copy_from_slice(&bytes);
+    }
+    buffer.unmap();
+    buffer
+}
+
+fn check(device: &wgpu::Device, slots: &[Slot<'_>]) -> Result<(), BindError> {
+    let alignment = u64::from(device.limits().min_storage_buffer_offset_alignment);
+    for slot in slots {
+        let buffer = slot.name;
+        if !slot
+            .slice
+            .buffer()
+            .usage()
+            .contains(wgpu::BufferUsages::STORAGE)
+        {
+            return Err(BindError::Usage { buffer });
+        }
+        let got = slot.slice.offset();
+        if got % alignment != 0 {
+            return Err(BindError::Alignment {
+                buffer,
+                got,
+                alignment,
+            });
+        }
+        let (got, expected) = (slot.slice.size(), slot.bytes);
+        if got < expected {
+            return Err(BindError::Size {
+                buffer,
+                got,
+                expected,
+            });
+        }
+    }
+    for (k, output) in slots.iter().enumerate().filter(|(_, slot)| slot.written) {
+        for (_, other) in slots.iter().enumerate().filter(|&(other, _)| other != k) {
+            let same_buffer = output.slice.buffer() == other.slice.buffer();
+            let (start, end) = (output.slice.offset(), output.slice.offset() + output.bytes);
+            let (from, to) = (other.slice.offset(), other.slice.offset() + other.bytes);
+            if same_buffer && start < to && from < end {
+                return Err(BindError::Overlap {
+                    output: output.name,
+                    other: other.name,
+                });
+            }
+        }
+    }
+    Ok(())
+}

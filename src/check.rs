@@ -1,0 +1,423 @@
+//! Results against the reference: how far off, where, and how far they may be.
+//!
+//! An error is the absolute error over a scale, per channel, with a floor of 1.2e-38 on the scale:
+//! for `y` the largest |x̂·weight| + |bias| of its channel, for means the largest |x|, for variances
+//! and `inv_std` the true value, for `dx` the largest sum of its terms' magnitudes, for `dweight`
+//! and `dbias` Σ|dy·x̂| and Σ|dy|. Where the reference is NaN the result must be, and where f32
+//! overflows it must be that infinity.
+
+use crate::config::Running;
+use crate::error::CheckError;
+use crate::reference::{self, Gradients, Moments};
+use crate::shape::View;
+use crate::stats::{HostGradients, Parameters, RunningStatistics, SavedStatistics};
+
+/// Whether results are compared with the reference.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Check {
+    /// Never.
+    #[default]
+    Off,
+    /// Compared, and the report handed out.
+    Report,
+    /// Compared, and a result beyond its bound is an error.
+    Enforce,
+}
+
+/// Bound on `y`, means, variances and `inv_std`.
+pub const FORWARD_BOUND: f64 = 5e-7;
+/// Bound on `dx`, `dweight` and `dbias`.
+pub const BACKWARD_BOUND: f64 = 1e-6;
+const SCALE_FLOOR: f64 = 1.2e-38;
+
+/// The worst error of one tensor.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Finding {
+    /// The tensor's name.
+    pub tensor: &'static str,
+    /// The worst error over its scale; infinite where finite and non-finite values disagree.
+    pub error: f64,
+    /// What the error was held to.
+    pub bound: f64,
+    /// Where the worst is: an element index, or a channel for per-channel tensors.
+    pub index: usize,
+    /// The value there.
+    pub got: f32,
+    /// The value the reference has there.
+    pub expected: f64,
+}
+
+impl Finding {
+    /// Whether the error is within its bound.
+    pub fn passed(&self) -> bool {
+        self.error <= self.bound
+    }
+}
+
+impl std::fmt::Display for Finding {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self {
+            tensor,
+            error,
+            bound,
+            index,
+            got,
+            expected,
+        } = self;
+        write!(
+            f,
+            "{tensor}[{index}] is {got:e}, expected {expected:e}: error {error:.1e} of its scale, bound {bound:.1e}"
+        )
+    }
+}
+
+/// The findings of one operation, a tensor each.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Report {
+    /// One per tensor.
+    pub findings: Vec<Finding>,
+}
+
+impl Report {
+    /// Whether every tensor is within its bound.
+    pub fn passed(&self) -> bool {
+        self.findings.iter().all(Finding::passed)
+    }
+
+    /// The finding closest to its bound, or furthest beyond it.
+    pub fn worst(&self) -> Option<&Finding> {
+        let ratio = |f: &Finding| f.error / f.bound;
+        self.findings
+            .iter()
+            .max_by(|a, b| ratio(a).total_cmp(&ratio(b)))
+    }
+
+    /// An error where a tensor is beyond its bound.
+    ///
+    /// # Errors
+    /// The worst finding.
+    pub fn enforce(&self) -> Result<(), CheckError> {
+        match self.worst() {
+            Some(worst) if !self.passed() => Err(CheckError {
+                worst: worst.clone(),
+            }),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// What forward operations read.
+#[derive(Clone, Copy, Debug)]
+pub struct Input<'a> {
+    /// The view of `x`.
+    pub view: View,
+    /// The input.
+    pub x: &'a [f32],
+    /// Weight and bias.
+    pub parameters: Parameters<'a>,
+    /// Added to variances.
+    pub eps: f32,
+}
+
+/// What training forward gave.
+#[derive(Clone, Copy, Debug)]
+pub struct TrainResult<'a> {
+    /// The output.
+    pub y: &'a [f32],
+    /// Saved statistics.
+    pub saved: &'a SavedStatistics,
+    /// Running statistics before and after, and how they move.
+    pub running: Option<(&'a RunningStatistics, &'a RunningStatistics, Running)>,
+}
+
+/// Checks training forward.
+pub fn train_forward(input: &Input<'_>, result: &TrainResult<'_>) -> Report {
+    let Input {
+        view,
+        x,
+        parameters,
+        eps,
+    } = *input;
+    let (y, mut batch) = reference::train_forward(&view, x, parameters, eps);
+    let scale_x = largest_input(&view, x);
+    let channels = 0..view.channels;
+    let mut inv_std: Vec<f64> = channels.clone().map(|c| batch.inv_std(c, eps)).collect();
+    let mut findings = vec![judge(
+        "y",
+        FORWARD_BOUND,
+        result.y,
+        &y,
+        forward_scale(input, &batch),
+        |i| view.channel_of(i),
+    )];
+    let mut running_findings = Vec::new();
+    if let Some((before, after, running)) = result.running {
+        let (expected, batches) = reference::update_running(before, &batch, view.count(), running);
+        running_findings = judge_running(&expected, &batches, before, after, &scale_x);
+    }
+    for c in channels
+        .filter(|&c| !batch.is_finite(c))
+        .collect::<Vec<_>>()
+    {
+        (batch.mean[c], batch.variance[c], inv_std[c]) = (f64::NAN, f64::NAN, f64::NAN);
+    }
+    let saved = result.saved;
+    let per_channel = |name, got, expected: &[f64], scale| {
+        judge(name, FORWARD_BOUND, got, expected, scale, |c| c)
+    };
+    findings.extend([
+        per_channel("batch_mean", &saved.batch_mean, &batch.mean, scale_x),
+        per_channel(
+            "batch_var",
+            &saved.batch_var,
+            &batch.variance,
+            batch.variance.clone(),
+        ),
+        per_channel("inv_std", &saved.inv_std, &inv_std, inv_std.clone()),
+    ]);
+    findings.extend(running_findings);
+    Report { findings }
+}
+
+fn judge_running(
+    expected: &Moments,
+    batches: &[u32],
+    before: &RunningStatistics,
+    after: &RunningStatistics,
+    scale_x: &[f64],
+) -> Vec<Finding> {
+    let larger = |a: &f64, b: &f32| a.abs().max(f64::from(b.abs()));
+    let mean_scale = scale_x.iter().zip(&before.mean).map(|(a, b)| larger(a, b));
+    let variances = expected.variance.iter().zip(&before.variance);
+    let variance_scale = variances.map(|(a, b)| larger(a, b));
+    let counted: Vec<f64> = batches.iter().map(|&k| f64::from(k)).collect();
+    let got: Vec<f32> = after.batches.iter().map(|&k| k as f32).collect();
+    vec![
+        judge(
+            "running_mean",
+            FORWARD_BOUND,
+            &after.mean,
+            &expected.mean,
+            mean_scale.collect(),
+            |c| c,
+        ),
+        judge(
+            "running_var",
+            FORWARD_BOUND,
+            &after.variance,
+            &expected.variance,
+            variance_scale.collect(),
+            |c| c,
+        ),
+        // Counts beyond 2²⁴ round on both sides.
+        judge("batches", 1e-7, &got, &counted, counted.clone(), |c| c),
+    ]
+}
+
+/// Checks inference, and functional normalization with plain statistics.
+pub fn inference(input: &Input<'_>, mean: &[f32], variance: &[f32], y: &[f32]) -> Report {
+    normalize(input, &widen(mean, variance), y)
+}
+
+/// Checks functional normalization with the given statistics.
+pub fn normalize(input: &Input<'_>, statistics: &Moments, y: &[f32]) -> Report {
+    let view = input.view;
+    let expected = reference::normalize(&view, input.x, statistics, input.parameters, input.eps);
+    let scale = forward_scale(input, statistics);
+    let findings = vec![judge("y", FORWARD_BOUND, y, &expected, scale, |i| {
+        view.channel_of(i)
+    })];
+    Report { findings }
+}
+
+/// Checks functional moments.
+pub fn moments(view: &View, x: &[f32], mean: &[f32], variance: &[f32]) -> Report {
+    let mut expected = reference::moments(view, x);
+    let scale = largest_input(view, x);
+    for c in 0..view.channels {
+        if !expected.is_finite(c) {
+            (expected.mean[c], expected.variance[c]) = (f64::NAN, f64::NAN);
+        }
+    }
+    let judge =
+        |name, got, want: &[f64], scale| judge(name, FORWARD_BOUND, got, want, scale, |c| c);
+    let findings = vec![
+        judge("mean", mean, &expected.mean, scale),
+        judge(
+            "variance",
+            variance,
+            &expected.variance,
+            expected.variance.clone(),
+        ),
+    ];
+    Report { findings }
+}
+
+/// Checks backward through batch statistics; an empty `dx` was skipped. `before` is what the
+/// gradients were added to.
+pub fn backward(
+    input: &Input<'_>,
+    dy: &[f32],
+    result: &HostGradients,
+    before: Option<(&[f32], &[f32])>,
+) -> Report {
+    let batch = reference::moments(&input.view, input.x);
+    let weight = input.parameters.weight;
+    let expected = reference::backward(&input.view, input.x, dy, weight, input.eps);
+    judge_gradients(input, dy, &batch, &expected, true, result, before)
+}
+
+/// Checks backward through frozen statistics, as [`backward`].
+pub fn backward_frozen(
+    input: &Input<'_>,
+    dy: &[f32],
+    mean: &[f32],
+    variance: &[f32],
+    result: &HostGradients,
+    before: Option<(&[f32], &[f32])>,
+) -> Report {
+    let frozen = widen(mean, variance);
+    let weight = input.parameters.weight;
+    let expected = reference::backward_frozen(&input.view, input.x, dy, &frozen, weight, input.eps);
+    judge_gradients(input, dy, &frozen, &expected, false, result, before)
+}
+
+fn judge_gradients(
+    input: &Input<'_>,
+    dy: &[f32],
+    statistics: &Moments,
+    expected: &Gradients,
+    through_batch: bool,
+    result: &HostGradients,
+    before: Option<(&[f32], &[f32])>,
+) -> Report {
+    let view = input.view;
+    let m = view.count() as f64;
+    let zeros = vec![0.0; view.channels];
+    let (old_weight, old_bias) = before.unwrap_or((&zeros, &zeros));
+    let mut dx_scale = vec![0.0; view.channels];
+    let mut dweight_scale = vec![0.0; view.channels];
+    let mut dbias_scale = vec![0.0; view.channels];
+    for c in 0..view.channels {
+        let inv_std = statistics.inv_std(c, input.eps);
+        let weight = f64::from(input.parameters.weight(c)).abs();
+        for i in view.runs(c).flatten() {
+            let dy = f64::from(dy[i]).abs();
+            let xhat = ((f64::from(input.x[i]) - statistics.mean[c]) * inv_std).abs();
+            let mut term = dy;
+            if through_batch {
+                term += expected.dbias[c].abs() / m + xhat * expected.dweight[c].abs() / m;
+            }
+            dx_scale[c] = f64::max(dx_scale[c], weight * inv_std * term);
+            dweight_scale[c] += dy * xhat;
+            dbias_scale[c] += dy;
+        }
+        dweight_scale[c] += f64::from(old_weight[c]).abs();
+        dbias_scale[c] += f64::from(old_bias[c]).abs();
+    }
+    let add = |gradient: &[f64], old: &[f32]| -> Vec<f64> {
+        let pairs = gradient.iter().zip(old);
+        pairs.map(|(g, &o)| g + f64::from(o)).collect()
+    };
+    let dweight = add(&expected.dweight, old_weight);
+    let dbias = add(&expected.dbias, old_bias);
+    let judge = |name, got, want: &[f64], scale, channel: &dyn Fn(usize) -> usize| {
+        judge(name, BACKWARD_BOUND, got, want, scale, channel)
+    };
+    let mut findings = vec![
+        judge("dweight", &result.dweight, &dweight, dweight_scale, &|c| c),
+        judge("dbias", &result.dbias, &dbias, dbias_scale, &|c| c),
+    ];
+    if !result.dx.is_empty() {
+        let channel = |i| view.channel_of(i);
+        findings.push(judge("dx", &result.dx, &expected.dx, dx_scale, &channel));
+    }
+    Report { findings }
+}
+
+fn widen(mean: &[f32], variance: &[f32]) -> Moments {
+    let widen = |values: &[f32]| values.iter().map(|&v| f64::from(v)).collect();
+    Moments {
+        mean: widen(mean),
+        variance: widen(variance),
+    }
+}
+
+/// Per channel, the largest |x|.
+fn largest_input(view: &View, x: &[f32]) -> Vec<f64> {
+    let largest = |c| {
+        let values = view.runs(c).flat_map(|run| &x[run]);
+        values.fold(0.0, |max: f64, v| max.max(f64::from(v.abs())))
+    };
+    (0..view.channels).map(largest).collect()
+}
+
+/// Per channel, the largest |x̂·weight| + |bias|.
+fn forward_scale(input: &Input<'_>, statistics: &Moments) -> Vec<f64> {
+    let Input {
+        view,
+        x,
+        parameters,
+        eps,
+    } = *input;
+    let scale = |c| {
+        let factor = statistics.inv_std(c, eps) * f64::from(parameters.weight(c));
+        let finite = view.runs(c).flat_map(|run| &x[run]);
+        let finite = finite.filter(|v| v.is_finite());
+        let largest = finite.fold(0.0, |max: f64, &v| {
+            max.max(((f64::from(v) - statistics.mean[c]) * factor).abs())
+        });
+        largest + f64::from(parameters.bias(c)).abs()
+    };
+    (0..view.channels).map(scale).collect()
+}
+
+/// The worst error of `got`, each value over the scale of its channel.
+fn judge(
+    tensor: &'static str,
+    bound: f64,
+    got: &[f32],
+    expected: &[f64],
+    scale: Vec<f64>,
+    channel: impl Fn(usize) -> usize,
+) -> Finding {
+    let mut worst = Finding {
+        tensor,
+        error: -1.0,
+        bound,
+        index: 0,
+        got: f32::NAN,
+        expected: f64::NAN,
+    };
+    if got.len() != expected.len() {
+        worst.error = f64::INFINITY;
+        worst.index = got.len().min(expected.len());
+        return worst;
+    }
+    for (index, (&got, &expected)) in got.iter().zip(expected).enumerate() {
+        let scale = scale[channel(index)].max(SCALE_FLOOR);
+        let error = error_of(got, expected, scale);
+        if error > worst.error {
+            worst = Finding {
+                error,
+                index,
+                got,
+                expected,
+                ..worst
+            };
+        }
+    }
+    worst
+}
+
+fn error_of(got: f32, expected: f64, scale: f64) -> f64 {
+    let same = got == expected as f32 || (got.is_nan() && expected.is_nan());
+    let error = (f64::from(got) - expected).abs() / scale;
+    if same && !error.is_finite() {
+        0.0
+    } else if error.is_nan() {
+        f64::INFINITY
+    } else {
+        error
+    }
+}

@@ -1,0 +1,263 @@
+//! What a batch normalization is asked to do: options, presets, validation.
+
+use crate::error::ConfigError;
+use crate::shape::View;
+
+/// How running statistics move at each counted batch.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Momentum {
+    /// `new = (1 − momentum)·old + momentum·batch`: PyTorch's sense.
+    Exponential(f32),
+    /// `momentum = 1/k` at a channel's k-th counted batch: the plain average over all batches,
+    /// the paper's population statistics.
+    Cumulative,
+}
+
+impl Momentum {
+    /// PyTorch's `momentum`: the weight of the new batch.
+    pub fn new(momentum: f32) -> Self {
+        Self::Exponential(momentum)
+    }
+
+    /// Keras's and TensorFlow's `momentum`, here called decay: the weight of the old value.
+    pub fn from_decay(decay: f64) -> Self {
+        Self::Exponential((1.0 - decay) as f32)
+    }
+
+    pub(crate) fn validate(self) -> Result<(), ConfigError> {
+        match self {
+            // A NaN is in no range.
+            Self::Exponential(m) if !(0.0..=1.0).contains(&m) => {
+                Err(ConfigError::Momentum { got: m })
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Which batch variance goes into the running variance.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum RunningVariance {
+    /// σ² = Σ(x−μ)²/m: Keras, ONNX, flax.
+    Biased,
+    /// σ²·m/(m−1): PyTorch, the paper's step 10, TensorFlow's fused kernel.
+    Unbiased,
+}
+
+/// What running statistics do with a channel whose batch holds NaN or infinity.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum NonFinite {
+    /// They keep their value, and the batch does not count for that channel.
+    Skip,
+    /// They take it, as PyTorch does.
+    Propagate,
+}
+
+/// Which affine parameters there are. A missing weight is 1, a missing bias 0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Affine {
+    /// weight (γ) and bias (β).
+    Both,
+    /// weight alone.
+    Weight,
+    /// bias alone.
+    Bias,
+    /// neither.
+    None,
+}
+
+impl Affine {
+    /// Whether there is a weight.
+    pub fn has_weight(self) -> bool {
+        matches!(self, Self::Both | Self::Weight)
+    }
+
+    /// Whether there is a bias.
+    pub fn has_bias(self) -> bool {
+        matches!(self, Self::Both | Self::Bias)
+    }
+}
+
+/// How running statistics are kept.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Running {
+    /// How fast they move.
+    pub momentum: Momentum,
+    /// Which variance goes in.
+    pub variance: RunningVariance,
+    /// What NaN and infinity do to them.
+    pub non_finite: NonFinite,
+}
+
+/// The options of a batch normalization; start from a preset and change what differs.
+///
+/// ```
+/// use wgpu_batchnorm::{Affine, Config, Momentum};
+/// let config = Config::pytorch()
+///     .with_axis(-1)
+///     .with_eps(1e-3)
+///     .with_momentum(Momentum::Cumulative)
+///     .with_affine(Affine::Weight);
+/// assert!(config.validate().is_ok());
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct Config {
+    /// The channel axis; negative counts from the end.
+    pub axis: isize,
+    /// Added to the variance under the square root.
+    pub eps: f32,
+    /// Which of weight and bias exist.
+    pub affine: Affine,
+    /// Running statistics, or none kept at all.
+    pub running: Option<Running>,
+}
+
+impl Config {
+    /// PyTorch's numbers: axis 1, eps 1e-5, momentum 0.1, unbiased running variance.
+    pub fn pytorch() -> Self {
+        Self::preset(1, 1e-5, Momentum::new(0.1), RunningVariance::Unbiased)
+    }
+
+    /// Keras's numbers: axis −1, eps 1e-3, decay 0.99, biased running variance.
+    pub fn keras() -> Self {
+        Self::preset(
+            -1,
+            1e-3,
+            Momentum::from_decay(0.99),
+            RunningVariance::Biased,
+        )
+    }
+
+    /// ONNX's numbers: axis 1, eps 1e-5, decay 0.9, biased running variance.
+    pub fn onnx() -> Self {
+        Self::preset(1, 1e-5, Momentum::from_decay(0.9), RunningVariance::Biased)
+    }
+
+    fn preset(axis: isize, eps: f32, momentum: Momentum, variance: RunningVariance) -> Self {
+        Self {
+            axis,
+            eps,
+            affine: Affine::Both,
+            running: Some(Running {
+                momentum,
+                variance,
+                non_finite: NonFinite::Skip,
+            }),
+        }
+    }
+
+    /// Sets the channel axis; negative counts from the end.
+    pub fn with_axis(mut self, axis: isize) -> Self {
+        self.axis = axis;
+        self
+    }
+
+    /// Sets `eps`.
+    pub fn with_eps(mut self, eps: f32) -> Self {
+        self.eps = eps;
+        self
+    }
+
+    /// Sets which affine parameters there are.
+    pub fn with_affine(mut self, affine: Affine) -> Self {
+        self.affine = affine;
+        self
+    }
+
+    /// Sets how fast running statistics move; no effect where none are kept.
+    pub fn with_momentum(mut self, momentum: Momentum) -> Self {
+        if let Some(running) = &mut self.running {
+            running.momentum = momentum;
+        }
+        self
+    }
+
+    /// Sets which variance goes into the running variance; no effect where none is kept.
+    pub fn with_running_variance(mut self, variance: RunningVariance) -> Self {
+        if let Some(running) = &mut self.running {
+            running.variance = variance;
+        }
+        self
+    }
+
+    /// Sets what NaN and infinity do to running statistics; no effect where none are kept.
+    pub fn with_non_finite(mut self, non_finite: NonFinite) -> Self {
+        if let Some(running) = &mut self.running {
+            running.non_finite = non_finite;
+        }
+        self
+    }
+
+    /// Keeps no running statistics: both modes normalize with the batch's own.
+    pub fn without_running(mut self) -> Self {
+        self.running = None;
+        self
+    }
+
+    /// Checks the options that hold for every operation.
+    ///
+    /// # Errors
+    /// `eps` negative or not finite; momentum outside [0, 1] or not finite.
+    pub fn validate(&self) -> Result<(), ConfigError> {
+        if !(self.eps.is_finite() && self.eps >= 0.0) {
+            return Err(ConfigError::Eps { got: self.eps });
+        }
+        self.running.map_or(Ok(()), |r| r.momentum.validate())
+    }
+
+    /// Checks what training on `view` needs beyond [`Config::validate`].
+    ///
+    /// # Errors
+    /// `eps` below the smallest normal f32; one value per channel where the running variance is
+    /// unbiased or none is kept.
+    pub fn validate_training(&self, view: &View) -> Result<(), ConfigError> {
+        self.validate()?;
+        if self.eps < f32::MIN_POSITIVE {
+            return Err(ConfigError::TrainingEps { got: self.eps });
+        }
+        let biased = |r: Running| r.variance == RunningVariance::Biased;
+        if view.count() == 1 && !self.running.is_some_and(biased) {
+            return Err(ConfigError::OneValuePerChannel { view: *view });
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn options_out_of_range_are_refused() {
+        let config = Config::pytorch();
+        for eps in [-1e-5, f32::NAN, f32::INFINITY] {
+            assert!(config.with_eps(eps).validate().is_err(), "{eps}");
+        }
+        assert!(config.with_eps(0.0).validate().is_ok());
+        for momentum in [-0.1, 1.1, f32::NAN, f32::INFINITY] {
+            let config = config.with_momentum(Momentum::new(momentum));
+            assert!(config.validate().is_err(), "{momentum}");
+        }
+        assert!(
+            config
+                .with_momentum(Momentum::Cumulative)
+                .validate()
+                .is_ok()
+        );
+        assert_eq!(Momentum::from_decay(0.99), Momentum::new(0.01));
+    }
+
+    #[test]
+    fn training_needs_eps_and_two_values() {
+        let one = View::new(&[1, 3], 1).unwrap();
+        let two = View::new(&[2, 3], 1).unwrap();
+        let config = Config::pytorch();
+        assert!(config.validate_training(&two).is_ok());
+        assert!(config.with_eps(0.0).validate_training(&two).is_err());
+        assert!(config.with_eps(1e-39).validate_training(&two).is_err());
+        assert!(config.validate_training(&one).is_err());
+        assert!(config.without_running().validate_training(&one).is_err());
+        assert!(Config::keras().validate_training(&one).is_ok());
+    }
+}

@@ -1,0 +1,217 @@
+//! Compiled pipelines, shared by every plan and layer of a device.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::config::Config;
+use crate::error::{DeviceError, PlanError};
+use crate::plan::{self, Machine, Tuning};
+use crate::record::Plan;
+use crate::shaders::{Role, Variant};
+use crate::shape::View;
+
+/// The recording layer's entry: pipelines of one device, compiled when first bound.
+///
+/// A context is cheap to clone and its clones share everything. It creates no device, submits
+/// nothing and polls nothing.
+#[derive(Clone, Debug)]
+pub struct Context {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    device: wgpu::Device,
+    machine: Machine,
+    pipelines: Mutex<HashMap<(Variant, u32), Pipeline>>,
+    unused: wgpu::Buffer,
+}
+
+/// A compiled variant and the layout of its bind group.
+#[derive(Clone, Debug)]
+pub(crate) struct Pipeline {
+    pub(crate) pipeline: wgpu::ComputePipeline,
+    pub(crate) layout: wgpu::BindGroupLayout,
+    pub(crate) roles: Vec<Role>,
+}
+
+impl Context {
+    /// Makes a context for the caller's device.
+    ///
+    /// # Errors
+    /// A device below WebGPU's default limits for compute.
+    pub fn new(device: &wgpu::Device) -> Result<Self, DeviceError> {
+        let tuning = match device.adapter_info().device_type {
+            wgpu::DeviceType::Cpu => Tuning::CPU_ADAPTER,
+            _ => Tuning::GPU,
+        };
+        Self::with_tuning(device, tuning)
+    }
+
+    /// [`Context::new`] with the planner's sizes given: for measurements and tests.
+    ///
+    /// # Errors
+    /// As [`Context::new`].
+    pub fn with_tuning(device: &wgpu::Device, tuning: Tuning) -> Result<Self, DeviceError> {
+        let limits = device.limits();
+        let widest = tuning.planar_workgroup.max(tuning.interleaved_workgroup);
+        for (limit, got, expected) in [
+            (
+                "max_storage_buffers_per_shader_stage",
+                limits.max_storage_buffers_per_shader_stage,
+                8,
+            ),
+            (
+                "max_compute_invocations_per_workgroup",
+                limits.max_compute_invocations_per_workgroup,
+                widest,
+            ),
+            (
+                "max_compute_workgroup_size_x",
+                limits.max_compute_workgroup_size_x,
+                widest,
+            ),
+            (
+                "max_compute_workgroup_storage_size",
+                limits.max_compute_workgroup_storage_size,
+                widest * 12,
+            ),
+            (
+                "max_compute_workgroups_per_dimension",
+                limits.max_compute_workgroups_per_dimension,
+                65_535,
+            ),
+        ] {
+            if got < expected {
+                return Err(DeviceError::Limit {
+                    limit,
+                    got: got.into(),
+                    expected: expected.into(),
+                });
+            }
+        }
+        let binding = limits.max_storage_buffer_binding_size;
+        let (binding_limit, max_binding_bytes) = if limits.max_buffer_size < binding {
+            ("max_buffer_size", limits.max_buffer_size)
+        } else {
+            ("max_storage_buffer_binding_size", binding)
+        };
+        let unused = device.create_buffer(&wgpu::BufferDescriptor {
+            label: Some("wgpu-batchnorm unused"),
+            size: UNUSED_BYTES * Role::ALL.len() as u64,
+            usage: wgpu::BufferUsages::STORAGE,
+            mapped_at_creation: false,
+        });
+        Ok(Self {
+            shared: Arc::new(Shared {
+                device: device.clone(),
+                machine: Machine {
+                    max_groups_per_dimension: limits.max_compute_workgroups_per_dimension,
+                    max_binding_bytes,
+                    binding_limit,
+                    tuning,
+                },
+                pipelines: Mutex::default(),
+                unused,
+            }),
+        })
+    }
+
+    /// Plans every operation of `config` on tensors of `shape`.
+    ///
+    /// Planning is arithmetic; what is slow to make, the pipelines, the context keeps.
+    ///
+    /// # Errors
+    /// A shape or options that are no batch normalization's, or a tensor too large for a binding.
+    pub fn plan(&self, config: &Config, shape: &[usize]) -> Result<Plan, PlanError> {
+        config.validate()?;
+        let view = View::new(shape, config.axis)?;
+        let schedule = plan::plan_dense(view, &self.shared.machine)?;
+        Ok(Plan::new(self.clone(), *config, schedule))
+    }
+
+    pub(crate) fn device(&self) -> &wgpu::Device {
+        &self.shared.device
+    }
+
+    pub(crate) fn machine(&self) -> &Machine {
+        &self.shared.machine
+    }
+
+    /// What stands in for a buffer that a kernel names and this plan has no use for: a few bytes
+    /// of its own for each role, since overlapping writable bindings are refused by browsers.
+    pub(crate) fn unused(&self, role: Role) -> wgpu::BufferSlice<'_> {
+        let start = UNUSED_BYTES * (role as u64 - 1);
+        self.shared.unused.slice(start..start + UNUSED_BYTES)
+    }
+
+    /// The pipeline of `variant`, compiled now if nobody asked before.
+    pub(crate) fn pipeline(&self, variant: Variant, schedule_workgroup: u32) -> Pipeline {
+        let key = (variant, schedule_workgroup);
+        let mut pipelines = self
+            .shared
+            .pipelines
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let compile = || self.compile(variant, schedule_workgroup);
+        pipelines.entry(key).or_insert_with(compile).clone()
+    }
+
+    fn compile(&self, variant: Variant, workgroup: u32) -> Pipeline {
+        tracing::debug!(variant = variant.label(), workgroup, "compiling");
+        let device = self.device();
+        let label = variant.label();
+        let roles = variant.roles();
+        let module = device.create_shader_module(wgpu::ShaderModuleDescriptor {
+            label: Some(&label),
+            source: wgpu::ShaderSource::Wgsl(variant.source().into()),
+        });
+        let entry = |binding, ty| wgpu::BindGroupLayoutEntry {
+            binding,
+            visibility: wgpu::ShaderStages::COMPUTE,
+            ty: wgpu::BindingType::Buffer {
+                ty,
+                has_dynamic_offset: false,
+                min_binding_size: None,
+            },
+            count: None,
+        };
+        // All storage is read-write, so that tensors may share one pooled buffer: wgpu refuses a
+        // buffer that a dispatch binds both ways, however far apart the ranges.
+        let storage = wgpu::BufferBindingType::Storage { read_only: false };
+        let mut entries = vec![entry(0, wgpu::BufferBindingType::Uniform)];
+        entries.extend(roles.iter().map(|&role| match role {
+            Role::Axes => entry(role as u32, wgpu::BufferBindingType::Uniform),
+            _ => entry(role as u32, storage),
+        }));
+        let layout = device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor {
+            label: Some(&label),
+            entries: &entries,
+        });
+        let pipeline_layout = device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
+            label: Some(&label),
+            bind_group_layouts: &[Some(&layout)],
+            immediate_size: 0,
+        });
+        let pipeline = device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
+            label: Some(&label),
+            layout: Some(&pipeline_layout),
+            module: &module,
+            entry_point: Some("main"),
+            compilation_options: wgpu::PipelineCompilationOptions {
+                constants: &[("WORKGROUP", f64::from(workgroup))],
+                // Every word that is read was written before.
+                zero_initialize_workgroup_memory: false,
+            },
+            cache: None,
+        });
+        Pipeline {
+            pipeline,
+            layout,
+            roles,
+        }
+    }
+}
+
+/// Storage offsets are multiples of 256 bytes at most.
+const UNUSED_BYTES: u64 = 256;

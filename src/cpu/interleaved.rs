@@ -1,0 +1,149 @@
+//! Channels whose values lie singly or in short runs: memory is walked row by row, and every
+//! column of a row keeps sums of its own.
+//!
+//! A row holds each channel `inner` times, and that as often as it takes to be worth a loop.
+
+use std::ops::Range;
+
+use rayon::prelude::*;
+
+use super::operations::{Coefficients, Operation};
+use super::{Tensors, columns, tree};
+use crate::shape::View;
+
+/// Columns that a row at least has, where there are as many values.
+const WIDTH: usize = 64;
+
+/// Columns whose sums are kept at a time: they stay in the first-level cache.
+const TILE: usize = 512;
+
+/// Rows that are summed in one go.
+const ROWS: usize = 256;
+
+/// Rows whose terms are added to each other before they are added to the sums.
+const STEP: usize = 4;
+
+/// Elements that are mapped in one go.
+const PIECE: usize = 16384;
+
+/// Sums every channel and maps it to `out`, if there is one.
+pub(super) fn run<O: Operation>(
+    view: &View,
+    t: Tensors<'_>,
+    out: Option<&mut [f32]>,
+    op: &O,
+) -> Vec<O::Summary> {
+    let row = view.channels * view.inner;
+    let width = row * (WIDTH / row).clamp(1, view.outer);
+    let sums = sums(view, width, t, op).into_iter();
+    let finished = sums.enumerate().map(|(c, s)| op.finish(c, s));
+    let (summaries, coefficients): (Vec<_>, Vec<Coefficients>) = finished.unzip();
+    if let Some(out) = out {
+        let channels = |n: usize| coefficients.iter().map(move |k| k[n]).collect::<Vec<_>>();
+        let columns = std::array::from_fn(|n| spread(view, width, &channels(n)));
+        let pieces = out.par_chunks_mut(PIECE).enumerate();
+        pieces.for_each(|(i, out)| map::<O>(&columns, i * PIECE, t, out));
+    }
+    summaries
+}
+
+/// One value per channel as one value per column.
+fn spread<T: Copy>(view: &View, width: usize, channels: &[T]) -> Vec<T> {
+    (0..width).map(|j| channels[view.channel_of(j)]).collect()
+}
+
+/// The two sums of every channel.
+fn sums<O: Operation>(view: &View, width: usize, t: Tensors<'_>, op: &O) -> Vec<[f64; 2]> {
+    let mut sums = vec![[0.0; 2]; view.channels];
+    if !O::SUMS {
+        return sums;
+    }
+    let centers: Vec<f64> = (0..view.channels).map(|c| op.center(c)).collect();
+    let centers = spread(view, width, &centers);
+    let rows = t.x.len().div_ceil(width);
+    let tiles = centers.par_chunks(TILE).enumerate().map(|(tile, centers)| {
+        let leaf = |i: usize| {
+            let mut sums = ColumnSums::new(centers);
+            let rows = i * ROWS..rows.min((i + 1) * ROWS);
+            sums.add_rows::<O>(t, width, tile * TILE, rows);
+            sums
+        };
+        tree(0..rows.div_ceil(ROWS), &leaf, &ColumnSums::merge)
+    });
+    let tiles: Vec<_> = tiles.collect();
+    let columns = tiles.iter().flat_map(|t| t.first.iter().zip(&t.second));
+    for (j, (first, second)) in columns.enumerate() {
+        let sum = &mut sums[view.channel_of(j)];
+        sum[0] += first;
+        sum[1] += second;
+    }
+    sums
+}
+
+/// The two sums of neighbouring columns.
+struct ColumnSums<'a> {
+    centers: &'a [f64],
+    first: Vec<f64>,
+    second: Vec<f64>,
+}
+
+impl<'a> ColumnSums<'a> {
+    fn new(centers: &'a [f64]) -> Self {
+        let zeros = || vec![0.0; centers.len()];
+        Self {
+            centers,
+            first: zeros(),
+            second: zeros(),
+        }
+    }
+
+    fn merge(mut self, other: Self) -> Self {
+        let add = |a: &mut [f64], b: &[f64]| a.iter_mut().zip(b).for_each(|(a, b)| *a += b);
+        add(&mut self.first, &other.first);
+        add(&mut self.second, &other.second);
+        self
+    }
+
+    /// Adds `rows`, each `width` long, from the column at `start` on. The last row of the tensor
+    /// may end early.
+    fn add_rows<O: Operation>(
+        &mut self,
+        t: Tensors<'_>,
+        width: usize,
+        start: usize,
+        rows: Range<usize>,
+    ) {
+        let row = |r: usize| {
+            let start = t.x.len().min(r * width + start);
+            t.slice(start..t.x.len().min(start + self.centers.len()))
+        };
+        let centers = self.centers;
+        let mut r = rows.start;
+        while r < rows.end {
+            let step: [_; STEP] = std::array::from_fn(|i| row(r + i));
+            if r + STEP <= rows.end && step[STEP - 1].x.len() == self.centers.len() {
+                columns::add::<O, STEP>(step, |j| centers[j], &mut self.first, &mut self.second);
+                r += STEP;
+            } else {
+                columns::add::<O, 1>([row(r)], |j| centers[j], &mut self.first, &mut self.second);
+                r += 1;
+            }
+        }
+    }
+}
+
+/// Maps the elements from `start` on to `out`.
+fn map<O: Operation>(columns: &[Vec<f32>; 5], start: usize, t: Tensors<'_>, out: &mut [f32]) {
+    let width = columns[0].len();
+    let mut done = 0;
+    while done < out.len() {
+        let column = (start + done) % width;
+        let n = (width - column).min(out.len() - done);
+        let t = t.slice(start + done..start + done + n);
+        let k = columns.each_ref().map(|k| &k[column..column + n]);
+        for (j, out) in out[done..done + n].iter_mut().enumerate() {
+            *out = O::map(k.map(|k| k[j]), t.x[j], t.dy[j]);
+        }
+        done += n;
+    }
+}

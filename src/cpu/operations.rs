@@ -1,0 +1,241 @@
+//! What each operation sums over a channel, and what it then does to every element.
+
+use crate::shape::View;
+use crate::stats::{Parameters, SavedStatistics};
+
+/// Numbers that [`Operation::map`] takes per channel; an operation uses as many as it needs.
+pub(super) type Coefficients = [f32; 5];
+
+/// Two sums over each channel, then a map over its elements that may depend on them.
+pub(super) trait Operation: Sync {
+    /// What the sums say about a channel.
+    type Summary: Send;
+
+    /// Whether there is anything to sum; where not, `finish` gets zeros.
+    const SUMS: bool = true;
+
+    /// What is subtracted from `x` before it is summed.
+    fn center(&self, c: usize) -> f64;
+
+    /// What one element adds to each sum; `d` is `x − center`.
+    fn terms(d: f64, dy: f64) -> [f64; 2];
+
+    /// The end of channel `c`'s reduction and the start of its map.
+    fn finish(&self, c: usize, sums: [f64; 2]) -> (Self::Summary, Coefficients);
+
+    /// One element of the output.
+    fn map(k: Coefficients, x: f32, dy: f32) -> f32;
+}
+
+/// `y = ((x − pivot) − offset)·scale + bias`: the mean in two f32, for one rounds away too much.
+fn normalize([pivot, offset, scale, bias, _]: Coefficients, x: f32) -> f32 {
+    ((x - pivot) - offset) * scale + bias
+}
+
+/// A number as two f32: its nearest, and what that leaves.
+pub(super) fn split(v: f64) -> [f32; 2] {
+    let high = v as f32;
+    [high, (v - f64::from(high)) as f32]
+}
+
+/// `1/√(variance + eps)`; NaN where the variance is negative.
+fn inv_std(variance: f64, eps: f32) -> f64 {
+    if variance < 0.0 {
+        f64::NAN
+    } else {
+        1.0 / (variance + f64::from(eps)).sqrt()
+    }
+}
+
+/// Training forward: the batch's statistics, then the values normalized by them.
+///
+/// Sums of `d` and `d²` about a pivot `p`, one of the channel's own values. They may be
+/// subtracted from each other: `σ² ≥ (p−μ)²/m`, as `p`'s own deviation is among the `m` in `σ²`,
+/// so `Σd²/m = σ² + (p−μ)² ≤ (m+1)·σ²`, and rounding in f64 costs `σ²` about `m·2⁻⁵³` of itself.
+pub(super) struct Train<'a> {
+    pub view: &'a View,
+    pub x: &'a [f32],
+    pub parameters: Parameters<'a>,
+    pub eps: f32,
+}
+
+/// Mean and biased variance of one channel, before they are rounded to f32.
+#[derive(Clone, Copy)]
+pub(super) struct Batch {
+    pub mean: f64,
+    pub variance: f64,
+}
+
+impl Batch {
+    pub fn is_finite(self) -> bool {
+        (self.mean as f32).is_finite() && (self.variance as f32).is_finite()
+    }
+
+    pub fn inv_std(self, eps: f32) -> f64 {
+        inv_std(self.variance, eps)
+    }
+}
+
+impl Operation for Train<'_> {
+    type Summary = Batch;
+
+    /// The median of five values spread over the channel.
+    fn center(&self, c: usize) -> f64 {
+        let View {
+            channels, inner, ..
+        } = *self.view;
+        let m = self.view.count();
+        let mut samples = [0, m / 4, m / 2, m / 4 * 3, m - 1]
+            .map(|i| self.x[(i / inner * channels + c) * inner + i % inner]);
+        samples.sort_unstable_by(f32::total_cmp);
+        f64::from(samples[2])
+    }
+
+    fn terms(d: f64, _: f64) -> [f64; 2] {
+        [d, d * d]
+    }
+
+    fn finish(&self, c: usize, [d, d2]: [f64; 2]) -> (Batch, Coefficients) {
+        let m = self.view.count() as f64;
+        let variance = (d2 - d * (d / m)) / m;
+        let mut batch = Batch {
+            mean: self.center(c) + d / m,
+            // Not `max`, which would lose a NaN.
+            variance: if variance < 0.0 { 0.0 } else { variance },
+        };
+        if !batch.is_finite() {
+            (batch.mean, batch.variance) = (f64::NAN, f64::NAN);
+        }
+        let [pivot, offset] = split(batch.mean);
+        let scale = batch.inv_std(self.eps) * f64::from(self.parameters.weight(c));
+        let bias = self.parameters.bias(c);
+        (batch, [pivot, offset, scale as f32, bias, 0.0])
+    }
+
+    fn map(k: Coefficients, x: f32, _: f32) -> f32 {
+        normalize(k, x)
+    }
+}
+
+/// Inference: values normalized by given statistics.
+pub(super) struct Inference<'a> {
+    pub mean: &'a [f32],
+    pub variance: &'a [f32],
+    pub parameters: Parameters<'a>,
+    pub eps: f32,
+}
+
+impl Operation for Inference<'_> {
+    type Summary = ();
+
+    const SUMS: bool = false;
+
+    fn center(&self, _: usize) -> f64 {
+        0.0
+    }
+
+    fn terms(_: f64, _: f64) -> [f64; 2] {
+        [0.0; 2]
+    }
+
+    fn finish(&self, c: usize, _: [f64; 2]) -> ((), Coefficients) {
+        let inv_std = inv_std(f64::from(self.variance[c]), self.eps);
+        let scale = inv_std * f64::from(self.parameters.weight(c));
+        let bias = self.parameters.bias(c);
+        ((), [self.mean[c], 0.0, scale as f32, bias, 0.0])
+    }
+
+    fn map(k: Coefficients, x: f32, _: f32) -> f32 {
+        normalize(k, x)
+    }
+}
+
+/// `dweight` and `dbias` of one channel.
+pub(super) struct ParameterGradients {
+    pub weight: f32,
+    pub bias: f32,
+}
+
+/// From `Σdy` and `Σdy·(x−μ)`; NaN, both, where one of them is not finite.
+fn parameter_gradients([dy, dy_d]: [f64; 2], inv_std: f64) -> ParameterGradients {
+    let (weight, bias) = ((dy_d * inv_std) as f32, dy as f32);
+    if weight.is_finite() && bias.is_finite() {
+        ParameterGradients { weight, bias }
+    } else {
+        ParameterGradients {
+            weight: f32::NAN,
+            bias: f32::NAN,
+        }
+    }
+}
+
+/// Backward through the statistics of the batch.
+pub(super) struct Backward<'a> {
+    pub count: usize,
+    pub saved: &'a SavedStatistics,
+    pub weight: Option<&'a [f32]>,
+}
+
+impl Operation for Backward<'_> {
+    type Summary = ParameterGradients;
+
+    fn center(&self, c: usize) -> f64 {
+        f64::from(self.saved.pivot[c]) + f64::from(self.saved.offset[c])
+    }
+
+    fn terms(d: f64, dy: f64) -> [f64; 2] {
+        [dy, dy * d]
+    }
+
+    fn finish(&self, c: usize, sums: [f64; 2]) -> (ParameterGradients, Coefficients) {
+        let inv_std = f64::from(self.saved.inv_std[c]);
+        let gradients = parameter_gradients(sums, inv_std);
+        let scale = f64::from(self.weight.map_or(1.0, |w| w[c])) * inv_std;
+        let scale = if gradients.weight.is_finite() {
+            scale
+        } else {
+            f64::NAN
+        };
+        let m = self.count as f64;
+        let [pivot, offset] = split(self.center(c));
+        let (dy_mean, slope) = (sums[0] / m, sums[1] * inv_std * inv_std / m);
+        let k = [pivot, offset, slope as f32, dy_mean as f32, scale as f32];
+        (gradients, k)
+    }
+
+    /// `dx = scale·(dy − mean(dy) − (x−μ)·slope)`.
+    fn map([pivot, offset, slope, dy_mean, scale]: Coefficients, x: f32, dy: f32) -> f32 {
+        ((dy - dy_mean) - ((x - pivot) - offset) * slope) * scale
+    }
+}
+
+/// Backward through given statistics, which do not depend on `x`.
+pub(super) struct BackwardFrozen<'a> {
+    pub mean: &'a [f32],
+    pub variance: &'a [f32],
+    pub weight: Option<&'a [f32]>,
+    pub eps: f32,
+}
+
+impl Operation for BackwardFrozen<'_> {
+    type Summary = ParameterGradients;
+
+    fn center(&self, c: usize) -> f64 {
+        f64::from(self.mean[c])
+    }
+
+    fn terms(d: f64, dy: f64) -> [f64; 2] {
+        [dy, dy * d]
+    }
+
+    fn finish(&self, c: usize, sums: [f64; 2]) -> (ParameterGradients, Coefficients) {
+        let inv_std = inv_std(f64::from(self.variance[c]), self.eps);
+        let scale = f64::from(self.weight.map_or(1.0, |w| w[c])) * inv_std;
+        let k = [scale as f32, 0.0, 0.0, 0.0, 0.0];
+        (parameter_gradients(sums, inv_std), k)
+    }
+
+    fn map([scale, ..]: Coefficients, _: f32, dy: f32) -> f32 {
+        dy * scale
+    }
+}

@@ -1,0 +1,363 @@
+//! One error a phase: shape, options, device, plan, bind, run, state, check.
+
+use crate::shape::View;
+
+/// A shape or an axis that is no batch normalization's.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ShapeError {
+    /// Rank 0 or 1 where a batch axis and a channel axis are needed.
+    #[error("shape {shape:?} has rank {}, expected at least 2", shape.len())]
+    Rank {
+        /// The shape given.
+        shape: Vec<usize>,
+    },
+    /// An axis outside `-rank..rank`.
+    #[error("axis {axis} is out of range for shape {shape:?} of rank {}", shape.len())]
+    Axis {
+        /// The axis given.
+        axis: isize,
+        /// The shape given.
+        shape: Vec<usize>,
+    },
+    /// The same axis named twice.
+    #[error("axis {axis} is named twice")]
+    RepeatedAxis {
+        /// The axis, counted from the front.
+        axis: usize,
+    },
+    /// An axis of length zero.
+    #[error("shape {shape:?} is empty: an axis has length 0")]
+    Empty {
+        /// The shape given.
+        shape: Vec<usize>,
+    },
+    /// More elements than this machine can address.
+    #[error("shape {shape:?} has more elements than can be addressed")]
+    Overflow {
+        /// The shape given.
+        shape: Vec<usize>,
+    },
+    /// Two shapes that should agree.
+    #[error("{tensor} has shape {got:?}, expected {expected:?}")]
+    Mismatch {
+        /// The tensor's name.
+        tensor: &'static str,
+        /// Its shape.
+        got: Vec<usize>,
+        /// What was expected.
+        expected: Vec<usize>,
+    },
+    /// A statistics tensor that does not spread over `x`.
+    #[error("{tensor} of shape {got:?} does not broadcast over x of shape {x:?}")]
+    Broadcast {
+        /// The tensor's name.
+        tensor: &'static str,
+        /// Its shape.
+        got: Vec<usize>,
+        /// The shape of `x`.
+        x: Vec<usize>,
+    },
+    /// A slice whose length does not fit its shape.
+    #[error("{tensor} has {got} values, expected {expected}")]
+    Length {
+        /// The tensor's name.
+        tensor: &'static str,
+        /// Values given.
+        got: usize,
+        /// Values expected.
+        expected: usize,
+    },
+    /// Axes that alternate between kept and reduced more often than the strided kernel takes.
+    #[error(
+        "shape {shape:?} alternates between kept and reduced axes {got} times, at most {limit} work"
+    )]
+    Alternations {
+        /// The shape given.
+        shape: Vec<usize>,
+        /// Groups of axes after collapsing.
+        got: usize,
+        /// Groups the kernel takes.
+        limit: usize,
+    },
+}
+
+/// An option out of its range, or one that does not fit the operation.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConfigError {
+    /// `eps` negative or not finite.
+    #[error("eps is {got}, expected a finite number of at least 0")]
+    Eps {
+        /// The value given.
+        got: f32,
+    },
+    /// `eps` too small for training.
+    #[error("eps is {got}, training needs at least 1.1754944e-38 (the smallest normal f32)")]
+    TrainingEps {
+        /// The value given.
+        got: f32,
+    },
+    /// Momentum outside [0, 1] or not finite.
+    #[error("momentum is {got}, expected a number from 0 to 1")]
+    Momentum {
+        /// The value given.
+        got: f32,
+    },
+    /// One value per channel has no unbiased variance, and normalizes to nothing but the bias.
+    #[error(
+        "training on (outer, channels, inner) = ({}, {}, {}) has one value per channel, \
+         expected more than one (a biased running variance allows one)",
+        view.outer, view.channels, view.inner
+    )]
+    OneValuePerChannel {
+        /// The view of the shape given.
+        view: View,
+    },
+    /// Inference without running statistics.
+    #[error("inference needs running_mean and running_var, and this configuration keeps none")]
+    NoRunningStatistics,
+    /// A variance below zero.
+    #[error("the variance of channel {channel} is {got}, expected at least 0")]
+    NegativeVariance {
+        /// The channel.
+        channel: usize,
+        /// The value given.
+        got: f32,
+    },
+    /// Momentum changed where no running statistics are kept.
+    #[error("momentum has no meaning where no running statistics are kept")]
+    NoMomentum,
+}
+
+/// No adapter, or one that cannot run these kernels.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum DeviceError {
+    /// There is no adapter at all.
+    #[error("no GPU adapter was found")]
+    NoAdapter,
+    /// No adapter's name contains the one asked for.
+    #[error("no adapter is named like {name:?}; found: {}", if found.is_empty() { "none".to_owned() } else { found.join(", ") })]
+    NoAdapterNamed {
+        /// The part of a name asked for.
+        name: String,
+        /// Names of the adapters there are.
+        found: Vec<String>,
+    },
+    /// The adapter refused to make a device.
+    #[error("adapter {adapter:?} gave no device: {reason}")]
+    Request {
+        /// The adapter's name.
+        adapter: String,
+        /// What wgpu said.
+        reason: String,
+    },
+    /// The device is below what the kernels need.
+    #[error("the device's {limit} is {got}, expected at least {expected}")]
+    Limit {
+        /// The limit's name in wgpu.
+        limit: &'static str,
+        /// The device's value.
+        got: u64,
+        /// What is needed.
+        expected: u64,
+    },
+}
+
+/// A shape or options that cannot be planned.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum PlanError {
+    /// See [`ShapeError`].
+    #[error(transparent)]
+    Shape(#[from] ShapeError),
+    /// See [`ConfigError`].
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// A tensor that one binding, or the kernels' 32-bit indices, cannot hold.
+    #[error("a tensor of {got} bytes exceeds {limit}, which is {max} bytes here")]
+    TooLarge {
+        /// The tensor's size.
+        got: u64,
+        /// The limit's name.
+        limit: &'static str,
+        /// Its value.
+        max: u64,
+    },
+}
+
+/// Buffers that do not fit a plan.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum BindError {
+    /// See [`ConfigError`]: the options do not allow this operation on this shape.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// A buffer the plan's options need was not given.
+    #[error("{buffer} is needed by this plan and was not given")]
+    Missing {
+        /// The buffer's role.
+        buffer: &'static str,
+    },
+    /// A buffer was given that the plan's options rule out.
+    #[error("{buffer} was given, and this plan has no use for it")]
+    Unexpected {
+        /// The buffer's role.
+        buffer: &'static str,
+    },
+    /// An offset off the device's alignment.
+    #[error("{buffer} starts at byte {got}, expected a multiple of {alignment}")]
+    Alignment {
+        /// The buffer's role.
+        buffer: &'static str,
+        /// The offset given, in bytes.
+        got: u64,
+        /// `min_storage_buffer_offset_alignment` of the device.
+        alignment: u64,
+    },
+    /// A buffer too short for its role.
+    #[error("{buffer} has {got} bytes from its offset on, expected at least {expected}")]
+    Size {
+        /// The buffer's role.
+        buffer: &'static str,
+        /// Bytes from the offset to the end.
+        got: u64,
+        /// Bytes the plan reads or writes.
+        expected: u64,
+    },
+    /// A buffer without `BufferUsages::STORAGE`.
+    #[error("{buffer} was created without BufferUsages::STORAGE")]
+    Usage {
+        /// The buffer's role.
+        buffer: &'static str,
+    },
+    /// An output that shares bytes with another buffer of the same call.
+    #[error("{output} overlaps {other}: outputs need bytes of their own")]
+    Overlap {
+        /// The role of the buffer that is written.
+        output: &'static str,
+        /// The role of the other.
+        other: &'static str,
+    },
+}
+
+/// The machine failed while work was under way.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RunError {
+    /// A result could not be mapped: usually the device was lost.
+    #[error("reading back {bytes} bytes failed: {reason}")]
+    Readback {
+        /// Size of the read.
+        bytes: u64,
+        /// What wgpu said.
+        reason: String,
+    },
+    /// The device is gone; make a new one.
+    #[error("the device was lost: {reason}")]
+    DeviceLost {
+        /// What the driver said.
+        reason: String,
+    },
+    /// wgpu refused or failed to carry out work: out of memory, or a fault of this crate.
+    #[error("the device reported: {reason}")]
+    Device {
+        /// What wgpu said.
+        reason: String,
+    },
+}
+
+/// Layer state that cannot be loaded or saved.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum StateError {
+    /// Not a safetensors file.
+    #[error("not a valid safetensors file: {reason}")]
+    Format {
+        /// What the parser said.
+        reason: String,
+    },
+    /// A tensor that must be there.
+    #[error("tensor {name:?} is missing")]
+    Missing {
+        /// Its name, prefix included.
+        name: String,
+    },
+    /// A tensor that has no place in this layer.
+    #[error("tensor {name:?} has no place in a layer made without it")]
+    Unexpected {
+        /// Its name, prefix included.
+        name: String,
+    },
+    /// A tensor of another element type than expected.
+    #[error("tensor {name:?} has dtype {got}, expected {expected}")]
+    Dtype {
+        /// Its name, prefix included.
+        name: String,
+        /// Its dtype.
+        got: String,
+        /// What was expected.
+        expected: &'static str,
+    },
+    /// A tensor of another shape than expected.
+    #[error("tensor {name:?} has shape {got:?}, expected {expected:?}")]
+    Shape {
+        /// Its name, prefix included.
+        name: String,
+        /// Its shape.
+        got: Vec<usize>,
+        /// What was expected.
+        expected: Vec<usize>,
+    },
+    /// A value no layer can have.
+    #[error("tensor {name:?} holds {got} at {index}, expected {expected}")]
+    Value {
+        /// Its name, prefix included.
+        name: String,
+        /// The value found.
+        got: String,
+        /// Where.
+        index: usize,
+        /// What was expected.
+        expected: &'static str,
+    },
+}
+
+/// A result beyond its bound.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[error("check failed: {worst}")]
+pub struct CheckError {
+    /// The finding furthest beyond its bound.
+    pub worst: crate::check::Finding,
+}
+
+/// Whatever can go wrong in the layer API and the functional forms.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// See [`ShapeError`].
+    #[error(transparent)]
+    Shape(#[from] ShapeError),
+    /// See [`ConfigError`].
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// See [`DeviceError`].
+    #[error(transparent)]
+    Device(#[from] DeviceError),
+    /// See [`PlanError`].
+    #[error(transparent)]
+    Plan(#[from] PlanError),
+    /// See [`BindError`].
+    #[error(transparent)]
+    Bind(#[from] BindError),
+    /// See [`RunError`].
+    #[error(transparent)]
+    Run(#[from] RunError),
+    /// See [`StateError`].
+    #[error(transparent)]
+    State(#[from] StateError),
+    /// See [`CheckError`].
+    #[error(transparent)]
+    Check(#[from] CheckError),
+}

@@ -1,0 +1,250 @@
+//! A device of one's own, for those who do not bring one.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::context::Context;
+use crate::error::{DeviceError, RunError};
+
+/// Which adapter to take.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Adapter {
+    /// The one wgpu ranks highest; a software adapter where there is no other.
+    #[default]
+    Best,
+    /// The first whose name contains this, upper and lower case alike.
+    Named(String),
+}
+
+/// A device with its queue and [`Context`]; cheap to clone.
+///
+/// Adapters come from wgpu's primary backends (Vulkan, Metal, D3D12, WebGPU) unless the
+/// environment variable `WGPU_BACKEND` names others.
+#[derive(Clone, Debug)]
+pub struct Gpu {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    info: wgpu::AdapterInfo,
+    device: wgpu::Device,
+    queue: wgpu::Queue,
+    context: Context,
+    faults: Faults,
+}
+
+/// What the device reported outside of any call: kept until the next readback asks.
+#[derive(Clone, Debug, Default)]
+struct Faults(Arc<Mutex<Option<RunError>>>);
+
+impl Faults {
+    fn keep(&self, fault: RunError) {
+        let mut first = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        first.get_or_insert(fault);
+    }
+
+    fn take(&self) -> Option<RunError> {
+        let mut first = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*first {
+            // A lost device stays lost.
+            lost @ Some(RunError::DeviceLost { .. }) => lost.clone(),
+            _ => first.take(),
+        }
+    }
+}
+
+/// Every adapter there is on the backends in use.
+pub async fn adapters() -> Vec<wgpu::Adapter> {
+    let backends = backends();
+    instance().enumerate_adapters(backends).await
+}
+
+fn backends() -> wgpu::Backends {
+    wgpu::Backends::from_env().unwrap_or(wgpu::Backends::PRIMARY)
+}
+
+fn instance() -> wgpu::Instance {
+    // The GL backend is left out unless asked for: merely looking for it makes drivers print.
+    wgpu::Instance::new(wgpu::InstanceDescriptor {
+        backends: backends(),
+        ..wgpu::InstanceDescriptor::new_without_display_handle()
+    })
+}
+
+impl Gpu {
+    /// Opens an adapter with its own limits for buffers, and WebGPU's defaults for the rest.
+    ///
+    /// # Errors
+    /// [`DeviceError`]: no adapter, none of that name, one that gives no device or is below
+    /// WebGPU's default limits.
+    pub async fn new(adapter: &Adapter) -> Result<Self, DeviceError> {
+        let adapter = match adapter {
+            Adapter::Best => {
+                let options = wgpu::RequestAdapterOptions {
+                    power_preference: wgpu::PowerPreference::HighPerformance,
+                    ..Default::default()
+                };
+                let adapter = instance().request_adapter(&options).await;
+                adapter.map_err(|_| DeviceError::NoAdapter)?
+            }
+            Adapter::Named(name) => {
+                let adapters = adapters().await;
+                let names: Vec<_> = adapters.iter().map(|a| a.get_info().name).collect();
+                let wanted = name.to_lowercase();
+                let named = |a: &wgpu::Adapter| a.get_info().name.to_lowercase().contains(&wanted);
+                let found = adapters.into_iter().find(named);
+                found.ok_or_else(|| DeviceError::NoAdapterNamed {
+                    name: name.clone(),
+                    found: names,
+                })?
+            }
+        };
+        Self::open(&adapter).await
+    }
+
+    /// Opens this adapter.
+    ///
+    /// # Errors
+    /// As [`Gpu::new`].
+    pub async fn open(adapter: &wgpu::Adapter) -> Result<Self, DeviceError> {
+        let offered = adapter.limits();
+        let limits = wgpu::Limits {
+            max_buffer_size: offered.max_buffer_size,
+            max_storage_buffer_binding_size: offered.max_storage_buffer_binding_size,
+            ..wgpu::Limits::default()
+        };
+        let request = wgpu::DeviceDescriptor {
+            label: Some("wgpu-batchnorm"),
+            required_limits: limits,
+            ..Default::default()
+        };
+        let info = adapter.get_info();
+        let (device, queue) =
+            adapter
+                .request_device(&request)
+                .await
+                .map_err(|e| DeviceError::Request {
+                    adapter: info.name.clone(),
+                    reason: e.to_string(),
+                })?;
+        let faults = Faults::default();
+        let uncaptured = faults.clone();
+        device.on_uncaptured_error(Arc::new(move |error: wgpu::Error| {
+            uncaptured.keep(RunError::Device {
+                reason: error.to_string(),
+            });
+        }));
+        let lost = faults.clone();
+        device
+            .set_device_lost_callback(move |_, reason| lost.keep(RunError::DeviceLost { reason }));
+        let context = Context::new(&device)?;
+        Ok(Self {
+            shared: Arc::new(Shared {
+                info,
+                device,
+                queue,
+                context,
+                faults,
+            }),
+        })
+    }
+
+    /// The adapter's name, backend and driver.
+    pub fn info(&self) -> &wgpu::AdapterInfo {
+        &self.shared.info
+    }
+
+    /// The device.
+    pub fn device(&self) -> &wgpu::Device {
+        &self.shared.device
+    }
+
+    /// Its queue.
+    pub fn queue(&self) -> &wgpu::Queue {
+        &self.shared.queue
+    }
+
+    /// The pipelines of this device, for the recording layer.
+    pub fn context(&self) -> &Context {
+        &self.shared.context
+    }
+
+    /// A zeroed storage buffer.
+    pub(crate) fn storage(&self, label: &str, bytes: u64) -> wgpu::Buffer {
+        self.device().create_buffer(&wgpu::BufferDescriptor {
+            label: Some(label),
+            size: bytes,
+            usage: wgpu::BufferUsages::STORAGE
+                | wgpu::BufferUsages::COPY_SRC
+                | wgpu::BufferUsages::COPY_DST,
+            mapped_at_creation: false,
+        })
+    }
+
+    /// Submits what `record` puts into one compute pass, after `before` recorded its copies.
+    pub(crate) fn submit(
+        &self,
+        before: impl FnOnce(&mut wgpu::CommandEncoder),
+        record: impl FnOnce(&mut wgpu::ComputePass<'_>),
+    ) {
+        let mut encoder = self.device().create_command_encoder(&Default::default());
+        before(&mut encoder);
+        record(&mut encoder.begin_compute_pass(&Default::default()));
+        self.queue().submit([encoder.finish()]);
+    }
+
+    /// Copies a buffer to the host.
+    ///
+    /// On native targets this waits for the device on the calling thread; in browsers it yields.
+    pub(crate) async fn read(&self, buffer: &wgpu::Buffer) -> Result<Vec<f32>, RunError> {
+        let bytes = buffer.size();
+        let staging = self.device().create_buffer(&wgpu::BufferDescriptor {
+            label: Some("wgpu-batchnorm readback"),
+            size: bytes,
+            usage: wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST,
+            mapped_at_creation: false,
+        });
+        self.submit(
+            |encoder| encoder.copy_buffer_to_buffer(buffer, 0, &staging, 0, bytes),
+            |_| {},
+        );
+        let (sender, receiver) = futures_intrusive::channel::shared::oneshot_channel();
+        staging
+            .slice(..)
+            .map_async(wgpu::MapMode::Read, move |result| {
+                // The receiver is gone where the caller dropped the future.
+                let _ = sender.send(result);
+            });
+        #[cfg(not(target_arch = "wasm32"))]
+        let polled = self.device().poll(wgpu::PollType::wait_indefinitely());
+        #[cfg(target_arch = "wasm32")]
+        let polled: Result<(), wgpu::PollError> = Ok(());
+        self.fault()?;
+        let failed = |reason: String| RunError::Readback { bytes, reason };
+        polled.map_err(|e| failed(e.to_string()))?;
+        match receiver.receive().await {
+            Some(Ok(())) => {}
+            Some(Err(e)) => return Err(failed(e.to_string())),
+            None => return Err(failed("the mapping was abandoned".to_owned())),
+        }
+        let view = staging.slice(..).get_mapped_range();
+        let view = view.map_err(|e| failed(e.to_string()))?;
+        Ok(bytemuck::pod_collect_to_vec(&view))
+    }
+
+    /// What the device reported since the last call.
+    fn fault(&self) -> Result<(), RunError> {
+        self.shared.faults.take().map_or(Ok(()), Err)
+    }
+}
+
+#[cfg(feature = "blocking")]
+impl Gpu {
+    /// Blocking twin of [`Gpu::new`].
+    ///
+    /// # Errors
+    /// As [`Gpu::new`].
+    pub fn new_blocking(adapter: &Adapter) -> Result<Self, DeviceError> {
+        pollster::block_on(Self::new(adapter))
+    }
+}

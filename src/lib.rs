@@ -1,0 +1,38 @@
+//! Batch normalization on any GPU that wgpu reaches.
+#![forbid(unsafe_code)]
+#![warn(missing_docs)]
+
+mod bindings;
+pub mod check;
+mod config;
+mod context;
+#[cfg(feature = "cpu")]
+pub mod cpu;
+pub mod error;
+pub mod functional;
+mod gpu;
+mod layer;
+mod params;
+pub mod plan;
+mod record;
+mod reduction;
+pub mod reference;
+pub mod shaders;
+mod shape;
+mod state;
+mod stats;
+mod tensor;
+
+pub use bindings::Binding;
+pub use check::Check;
+pub use config::{Affine, Config, Momentum, NonFinite, Running, RunningVariance};
+pub use context::Context;
+pub use error::Error;
+pub use gpu::{Adapter, Gpu};
+pub use layer::{BackwardRequest, BatchNorm, Forward, Gradients, Mode, Saved};
+pub use record::{BackwardBuffers, FrozenBackwardBuffers, InferenceBuffers, Plan, TrainBuffers};
+pub use shape::{Pattern, View};
+pub use state::LayerState;
+pub use stats::{HostGradients, Moments, Parameters, RunningStatistics, SavedStatistics};
+pub use tensor::Tensor;
+pub use wgpu;

@@ -1,0 +1,331 @@
+//! The recording layer: the caller's buffers in, dispatches into the caller's pass.
+
+use wgpu::BufferSlice;
+
+use crate::bindings::{Binding, Slot, Step, bind};
+use crate::config::{Affine, Config};
+use crate::context::Context;
+use crate::error::{BindError, ConfigError};
+use crate::params::{Params, flags};
+use crate::plan::{Grid, Schedule};
+use crate::shaders::{Kernel, Role};
+use crate::shape::View;
+
+/// Every operation of one configuration on one shape.
+///
+/// `bind_*` checks the caller's buffers and makes bind groups; the [`Binding`] it gives records.
+/// Buffers may be slices of one pooled buffer. C is the channel count; all sizes in bytes follow
+/// from f32 elements.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    context: Context,
+    config: Config,
+    schedule: Schedule,
+}
+
+/// Buffers of training forward.
+#[derive(Clone, Copy, Debug)]
+pub struct TrainBuffers<'a> {
+    /// Input, read.
+    pub x: BufferSlice<'a>,
+    /// Output in the input's shape, written.
+    pub y: BufferSlice<'a>,
+    /// weight and bias, `[2][C]`, read; given unless the configuration has neither.
+    pub affine: Option<BufferSlice<'a>>,
+    /// mean, variance and batches (u32), `[3][C]`, moved; given where the configuration keeps
+    /// running statistics.
+    pub running: Option<BufferSlice<'a>>,
+    /// pivot, offset, inv_std, batch_mean, batch_var (biased), `[5][C]`, written.
+    pub saved: BufferSlice<'a>,
+    /// Scratch of [`Plan::workspace_bytes`].
+    pub workspace: BufferSlice<'a>,
+}
+
+/// Buffers of inference.
+#[derive(Clone, Copy, Debug)]
+pub struct InferenceBuffers<'a> {
+    /// Input, read.
+    pub x: BufferSlice<'a>,
+    /// Output in the input's shape, written.
+    pub y: BufferSlice<'a>,
+    /// weight and bias, `[2][C]`, read; given unless the configuration has neither.
+    pub affine: Option<BufferSlice<'a>>,
+    /// mean, variance and batches, `[3][C]`, read.
+    pub running: BufferSlice<'a>,
+}
+
+/// Buffers of backward through batch statistics.
+#[derive(Clone, Copy, Debug)]
+pub struct BackwardBuffers<'a> {
+    /// The input of the forward pass, read.
+    pub x: BufferSlice<'a>,
+    /// Upstream gradient, read.
+    pub dy: BufferSlice<'a>,
+    /// Gradient of the input, written; may be skipped.
+    pub dx: Option<BufferSlice<'a>>,
+    /// weight and bias, `[2][C]`, read; given unless the configuration has neither.
+    pub affine: Option<BufferSlice<'a>>,
+    /// What training forward saved, `[5][C]`, read.
+    pub saved: BufferSlice<'a>,
+    /// dweight and dbias, `[2][C]`, written or added into; may be skipped.
+    pub grads: Option<BufferSlice<'a>>,
+    /// Whether gradients are added to what `grads` holds.
+    pub accumulate: bool,
+    /// Scratch of [`Plan::workspace_bytes`].
+    pub workspace: BufferSlice<'a>,
+}
+
+/// Buffers of backward through frozen statistics.
+#[derive(Clone, Copy, Debug)]
+pub struct FrozenBackwardBuffers<'a> {
+    /// The input of the forward pass, read.
+    pub x: BufferSlice<'a>,
+    /// Upstream gradient, read.
+    pub dy: BufferSlice<'a>,
+    /// Gradient of the input, written; may be skipped.
+    pub dx: Option<BufferSlice<'a>>,
+    /// weight and bias, `[2][C]`, read; given unless the configuration has neither.
+    pub affine: Option<BufferSlice<'a>>,
+    /// The statistics that inference used, `[3][C]`, read.
+    pub running: BufferSlice<'a>,
+    /// dweight and dbias, `[2][C]`, written or added into; may be skipped.
+    pub grads: Option<BufferSlice<'a>>,
+    /// Whether gradients are added to what `grads` holds.
+    pub accumulate: bool,
+    /// Scratch of [`Plan::workspace_bytes`].
+    pub workspace: BufferSlice<'a>,
+}
+
+impl Plan {
+    pub(crate) fn new(context: Context, config: Config, schedule: Schedule) -> Self {
+        Self {
+            context,
+            config,
+            schedule,
+        }
+    }
+
+    /// The view planned for.
+    pub fn view(&self) -> View {
+        self.schedule.view
+    }
+
+    /// How each dispatch divides the work.
+    pub fn schedule(&self) -> &Schedule {
+        &self.schedule
+    }
+
+    /// Scratch that any one operation of this plan needs, in bytes.
+    pub fn workspace_bytes(&self) -> u64 {
+        self.schedule.workspace_bytes()
+    }
+
+    /// Bytes of a tensor in the input's shape.
+    pub fn tensor_bytes(&self) -> u64 {
+        self.view().len() as u64 * 4
+    }
+
+    /// Bytes of `rows` rows of per-channel values.
+    fn rows(&self, rows: u64) -> u64 {
+        self.view().channels as u64 * rows * 4
+    }
+
+    /// Binds training forward: two dispatches.
+    ///
+    /// # Errors
+    /// Options that do not allow training on this shape; buffers that do not fit.
+    pub fn bind_train(&self, b: &TrainBuffers<'_>) -> Result<Binding, BindError> {
+        self.config.validate_training(&self.view())?;
+        let mut slots = vec![
+            self.tensor(Role::X, "x", b.x, false),
+            self.tensor(Role::Out, "y", b.y, true),
+            self.slot(Role::Saved, "saved", b.saved, self.rows(5), true),
+            self.workspace(b.workspace),
+        ];
+        slots.extend(self.affine(b.affine)?);
+        let wanted = self.config.running.is_some();
+        if let Some(running) = given("running", b.running, wanted)? {
+            slots.push(self.slot(Role::Statistics, "running", running, self.rows(3), true));
+        }
+        let normalize = self.params(&self.schedule.map).with_running(&self.config);
+        let steps = [
+            self.step(Kernel::Moments, self.schedule.reduce),
+            Step {
+                kernel: Kernel::Normalize,
+                grid: self.schedule.map,
+                params: normalize,
+            },
+        ];
+        bind(&self.context, &self.schedule, &steps, &slots)
+    }
+
+    /// Binds inference: one dispatch.
+    ///
+    /// # Errors
+    /// A configuration without running statistics; buffers that do not fit.
+    pub fn bind_inference(&self, b: &InferenceBuffers<'_>) -> Result<Binding, BindError> {
+        self.needs_running()?;
+        let mut slots = vec![
+            self.tensor(Role::X, "x", b.x, false),
+            self.tensor(Role::Out, "y", b.y, true),
+            self.slot(Role::Statistics, "running", b.running, self.rows(3), false),
+        ];
+        slots.extend(self.affine(b.affine)?);
+        let steps = [self.step(Kernel::Inference, self.schedule.map)];
+        bind(&self.context, &self.schedule, &steps, &slots)
+    }
+
+    /// Binds backward through batch statistics: two dispatches.
+    ///
+    /// # Errors
+    /// Options that do not allow training on this shape; buffers that do not fit.
+    pub fn bind_backward(&self, b: &BackwardBuffers<'_>) -> Result<Binding, BindError> {
+        self.config.validate_training(&self.view())?;
+        let mut slots = vec![
+            self.tensor(Role::X, "x", b.x, false),
+            self.tensor(Role::Dy, "dy", b.dy, false),
+            self.slot(Role::Saved, "saved", b.saved, self.rows(5), false),
+            self.workspace(b.workspace),
+        ];
+        slots.extend(b.dx.map(|dx| self.tensor(Role::Out, "dx", dx, true)));
+        slots.extend(self.affine(b.affine)?);
+        slots.extend(self.grads(b.grads));
+        let second = match b.dx {
+            Some(_) => self.gradient_step(
+                Kernel::BackwardDx,
+                self.schedule.map,
+                b.grads.is_some(),
+                b.accumulate,
+            ),
+            None => self.gradient_step(
+                Kernel::Gradients,
+                self.schedule.merge,
+                b.grads.is_some(),
+                b.accumulate,
+            ),
+        };
+        let steps = [
+            self.step(Kernel::BackwardSums, self.schedule.reduce),
+            second,
+        ];
+        bind(&self.context, &self.schedule, &steps, &slots)
+    }
+
+    /// Binds backward through frozen statistics: two dispatches.
+    ///
+    /// # Errors
+    /// A configuration without running statistics; buffers that do not fit.
+    pub fn bind_backward_frozen(
+        &self,
+        b: &FrozenBackwardBuffers<'_>,
+    ) -> Result<Binding, BindError> {
+        self.needs_running()?;
+        let mut slots = vec![
+            self.tensor(Role::X, "x", b.x, false),
+            self.tensor(Role::Dy, "dy", b.dy, false),
+            self.slot(Role::Statistics, "running", b.running, self.rows(3), false),
+            self.workspace(b.workspace),
+        ];
+        slots.extend(b.dx.map(|dx| self.tensor(Role::Out, "dx", dx, true)));
+        slots.extend(self.affine(b.affine)?);
+        slots.extend(self.grads(b.grads));
+        let mut first = self.step(Kernel::BackwardFrozen, self.schedule.reduce);
+        first.params = first.params.with_flag(flags::HAS_DX, b.dx.is_some());
+        let second = self.gradient_step(
+            Kernel::Gradients,
+            self.schedule.merge,
+            b.grads.is_some(),
+            b.accumulate,
+        );
+        bind(&self.context, &self.schedule, &[first, second], &slots)
+    }
+
+    fn needs_running(&self) -> Result<(), BindError> {
+        match self.config.running {
+            Some(_) => Ok(()),
+            None => Err(ConfigError::NoRunningStatistics.into()),
+        }
+    }
+
+    fn params(&self, grid: &Grid) -> Params {
+        Params::new(&self.schedule, grid)
+            .with_eps(self.config.eps)
+            .with_affine(self.config.affine)
+    }
+
+    fn step(&self, kernel: Kernel, grid: Grid) -> Step {
+        Step {
+            kernel,
+            grid,
+            params: self.params(&grid),
+        }
+    }
+
+    fn gradient_step(&self, kernel: Kernel, grid: Grid, grads: bool, accumulate: bool) -> Step {
+        let mut step = self.step(kernel, grid);
+        step.params = step
+            .params
+            .with_flag(flags::HAS_GRADS, grads)
+            .with_flag(flags::ACCUMULATE, accumulate);
+        step
+    }
+
+    fn slot<'a>(
+        &self,
+        role: Role,
+        name: &'static str,
+        slice: BufferSlice<'a>,
+        bytes: u64,
+        written: bool,
+    ) -> Slot<'a> {
+        Slot {
+            role,
+            name,
+            slice,
+            bytes,
+            written,
+        }
+    }
+
+    fn tensor<'a>(
+        &self,
+        role: Role,
+        name: &'static str,
+        slice: BufferSlice<'a>,
+        written: bool,
+    ) -> Slot<'a> {
+        self.slot(role, name, slice, self.tensor_bytes(), written)
+    }
+
+    fn workspace<'a>(&self, slice: BufferSlice<'a>) -> Slot<'a> {
+        self.slot(
+            Role::Partials,
+            "workspace",
+            slice,
+            self.workspace_bytes(),
+            true,
+        )
+    }
+
+    fn affine<'a>(&self, slice: Option<BufferSlice<'a>>) -> Result<Option<Slot<'a>>, BindError> {
+        let slice = given("affine", slice, self.config.affine != Affine::None)?;
+        Ok(slice.map(|slice| self.slot(Role::Affine, "affine", slice, self.rows(2), false)))
+    }
+
+    fn grads<'a>(&self, slice: Option<BufferSlice<'a>>) -> Option<Slot<'a>> {
+        slice.map(|slice| self.slot(Role::Grads, "grads", slice, self.rows(2), true))
+    }
+}
+
+/// A buffer that is there exactly where the options want it.
+fn given<'a>(
+    buffer: &'static str,
+    slice: Option<BufferSlice<'a>>,
+    wanted: bool,
+) -> Result<Option<BufferSlice<'a>>, BindError> {
+    match (slice, wanted) {
+        (None, true) => Err(BindError::Missing { buffer }),
+        (Some(_), false) => Err(BindError::Unexpected { buffer }),
+        (slice, _) => Ok(slice),
+    }
+}

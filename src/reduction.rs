@@ -1,0 +1,265 @@
+//! From a shape and any set of reduced axes to a view, dense where the axes allow it.
+
+use crate::context::Context;
+use crate::error::{PlanError, ShapeError};
+use crate::params::Axes;
+use crate::plan::{self, Schedule};
+use crate::shape::{View, checked_len, resolve_axis};
+
+/// Kept or reduced axes that a strided walk takes, each kind on its own.
+const MAX_GROUPS: usize = 4;
+
+/// A split of a tensor's axes into kept ones, the channels of the kernels, and reduced ones.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Reduction {
+    shape: Vec<usize>,
+    kept: Vec<bool>,
+}
+
+/// Neighbouring axes of one kind, as one.
+struct Group {
+    kept: bool,
+    len: usize,
+    stride: usize,
+}
+
+impl Reduction {
+    /// Reduces `axes` of `shape`; negative axes count from the end.
+    pub(crate) fn over(shape: &[usize], axes: &[isize]) -> Result<Self, ShapeError> {
+        if shape.is_empty() {
+            return Err(ShapeError::Rank { shape: vec![] });
+        }
+        checked_len(shape)?;
+        let mut kept = vec![true; shape.len()];
+        for &axis in axes {
+            let axis = resolve_axis(shape, axis)?;
+            if !std::mem::replace(&mut kept[axis], false) {
+                return Err(ShapeError::RepeatedAxis { axis });
+            }
+        }
+        Ok(Self {
+            shape: shape.to_vec(),
+            kept,
+        })
+    }
+
+    /// Keeps the axes over which a tensor of shape `statistics` varies, aligned from the right as
+    /// in NumPy's broadcasting.
+    pub(crate) fn broadcast(
+        shape: &[usize],
+        tensor: &'static str,
+        statistics: &[usize],
+    ) -> Result<Self, ShapeError> {
+        let reduction = Self::over(shape, &[])?;
+        let refused = || ShapeError::Broadcast {
+            tensor,
+            got: statistics.to_vec(),
+            x: shape.to_vec(),
+        };
+        let missing = shape.len().checked_sub(statistics.len());
+        let missing = missing.ok_or_else(refused)?;
+        let mut kept = vec![false; missing];
+        for (&len, &wanted) in statistics.iter().zip(&shape[missing..]) {
+            if len != wanted && len != 1 {
+                return Err(refused());
+            }
+            kept.push(len == wanted);
+        }
+        Ok(Self { kept, ..reduction })
+    }
+
+    /// The shape of the statistics.
+    pub(crate) fn statistics_shape(&self, keep_dims: bool) -> Vec<usize> {
+        let axes = self.shape.iter().zip(&self.kept);
+        axes.filter(|&(_, &kept)| kept || keep_dims)
+            .map(|(&len, &kept)| if kept { len } else { 1 })
+            .collect()
+    }
+
+    /// Values behind each statistic, and how many statistics there are.
+    pub(crate) fn counts(&self) -> (usize, usize) {
+        let product = |wanted| {
+            let axes = self.shape.iter().zip(&self.kept);
+            axes.filter(|&(_, &kept)| kept == wanted)
+                .map(|(&len, _)| len)
+                .product()
+        };
+        (product(false), product(true))
+    }
+
+    /// Plans the functional forms over this split.
+    pub(crate) fn plan(&self, context: &Context) -> Result<Schedule, PlanError> {
+        match self.dense() {
+            Some(view) => plan::plan_dense(view, context.machine()),
+            None => {
+                let (axes, innermost) = self.axes()?;
+                let (count, channels) = self.counts();
+                let view = View {
+                    outer: count,
+                    channels,
+                    inner: 1,
+                };
+                plan::plan_strided(view, axes, innermost, context.machine())
+            }
+        }
+    }
+
+    /// The shape that is reduced.
+    pub(crate) fn shape(&self) -> &[usize] {
+        &self.shape
+    }
+
+    /// `values` reordered so that every statistic's values are one run, and the view of that:
+    /// what the reference works on.
+    pub(crate) fn gather(&self, values: &[f32]) -> (Vec<f32>, View) {
+        let (count, channels) = self.counts();
+        let view = View {
+            outer: 1,
+            channels,
+            inner: count,
+        };
+        let mut filled = vec![0; channels];
+        let mut gathered = vec![0.0; values.len()];
+        for (index, &value) in values.iter().enumerate() {
+            let k = self.statistic_of(index);
+            gathered[k * count + filled[k]] = value;
+            filled[k] += 1;
+        }
+        (gathered, view)
+    }
+
+    /// The statistic that element `index` in memory order belongs to.
+    fn statistic_of(&self, index: usize) -> usize {
+        let (mut rest, mut statistic, mut stride) = (index, 0, 1);
+        for (&len, &kept) in self.shape.iter().zip(&self.kept).rev() {
+            if kept {
+                statistic += rest % len * stride;
+                stride *= len;
+            }
+            rest /= len;
+        }
+        statistic
+    }
+
+    /// The dense view, where kept and reduced axes collapse to one.
+    pub(crate) fn dense(&self) -> Option<View> {
+        let groups = self.groups();
+        let lens: Vec<_> = groups.iter().map(|g| (g.kept, g.len)).collect();
+        let (outer, channels, inner) = match lens[..] {
+            [] => (1, 1, 1),
+            [(true, c)] => (1, c, 1),
+            [(false, n)] => (1, 1, n),
+            [(true, c), (false, n)] => (1, c, n),
+            [(false, n), (true, c)] => (n, c, 1),
+            [(false, n), (true, c), (false, i)] => (n, c, i),
+            _ => return None,
+        };
+        Some(View {
+            outer,
+            channels,
+            inner,
+        })
+    }
+
+    /// Lengths and strides for a strided walk, and whether the innermost axis is a kept one.
+    fn axes(&self) -> Result<(Axes, bool), ShapeError> {
+        let groups = self.groups();
+        let mut axes = Axes {
+            kept: [[1, 0, 0, 0]; MAX_GROUPS],
+            reduced: [[1, 0, 0, 0]; MAX_GROUPS],
+        };
+        for wanted in [true, false] {
+            let table = match wanted {
+                true => &mut axes.kept,
+                false => &mut axes.reduced,
+            };
+            let fastest_first = groups.iter().rev().filter(|g| g.kept == wanted);
+            for (k, group) in fastest_first.enumerate() {
+                let entry = table.get_mut(k).ok_or_else(|| ShapeError::Alternations {
+                    shape: self.shape.clone(),
+                    got: groups.len(),
+                    limit: 2 * MAX_GROUPS,
+                })?;
+                *entry = [group.len as u32, group.stride as u32, 0, 0];
+            }
+        }
+        Ok((axes, groups.last().is_some_and(|g| g.kept)))
+    }
+
+    /// Axes of length 1 dropped, neighbours of one kind joined.
+    fn groups(&self) -> Vec<Group> {
+        let mut groups: Vec<Group> = Vec::new();
+        let mut stride = self.shape.iter().product();
+        for (&len, &kept) in self.shape.iter().zip(&self.kept) {
+            stride /= len;
+            match groups.last_mut() {
+                _ if len == 1 => {}
+                Some(last) if last.kept == kept => {
+                    last.len *= len;
+                    last.stride = stride;
+                }
+                _ => groups.push(Group { kept, len, stride }),
+            }
+        }
+        groups
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn axes_that_collapse_are_dense() {
+        let dense = |shape: &[usize], axes: &[isize]| {
+            let view = Reduction::over(shape, axes).unwrap().dense();
+            view.map(|v| (v.outer, v.channels, v.inner))
+        };
+        assert_eq!(dense(&[2, 3, 4, 5], &[0, 2, 3]), Some((2, 3, 20)));
+        assert_eq!(dense(&[2, 3, 4, 5], &[0, 1, 2]), Some((24, 5, 1)));
+        assert_eq!(dense(&[2, 3, 4, 5], &[2, -1]), Some((1, 6, 20)));
+        assert_eq!(dense(&[2, 3], &[0, 1]), Some((1, 1, 6)));
+        assert_eq!(dense(&[2, 3], &[]), Some((1, 6, 1)));
+        assert_eq!(dense(&[2, 1, 3], &[1]), Some((1, 6, 1)));
+        assert_eq!(dense(&[1, 1], &[0]), Some((1, 1, 1)));
+        assert_eq!(dense(&[2, 3, 4], &[1]), None);
+    }
+
+    #[test]
+    fn statistics_follow_elements() {
+        let reduction = Reduction::over(&[2, 3, 4], &[1]).unwrap();
+        assert_eq!(reduction.counts(), (3, 8));
+        assert_eq!(reduction.statistics_shape(false), [2, 4]);
+        assert_eq!(reduction.statistics_shape(true), [2, 1, 4]);
+        let element = |a: usize, b: usize, c: usize| (a * 3 + b) * 4 + c;
+        assert_eq!(reduction.statistic_of(element(1, 2, 3)), 7);
+        assert_eq!(reduction.statistic_of(element(0, 1, 2)), 2);
+    }
+
+    #[test]
+    fn broadcasting_is_numpys() {
+        let kept = |statistics: &[usize]| {
+            let r = Reduction::broadcast(&[2, 3, 4], "mean", statistics);
+            r.map(|r| r.kept)
+        };
+        assert_eq!(kept(&[4]), Ok(vec![false, false, true]));
+        assert_eq!(kept(&[3, 1]), Ok(vec![false, true, false]));
+        assert_eq!(kept(&[2, 1, 4]), Ok(vec![true, false, true]));
+        assert_eq!(kept(&[]), Ok(vec![false, false, false]));
+        assert!(kept(&[3]).is_err());
+        assert!(kept(&[1, 2, 3, 4]).is_err());
+    }
+
+    #[test]
+    fn bad_axes_are_named() {
+        let over = |axes: &[isize]| Reduction::over(&[2, 3], axes);
+        assert!(matches!(over(&[2]), Err(ShapeError::Axis { axis: 2, .. })));
+        let repeated = over(&[0, -2]);
+        assert!(matches!(
+            repeated,
+            Err(ShapeError::RepeatedAxis { axis: 0 })
+        ));
+        assert!(Reduction::over(&[], &[]).is_err());
+        assert!(Reduction::over(&[2, 0], &[0]).is_err());
+    }
+}

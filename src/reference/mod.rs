@@ -1,0 +1,198 @@
+//! The oracle: plain f64 on the inputs as stored, one function an operation.
+//!
+//! Nothing here is fast and nothing is clever; it is meant to be checked by eye against the
+//! formulas of Ioffe & Szegedy (2015), and is itself checked by finite differences and by the
+//! results of other frameworks. Slices must have the lengths their view gives; callers check.
+
+use crate::config::{Momentum, NonFinite, Running, RunningVariance};
+use crate::shape::View;
+use crate::stats::{Parameters, RunningStatistics};
+
+/// Mean and biased variance per channel, `[C]` each.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Moments {
+    /// μ = Σx/m.
+    pub mean: Vec<f64>,
+    /// σ² = Σ(x−μ)²/m.
+    pub variance: Vec<f64>,
+}
+
+impl Moments {
+    /// Whether channel `c` has statistics that f32 can hold; where not, training gives NaN.
+    pub fn is_finite(&self, c: usize) -> bool {
+        (self.mean[c] as f32).is_finite() && (self.variance[c] as f32).is_finite()
+    }
+
+    /// `1/√(σ²+eps)` of channel `c`.
+    pub fn inv_std(&self, c: usize, eps: f32) -> f64 {
+        1.0 / (self.variance[c] + f64::from(eps)).sqrt()
+    }
+}
+
+/// Gradients in f64.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Gradients {
+    /// ∂L/∂x, in the shape of `x`.
+    pub dx: Vec<f64>,
+    /// ∂L/∂γ, `[C]`.
+    pub dweight: Vec<f64>,
+    /// ∂L/∂β, `[C]`.
+    pub dbias: Vec<f64>,
+}
+
+/// Mean and biased variance of every channel, in two passes.
+pub fn moments(view: &View, x: &[f32]) -> Moments {
+    let m = view.count() as f64;
+    let channel_sum = |c: usize, f: &dyn Fn(f64) -> f64| -> f64 {
+        let values = view.runs(c).flat_map(|run| &x[run]);
+        values.map(|&v| f(f64::from(v))).sum()
+    };
+    let mean: Vec<f64> = (0..view.channels)
+        .map(|c| channel_sum(c, &|v| v) / m)
+        .collect();
+    let variance = (0..view.channels)
+        .map(|c| channel_sum(c, &|v| (v - mean[c]).powi(2)) / m)
+        .collect();
+    Moments { mean, variance }
+}
+
+/// `y = (x−μ)/√(σ²+eps)·γ + β` with the batch's own statistics.
+///
+/// A channel whose statistics are not finite in f32 is NaN throughout.
+pub fn train_forward(view: &View, x: &[f32], p: Parameters<'_>, eps: f32) -> (Vec<f64>, Moments) {
+    let batch = moments(view, x);
+    let mut y = normalize(view, x, &batch, p, eps);
+    for c in (0..view.channels).filter(|&c| !batch.is_finite(c)) {
+        view.runs(c).for_each(|run| y[run].fill(f64::NAN));
+    }
+    (y, batch)
+}
+
+/// `y = (x−μ)/√(σ²+eps)·γ + β` with given statistics; a negative variance gives NaN.
+pub fn normalize(view: &View, x: &[f32], s: &Moments, p: Parameters<'_>, eps: f32) -> Vec<f64> {
+    let mut y = vec![0.0; x.len()];
+    for c in 0..view.channels {
+        let scale = if s.variance[c] < 0.0 {
+            f64::NAN
+        } else {
+            s.inv_std(c, eps) * f64::from(p.weight(c))
+        };
+        for i in view.runs(c).flatten() {
+            y[i] = (f64::from(x[i]) - s.mean[c]) * scale + f64::from(p.bias(c));
+        }
+    }
+    y
+}
+
+/// The running statistics after a batch of `count` values per channel with moments `batch`.
+pub fn update_running(
+    old: &RunningStatistics,
+    batch: &Moments,
+    count: usize,
+    running: Running,
+) -> (Moments, Vec<u32>) {
+    let mut new = Moments {
+        mean: old.mean.iter().map(|&v| f64::from(v)).collect(),
+        variance: old.variance.iter().map(|&v| f64::from(v)).collect(),
+    };
+    let mut batches = old.batches.clone();
+    let m = count as f64;
+    for c in 0..new.mean.len() {
+        let variance = match running.variance {
+            RunningVariance::Biased => batch.variance[c],
+            RunningVariance::Unbiased => batch.variance[c] * m / (m - 1.0),
+        };
+        let finite = batch.is_finite(c) && (variance as f32).is_finite();
+        if !finite && running.non_finite == NonFinite::Skip {
+            continue;
+        }
+        batches[c] = batches[c].saturating_add(1);
+        let factor = match running.momentum {
+            Momentum::Exponential(momentum) => f64::from(momentum),
+            Momentum::Cumulative => 1.0 / f64::from(batches[c]),
+        };
+        let (mean, variance) = if finite {
+            (batch.mean[c], variance)
+        } else {
+            (f64::NAN, f64::NAN)
+        };
+        new.mean[c] = (1.0 - factor) * new.mean[c] + factor * mean;
+        new.variance[c] = (1.0 - factor) * new.variance[c] + factor * variance;
+    }
+    (new, batches)
+}
+
+/// Gradients through batch statistics:
+/// `dβ = Σdy`, `dγ = Σdy·x̂`, `dx = γ·inv_std·(dy − dβ/m − x̂·dγ/m)`.
+///
+/// A channel is NaN throughout where its statistics or its sums are not finite in f32.
+pub fn backward(view: &View, x: &[f32], dy: &[f32], weight: Option<&[f32]>, eps: f32) -> Gradients {
+    let batch = moments(view, x);
+    let mut g = sums(view, x, dy, &batch, eps);
+    let m = view.count() as f64;
+    for c in 0..view.channels {
+        let finite = batch.is_finite(c) && g.is_finite(c);
+        if !finite {
+            (g.dweight[c], g.dbias[c]) = (f64::NAN, f64::NAN);
+        }
+        let inv_std = batch.inv_std(c, eps);
+        let scale = f64::from(weight.map_or(1.0, |w| w[c])) * inv_std;
+        for i in view.runs(c).flatten() {
+            let xhat = (f64::from(x[i]) - batch.mean[c]) * inv_std;
+            let inner = f64::from(dy[i]) - g.dbias[c] / m - xhat * g.dweight[c] / m;
+            g.dx[i] = if finite { scale * inner } else { f64::NAN };
+        }
+    }
+    g
+}
+
+/// Gradients through frozen statistics: the same sums with the given moments,
+/// `dx = dy·γ·inv_std`. A sum that is not finite in f32 is NaN, and so is its twin.
+pub fn backward_frozen(
+    view: &View,
+    x: &[f32],
+    dy: &[f32],
+    frozen: &Moments,
+    weight: Option<&[f32]>,
+    eps: f32,
+) -> Gradients {
+    let mut g = sums(view, x, dy, frozen, eps);
+    for c in 0..view.channels {
+        if frozen.variance[c] < 0.0 || !g.is_finite(c) {
+            (g.dweight[c], g.dbias[c]) = (f64::NAN, f64::NAN);
+        }
+        let scale = if frozen.variance[c] < 0.0 {
+            f64::NAN
+        } else {
+            f64::from(weight.map_or(1.0, |w| w[c])) * frozen.inv_std(c, eps)
+        };
+        for i in view.runs(c).flatten() {
+            g.dx[i] = f64::from(dy[i]) * scale;
+        }
+    }
+    g
+}
+
+impl Gradients {
+    fn is_finite(&self, c: usize) -> bool {
+        (self.dweight[c] as f32).is_finite() && (self.dbias[c] as f32).is_finite()
+    }
+}
+
+/// `dγ` and `dβ`; `dx` is left zero.
+fn sums(view: &View, x: &[f32], dy: &[f32], s: &Moments, eps: f32) -> Gradients {
+    let mut g = Gradients {
+        dx: vec![0.0; x.len()],
+        dweight: vec![0.0; view.channels],
+        dbias: vec![0.0; view.channels],
+    };
+    for c in 0..view.channels {
+        let inv_std = s.inv_std(c, eps);
+        for i in view.runs(c).flatten() {
+            let dy = f64::from(dy[i]);
+            g.dbias[c] += dy;
+            g.dweight[c] += dy * (f64::from(x[i]) - s.mean[c]) * inv_std;
+        }
+    }
+    g
+}

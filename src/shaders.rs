@@ -1,0 +1,253 @@
+//! The closed list of shader variants and how each is composed from `shaders/`.
+//!
+//! A kernel file holds the mathematics of one dispatch; what it shares stands in
+//! `shaders/shared`. Only what changes types or directives is an axis here, spelt out as text:
+//! the element type, the walk, and, as they come, wider loads and subgroup reductions. All else is
+//! the override constant `WORKGROUP` or a field of [`crate::params::Params`].
+
+/// One dispatch's mathematics; the name of its file, its label and its entry in the cache.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Kernel {
+    /// Training forward 1: partial moments.
+    Moments,
+    /// Training forward 2: y, saved and running statistics.
+    Normalize,
+    /// Inference; functional normalization.
+    Inference,
+    /// Functional moments 2: merged moments.
+    MomentsFinish,
+    /// Backward 1 through batch statistics: partial sums.
+    BackwardSums,
+    /// Backward 2 through batch statistics: dx, dweight, dbias.
+    BackwardDx,
+    /// Backward 1 through frozen statistics: dx and partial sums.
+    BackwardFrozen,
+    /// Backward 2 where dx is not left to do: dweight, dbias.
+    Gradients,
+}
+
+/// How tensors are stored. f16 and bf16 will travel as packed words of the same bindings.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Element {
+    /// IEEE single precision.
+    F32,
+}
+
+/// How a lane finds a channel's next value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Walk {
+    /// A dense `(outer, channels, inner)` view.
+    Dense,
+    /// Kept and reduced axes that alternate.
+    Strided,
+}
+
+/// How wide a lane's loads are. Places for vec4 along a run and vec4 along channels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Load {
+    /// One word at a time.
+    Scalar,
+}
+
+/// How partials of a workgroup are folded. A place for subgroup reductions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Reduce {
+    /// A tree in workgroup memory.
+    Workgroup,
+}
+
+/// One entry of the closed list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Variant {
+    /// Its kernel.
+    pub kernel: Kernel,
+    /// Its element type.
+    pub element: Element,
+    /// Its walk.
+    pub walk: Walk,
+    /// Its loads.
+    pub load: Load,
+    /// Its reduction.
+    pub reduce: Reduce,
+}
+
+macro_rules! shader {
+    ($path:literal) => {
+        include_str!(concat!("../shaders/", $path, ".wgsl"))
+    };
+}
+
+impl Kernel {
+    /// All kernels.
+    pub const ALL: [Self; 8] = [
+        Self::Moments,
+        Self::Normalize,
+        Self::Inference,
+        Self::MomentsFinish,
+        Self::BackwardSums,
+        Self::BackwardDx,
+        Self::BackwardFrozen,
+        Self::Gradients,
+    ];
+
+    /// The name of the kernel's file.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Moments => "moments",
+            Self::Normalize => "normalize",
+            Self::Inference => "inference",
+            Self::MomentsFinish => "moments_finish",
+            Self::BackwardSums => "backward_sums",
+            Self::BackwardDx => "backward_dx",
+            Self::BackwardFrozen => "backward_frozen",
+            Self::Gradients => "gradients",
+        }
+    }
+
+    fn source(self) -> &'static str {
+        match self {
+            Self::Moments => shader!("kernels/moments"),
+            Self::Normalize => shader!("kernels/normalize"),
+            Self::Inference => shader!("kernels/inference"),
+            Self::MomentsFinish => shader!("kernels/moments_finish"),
+            Self::BackwardSums => shader!("kernels/backward_sums"),
+            Self::BackwardDx => shader!("kernels/backward_dx"),
+            Self::BackwardFrozen => shader!("kernels/backward_frozen"),
+            Self::Gradients => shader!("kernels/gradients"),
+        }
+    }
+
+    /// Whether the kernel reads or writes tensors, or partials alone.
+    fn walks(self) -> bool {
+        !matches!(self, Self::MomentsFinish | Self::Gradients)
+    }
+
+    /// The parts of `shaders/shared` that belong to this kernel alone.
+    fn parts(self) -> &'static [&'static str] {
+        const MOMENTS: &str = shader!("shared/partial_moments");
+        const SUMS: &str = shader!("shared/partial_sums");
+        const REDUCE: &str = shader!("shared/reduce_workgroup");
+        const MERGE_MOMENTS: &str = shader!("shared/merge_moments");
+        const MERGE_SUMS: &str = shader!("shared/merge_sums");
+        const STATISTICS: &str = shader!("shared/statistics");
+        const AFFINE: &str = shader!("shared/affine");
+        const APPLY: &str = shader!("shared/apply");
+        const FROZEN: &str = shader!("shared/frozen");
+        const SAVED: &str = shader!("shared/saved");
+        const TILE: &str = shader!("shared/gradient_tile");
+        match self {
+            Self::Moments => &[MOMENTS, REDUCE, shader!("shared/pivot")],
+            Self::Normalize => &[MOMENTS, REDUCE, MERGE_MOMENTS, STATISTICS, AFFINE, APPLY],
+            Self::Inference => &[STATISTICS, AFFINE, FROZEN, APPLY],
+            Self::MomentsFinish => &[MOMENTS, REDUCE, MERGE_MOMENTS],
+            Self::BackwardSums => &[SUMS, REDUCE, STATISTICS, SAVED, TILE],
+            Self::BackwardDx => &[SUMS, REDUCE, MERGE_SUMS, STATISTICS, AFFINE, SAVED, TILE],
+            Self::BackwardFrozen => &[SUMS, REDUCE, STATISTICS, AFFINE, FROZEN, TILE],
+            Self::Gradients => &[SUMS, REDUCE, MERGE_SUMS],
+        }
+    }
+}
+
+impl Variant {
+    /// The f32, scalar, workgroup-memory form of `kernel`.
+    pub(crate) fn new(kernel: Kernel, walk: Walk) -> Self {
+        Self {
+            kernel,
+            element: Element::F32,
+            walk: if kernel.walks() { walk } else { Walk::Dense },
+            load: Load::Scalar,
+            reduce: Reduce::Workgroup,
+        }
+    }
+
+    /// Every variant there is.
+    pub fn all() -> Vec<Self> {
+        let dense = Kernel::ALL.map(|kernel| Self::new(kernel, Walk::Dense));
+        // Only the functional forms meet alternating axes.
+        let strided = [Kernel::Moments, Kernel::Inference];
+        let strided = strided.map(|kernel| Self::new(kernel, Walk::Strided));
+        dense.into_iter().chain(strided).collect()
+    }
+
+    /// The variant's name in labels and messages.
+    pub fn label(&self) -> String {
+        let walk = match self.walk {
+            Walk::Dense => "",
+            Walk::Strided => "_strided",
+        };
+        format!("{}{walk}_f32", self.kernel.name())
+    }
+
+    /// The variant's WGSL.
+    pub fn source(&self) -> String {
+        let mut parts = vec![
+            shader!("shared/params"),
+            shader!("shared/numerics"),
+            shader!("shared/lanes"),
+        ];
+        if self.kernel.walks() {
+            parts.push(match self.walk {
+                Walk::Dense => shader!("shared/walk_dense"),
+                Walk::Strided => shader!("shared/walk_strided"),
+            });
+            parts.push(match self.load {
+                Load::Scalar => shader!("shared/load_scalar"),
+            });
+            parts.push(match self.element {
+                Element::F32 => shader!("shared/element_f32"),
+            });
+        }
+        parts.extend(self.kernel.parts());
+        parts.push(self.kernel.source());
+        parts.join("\n")
+    }
+
+    /// The numbers of the variant's storage bindings, which are [`Role`]s, and whether it binds
+    /// the axes of a strided walk; both as its WGSL declares them.
+    pub fn roles(&self) -> Vec<Role> {
+        let source = self.source();
+        Role::ALL
+            .into_iter()
+            .filter(|&role| source.contains(&format!("@binding({})", role as u32)))
+            .collect()
+    }
+}
+
+/// What a binding holds; its number in every kernel. Number 0 is the dispatch's parameters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u32)]
+pub enum Role {
+    /// The input.
+    X = 1,
+    /// The output in the input's shape: y or dx.
+    Out = 2,
+    /// The upstream gradient.
+    Dy = 3,
+    /// weight and bias, `[2][C]`.
+    Affine = 4,
+    /// running or frozen statistics, or merged moments, `[3][C]`.
+    Statistics = 5,
+    /// Saved statistics, `[5][C]`.
+    Saved = 6,
+    /// Scratch between two dispatches.
+    Partials = 7,
+    /// dweight and dbias, `[2][C]`.
+    Grads = 8,
+    /// The axes of a strided walk: a uniform, the one role that is no storage buffer.
+    Axes = 9,
+}
+
+impl Role {
+    /// All roles.
+    pub const ALL: [Self; 9] = [
+        Self::X,
+        Self::Out,
+        Self::Dy,
+        Self::Affine,
+        Self::Statistics,
+        Self::Saved,
+        Self::Partials,
+        Self::Grads,
+        Self::Axes,
+    ];
+}

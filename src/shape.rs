@@ -1,0 +1,173 @@
+//! From a shape and a channel axis to the one view that every kernel works on.
+
+use crate::error::ShapeError;
+
+/// A tensor seen from its channel axis: `(outer, channels, inner)`, row-major.
+///
+/// NCHW is `(N, C, H·W)`, NHWC is `(N·H·W, C, 1)`, `(N, C)` is `(N, C, 1)`; any axis of any
+/// rank is one of these. Element `(o, c, i)` lies at `(o·channels + c)·inner + i`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct View {
+    /// Product of the axes before the channel axis.
+    pub outer: usize,
+    /// Length of the channel axis, C.
+    pub channels: usize,
+    /// Product of the axes after the channel axis.
+    pub inner: usize,
+}
+
+/// How a channel's values lie in memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Pattern {
+    /// Contiguous runs of `inner` values of one channel.
+    Planar,
+    /// Neighbours in memory are neighbouring channels (`inner` is 1).
+    Interleaved,
+}
+
+impl View {
+    /// Collapses `shape` around the channel axis; a negative `axis` counts from the end.
+    ///
+    /// # Errors
+    /// Rank below 2, an axis out of range, an axis of length zero, or a size beyond `usize`.
+    pub fn new(shape: &[usize], axis: isize) -> Result<Self, ShapeError> {
+        if shape.len() < 2 {
+            return Err(ShapeError::Rank {
+                shape: shape.to_vec(),
+            });
+        }
+        let axis = resolve_axis(shape, axis)?;
+        checked_len(shape)?;
+        Ok(Self {
+            outer: shape[..axis].iter().product(),
+            channels: shape[axis],
+            inner: shape[axis + 1..].iter().product(),
+        })
+    }
+
+    /// Values per channel: the reduced axes' product, `m`.
+    pub fn count(&self) -> usize {
+        self.outer * self.inner
+    }
+
+    /// Elements of the whole tensor.
+    #[allow(
+        clippy::len_without_is_empty,
+        reason = "an empty view cannot be constructed"
+    )]
+    pub fn len(&self) -> usize {
+        self.outer * self.channels * self.inner
+    }
+
+    /// The memory pattern. A single channel is planar however it is written.
+    pub fn pattern(&self) -> Pattern {
+        if self.inner > 1 || self.channels == 1 {
+            Pattern::Planar
+        } else {
+            Pattern::Interleaved
+        }
+    }
+
+    /// The channel that element `index` of the tensor belongs to.
+    pub fn channel_of(&self, index: usize) -> usize {
+        index / self.inner % self.channels
+    }
+
+    /// The contiguous runs of channel `c`, first to last, as ranges of element indices.
+    pub fn runs(&self, c: usize) -> impl Iterator<Item = std::ops::Range<usize>> + use<> {
+        let Self {
+            outer,
+            channels,
+            inner,
+        } = *self;
+        (0..outer).map(move |o| {
+            let start = (o * channels + c) * inner;
+            start..start + inner
+        })
+    }
+}
+
+/// The non-negative form of `axis`, which may count from the end.
+///
+/// # Errors
+/// An axis outside `-rank..rank`.
+pub fn resolve_axis(shape: &[usize], axis: isize) -> Result<usize, ShapeError> {
+    let rank = shape.len() as isize;
+    let resolved = if axis < 0 { axis + rank } else { axis };
+    if (0..rank).contains(&resolved) {
+        Ok(resolved as usize)
+    } else {
+        Err(ShapeError::Axis {
+            axis,
+            shape: shape.to_vec(),
+        })
+    }
+}
+
+/// The element count of `shape`.
+///
+/// # Errors
+/// An axis of length zero, or a product beyond `usize`.
+pub fn checked_len(shape: &[usize]) -> Result<usize, ShapeError> {
+    if shape.contains(&0) {
+        return Err(ShapeError::Empty {
+            shape: shape.to_vec(),
+        });
+    }
+    shape
+        .iter()
+        .try_fold(1usize, |len, &n| len.checked_mul(n))
+        // Byte counts are computed from element counts everywhere: leave them room.
+        .filter(|&len| len <= isize::MAX as usize / 8)
+        .ok_or_else(|| ShapeError::Overflow {
+            shape: shape.to_vec(),
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_layout_collapses_to_one_view() {
+        let view = |shape: &[usize], axis| {
+            let v = View::new(shape, axis).unwrap();
+            (v.outer, v.channels, v.inner)
+        };
+        assert_eq!(view(&[2, 3, 4, 5], 1), (2, 3, 20));
+        assert_eq!(view(&[2, 4, 5, 3], -1), (40, 3, 1));
+        assert_eq!(view(&[7, 3], 1), (7, 3, 1));
+        assert_eq!(view(&[7, 3], 0), (1, 7, 3));
+        assert_eq!(view(&[2, 3, 4, 5, 6], -4), (2, 3, 120));
+    }
+
+    #[test]
+    fn runs_cover_a_channel_once() {
+        let view = View::new(&[2, 3, 4], 1).unwrap();
+        let indices: Vec<_> = view.runs(1).flatten().collect();
+        assert_eq!(indices, [4, 5, 6, 7, 16, 17, 18, 19]);
+        assert!(indices.iter().all(|&i| view.channel_of(i) == 1));
+    }
+
+    #[test]
+    fn bad_shapes_are_named() {
+        assert!(matches!(View::new(&[], 0), Err(ShapeError::Rank { .. })));
+        assert!(matches!(View::new(&[3], 0), Err(ShapeError::Rank { .. })));
+        assert!(matches!(
+            View::new(&[3, 4], 2),
+            Err(ShapeError::Axis { axis: 2, .. })
+        ));
+        assert!(matches!(
+            View::new(&[3, 4], -3),
+            Err(ShapeError::Axis { axis: -3, .. })
+        ));
+        assert!(matches!(
+            View::new(&[3, 0], 1),
+            Err(ShapeError::Empty { .. })
+        ));
+        assert!(matches!(
+            View::new(&[usize::MAX, 2], 1),
+            Err(ShapeError::Overflow { .. })
+        ));
+    }
+}

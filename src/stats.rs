@@ -1,0 +1,123 @@
+//! Per-channel statistics on the host, as the CPU path, the layer's state and checks hold them.
+
+/// Running statistics of a layer: what inference uses.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RunningStatistics {
+    /// Running mean, `[C]`.
+    pub mean: Vec<f32>,
+    /// Running variance, `[C]`; biased or unbiased as the layer's option says.
+    pub variance: Vec<f32>,
+    /// Batches counted per channel, `[C]`: a channel skips the batches that were not finite.
+    pub batches: Vec<u32>,
+}
+
+impl RunningStatistics {
+    /// A new layer's: mean 0, variance 1, no batch counted.
+    pub fn new(channels: usize) -> Self {
+        Self {
+            mean: vec![0.0; channels],
+            variance: vec![1.0; channels],
+            batches: vec![0; channels],
+        }
+    }
+}
+
+/// What training forward leaves for backward, per channel, read back to the host.
+///
+/// The batch mean is `pivot + offset`; `mean` is that sum rounded to one f32.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct SavedStatistics {
+    /// A sample of the channel near its middle.
+    pub pivot: Vec<f32>,
+    /// Mean of `x − pivot`.
+    pub offset: Vec<f32>,
+    /// `1/√(batch_var + eps)`.
+    pub inv_std: Vec<f32>,
+    /// Batch mean as one f32.
+    pub batch_mean: Vec<f32>,
+    /// Batch variance, biased.
+    pub batch_var: Vec<f32>,
+}
+
+/// Parameters of the affine step, `[C]` each; a missing weight is 1, a missing bias 0.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Parameters<'a> {
+    /// γ.
+    pub weight: Option<&'a [f32]>,
+    /// β.
+    pub bias: Option<&'a [f32]>,
+}
+
+impl Parameters<'_> {
+    /// The weight of channel `c`.
+    pub fn weight(&self, c: usize) -> f32 {
+        self.weight.map_or(1.0, |w| w[c])
+    }
+
+    /// The bias of channel `c`.
+    pub fn bias(&self, c: usize) -> f32 {
+        self.bias.map_or(0.0, |b| b[c])
+    }
+}
+
+/// Gradients of one backward pass on the host.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct HostGradients {
+    /// Gradient of the input, in its shape.
+    pub dx: Vec<f32>,
+    /// Gradient of the weight, `[C]`.
+    pub dweight: Vec<f32>,
+    /// Gradient of the bias, `[C]`.
+    pub dbias: Vec<f32>,
+}
+
+/// Mergeable statistics of a batch, per channel.
+///
+/// The mean is `pivot + offset`, two f32 that keep what one would round away; `m2` is the sum of
+/// squares about the mean. Moments of parts merge into the moments of the whole.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Moments {
+    /// Values per channel.
+    pub count: u64,
+    /// A sample of the channel near its middle.
+    pub pivot: Vec<f32>,
+    /// Mean of `x − pivot`.
+    pub offset: Vec<f32>,
+    /// `Σ(x−μ)²`.
+    pub m2: Vec<f32>,
+}
+
+impl Moments {
+    /// The mean per channel, `pivot + offset`.
+    pub fn mean(&self) -> Vec<f64> {
+        let pairs = self.pivot.iter().zip(&self.offset);
+        pairs.map(|(&p, &o)| f64::from(p) + f64::from(o)).collect()
+    }
+
+    /// The biased variance per channel, `m2/count`.
+    pub fn variance(&self) -> Vec<f64> {
+        let count = self.count as f64;
+        self.m2.iter().map(|&m2| f64::from(m2) / count).collect()
+    }
+
+    /// The moments of both batches together, by Chan's formula; pivots stay this one's.
+    ///
+    /// # Panics
+    /// Where the channel counts differ.
+    #[must_use]
+    pub fn merge(&self, other: &Self) -> Self {
+        assert_eq!(self.m2.len(), other.m2.len(), "channel counts differ");
+        let (na, nb) = (self.count as f64, other.count as f64);
+        let n = na + nb;
+        let (mean_a, mean_b) = (self.mean(), other.mean());
+        let mut merged = self.clone();
+        merged.count += other.count;
+        for c in 0..self.m2.len() {
+            let delta = mean_b[c] - mean_a[c];
+            let m2 = f64::from(self.m2[c]) + f64::from(other.m2[c]);
+            merged.offset[c] = (f64::from(self.offset[c]) + delta * nb / n) as f32;
+            merged.m2[c] = (m2 + delta * delta * na * nb / n) as f32;
+        }
+        merged
+    }
+}

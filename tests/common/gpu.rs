@@ -1,0 +1,231 @@
+//! The GPU as an implementation, through the recording layer, outputs poisoned first.
+
+use std::io::Write;
+
+use wgpu_batchnorm::plan::Tuning;
+use wgpu_batchnorm::{
+    Adapter, BackwardBuffers, Context, FrozenBackwardBuffers, Gpu, HostGradients, InferenceBuffers,
+    RunningStatistics, SavedStatistics, Tensor, TrainBuffers, wgpu,
+};
+
+use super::case::Case;
+use super::outcome::{Frozen, Implementation, Outcome};
+
+/// A device for the calling test, which is put on record: a run in which no test got one is red.
+pub fn gpu() -> Gpu {
+    let gpu = Gpu::new_blocking(&Adapter::Best)
+        .expect("these tests need an adapter: `cargo xtask test` says how to get one");
+    record(gpu.info());
+    gpu
+}
+
+/// Appends adapter, backend and test to the file that `cargo xtask test` asks for.
+pub fn record(info: &wgpu::AdapterInfo) {
+    let Some(path) = std::env::var_os("WGBN_ADAPTER_LOG") else {
+        return;
+    };
+    let thread = std::thread::current();
+    let test = thread.name().unwrap_or("unnamed test");
+    let line = format!("{}\t{}\t{test}\n", info.name, info.backend);
+    let mut file = std::fs::OpenOptions::new()
+        .create(true)
+        .append(true)
+        .open(path)
+        .expect("WGBN_ADAPTER_LOG can be written");
+    file.write_all(line.as_bytes())
+        .expect("WGBN_ADAPTER_LOG can be written");
+}
+
+/// Ways to cut the work that the tests try: the planner's own and some that it would not choose.
+pub fn tunings() -> Vec<(&'static str, Tuning)> {
+    vec![
+        ("cpu adapter", Tuning::CPU_ADAPTER),
+        ("gpu", Tuning::GPU),
+        (
+            "many teams, odd fill",
+            Tuning {
+                planar_workgroup: 64,
+                planar_team: 16,
+                interleaved_workgroup: 40,
+                fill: 77,
+            },
+        ),
+        (
+            "lanes alone",
+            Tuning {
+                planar_workgroup: 32,
+                planar_team: 1,
+                interleaved_workgroup: 8,
+                fill: 5,
+            },
+        ),
+    ]
+}
+
+pub struct GpuImplementation {
+    pub gpu: Gpu,
+    context: Context,
+    name: String,
+}
+
+impl GpuImplementation {
+    pub fn new(gpu: &Gpu, name: &str, tuning: Tuning) -> Self {
+        Self {
+            gpu: gpu.clone(),
+            context: Context::with_tuning(gpu.device(), tuning).unwrap(),
+            name: format!("gpu ({name})"),
+        }
+    }
+
+    pub fn all(gpu: &Gpu) -> Vec<Self> {
+        let tunings = tunings().into_iter();
+        tunings
+            .map(|(name, tuning)| Self::new(gpu, name, tuning))
+            .collect()
+    }
+}
+
+/// A tensor of NaN: what is not written does not look right.
+pub fn poisoned(gpu: &Gpu, shape: &[usize]) -> Tensor {
+    let len = shape.iter().product();
+    Tensor::upload(gpu, shape, &vec![f32::NAN; len]).unwrap()
+}
+
+pub fn rows(values: &[f32], rows: usize) -> Vec<Vec<f32>> {
+    let len = values.len() / rows;
+    values.chunks_exact(len).map(<[f32]>::to_vec).collect()
+}
+
+pub fn running_rows(running: &RunningStatistics) -> Vec<f32> {
+    let counts = running.batches.iter().map(|&k| f32::from_bits(k));
+    let statistics = running.mean.iter().chain(&running.variance);
+    statistics.copied().chain(counts).collect()
+}
+
+pub fn running_of(values: &[f32]) -> RunningStatistics {
+    let [mean, variance, batches] = rows(values, 3).try_into().unwrap();
+    RunningStatistics {
+        mean,
+        variance,
+        batches: batches.into_iter().map(f32::to_bits).collect(),
+    }
+}
+
+pub fn saved_of(values: &[f32]) -> SavedStatistics {
+    let [pivot, offset, inv_std, batch_mean, batch_var] = rows(values, 5).try_into().unwrap();
+    SavedStatistics {
+        pivot,
+        offset,
+        inv_std,
+        batch_mean,
+        batch_var,
+    }
+}
+
+impl Implementation for GpuImplementation {
+    fn name(&self) -> String {
+        self.name.clone()
+    }
+
+    fn run(&self, case: &Case) -> Outcome {
+        let gpu = &self.gpu;
+        let plan = self.context.plan(&case.config, &case.shape).unwrap();
+        let c = case.view.channels;
+        let upload = |shape: &[usize], values: &[f32]| Tensor::upload(gpu, shape, values).unwrap();
+        let x = upload(&case.shape, &case.x);
+        let dy = upload(&case.shape, &case.dy);
+        // Rows of parameters that do not exist hold NaN: they must not be read.
+        let nan = vec![f32::NAN; c];
+        let weight = case.weight.as_deref().unwrap_or(&nan);
+        let bias = case.bias.as_deref().unwrap_or(&nan);
+        let affine = upload(&[2, c], &[weight, bias].concat());
+        let has_affine = case.weight.is_some() || case.bias.is_some();
+        let affine = has_affine.then_some(&affine).map(|t| t.buffer().slice(..));
+        let running = case
+            .running
+            .as_ref()
+            .map(|r| upload(&[3, c], &running_rows(r)));
+        let frozen = case
+            .running
+            .as_ref()
+            .map(|r| upload(&[3, c], &running_rows(r)));
+
+        let y = poisoned(gpu, &case.shape);
+        let saved = poisoned(gpu, &[5, c]);
+        let dx = poisoned(gpu, &case.shape);
+        let grads = poisoned(gpu, &[2, c]);
+        let workspace = poisoned(gpu, &[plan.workspace_bytes() as usize / 4]);
+        let workspace = workspace.buffer().slice(..);
+        let train = plan.bind_train(&TrainBuffers {
+            x: x.buffer().slice(..),
+            y: y.buffer().slice(..),
+            affine,
+            running: running.as_ref().map(|t| t.buffer().slice(..)),
+            saved: saved.buffer().slice(..),
+            workspace,
+        });
+        let backward = plan.bind_backward(&BackwardBuffers {
+            x: x.buffer().slice(..),
+            dy: dy.buffer().slice(..),
+            dx: Some(dx.buffer().slice(..)),
+            affine,
+            saved: saved.buffer().slice(..),
+            grads: Some(grads.buffer().slice(..)),
+            accumulate: false,
+            workspace,
+        });
+        let mut bindings = vec![train.unwrap(), backward.unwrap()];
+
+        let frozen_y = poisoned(gpu, &case.shape);
+        let frozen_dx = poisoned(gpu, &case.shape);
+        let frozen_grads = poisoned(gpu, &[2, c]);
+        if let Some(running) = &frozen {
+            let inference = plan.bind_inference(&InferenceBuffers {
+                x: x.buffer().slice(..),
+                y: frozen_y.buffer().slice(..),
+                affine,
+                running: running.buffer().slice(..),
+            });
+            let backward = plan.bind_backward_frozen(&FrozenBackwardBuffers {
+                x: x.buffer().slice(..),
+                dy: dy.buffer().slice(..),
+                dx: Some(frozen_dx.buffer().slice(..)),
+                affine,
+                running: running.buffer().slice(..),
+                grads: Some(frozen_grads.buffer().slice(..)),
+                accumulate: false,
+                workspace,
+            });
+            bindings.extend([inference.unwrap(), backward.unwrap()]);
+        }
+
+        let mut encoder = gpu.device().create_command_encoder(&Default::default());
+        {
+            let mut pass = encoder.begin_compute_pass(&Default::default());
+            bindings
+                .iter()
+                .for_each(|binding| binding.encode(&mut pass));
+        }
+        gpu.queue().submit([encoder.finish()]);
+
+        let read = |tensor: &Tensor| tensor.read_blocking().unwrap();
+        let gradients = |dx: &Tensor, grads: &Tensor| {
+            let [dweight, dbias] = rows(&read(grads), 2).try_into().unwrap();
+            HostGradients {
+                dx: read(dx),
+                dweight,
+                dbias,
+            }
+        };
+        Outcome {
+            y: read(&y),
+            saved: saved_of(&read(&saved)),
+            running: running.as_ref().map(|t| running_of(&read(t))),
+            gradients: gradients(&dx, &grads),
+            frozen: frozen.is_some().then(|| Frozen {
+                y: read(&frozen_y),
+                gradients: gradients(&frozen_dx, &frozen_grads),
+            }),
+        }
+    }
+}

@@ -1,0 +1,169 @@
+//! What an implementation makes of a case, and the one judge of it.
+
+use wgpu_batchnorm::check::{self, Report, TrainResult};
+use wgpu_batchnorm::{HostGradients, RunningStatistics, SavedStatistics};
+
+use super::case::Case;
+
+/// Every operation's results on one case.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Outcome {
+    pub y: Vec<f32>,
+    pub saved: SavedStatistics,
+    pub running: Option<RunningStatistics>,
+    pub gradients: HostGradients,
+    /// With the running statistics from before the step, where there are any.
+    pub frozen: Option<Frozen>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Frozen {
+    pub y: Vec<f32>,
+    pub gradients: HostGradients,
+}
+
+/// Something that computes batch normalization.
+pub trait Implementation {
+    fn name(&self) -> String;
+    fn run(&self, case: &Case) -> Outcome;
+}
+
+/// Compares every result with the reference.
+pub fn judge(case: &Case, outcome: &Outcome) -> Report {
+    let input = case.input();
+    let before = case.running.as_ref();
+    let moved = before
+        .zip(outcome.running.as_ref())
+        .zip(case.config.running);
+    let train = TrainResult {
+        y: &outcome.y,
+        saved: &outcome.saved,
+        running: moved.map(|((before, after), running)| (before, after, running)),
+    };
+    let mut findings = check::train_forward(&input, &train).findings;
+    findings.extend(check::backward(&input, &case.dy, &outcome.gradients, None).findings);
+    if let (Some(frozen), Some(running)) = (&outcome.frozen, before) {
+        let (mean, variance) = (&running.mean, &running.variance);
+        let y = check::inference(&input, mean, variance, &frozen.y);
+        findings.extend(y.findings);
+        let gradients = &frozen.gradients;
+        let report = check::backward_frozen(&input, &case.dy, mean, variance, gradients, None);
+        findings.extend(report.findings);
+    }
+    Report { findings }
+}
+
+/// The reference driven as an implementation: it must pass its own judge.
+pub struct Reference;
+
+impl Implementation for Reference {
+    fn name(&self) -> String {
+        "reference".to_owned()
+    }
+
+    fn run(&self, case: &Case) -> Outcome {
+        use wgpu_batchnorm::reference;
+        let (view, eps) = (&case.view, case.config.eps);
+        let round = |v: &[f64]| -> Vec<f32> { v.iter().map(|&v| v as f32).collect() };
+        let gradients = |g: reference::Gradients| HostGradients {
+            dx: round(&g.dx),
+            dweight: round(&g.dweight),
+            dbias: round(&g.dbias),
+        };
+        let (y, batch) = reference::train_forward(view, &case.x, case.parameters(), eps);
+        let inv_std: Vec<f64> = (0..view.channels).map(|c| batch.inv_std(c, eps)).collect();
+        let weight = case.weight.as_deref();
+        let running = case.running.as_ref().zip(case.config.running);
+        let running = running.map(|(before, running)| {
+            let (after, batches) = reference::update_running(before, &batch, view.count(), running);
+            RunningStatistics {
+                mean: round(&after.mean),
+                variance: round(&after.variance),
+                batches,
+            }
+        });
+        let frozen = case.running.as_ref().map(|running| {
+            let widen = |v: &[f32]| v.iter().map(|&v| f64::from(v)).collect();
+            let frozen = reference::Moments {
+                mean: widen(&running.mean),
+                variance: widen(&running.variance),
+            };
+            Frozen {
+                y: round(&reference::normalize(
+                    view,
+                    &case.x,
+                    &frozen,
+                    case.parameters(),
+                    eps,
+                )),
+                gradients: gradients(reference::backward_frozen(
+                    view, &case.x, &case.dy, &frozen, weight, eps,
+                )),
+            }
+        });
+        Outcome {
+            y: round(&y),
+            saved: SavedStatistics {
+                pivot: round(&batch.mean),
+                offset: vec![0.0; view.channels],
+                inv_std: round(&inv_std),
+                batch_mean: round(&batch.mean),
+                batch_var: round(&batch.variance),
+            },
+            running,
+            gradients: gradients(reference::backward(view, &case.x, &case.dy, weight, eps)),
+            frozen,
+        }
+    }
+}
+
+/// The CPU path.
+pub struct Cpu;
+
+impl Implementation for Cpu {
+    fn name(&self) -> String {
+        "cpu".to_owned()
+    }
+
+    fn run(&self, case: &Case) -> Outcome {
+        use wgpu_batchnorm::cpu;
+        let (view, eps) = (&case.view, case.config.eps);
+        let parameters = case.parameters();
+        let nan = || vec![f32::NAN; view.len()];
+        let mut y = nan();
+        let mut running = case.running.clone();
+        let moving = running.as_mut().zip(case.config.running);
+        let saved = cpu::train_forward(view, &case.x, parameters, eps, moving, &mut y);
+        let weight = case.weight.as_deref();
+        let mut dx = nan();
+        let (dweight, dbias) =
+            cpu::backward(view, &case.x, &case.dy, &saved, weight, Some(&mut dx));
+        let frozen = case.running.as_ref().map(|running| {
+            let (mean, variance) = (&running.mean, &running.variance);
+            let mut y = nan();
+            cpu::inference(view, &case.x, parameters, mean, variance, eps, &mut y);
+            let mut dx = nan();
+            let (dweight, dbias) = cpu::backward_frozen(
+                view,
+                &case.x,
+                &case.dy,
+                mean,
+                variance,
+                weight,
+                eps,
+                Some(&mut dx),
+            );
+            Frozen {
+                y,
+                gradients: HostGradients { dx, dweight, dbias },
+            }
+        });
+        Outcome {
+            y,
+            saved,
+            running,
+            gradients: HostGradients { dx, dweight, dbias },
+            frozen,
+        }
+    }
+}

@@ -1,0 +1,36 @@
+//! The seed table through the reference, the CPU path and every way the GPU cuts the work.
+
+use crate::common::case::table;
+use crate::common::gpu::{GpuImplementation, gpu};
+use crate::common::outcome::{Cpu, Implementation, Reference, judge};
+
+fn drive(implementation: &dyn Implementation) {
+    let mut failures = Vec::new();
+    for case in table() {
+        let outcome = implementation.run(&case);
+        for finding in judge(&case, &outcome).findings {
+            if !finding.passed() {
+                failures.push(format!("{}: {finding}", case.name));
+            }
+        }
+    }
+    let name = implementation.name();
+    assert!(failures.is_empty(), "{name}:\n{}", failures.join("\n"));
+}
+
+#[test]
+fn reference_passes_its_own_judge() {
+    drive(&Reference);
+}
+
+#[test]
+fn cpu() {
+    drive(&Cpu);
+}
+
+#[test]
+fn gpu_in_every_cut() {
+    for implementation in GpuImplementation::all(&gpu()) {
+        drive(&implementation);
+    }
+}
