@@ -112,15 +112,53 @@ pub async fn moments(
         report: None,
     };
     if check != Check::Off {
-        let values = x.read().await?;
         let got = moments.read().await?;
-        let (gathered, view) = moments.reduction.gather(&values);
         let round = |v: Vec<f64>| -> Vec<f32> { v.into_iter().map(|v| v as f32).collect() };
         let (mean, variance) = (round(got.mean()), round(got.variance()));
-        let report = check::moments(&view, &gathered, &mean, &variance);
+        let report = check_moments(&x.read().await?, x.shape(), axes, &mean, &variance)?;
         moments.report = enforce(check, report)?;
     }
     Ok(moments)
+}
+
+/// [`moments`] on the CPU path, of a tensor on the host: with the shape of mean and variance.
+///
+/// # Errors
+/// Axes out of range or named twice; another number of values than `shape` has.
+#[cfg(feature = "cpu")]
+pub fn cpu_moments(
+    x: &[f32],
+    shape: &[usize],
+    axes: &[isize],
+    keep_dims: bool,
+) -> Result<(Moments, Vec<usize>), ShapeError> {
+    let reduction = Reduction::over(shape, axes)?;
+    reduction.check_len("x", x)?;
+    let moments = match reduction.dense() {
+        Some(view) => crate::cpu::moments(&view, x),
+        None => {
+            let (gathered, view) = reduction.gather(x);
+            crate::cpu::moments(&view, &gathered)
+        }
+    };
+    Ok((moments, reduction.statistics_shape(keep_dims)))
+}
+
+/// Compares mean and variance of `x` over `axes`, wherever they come from, with the reference.
+///
+/// # Errors
+/// As [`moments`], and lengths that do not fit.
+pub fn check_moments(
+    x: &[f32],
+    shape: &[usize],
+    axes: &[isize],
+    mean: &[f32],
+    variance: &[f32],
+) -> Result<Report, ShapeError> {
+    let reduction = Reduction::over(shape, axes)?;
+    reduction.check_len("x", x)?;
+    let (gathered, view) = reduction.gather(x);
+    Ok(check::moments(&view, &gathered, mean, variance))
 }
 
 /// What [`normalize`] subtracts and divides by.

@@ -28,11 +28,13 @@ pub use check::Check;
 pub use config::{Affine, Config, Momentum, NonFinite, Running, RunningVariance};
 pub use context::Context;
 pub use error::Error;
-pub use gpu::{Adapter, Gpu};
+pub use gpu::{Adapter, Gpu, adapters};
 pub use layer::{BackwardRequest, BatchNorm, Forward, Gradients, Mode, Saved};
 pub use record::{BackwardBuffers, FrozenBackwardBuffers, InferenceBuffers, Plan, TrainBuffers};
 pub use shape::{Pattern, View};
 pub use state::LayerState;
+#[cfg(feature = "state")]
+pub use state::widened;
 pub use stats::{HostGradients, Moments, Parameters, RunningStatistics, SavedStatistics};
 pub use tensor::Tensor;
 pub use wgpu;

@@ -129,3 +129,119 @@ impl Params {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::shaders::{Kernel, Variant, Walk};
+    use std::mem::offset_of;
+
+    /// Name, offset and size of every member of `name` as naga lays it out, and its whole size.
+    fn layout(module: &naga::Module, name: &str) -> (Vec<(String, usize)>, usize) {
+        let mut types = module.types.iter().map(|(_, ty)| ty);
+        let ty = types.find(|ty| ty.name.as_deref() == Some(name));
+        let naga::TypeInner::Struct { members, span } = &ty.unwrap().inner else {
+            panic!("{name} is no struct");
+        };
+        let members = members.iter();
+        let members = members.map(|m| (m.name.clone().unwrap(), m.offset as usize));
+        (members.collect(), *span as usize)
+    }
+
+    fn module() -> naga::Module {
+        let source = Variant::new(Kernel::Moments, Walk::Strided).source();
+        naga::front::wgsl::parse_str(&source).unwrap()
+    }
+
+    macro_rules! host_layout {
+        ($host:ident { $($field:ident),* $(,)? }) => {{
+            // Every field stands in the list, or this does not compile.
+            let $host { $($field: _),* } = <$host as bytemuck::Zeroable>::zeroed();
+            let members = vec![$((stringify!($field).to_owned(), offset_of!($host, $field))),*];
+            (members, size_of::<$host>())
+        }};
+    }
+
+    #[test]
+    fn structs_are_laid_out_as_in_the_shaders() {
+        let module = module();
+        let params = host_layout!(Params {
+            channels,
+            inner,
+            count,
+            team,
+            columns,
+            rows,
+            slots,
+            groups,
+            splits,
+            span,
+            address_step,
+            inner_step,
+            wrap_step,
+            partials,
+            flags,
+            zero,
+            eps,
+            momentum,
+            correction,
+        });
+        assert_eq!(layout(&module, "Params"), params);
+        assert_eq!(
+            layout(&module, "Axes"),
+            host_layout!(Axes { kept, reduced })
+        );
+    }
+
+    #[test]
+    fn scalars_are_of_the_shaders_types() {
+        let module = module();
+        let (_, params) = module
+            .types
+            .iter()
+            .find(|(_, ty)| ty.name.as_deref() == Some("Params"))
+            .unwrap();
+        let naga::TypeInner::Struct { members, .. } = &params.inner else {
+            panic!("Params is no struct");
+        };
+        for member in members {
+            let name = member.name.as_deref().unwrap();
+            let scalar = match name {
+                "eps" | "momentum" | "correction" => naga::Scalar::F32,
+                _ => naga::Scalar::U32,
+            };
+            let inner = &module.types[member.ty].inner;
+            assert_eq!(*inner, naga::TypeInner::Scalar(scalar), "{name}");
+        }
+    }
+
+    #[test]
+    fn flags_are_the_shaders_constants() {
+        let module = module();
+        let mut constants: Vec<_> = module
+            .constants
+            .iter()
+            .map(|(_, constant)| {
+                let naga::Expression::Literal(naga::Literal::U32(value)) =
+                    module.global_expressions[constant.init]
+                else {
+                    panic!("{:?} is no u32", constant.name);
+                };
+                (value, constant.name.as_deref().unwrap())
+            })
+            .collect();
+        constants.sort_unstable();
+        let flags = [
+            (flags::HAS_WEIGHT, "HAS_WEIGHT"),
+            (flags::HAS_BIAS, "HAS_BIAS"),
+            (flags::HAS_RUNNING, "HAS_RUNNING"),
+            (flags::CUMULATIVE, "CUMULATIVE"),
+            (flags::SKIP_NON_FINITE, "SKIP_NON_FINITE"),
+            (flags::HAS_GRADS, "HAS_GRADS"),
+            (flags::ACCUMULATE, "ACCUMULATE"),
+            (flags::HAS_DX, "HAS_DX"),
+            (flags::FROM_MOMENTS, "FROM_MOMENTS"),
+        ];
+        assert_eq!(constants, flags);
+    }
+}

@@ -109,6 +109,19 @@ impl Reduction {
         &self.shape
     }
 
+    /// Refuses a slice that is not as long as the shape.
+    pub(crate) fn check_len(&self, tensor: &'static str, values: &[f32]) -> Result<(), ShapeError> {
+        let (got, expected) = (values.len(), self.shape.iter().product());
+        if got == expected {
+            return Ok(());
+        }
+        Err(ShapeError::Length {
+            tensor,
+            got,
+            expected,
+        })
+    }
+
     /// `values` reordered so that every statistic's values are one run, and the view of that:
     /// what the reference works on.
     pub(crate) fn gather(&self, values: &[f32]) -> (Vec<f32>, View) {

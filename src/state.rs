@@ -92,6 +92,9 @@ fn non_negative(name: String, variance: &[f32]) -> Result<(), StateError> {
 }
 
 #[cfg(feature = "state")]
+pub use files::widened;
+
+#[cfg(feature = "state")]
 mod files {
     use safetensors::tensor::{Dtype, TensorView};
     use safetensors::{SafeTensorError, SafeTensors};
@@ -221,8 +224,9 @@ mod files {
         })
     }
 
-    /// The values of an f32, f16 or bf16 tensor.
-    pub(crate) fn widened(view: &TensorView<'_>) -> Option<Vec<f32>> {
+    /// The values of an f32, f16 or bf16 tensor of a safetensors file as f32; `None` for other
+    /// element types.
+    pub fn widened(view: &TensorView<'_>) -> Option<Vec<f32>> {
         // Tensors of a file lie at any byte.
         let words = || view.data().chunks_exact(2).map(|b| [b[0], b[1]]);
         match view.dtype() {

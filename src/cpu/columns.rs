@@ -4,6 +4,10 @@
 use super::Tensors;
 use super::operations::Operation;
 
+/// Rows that are added at a time, where there are as many: their terms are added to each other
+/// first, so the sums are loaded and stored once for all of them.
+pub(super) const STEP: usize = 4;
+
 /// Adds `N` rows of equal length to the two sums of each column; `center` is the column's.
 pub(super) fn add<O: Operation, const N: usize>(
     rows: [Tensors<'_>; N],

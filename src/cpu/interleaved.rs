@@ -7,23 +7,21 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
+use super::columns::{self, STEP};
 use super::operations::{Coefficients, Operation};
-use super::{Tensors, columns, tree};
+use super::{Tensors, tree};
 use crate::shape::View;
 
 /// Columns that a row at least has, where there are as many values.
-const WIDTH: usize = 64;
+const WIDTH: usize = 512;
 
 /// Columns whose sums are kept at a time: they stay in the first-level cache.
 const TILE: usize = 512;
 
-/// Rows that are summed in one go.
+/// Rows that are summed in one task.
 const ROWS: usize = 256;
 
-/// Rows whose terms are added to each other before they are added to the sums.
-const STEP: usize = 4;
-
-/// Elements that are mapped in one go.
+/// Elements that are mapped in one task.
 const PIECE: usize = 16384;
 
 /// Sums every channel and maps it to `out`, if there is one.
@@ -35,13 +33,17 @@ pub(super) fn run<O: Operation>(
 ) -> Vec<O::Summary> {
     let row = view.channels * view.inner;
     let width = row * (WIDTH / row).clamp(1, view.outer);
-    let sums = sums(view, width, t, op).into_iter();
-    let finished = sums.enumerate().map(|(c, s)| op.finish(c, s));
+    let channels = (0..view.channels).into_par_iter().with_min_len(WIDTH);
+    let centers: Vec<f64> = channels.map(|c| op.center(c)).collect();
+    let sums = sums::<O>(view, width, t, &centers);
+    let finished = (0..).zip(centers).zip(sums);
+    let finished = finished.map(|((c, center), sums)| op.finish(c, center, sums));
     let (summaries, coefficients): (Vec<_>, Vec<Coefficients>) = finished.unzip();
     if let Some(out) = out {
         let channels = |n: usize| coefficients.iter().map(move |k| k[n]).collect::<Vec<_>>();
         let columns = std::array::from_fn(|n| spread(view, width, &channels(n)));
-        let pieces = out.par_chunks_mut(PIECE).enumerate();
+        // From the end, which the caches still hold.
+        let pieces = out.par_chunks_mut(PIECE).enumerate().rev();
         pieces.for_each(|(i, out)| map::<O>(&columns, i * PIECE, t, out));
     }
     summaries
@@ -49,17 +51,18 @@ pub(super) fn run<O: Operation>(
 
 /// One value per channel as one value per column.
 fn spread<T: Copy>(view: &View, width: usize, channels: &[T]) -> Vec<T> {
-    (0..width).map(|j| channels[view.channel_of(j)]).collect()
+    let runs = channels.iter().map(|&v| std::iter::repeat_n(v, view.inner));
+    let row: Vec<T> = runs.flatten().collect();
+    row.repeat(width / row.len())
 }
 
 /// The two sums of every channel.
-fn sums<O: Operation>(view: &View, width: usize, t: Tensors<'_>, op: &O) -> Vec<[f64; 2]> {
+fn sums<O: Operation>(view: &View, width: usize, t: Tensors<'_>, centers: &[f64]) -> Vec<[f64; 2]> {
     let mut sums = vec![[0.0; 2]; view.channels];
     if !O::SUMS {
         return sums;
     }
-    let centers: Vec<f64> = (0..view.channels).map(|c| op.center(c)).collect();
-    let centers = spread(view, width, &centers);
+    let centers = spread(view, width, centers);
     let rows = t.x.len().div_ceil(width);
     let tiles = centers.par_chunks(TILE).enumerate().map(|(tile, centers)| {
         let leaf = |i: usize| {
@@ -72,10 +75,10 @@ fn sums<O: Operation>(view: &View, width: usize, t: Tensors<'_>, op: &O) -> Vec<
     });
     let tiles: Vec<_> = tiles.collect();
     let columns = tiles.iter().flat_map(|t| t.first.iter().zip(&t.second));
-    for (j, (first, second)) in columns.enumerate() {
-        let sum = &mut sums[view.channel_of(j)];
-        sum[0] += first;
-        sum[1] += second;
+    let channels = (0..view.channels).flat_map(|c| std::iter::repeat_n(c, view.inner));
+    for (c, (first, second)) in channels.cycle().zip(columns) {
+        sums[c][0] += first;
+        sums[c][1] += second;
     }
     sums
 }

@@ -33,12 +33,12 @@ pub fn train_forward(
     y: &mut [f32],
 ) -> SavedStatistics {
     check_parameters(view, p);
-    let op = Train {
-        view,
-        x,
-        parameters: p,
-        eps,
-    };
+    if let Some((statistics, _)) = &running {
+        check_channels(view, "running mean", &statistics.mean);
+        check_channels(view, "running variance", &statistics.variance);
+        check_channels(view, "running batches", &statistics.batches);
+    }
+    let op = Train::new(view, x, p, eps);
     let batches = run(view, x, None, Some(y), &op);
     if let Some((statistics, options)) = running {
         update_running(statistics, &batches, view.count(), options);
@@ -140,12 +140,7 @@ pub fn backward_frozen(
 /// # Panics
 /// Where `x` has not the length its view gives.
 pub fn moments(view: &View, x: &[f32]) -> Moments {
-    let op = Train {
-        view,
-        x,
-        parameters: Parameters::default(),
-        eps: 0.0,
-    };
+    let op = Train::new(view, x, Parameters::default(), 0.0);
     let mut moments = Moments {
         count: view.count() as u64,
         pivot: Vec::new(),
@@ -161,6 +156,10 @@ pub fn moments(view: &View, x: &[f32]) -> Moments {
     }
     moments
 }
+
+/// Runs shorter than this are not worth a loop of their own, unless there are only a few rows to
+/// walk instead.
+const SHORT: usize = 16;
 
 /// What is read element by element; where there is no `dy`, `x` stands in for it, unused.
 #[derive(Clone, Copy)]
@@ -210,9 +209,6 @@ fn run<O: Operation>(
     }
 }
 
-/// Runs shorter than this cost more to begin and end than to walk.
-const SHORT: usize = 16;
-
 /// The results of `leaf` for every index, merged pair by pair, in an order that does not depend
 /// on how many threads share the work.
 fn tree<T: Send>(
@@ -236,7 +232,7 @@ fn check_parameters(view: &View, p: Parameters<'_>) {
     p.bias.inspect(|b| check_channels(view, "bias", b));
 }
 
-fn check_channels(view: &View, name: &str, values: &[f32]) {
+fn check_channels<T>(view: &View, name: &str, values: &[T]) {
     assert_eq!(values.len(), view.channels, "{name} does not fit {view:?}");
 }
 

@@ -21,7 +21,7 @@ pub(super) trait Operation: Sync {
     fn terms(d: f64, dy: f64) -> [f64; 2];
 
     /// The end of channel `c`'s reduction and the start of its map.
-    fn finish(&self, c: usize, sums: [f64; 2]) -> (Self::Summary, Coefficients);
+    fn finish(&self, c: usize, center: f64, sums: [f64; 2]) -> (Self::Summary, Coefficients);
 
     /// One element of the output.
     fn map(k: Coefficients, x: f32, dy: f32) -> f32;
@@ -53,10 +53,28 @@ fn inv_std(variance: f64, eps: f32) -> f64 {
 /// subtracted from each other: `σ² ≥ (p−μ)²/m`, as `p`'s own deviation is among the `m` in `σ²`,
 /// so `Σd²/m = σ² + (p−μ)² ≤ (m+1)·σ²`, and rounding in f64 costs `σ²` about `m·2⁻⁵³` of itself.
 pub(super) struct Train<'a> {
-    pub view: &'a View,
-    pub x: &'a [f32],
-    pub parameters: Parameters<'a>,
-    pub eps: f32,
+    x: &'a [f32],
+    parameters: Parameters<'a>,
+    eps: f32,
+    count: f64,
+    /// Where channel 0 has its samples; those of channel 1 are `inner` further on.
+    samples: [usize; 5],
+    inner: usize,
+}
+
+impl<'a> Train<'a> {
+    pub fn new(view: &View, x: &'a [f32], parameters: Parameters<'a>, eps: f32) -> Self {
+        let m = view.count();
+        let spread = [0, m / 4, m / 2, m / 4 * 3, m - 1];
+        Self {
+            x,
+            parameters,
+            eps,
+            count: m as f64,
+            samples: spread.map(|i| i / view.inner * view.channels * view.inner + i % view.inner),
+            inner: view.inner,
+        }
+    }
 }
 
 /// Mean and biased variance of one channel, before they are rounded to f32.
@@ -81,12 +99,7 @@ impl Operation for Train<'_> {
 
     /// The median of five values spread over the channel.
     fn center(&self, c: usize) -> f64 {
-        let View {
-            channels, inner, ..
-        } = *self.view;
-        let m = self.view.count();
-        let mut samples = [0, m / 4, m / 2, m / 4 * 3, m - 1]
-            .map(|i| self.x[(i / inner * channels + c) * inner + i % inner]);
+        let mut samples = self.samples.map(|i| self.x[i + c * self.inner]);
         samples.sort_unstable_by(f32::total_cmp);
         f64::from(samples[2])
     }
@@ -95,11 +108,11 @@ impl Operation for Train<'_> {
         [d, d * d]
     }
 
-    fn finish(&self, c: usize, [d, d2]: [f64; 2]) -> (Batch, Coefficients) {
-        let m = self.view.count() as f64;
+    fn finish(&self, c: usize, center: f64, [d, d2]: [f64; 2]) -> (Batch, Coefficients) {
+        let m = self.count;
         let variance = (d2 - d * (d / m)) / m;
         let mut batch = Batch {
-            mean: self.center(c) + d / m,
+            mean: center + d / m,
             // Not `max`, which would lose a NaN.
             variance: if variance < 0.0 { 0.0 } else { variance },
         };
@@ -138,7 +151,7 @@ impl Operation for Inference<'_> {
         [0.0; 2]
     }
 
-    fn finish(&self, c: usize, _: [f64; 2]) -> ((), Coefficients) {
+    fn finish(&self, c: usize, _: f64, _: [f64; 2]) -> ((), Coefficients) {
         let inv_std = inv_std(f64::from(self.variance[c]), self.eps);
         let scale = inv_std * f64::from(self.parameters.weight(c));
         let bias = self.parameters.bias(c);
@@ -187,7 +200,7 @@ impl Operation for Backward<'_> {
         [dy, dy * d]
     }
 
-    fn finish(&self, c: usize, sums: [f64; 2]) -> (ParameterGradients, Coefficients) {
+    fn finish(&self, c: usize, center: f64, sums: [f64; 2]) -> (ParameterGradients, Coefficients) {
         let inv_std = f64::from(self.saved.inv_std[c]);
         let gradients = parameter_gradients(sums, inv_std);
         let scale = f64::from(self.weight.map_or(1.0, |w| w[c])) * inv_std;
@@ -197,7 +210,7 @@ impl Operation for Backward<'_> {
             f64::NAN
         };
         let m = self.count as f64;
-        let [pivot, offset] = split(self.center(c));
+        let [pivot, offset] = split(center);
         let (dy_mean, slope) = (sums[0] / m, sums[1] * inv_std * inv_std / m);
         let k = [pivot, offset, slope as f32, dy_mean as f32, scale as f32];
         (gradients, k)
@@ -228,7 +241,7 @@ impl Operation for BackwardFrozen<'_> {
         [dy, dy * d]
     }
 
-    fn finish(&self, c: usize, sums: [f64; 2]) -> (ParameterGradients, Coefficients) {
+    fn finish(&self, c: usize, _: f64, sums: [f64; 2]) -> (ParameterGradients, Coefficients) {
         let inv_std = inv_std(f64::from(self.variance[c]), self.eps);
         let scale = f64::from(self.weight.map_or(1.0, |w| w[c])) * inv_std;
         let k = [scale as f32, 0.0, 0.0, 0.0, 0.0];

@@ -7,8 +7,9 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
+use super::columns::{self, STEP};
 use super::operations::{Coefficients, Operation};
-use super::{Tensors, columns, tree};
+use super::{Tensors, tree};
 use crate::shape::View;
 
 /// Elements that a group at least has side by side, where its runs are shorter than that.
@@ -17,13 +18,10 @@ const BAND: usize = 1024;
 /// The longest stretch, in elements, that is summed or mapped in one go.
 const PIECE: usize = 8192;
 
-/// Pieces that are summed side by side.
-const STEP: usize = 4;
-
 /// Elements, about, that are summed in one task.
-const BUNDLE: usize = 32768;
+const TASK: usize = 32768;
 
-/// Independent sums side by side in a run.
+/// Sums that a run has side by side.
 const LANES: usize = 128;
 
 /// Sums every channel and maps it to `out`, if there is one.
@@ -35,25 +33,26 @@ pub(super) fn run<O: Operation>(
 ) -> Vec<O::Summary> {
     let width = (BAND / view.inner).clamp(1, view.channels);
     let groups = split(view, width, out);
-    let summaries = groups.into_par_iter().enumerate().map(|(g, out)| {
-        let channels = g * width..view.channels.min((g + 1) * width);
-        let pieces = pieces(view, &channels);
-        let sums = sums(view, t, &channels, &pieces, op);
-        let finished = channels.clone().zip(sums).map(|(c, s)| op.finish(c, s));
-        let (summaries, coefficients): (Vec<_>, Vec<_>) = finished.unzip();
-        out.into_par_iter().zip(pieces).for_each(|(out, piece)| {
-            for (k, part) in runs(view, &channels, piece.clone()) {
-                let out = &mut out[part.start - piece.start..part.end - piece.start];
-                map::<O>(coefficients[k], t.slice(part), out);
-            }
+    let summaries = groups
+        .into_par_iter()
+        .enumerate()
+        .flat_map_iter(|(g, out)| {
+            let channels = g * width..view.channels.min((g + 1) * width);
+            let pieces = pieces(view, &channels);
+            let centers: Vec<f64> = channels.clone().map(|c| op.center(c)).collect();
+            let sums = sums::<O>(view, t, &centers, &pieces);
+            let finished = channels.clone().zip(centers).zip(sums);
+            let finished = finished.map(|((c, center), sums)| op.finish(c, center, sums));
+            let (summaries, coefficients): (Vec<_>, Vec<_>) = finished.unzip();
+            out.into_par_iter().zip(pieces).for_each(|(out, piece)| {
+                for (k, part) in runs(view, &channels, piece.clone()) {
+                    let out = &mut out[part.start - piece.start..part.end - piece.start];
+                    map::<O>(coefficients[k], t.slice(part), out);
+                }
+            });
+            summaries
         });
-        summaries
-    });
-    summaries
-        .collect::<Vec<_>>()
-        .into_iter()
-        .flatten()
-        .collect()
+    summaries.collect()
 }
 
 /// The pieces of a group: ranges of elements, none longer than [`PIECE`], in memory order.
@@ -62,22 +61,19 @@ fn pieces(view: &View, channels: &Range<usize>) -> Vec<Range<usize>> {
         let start = o * view.channels;
         (start + channels.start) * view.inner..(start + channels.end) * view.inner
     });
-    bands
-        .flat_map(|band| {
-            let starts = band.clone().step_by(PIECE);
-            starts.map(move |start| start..band.end.min(start + PIECE))
-        })
-        .collect()
+    let pieces = bands.flat_map(|band| {
+        let starts = band.clone().step_by(PIECE);
+        starts.map(move |start| start..band.end.min(start + PIECE))
+    });
+    pieces.collect()
 }
 
 /// `out` in the pieces of each group, the same as [`pieces`] gives.
 fn split<'a>(view: &View, width: usize, out: Option<&'a mut [f32]>) -> Vec<Vec<&'a mut [f32]>> {
     let mut groups: Vec<Vec<_>> = Vec::new();
     groups.resize_with(view.channels.div_ceil(width), Vec::new);
-    for row in out
-        .into_iter()
-        .flat_map(|out| out.chunks_mut(view.channels * view.inner))
-    {
+    let rows = out.map(|out| out.chunks_mut(view.channels * view.inner));
+    for row in rows.into_iter().flatten() {
         for (group, band) in groups.iter_mut().zip(row.chunks_mut(width * view.inner)) {
             group.extend(band.chunks_mut(PIECE));
         }
@@ -101,23 +97,17 @@ fn runs(
 fn sums<O: Operation>(
     view: &View,
     t: Tensors<'_>,
-    channels: &Range<usize>,
+    centers: &[f64],
     pieces: &[Range<usize>],
-    op: &O,
 ) -> Vec<[f64; 2]> {
     if !O::SUMS {
-        return vec![[0.0; 2]; channels.len()];
+        return vec![[0.0; 2]; centers.len()];
     }
-    let centers: Vec<f64> = channels.clone().map(|c| op.center(c)).collect();
-    let bundle = STEP * (BUNDLE / STEP / pieces[0].len()).max(1);
+    let bundle = STEP * (TASK / STEP / pieces[0].len()).max(1);
     let leaf = |i: usize| {
-        let mut sums = LaneSums::new(view, &centers);
-        for step in pieces
-            .chunks(bundle)
-            .nth(i)
-            .unwrap_or_default()
-            .chunks(STEP)
-        {
+        let mut sums = LaneSums::new(view, centers);
+        let pieces = &pieces[i * bundle..pieces.len().min((i + 1) * bundle)];
+        for step in pieces.chunks(STEP) {
             match <&[_; STEP]>::try_from(step) {
                 Ok(step) if step.iter().all(|piece| piece.len() == step[0].len()) => {
                     sums.add::<O, STEP>(t, step.each_ref());
@@ -174,15 +164,16 @@ impl<'a> LaneSums<'a> {
         }
     }
 
+    /// The two sums of each channel.
     fn fold(&self) -> Vec<[f64; 2]> {
         let first = self.first.chunks(self.lanes);
         let channels = first.zip(self.second.chunks(self.lanes));
-        channels
-            .map(|(a, b)| [a.iter().sum(), b.iter().sum()])
-            .collect()
+        let sums = channels.map(|(a, b)| [a.iter().sum(), b.iter().sum()]);
+        sums.collect()
     }
 }
 
+/// Maps one run to `out`.
 fn map<O: Operation>(k: Coefficients, t: Tensors<'_>, out: &mut [f32]) {
     for ((out, &x), &dy) in out.iter_mut().zip(t.x).zip(t.dy) {
         *out = O::map(k, x, dy);

@@ -196,3 +196,6 @@ fn sums(view: &View, x: &[f32], dy: &[f32], s: &Moments, eps: f32) -> Gradients 
     }
     g
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,201 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand, ValueEnum};
+use wgpu_batchnorm::{Config, Momentum, NonFinite, RunningVariance};
+
+/// Batch normalization on any GPU that wgpu reaches, or on the CPU.
+#[derive(Debug, Parser)]
+#[command(name = "wgbn", version)]
+pub struct Args {
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Normalize real data that ships with the project, and check every result.
+    Demo(DemoArgs),
+    /// Normalize the tensor x of a file.
+    Forward(FileArgs),
+    /// Gradients for the tensors x and dy of a file.
+    Backward(FileArgs),
+    /// Mean and biased variance of x over any axes.
+    Moments(MomentsArgs),
+    /// Adapters, their limits, and what they mean here.
+    Info(InfoArgs),
+    /// Sweep operations, layouts and data against the f64 reference.
+    Verify(VerifyArgs),
+}
+
+#[derive(Debug, clap::Args)]
+pub struct DemoArgs {
+    /// auto, gpu, cpu, or a part of an adapter's name.
+    #[arg(long, default_value = "auto")]
+    pub device: String,
+}
+
+#[derive(Debug, clap::Args)]
+pub struct FileArgs {
+    /// A .safetensors file with x (and dy for backward), or an .npy file that is x.
+    pub input: PathBuf,
+    /// Where results go: .safetensors, or .npy for forward's y alone.
+    #[arg(short, long)]
+    pub output: PathBuf,
+    /// Batch statistics, or running ones.
+    #[arg(long, value_enum, default_value_t = Mode::Train)]
+    pub mode: Mode,
+    /// The channel axis; negative counts from the end.
+    #[arg(long, default_value_t = 1, allow_negative_numbers = true)]
+    pub axis: isize,
+    /// Whose numbers for eps, momentum and the running variance.
+    #[arg(long, value_enum, default_value_t = Preset::Pytorch)]
+    pub preset: Preset,
+    /// Added to the variance.
+    #[arg(long, allow_negative_numbers = true)]
+    pub eps: Option<f32>,
+    /// The weight of the new batch in running statistics, or `cumulative`.
+    #[arg(long, value_parser = momentum, allow_negative_numbers = true)]
+    pub momentum: Option<Momentum>,
+    /// The weight of the old value: Keras's and TensorFlow's momentum.
+    #[arg(long, conflicts_with = "momentum", allow_negative_numbers = true)]
+    pub decay: Option<f64>,
+    /// Which variance goes into running_var.
+    #[arg(long, value_enum)]
+    pub running_var: Option<Variance>,
+    /// What NaN and infinity do to running statistics.
+    #[arg(long, value_enum)]
+    pub non_finite: Option<NonFiniteArg>,
+    /// Before the names of weight, bias and running statistics in the input.
+    #[arg(long, default_value = "")]
+    pub prefix: String,
+    /// auto, gpu, cpu, or a part of an adapter's name.
+    #[arg(long, default_value = "auto")]
+    pub device: String,
+    /// Do not compare results with the reference.
+    #[arg(long)]
+    pub no_check: bool,
+    /// Print a JSON object instead of a table.
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub struct MomentsArgs {
+    /// A .safetensors file with x, or an .npy file that is x.
+    pub input: PathBuf,
+    /// Where mean and variance go: .safetensors.
+    #[arg(short, long)]
+    pub output: PathBuf,
+    /// Axes to reduce, such as 0,2,3; negative ones count from the end.
+    #[arg(
+        long,
+        required = true,
+        value_delimiter = ',',
+        allow_hyphen_values = true
+    )]
+    pub axes: Vec<isize>,
+    /// Keep reduced axes with length 1.
+    #[arg(long)]
+    pub keep_dims: bool,
+    /// auto, gpu, cpu, or a part of an adapter's name.
+    #[arg(long, default_value = "auto")]
+    pub device: String,
+    /// Do not compare results with the reference.
+    #[arg(long)]
+    pub no_check: bool,
+    /// Print a JSON object instead of a table.
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub struct InfoArgs {
+    /// Exit with status 3 where there is no adapter.
+    #[arg(long)]
+    pub require_adapter: bool,
+    /// Print a JSON object instead of text.
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub struct VerifyArgs {
+    /// Fewer shapes: ends within a minute on a software adapter.
+    #[arg(long)]
+    pub quick: bool,
+    /// auto, gpu, cpu, or a part of an adapter's name.
+    #[arg(long, default_value = "auto")]
+    pub device: String,
+    /// Print a JSON object instead of a table.
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Mode {
+    Train,
+    Eval,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum Preset {
+    Pytorch,
+    Keras,
+    Onnx,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum Variance {
+    Biased,
+    Unbiased,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum NonFiniteArg {
+    Skip,
+    Propagate,
+}
+
+fn momentum(text: &str) -> Result<Momentum, String> {
+    match text {
+        "cumulative" => Ok(Momentum::Cumulative),
+        _ => match text.parse() {
+            Ok(momentum) => Ok(Momentum::new(momentum)),
+            Err(_) => Err("expected a number or `cumulative`".to_owned()),
+        },
+    }
+}
+
+impl FileArgs {
+    /// The options given, on top of the preset; the axis is always this command's own.
+    pub fn config(&self) -> Config {
+        let preset = match self.preset {
+            Preset::Pytorch => Config::pytorch(),
+            Preset::Keras => Config::keras(),
+            Preset::Onnx => Config::onnx(),
+        };
+        let mut config = preset.with_axis(self.axis);
+        if let Some(eps) = self.eps {
+            config = config.with_eps(eps);
+        }
+        let decay = self.decay.map(Momentum::from_decay);
+        if let Some(momentum) = self.momentum.or(decay) {
+            config = config.with_momentum(momentum);
+        }
+        if let Some(variance) = self.running_var {
+            config = config.with_running_variance(match variance {
+                Variance::Biased => RunningVariance::Biased,
+                Variance::Unbiased => RunningVariance::Unbiased,
+            });
+        }
+        if let Some(non_finite) = self.non_finite {
+            config = config.with_non_finite(match non_finite {
+                NonFiniteArg::Skip => NonFinite::Skip,
+                NonFiniteArg::Propagate => NonFinite::Propagate,
+            });
+        }
+        config
+    }
+}

@@ -1,0 +1,133 @@
+//! `wgbn forward`.
+
+use serde_json::json;
+use wgpu_batchnorm::check::{self, Report, TrainResult};
+use wgpu_batchnorm::{Mode, View};
+
+use crate::args::{self, FileArgs};
+use crate::engine::{Engine, ForwardResult, Job};
+use crate::failure::Failure;
+use crate::input::Inputs;
+use crate::output::{self, Outputs};
+use crate::{progress, table};
+
+pub fn run(args: &FileArgs) -> Result<(), Failure> {
+    let inputs = Inputs::read(&args.input)?;
+    output::check_path(&args.output, inputs.x.element, true)?;
+    let (state, config, view) = inputs.layer(&args.prefix, args.config(), args.mode)?;
+    let job = Job {
+        config,
+        shape: &inputs.x.shape,
+        view,
+        state: &state,
+        x: &inputs.x.values,
+    };
+    let engine = Engine::open(&args.device)?;
+    let spinner = progress::spinner("normalizing");
+    let result = engine.forward(&job, mode(args.mode))?;
+    spinner.set_message("checking");
+    let report = (!args.no_check).then(|| check(&job, &result));
+    if let Some(report) = &report {
+        report.enforce()?;
+    }
+    let mut outputs = Outputs::default();
+    outputs.add_as("y", inputs.x.element, job.shape, &result.y);
+    add_statistics(&mut outputs, &view, &result, state.num_batches_tracked);
+    outputs.write(&args.output)?;
+    spinner.finish_and_clear();
+    print_result(args, &engine, "forward", &job, report.as_ref(), result.time);
+    Ok(())
+}
+
+pub fn mode(mode: args::Mode) -> Mode {
+    match mode {
+        args::Mode::Train => Mode::Train,
+        args::Mode::Eval => Mode::Eval,
+    }
+}
+
+/// Compares a forward pass with the reference.
+pub fn check(job: &Job<'_>, result: &ForwardResult) -> Report {
+    let input = input(job);
+    match (&result.saved, &job.state.running) {
+        (Some(saved), before) => {
+            let after = result.running.as_ref();
+            let moved = before.as_ref().zip(after).zip(job.config.running);
+            let result = TrainResult {
+                y: &result.y,
+                saved,
+                running: moved.map(|((before, after), running)| (before, after, running)),
+            };
+            check::train_forward(&input, &result)
+        }
+        (None, Some(running)) => {
+            check::inference(&input, &running.mean, &running.variance, &result.y)
+        }
+        // Inference without running statistics was refused with the input.
+        (None, None) => Report::default(),
+    }
+}
+
+pub fn input<'a>(job: &'a Job<'_>) -> check::Input<'a> {
+    check::Input {
+        view: job.view,
+        x: job.x,
+        parameters: job.parameters(),
+        eps: job.config.eps,
+    }
+}
+
+fn add_statistics(outputs: &mut Outputs, view: &View, result: &ForwardResult, tracked: u64) {
+    let shape = [view.channels];
+    if let Some(saved) = &result.saved {
+        outputs.add("batch_mean", &shape, &saved.batch_mean);
+        outputs.add("batch_var", &shape, &saved.batch_var);
+        outputs.add("inv_std", &shape, &saved.inv_std);
+    }
+    if let Some(running) = &result.running {
+        outputs.add("running_mean", &shape, &running.mean);
+        outputs.add("running_var", &shape, &running.variance);
+        outputs.add_count("num_batches_tracked", tracked + 1);
+    }
+}
+
+/// Says what was done, how far off, how long.
+pub fn print_result(
+    args: &FileArgs,
+    engine: &Engine,
+    operation: &str,
+    job: &Job<'_>,
+    report: Option<&Report>,
+    time: std::time::Duration,
+) {
+    let mode = match args.mode {
+        args::Mode::Train => "train",
+        args::Mode::Eval => "eval",
+    };
+    if args.json {
+        let object = json!({
+            "operation": operation, "mode": mode, "device": engine.name(),
+            "note": engine.note(), "shape": job.shape, "channels": job.view.channels,
+            "milliseconds": time.as_secs_f64() * 1e3, "findings": table::report_json(report),
+            "output": args.output,
+        });
+        println!("{object}");
+        return;
+    }
+    if let Some(note) = engine.note() {
+        println!("{note}");
+    }
+    println!(
+        "{operation} ({mode}) of {} with {} channels on {}: {}{}",
+        table::shape(job.shape),
+        job.view.channels,
+        engine.name(),
+        table::time(time),
+        engine.first_run()
+    );
+    match report {
+        Some(report) => print!("{}", table::findings(report)),
+        None => println!("not checked"),
+    }
+    println!("wrote {}", args.output.display());
+}

@@ -1,0 +1,111 @@
+//! `wgbn info`.
+
+use serde_json::{Value, json};
+use wgpu_batchnorm::wgpu::{self, DeviceType, Features};
+use wgpu_batchnorm::{Gpu, adapters};
+
+use crate::args::InfoArgs;
+use crate::failure::Failure;
+
+pub fn run(args: &InfoArgs) -> Result<(), Failure> {
+    let adapters = pollster::block_on(adapters());
+    if args.require_adapter && adapters.is_empty() {
+        return Err(Failure::Machine("no GPU adapter was found".to_owned()));
+    }
+    if args.json {
+        let adapters: Value = adapters.iter().map(as_json).collect();
+        println!("{}", json!({ "adapters": adapters }));
+        return Ok(());
+    }
+    if adapters.is_empty() {
+        println!("no adapter: everything runs on the CPU path");
+        println!(
+            "on Debian and Ubuntu `apt-get install mesa-vulkan-drivers libvulkan1` gives a software adapter"
+        );
+    }
+    for adapter in &adapters {
+        print_adapter(adapter);
+    }
+    Ok(())
+}
+
+fn print_adapter(adapter: &wgpu::Adapter) {
+    let (info, limits, features) = (adapter.get_info(), adapter.limits(), adapter.features());
+    let yes = |there: bool| if there { "yes" } else { "no" };
+    println!(
+        "{} ({}, {})",
+        info.name,
+        info.backend,
+        kind(info.device_type)
+    );
+    println!("  driver          {} {}", info.driver, info.driver_info);
+    let usable = match pollster::block_on(Gpu::open(adapter)) {
+        Ok(_) => "yes".to_owned(),
+        Err(error) => format!("no: {error}"),
+    };
+    println!("  usable here     {usable}");
+    println!(
+        "  largest tensor  {} f32 values ({} a binding)",
+        limits
+            .max_storage_buffer_binding_size
+            .min(limits.max_buffer_size)
+            / 4,
+        bytes(limits.max_storage_buffer_binding_size),
+    );
+    println!(
+        "  workgroups      up to {} invocations, {} of shared memory, {} a dimension",
+        limits.max_compute_invocations_per_workgroup,
+        bytes(limits.max_compute_workgroup_storage_size.into()),
+        limits.max_compute_workgroups_per_dimension,
+    );
+    println!(
+        "  offsets         multiples of {} bytes",
+        limits.min_storage_buffer_offset_alignment
+    );
+    println!(
+        "  subgroups       {}, {} to {} lanes (not needed here)",
+        yes(features.contains(Features::SUBGROUP)),
+        info.subgroup_min_size,
+        info.subgroup_max_size,
+    );
+    println!(
+        "  timestamps      {}",
+        yes(features.contains(Features::TIMESTAMP_QUERY))
+    );
+}
+
+fn as_json(adapter: &wgpu::Adapter) -> Value {
+    let (info, limits, features) = (adapter.get_info(), adapter.limits(), adapter.features());
+    json!({
+        "name": info.name, "backend": info.backend.to_string(), "kind": kind(info.device_type),
+        "driver": info.driver, "driver_info": info.driver_info,
+        "usable": pollster::block_on(Gpu::open(adapter)).is_ok(),
+        "max_storage_buffer_binding_size": limits.max_storage_buffer_binding_size,
+        "max_buffer_size": limits.max_buffer_size,
+        "max_compute_invocations_per_workgroup": limits.max_compute_invocations_per_workgroup,
+        "max_compute_workgroup_storage_size": limits.max_compute_workgroup_storage_size,
+        "max_compute_workgroups_per_dimension": limits.max_compute_workgroups_per_dimension,
+        "min_storage_buffer_offset_alignment": limits.min_storage_buffer_offset_alignment,
+        "subgroups": features.contains(Features::SUBGROUP),
+        "subgroup_sizes": [info.subgroup_min_size, info.subgroup_max_size],
+        "timestamps": features.contains(Features::TIMESTAMP_QUERY),
+    })
+}
+
+fn kind(kind: DeviceType) -> &'static str {
+    match kind {
+        DeviceType::DiscreteGpu => "discrete GPU",
+        DeviceType::IntegratedGpu => "integrated GPU",
+        DeviceType::VirtualGpu => "virtual GPU",
+        DeviceType::Cpu => "software, runs on the CPU",
+        DeviceType::Other => "of unknown kind",
+    }
+}
+
+fn bytes(n: u64) -> String {
+    match n {
+        n if n >= 1 << 30 => format!("{:.1} GiB", n as f64 / f64::from(1 << 30)),
+        n if n >= 1 << 20 => format!("{:.0} MiB", n as f64 / f64::from(1 << 20)),
+        n => format!("{:.0} KiB", n as f64 / 1024.0),
+    }
+}

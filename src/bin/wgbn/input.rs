@@ -1,0 +1,206 @@
+//! Files in: safetensors and NumPy. Sizes in a header are never trusted.
+
+use std::path::Path;
+
+use safetensors::SafeTensors;
+use safetensors::tensor::{Dtype, TensorView};
+use wgpu_batchnorm::{Config, LayerState, View};
+
+use crate::args::Mode;
+use crate::failure::Failure;
+
+/// The element type of `x`, which `y` and `dx` keep.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Element {
+    F32,
+    F16,
+    Bf16,
+}
+
+/// A tensor widened to f32.
+#[derive(Clone, Debug)]
+pub struct HostTensor {
+    pub shape: Vec<usize>,
+    pub element: Element,
+    pub values: Vec<f32>,
+}
+
+/// What an input file holds of a batch norm's arguments.
+#[derive(Debug)]
+pub struct Inputs {
+    pub x: HostTensor,
+    pub dy: Option<HostTensor>,
+    bytes: Vec<u8>,
+}
+
+/// A NumPy header of a plain array is some hundred bytes; a longer one is not parsed.
+const LONGEST_NPY_HEADER: usize = 1024;
+
+impl Inputs {
+    /// Reads `x`, and `dy` where the file has it.
+    pub fn read(path: &Path) -> Result<Self, Failure> {
+        let bytes = std::fs::read(path)
+            .map_err(|e| Failure::Input(format!("cannot read {}: {e}", path.display())))?;
+        let named = |failure: Failure| failure.map(|text| format!("{}: {text}", path.display()));
+        if bytes.starts_with(b"\x93NUMPY") {
+            let x = read_npy(&bytes).map_err(named)?;
+            return Ok(Self {
+                x,
+                dy: None,
+                bytes: vec![],
+            });
+        }
+        let file = parse(&bytes).map_err(named)?;
+        let x = tensor(&file, "x").map_err(named)?;
+        let x = x.ok_or_else(|| named(bad("tensor \"x\" is missing")))?;
+        let dy = tensor(&file, "dy").map_err(named)?;
+        Ok(Self { x, dy, bytes })
+    }
+
+    /// The layer in the file: its parameters, and the statistics that `mode` needs.
+    ///
+    /// The configuration's affine parameters become those the file has.
+    pub fn layer(
+        &self,
+        prefix: &str,
+        config: Config,
+        mode: Mode,
+    ) -> Result<(LayerState, Config, View), Failure> {
+        let view =
+            View::new(&self.x.shape, config.axis).map_err(|e| Failure::Input(format!("x: {e}")))?;
+        config
+            .validate()
+            .map_err(|e| Failure::Input(e.to_string()))?;
+        let mut state = LayerState::default();
+        if !self.bytes.is_empty() {
+            let file = parse(&self.bytes)?;
+            state = LayerState::from_tensors(&file, prefix, view.channels, &config)
+                .map_err(|e| Failure::Input(e.to_string()))?;
+        }
+        let config = config.with_affine(state.affine());
+        if state.running.is_none() {
+            if mode == Mode::Eval {
+                return Err(bad(&format!(
+                    "inference needs tensors \"{prefix}running_mean\" and \"{prefix}running_var\""
+                )));
+            }
+            state.running = LayerState::new(view.channels, &config).running;
+        }
+        Ok((state, config, view))
+    }
+
+    /// `dy`, in the shape of `x`.
+    pub fn upstream(&self) -> Result<&HostTensor, Failure> {
+        let dy = self
+            .dy
+            .as_ref()
+            .ok_or_else(|| bad("tensor \"dy\" is missing"))?;
+        if dy.shape != self.x.shape {
+            return Err(bad(&format!(
+                "dy has shape {:?}, expected {:?}, the shape of x",
+                dy.shape, self.x.shape
+            )));
+        }
+        if dy.element != self.x.element {
+            return Err(bad(&format!(
+                "dy has element type {:?}, expected {:?}, that of x",
+                dy.element, self.x.element
+            )));
+        }
+        Ok(dy)
+    }
+}
+
+fn bad(text: &str) -> Failure {
+    Failure::Input(text.to_owned())
+}
+
+fn parse(bytes: &[u8]) -> Result<SafeTensors<'_>, Failure> {
+    SafeTensors::deserialize(bytes).map_err(|e| bad(&format!("not a valid safetensors file: {e}")))
+}
+
+fn tensor(file: &SafeTensors<'_>, name: &str) -> Result<Option<HostTensor>, Failure> {
+    let Ok(view) = file.tensor(name) else {
+        return Ok(None);
+    };
+    let (element, values) = widen(&view).ok_or_else(|| {
+        let got = view.dtype();
+        bad(&format!(
+            "tensor {name:?} has dtype {got:?}, expected F32, F16 or BF16"
+        ))
+    })?;
+    Ok(Some(HostTensor {
+        shape: view.shape().to_vec(),
+        element,
+        values,
+    }))
+}
+
+fn widen(view: &TensorView<'_>) -> Option<(Element, Vec<f32>)> {
+    let element = match view.dtype() {
+        Dtype::F32 => Element::F32,
+        Dtype::F16 => Element::F16,
+        Dtype::BF16 => Element::Bf16,
+        _ => return None,
+    };
+    wgpu_batchnorm::widened(view).map(|values| (element, values))
+}
+
+fn read_npy(bytes: &[u8]) -> Result<HostTensor, Failure> {
+    let invalid = |e: &dyn std::fmt::Display| bad(&format!("not a valid .npy file: {e}"));
+    // Magic, version, header length (2 bytes in version 1, else 4), header, data.
+    let wide = bytes.get(6).is_some_and(|&major| major > 1);
+    let start = if wide { 12 } else { 10 };
+    let header_len = match bytes.get(8..start) {
+        Some(&[a, b]) => usize::from(u16::from_le_bytes([a, b])),
+        Some(&[a, b, c, d]) => u32::from_le_bytes([a, b, c, d]) as usize,
+        _ => return Err(invalid(&"it ends within the header")),
+    };
+    if header_len > LONGEST_NPY_HEADER {
+        return Err(invalid(&format!("a header of {header_len} bytes")));
+    }
+    let header = npyz::NpyHeader::from_reader(bytes).map_err(|e| invalid(&e))?;
+    let data = bytes.get(start + header_len..).unwrap_or_default();
+    if header.order() != npyz::Order::C {
+        return Err(bad("x is in Fortran order, expected C order"));
+    }
+    let dtype = header.dtype().descr();
+    let (element, size) = match dtype.as_str() {
+        "'<f4'" => (Element::F32, 4),
+        "'<f2'" => (Element::F16, 2),
+        _ => {
+            return Err(bad(&format!(
+                "x has dtype {dtype}, expected '<f4' or '<f2'"
+            )));
+        }
+    };
+    let shape: Option<Vec<usize>> = header.shape().iter().map(|&n| n.try_into().ok()).collect();
+    let expected = shape.as_ref().and_then(|shape| {
+        shape
+            .iter()
+            .try_fold(size, |n: usize, &len| n.checked_mul(len))
+    });
+    let (Some(shape), Some(expected)) = (shape, expected) else {
+        return Err(invalid(&"its shape overflows"));
+    };
+    if data.len() != expected {
+        return Err(invalid(&format!(
+            "{} bytes of data, expected {expected}",
+            data.len()
+        )));
+    }
+    let values = match element {
+        Element::F32 => bytemuck::pod_collect_to_vec(data),
+        _ => {
+            let words = data
+                .chunks_exact(2)
+                .map(|b| half::f16::from_le_bytes([b[0], b[1]]));
+            words.map(half::f16::to_f32).collect()
+        }
+    };
+    Ok(HostTensor {
+        shape,
+        element,
+        values,
+    })
+}

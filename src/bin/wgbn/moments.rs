@@ -1,0 +1,62 @@
+//! `wgbn moments`.
+
+use serde_json::json;
+use wgpu_batchnorm::functional;
+
+use crate::args::MomentsArgs;
+use crate::engine::Engine;
+use crate::failure::Failure;
+use crate::input::Inputs;
+use crate::output::{self, Outputs};
+use crate::{progress, table};
+
+pub fn run(args: &MomentsArgs) -> Result<(), Failure> {
+    let x = Inputs::read(&args.input)?.x;
+    output::check_path(&args.output, x.element, false)?;
+    let engine = Engine::open(&args.device)?;
+    let spinner = progress::spinner("reducing");
+    let (moments, shape, time) = engine.moments(&x.shape, &x.values, &args.axes, args.keep_dims)?;
+    let round = |v: Vec<f64>| -> Vec<f32> { v.into_iter().map(|v| v as f32).collect() };
+    let (mean, variance) = (round(moments.mean()), round(moments.variance()));
+    spinner.set_message("checking");
+    let mut report = None;
+    if !args.no_check {
+        let checked = functional::check_moments(&x.values, &x.shape, &args.axes, &mean, &variance)?;
+        checked.enforce()?;
+        report = Some(checked);
+    }
+    let mut outputs = Outputs::default();
+    outputs.add("mean", &shape, &mean);
+    outputs.add("variance", &shape, &variance);
+    outputs.write(&args.output)?;
+    spinner.finish_and_clear();
+
+    if args.json {
+        let object = json!({
+            "operation": "moments", "device": engine.name(), "note": engine.note(),
+            "shape": x.shape, "axes": args.axes, "statistics_shape": shape,
+            "milliseconds": time.as_secs_f64() * 1e3,
+            "findings": table::report_json(report.as_ref()), "output": args.output,
+        });
+        println!("{object}");
+        return Ok(());
+    }
+    if let Some(note) = engine.note() {
+        println!("{note}");
+    }
+    println!(
+        "moments of {} over axes {:?}, shape {}, on {}: {}{}",
+        table::shape(&x.shape),
+        args.axes,
+        table::shape(&shape),
+        engine.name(),
+        table::time(time),
+        engine.first_run()
+    );
+    match &report {
+        Some(report) => print!("{}", table::findings(report)),
+        None => println!("not checked"),
+    }
+    println!("wrote {}", args.output.display());
+    Ok(())
+}

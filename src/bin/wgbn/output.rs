@@ -1,0 +1,128 @@
+//! Files out: whole or not at all.
+
+use std::io::{self, Write};
+use std::path::Path;
+
+use npyz::WriterBuilder;
+use safetensors::tensor::{Dtype, TensorView};
+
+use crate::failure::Failure;
+use crate::input::Element;
+
+/// The tensors of an output file, in order.
+#[derive(Debug, Default)]
+pub struct Outputs {
+    tensors: Vec<(&'static str, Dtype, Vec<usize>, Vec<u8>)>,
+}
+
+impl Outputs {
+    /// Adds an f32 tensor.
+    pub fn add(&mut self, name: &'static str, shape: &[usize], values: &[f32]) {
+        self.add_as(name, Element::F32, shape, values);
+    }
+
+    /// Adds a tensor in the element type `element`, rounded to nearest even.
+    pub fn add_as(&mut self, name: &'static str, element: Element, shape: &[usize], v: &[f32]) {
+        let words = |f: fn(f32) -> [u8; 2]| v.iter().flat_map(|&v| f(v)).collect();
+        let (dtype, bytes) = match element {
+            Element::F32 => (Dtype::F32, bytemuck::cast_slice(v).to_vec()),
+            Element::F16 => (Dtype::F16, words(|v| half::f16::from_f32(v).to_le_bytes())),
+            Element::Bf16 => (
+                Dtype::BF16,
+                words(|v| half::bf16::from_f32(v).to_le_bytes()),
+            ),
+        };
+        self.tensors.push((name, dtype, shape.to_vec(), bytes));
+    }
+
+    /// Adds a 0-d int64.
+    pub fn add_count(&mut self, name: &'static str, count: u64) {
+        let bytes = (count as i64).to_le_bytes().to_vec();
+        self.tensors.push((name, Dtype::I64, vec![], bytes));
+    }
+
+    /// Writes all tensors as safetensors, or `y` alone where `path` ends in `.npy`.
+    pub fn write(&self, path: &Path) -> Result<(), Failure> {
+        let bytes = match is_npy(path) {
+            true => self.npy(),
+            false => self.safetensors(),
+        };
+        let bytes = bytes.map_err(|e| Failure::Machine(e.to_string()))?;
+        write_whole(path, &bytes)
+            .map_err(|e| Failure::Machine(format!("cannot write {}: {e}", path.display())))
+    }
+
+    fn safetensors(&self) -> io::Result<Vec<u8>> {
+        let views = self.tensors.iter().map(|(name, dtype, shape, bytes)| {
+            let view = TensorView::new(*dtype, shape.clone(), bytes);
+            view.map(|view| (*name, view)).map_err(io::Error::other)
+        });
+        let views = views.collect::<io::Result<Vec<_>>>()?;
+        safetensors::serialize(views, None).map_err(io::Error::other)
+    }
+
+    fn npy(&self) -> io::Result<Vec<u8>> {
+        let y = self.tensors.iter().find(|(name, ..)| *name == "y");
+        let (_, dtype, shape, data) = y.ok_or_else(|| io::Error::other("no y to write"))?;
+        let shape: Vec<u64> = shape.iter().map(|&n| n as u64).collect();
+        let descr = match dtype {
+            Dtype::F16 => "<f2",
+            _ => "<f4",
+        };
+        let descr: npyz::TypeStr = descr.parse().map_err(io::Error::other)?;
+        let mut bytes = Vec::new();
+        npyz::WriteOptions::new_header_only()
+            .dtype(npyz::DType::Plain(descr))
+            .shape(&shape)
+            .writer(&mut bytes)
+            .write_header_only()?;
+        bytes.extend_from_slice(data);
+        Ok(bytes)
+    }
+}
+
+fn is_npy(path: &Path) -> bool {
+    path.extension()
+        .is_some_and(|e| e.eq_ignore_ascii_case("npy"))
+}
+
+/// Refuses an output that could not be written, before any work is done.
+pub fn check_path(path: &Path, element: Element, npy_allowed: bool) -> Result<(), Failure> {
+    let refused = |why: &str| Err(Failure::Input(format!("{}: {why}", path.display())));
+    if path.is_dir() || path.file_name().is_none() {
+        return refused("the output is a folder, expected a file");
+    }
+    if !folder(path).is_dir() {
+        return refused("there is no such output folder");
+    }
+    if is_npy(path) && !npy_allowed {
+        return refused("only forward writes .npy; give a .safetensors output");
+    }
+    if is_npy(path) && element == Element::Bf16 {
+        return refused(".npy holds no bf16; give a .safetensors output");
+    }
+    Ok(())
+}
+
+fn folder(path: &Path) -> &Path {
+    match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    }
+}
+
+/// Writes beside `path` and renames, so that nobody sees half a file.
+fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut builder = tempfile::Builder::new();
+    // A temporary file is private; the result has what a new file would have.
+    #[cfg(unix)]
+    let builder = {
+        use std::os::unix::fs::PermissionsExt;
+        builder.permissions(std::fs::Permissions::from_mode(0o666))
+    };
+    let mut file = builder.prefix(".wgbn-").tempfile_in(folder(path))?;
+    file.write_all(bytes)?;
+    file.as_file().sync_all()?;
+    file.persist(path)?;
+    Ok(())
+}

@@ -1,0 +1,198 @@
+//! `wgbn verify`: every operation, both memory patterns, all kinds of data, against the reference.
+
+use serde_json::{Value, json};
+use wgpu_batchnorm::check::{Finding, Report};
+use wgpu_batchnorm::{Config, LayerState, Pattern, RunningStatistics, View, functional};
+
+use crate::args::{Mode, VerifyArgs};
+use crate::backward::check_gradients;
+use crate::data::{Kind, Random};
+use crate::engine::{Engine, Job};
+use crate::failure::Failure;
+use crate::forward::{check, mode};
+use crate::{progress, table};
+
+/// Shape classes: a shape and its channel axis.
+const SHAPES: [(&[usize], isize); 12] = [
+    (&[16, 10], 1),
+    (&[8, 3, 28, 28], 1),
+    (&[4, 28, 28, 3], -1),
+    (&[6, 5, 17], 1),
+    (&[512, 128], 1),
+    (&[8, 64, 7, 7], 1),
+    (&[8, 7, 7, 64], -1),
+    (&[2, 16, 13, 17], 1),
+    (&[2, 4, 6, 8, 5], 1),
+    (&[3, 1000, 2], 1),
+    (&[64, 300], 0),
+    (&[1, 1, 1_000_000], 1),
+];
+const QUICK: usize = 6;
+
+/// The worst of one operation on one memory pattern.
+struct Row {
+    operation: &'static str,
+    pattern: Pattern,
+    cases: usize,
+    worst: Finding,
+    case: String,
+}
+
+pub fn run(args: &VerifyArgs) -> Result<(), Failure> {
+    let engine = Engine::open(&args.device)?;
+    let shapes = &SHAPES[..if args.quick { QUICK } else { SHAPES.len() }];
+    let bar = progress::bar(shapes.len() * Kind::ALL.len());
+    let mut rows: Vec<Row> = Vec::new();
+    for &(shape, axis) in shapes {
+        for (seed, kind) in Kind::ALL.into_iter().enumerate() {
+            bar.set_message(table::shape(shape));
+            sweep(&engine, shape, axis, kind, seed as u64, &mut rows)?;
+            bar.inc(1);
+        }
+    }
+    bar.finish_and_clear();
+    let failed = rows.iter().filter(|row| !row.worst.passed()).count();
+    match args.json {
+        true => println!("{}", as_json(&engine, &rows)),
+        false => print(&engine, &rows),
+    }
+    match failed {
+        0 => Ok(()),
+        n => Err(Failure::Check(format!(
+            "{n} operations are beyond their bounds"
+        ))),
+    }
+}
+
+fn sweep(
+    engine: &Engine,
+    shape: &[usize],
+    axis: isize,
+    kind: Kind,
+    seed: u64,
+    rows: &mut Vec<Row>,
+) -> Result<(), Failure> {
+    let config = Config::pytorch().with_axis(axis);
+    let view = View::new(shape, axis)?;
+    let mut random = Random::new(seed + 1);
+    let x = kind.tensor(&mut random, &view);
+    let dy = random.normals(x.len(), 0.1, 1.0);
+    let c = view.channels;
+    let state = LayerState {
+        weight: Some(random.normals(c, 1.0, 0.5)),
+        bias: Some(random.normals(c, 0.0, 1.0)),
+        running: Some(RunningStatistics {
+            mean: (0..c).map(|c| x[c * view.inner]).collect(),
+            variance: (0..c).map(|_| (0.5 + random.uniform()) as f32).collect(),
+            batches: vec![3; c],
+        }),
+        num_batches_tracked: 3,
+    };
+    let job = Job {
+        config,
+        shape,
+        view,
+        state: &state,
+        x: &x,
+    };
+    let mut add = |operation, report: Report| {
+        let case = format!("{} axis {axis}, {kind}", table::shape(shape));
+        add(rows, operation, view.pattern(), report, case);
+    };
+    for (at, forward, backward) in [
+        (Mode::Train, "train forward", "backward"),
+        (Mode::Eval, "inference", "backward, frozen"),
+    ] {
+        let result = engine.forward(&job, mode(at))?;
+        add(forward, check(&job, &result));
+        let (gradients, _) = engine.backward(&job, &dy, mode(at))?;
+        add(backward, check_gradients(&job, &dy, at, &gradients));
+    }
+    // All axes but the channel's.
+    let rank = shape.len() as isize;
+    let axes: Vec<isize> = (0..rank).filter(|&k| k != axis.rem_euclid(rank)).collect();
+    let (moments, ..) = engine.moments(shape, &x, &axes, false)?;
+    let round = |v: Vec<f64>| -> Vec<f32> { v.into_iter().map(|v| v as f32).collect() };
+    let (mean, variance) = (round(moments.mean()), round(moments.variance()));
+    let report = functional::check_moments(&x, shape, &axes, &mean, &variance);
+    add("moments", report?);
+    Ok(())
+}
+
+fn add(
+    rows: &mut Vec<Row>,
+    operation: &'static str,
+    pattern: Pattern,
+    report: Report,
+    case: String,
+) {
+    let Some(worst) = report.worst() else { return };
+    let known = rows
+        .iter_mut()
+        .find(|r| r.operation == operation && r.pattern == pattern);
+    match known {
+        None => rows.push(Row {
+            operation,
+            pattern,
+            cases: 1,
+            worst: worst.clone(),
+            case,
+        }),
+        Some(row) => {
+            row.cases += 1;
+            if worst.error / worst.bound > row.worst.error / row.worst.bound {
+                (row.worst, row.case) = (worst.clone(), case);
+            }
+        }
+    }
+}
+
+fn print(engine: &Engine, rows: &[Row]) {
+    if let Some(note) = engine.note() {
+        println!("{note}");
+    }
+    println!("against the f64 reference, on {}\n", engine.name());
+    let heading = [
+        "operation",
+        "pattern",
+        "cases",
+        "worst error",
+        "bound",
+        "",
+        "where",
+    ];
+    let mut table = table::Table::new(&heading);
+    for row in rows {
+        let worst = &row.worst;
+        table.row(&[
+            row.operation.to_owned(),
+            pattern(row.pattern).to_owned(),
+            row.cases.to_string(),
+            table::error(worst.error),
+            table::error(worst.bound),
+            if worst.passed() { "ok" } else { "FAILED" }.to_owned(),
+            format!("{}[{}], {}", worst.tensor, worst.index, row.case),
+        ]);
+    }
+    print!("{table}");
+}
+
+fn as_json(engine: &Engine, rows: &[Row]) -> Value {
+    let row = |row: &Row| {
+        json!({
+            "operation": row.operation, "pattern": pattern(row.pattern), "element": "f32",
+            "cases": row.cases, "error": row.worst.error, "bound": row.worst.bound,
+            "tensor": row.worst.tensor, "index": row.worst.index, "case": row.case,
+            "passed": row.worst.passed(),
+        })
+    };
+    let rows: Value = rows.iter().map(row).collect();
+    json!({ "device": engine.name(), "note": engine.note(), "rows": rows })
+}
+
+fn pattern(pattern: Pattern) -> &'static str {
+    match pattern {
+        Pattern::Planar => "planar",
+        Pattern::Interleaved => "interleaved",
+    }
+}
