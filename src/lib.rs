@@ -1,4 +1,4 @@
-//! Batch normalization on any GPU that wgpu reaches.
+#![doc = include_str!("../README.md")]
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
