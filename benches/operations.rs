@@ -13,13 +13,19 @@ const SHAPES: [(&str, [usize; 4], isize); 2] = [
 ];
 
 fn input(view: &View) -> Vec<f32> {
-    (0..view.len()).map(|i| (i * 7919 % 1024) as f32 / 512.0).collect()
+    (0..view.len())
+        .map(|i| (i * 7919 % 1024) as f32 / 512.0)
+        .collect()
 }
 
 /// Every channel of a normalized tensor has mean 0.
 fn assert_normalized(view: &View, y: &[f32]) {
     for c in 0..view.channels {
-        let sum: f64 = view.runs(c).flat_map(|run| &y[run]).map(|&v| f64::from(v)).sum();
+        let sum: f64 = view
+            .runs(c)
+            .flat_map(|run| &y[run])
+            .map(|&v| f64::from(v))
+            .sum();
         assert!((sum / view.count() as f64).abs() < 1e-6, "channel {c}");
     }
 }
@@ -28,7 +34,10 @@ fn train_forward_gpu(criterion: &mut Criterion) {
     let gpu = Gpu::new_blocking(&Adapter::Best).expect("an adapter");
     let mut group = criterion.benchmark_group(format!("train_forward/{}", gpu.info().name));
     for (name, shape, axis) in SHAPES {
-        let plan = gpu.context().plan(&Config::pytorch().with_axis(axis), &shape).unwrap();
+        let plan = gpu
+            .context()
+            .plan(&Config::pytorch().with_axis(axis), &shape)
+            .unwrap();
         let view = plan.view();
         let c = view.channels;
         let tensor = |shape: &[usize]| Tensor::empty(&gpu, shape).unwrap();
@@ -55,7 +64,9 @@ fn train_forward_gpu(criterion: &mut Criterion) {
                     binding.encode(&mut encoder.begin_compute_pass(&Default::default()));
                     gpu.queue().submit([encoder.finish()]);
                 }
-                gpu.device().poll(wgpu::PollType::wait_indefinitely()).unwrap();
+                gpu.device()
+                    .poll(wgpu::PollType::wait_indefinitely())
+                    .unwrap();
                 start.elapsed()
             });
             assert_normalized(&view, &y.read_blocking().unwrap());
@@ -73,9 +84,8 @@ fn train_forward_cpu(criterion: &mut Criterion) {
         group.throughput(Throughput::Bytes(12 * x.len() as u64));
         group.bench_function(name, |bencher| {
             let parameters = Parameters::default();
-            bencher.iter(|| {
-                cpu::train_forward(&view, black_box(&x), parameters, 1e-5, None, &mut y)
-            });
+            bencher
+                .iter(|| cpu::train_forward(&view, black_box(&x), parameters, 1e-5, None, &mut y));
             assert_normalized(&view, &y);
         });
     }

@@ -3,8 +3,8 @@
 use crate::config::Momentum;
 use crate::context::Context;
 use crate::error::{BindError, ConfigError};
-use crate::params::{Axes, FLAGS_OFFSET, MOMENTUM_OFFSET, Params};
-use crate::plan::{Grid, Schedule};
+use crate::params::{FLAGS_OFFSET, MOMENTUM_OFFSET, Params};
+use crate::plan::{Axes, Grid, Schedule};
 use crate::shaders::{Kernel, Role, Variant, Walk};
 
 /// Uniform offsets are multiples of 256 bytes at most.

@@ -7,7 +7,6 @@
 //! overflows it must be that infinity.
 
 use crate::config::Running;
-use crate::error::CheckError;
 use crate::reference::{self, Gradients, Moments};
 use crate::shape::View;
 use crate::stats::{HostGradients, Parameters, RunningStatistics, SavedStatistics};
@@ -104,6 +103,14 @@ impl Report {
             _ => Ok(()),
         }
     }
+}
+
+/// A result beyond its bound.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[error("check failed: {worst}")]
+pub struct CheckError {
+    /// The finding furthest beyond its bound.
+    pub worst: Finding,
 }
 
 /// What forward operations read.

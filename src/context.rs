@@ -3,12 +3,9 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::config::Config;
-use crate::error::{DeviceError, PlanError};
-use crate::plan::{self, Machine, Tuning};
-use crate::record::Plan;
+use crate::error::DeviceError;
+use crate::plan::{Machine, Tuning};
 use crate::shaders::{Role, Variant};
-use crate::shape::View;
 
 /// The recording layer's entry: pipelines of one device, compiled when first bound.
 ///
@@ -115,19 +112,6 @@ impl Context {
                 unused,
             }),
         })
-    }
-
-    /// Plans every operation of `config` on tensors of `shape`.
-    ///
-    /// Planning is arithmetic; what is slow to make, the pipelines, the context keeps.
-    ///
-    /// # Errors
-    /// A shape or options that are no batch normalization's, or a tensor too large for a binding.
-    pub fn plan(&self, config: &Config, shape: &[usize]) -> Result<Plan, PlanError> {
-        config.validate()?;
-        let view = View::new(shape, config.axis)?;
-        let schedule = plan::plan_dense(view, &self.shared.machine)?;
-        Ok(Plan::new(self.clone(), *config, schedule))
     }
 
     pub(crate) fn device(&self) -> &wgpu::Device {

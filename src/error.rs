@@ -1,4 +1,5 @@
-//! One error a phase: shape, options, device, plan, bind, run, state, check.
+//! One error a phase: shape, options, device, plan, bind, run, state. A failed check is
+//! [`crate::check::CheckError`].
 
 use crate::shape::View;
 
@@ -322,42 +323,4 @@ pub enum StateError {
         /// What was expected.
         expected: &'static str,
     },
-}
-
-/// A result beyond its bound.
-#[derive(Clone, Debug, PartialEq, thiserror::Error)]
-#[error("check failed: {worst}")]
-pub struct CheckError {
-    /// The finding furthest beyond its bound.
-    pub worst: crate::check::Finding,
-}
-
-/// Whatever can go wrong in the layer API and the functional forms.
-#[derive(Clone, Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum Error {
-    /// See [`ShapeError`].
-    #[error(transparent)]
-    Shape(#[from] ShapeError),
-    /// See [`ConfigError`].
-    #[error(transparent)]
-    Config(#[from] ConfigError),
-    /// See [`DeviceError`].
-    #[error(transparent)]
-    Device(#[from] DeviceError),
-    /// See [`PlanError`].
-    #[error(transparent)]
-    Plan(#[from] PlanError),
-    /// See [`BindError`].
-    #[error(transparent)]
-    Bind(#[from] BindError),
-    /// See [`RunError`].
-    #[error(transparent)]
-    Run(#[from] RunError),
-    /// See [`StateError`].
-    #[error(transparent)]
-    State(#[from] StateError),
-    /// See [`CheckError`].
-    #[error(transparent)]
-    Check(#[from] CheckError),
 }

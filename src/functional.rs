@@ -1,9 +1,10 @@
 //! The functional forms, as in the paper and `tf.nn`: moments over any axes, normalization with
 //! given statistics, and folding a trained layer into the weights before it.
 
+use crate::api_error::Error;
 use crate::bindings::{Slot, Step, bind};
 use crate::check::{self, Check, Report};
-use crate::error::{ConfigError, Error, ShapeError};
+use crate::error::{ConfigError, ShapeError};
 use crate::gpu::Gpu;
 use crate::params::{Params, flags};
 use crate::reduction::Reduction;
@@ -443,7 +444,7 @@ pub fn fold_into_linear(
     parameters.weight.map_or(Ok(()), |w| length("γ", w.len()))?;
     parameters.bias.map_or(Ok(()), |b| length("β", b.len()))?;
     bias.map_or(Ok(()), |b| length("bias", b.len()))?;
-    if channels == 0 || weight.is_empty() || weight.len() % channels != 0 {
+    if channels == 0 || weight.is_empty() || !weight.len().is_multiple_of(channels) {
         return Err(ShapeError::Length {
             tensor: "weight",
             got: weight.len(),
@@ -481,8 +482,8 @@ pub fn fold_into_linear(
 #[cfg(feature = "blocking")]
 pub mod blocking {
     use super::{AffineStep, DeviceMoments, Statistics};
+    use crate::api_error::Error;
     use crate::check::{Check, Report};
-    use crate::error::Error;
     use crate::tensor::Tensor;
 
     /// Blocking twin of [`super::moments`].

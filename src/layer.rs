@@ -1,8 +1,9 @@
 //! The layer API: a batch norm that owns its parameters and statistics on the device.
 
+use crate::api_error::Error;
 use crate::check::{self, Check, Report};
 use crate::config::{Affine, Config, Momentum};
-use crate::error::{ConfigError, Error, ShapeError};
+use crate::error::{ConfigError, ShapeError};
 use crate::functional::{Folded, Trained, enforce, fold_into_linear};
 use crate::gpu::Gpu;
 use crate::record::{BackwardBuffers, FrozenBackwardBuffers, InferenceBuffers, Plan, TrainBuffers};

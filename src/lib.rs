@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
+mod api_error;
 mod bindings;
 pub mod check;
 mod config;
@@ -23,11 +24,12 @@ mod state;
 mod stats;
 mod tensor;
 
+pub use api_error::Error;
 pub use bindings::Binding;
 pub use check::Check;
 pub use config::{Affine, Config, Momentum, NonFinite, Running, RunningVariance};
 pub use context::Context;
-pub use error::Error;
+
 pub use gpu::{Adapter, Gpu, adapters};
 pub use layer::{BackwardRequest, BatchNorm, Forward, Gradients, Mode, Saved};
 pub use record::{BackwardBuffers, FrozenBackwardBuffers, InferenceBuffers, Plan, TrainBuffers};

@@ -29,17 +29,6 @@ pub struct Params {
     pub correction: f32,
 }
 
-/// Lengths and strides of a strided walk, fastest first; mirrors `Axes` in
-/// `shaders/shared/walk_strided.wgsl`.
-#[repr(C)]
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, bytemuck::Pod, bytemuck::Zeroable)]
-pub struct Axes {
-    /// Kept axes: (length, stride, 0, 0).
-    pub kept: [[u32; 4]; 4],
-    /// Reduced axes: (length, stride, 0, 0).
-    pub reduced: [[u32; 4]; 4],
-}
-
 /// Bits of [`Params::flags`], as the shaders name them.
 pub mod flags {
     #![allow(missing_docs, reason = "named as in the shader")]
@@ -133,6 +122,7 @@ impl Params {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::plan::Axes;
     use crate::shaders::{Kernel, Variant, Walk};
     use std::mem::offset_of;
 

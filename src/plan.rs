@@ -1,8 +1,18 @@
 //! The planner: from a view and a machine to grids and scratch. Pure host code, no device.
 
 use crate::error::PlanError;
-use crate::params::Axes;
 use crate::shape::{Pattern, View};
+
+/// Lengths and strides of a strided walk, fastest first; mirrors `Axes` in
+/// `shaders/shared/walk_strided.wgsl`.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, bytemuck::Pod, bytemuck::Zeroable)]
+pub struct Axes {
+    /// Kept axes: (length, stride, 0, 0).
+    pub kept: [[u32; 4]; 4],
+    /// Reduced axes: (length, stride, 0, 0).
+    pub reduced: [[u32; 4]; 4],
+}
 
 /// What the planner knows of a device: limits, and how it likes its work cut.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -5,9 +5,9 @@ use wgpu::BufferSlice;
 use crate::bindings::{Binding, Slot, Step, bind};
 use crate::config::{Affine, Config};
 use crate::context::Context;
-use crate::error::{BindError, ConfigError};
+use crate::error::{BindError, ConfigError, PlanError};
 use crate::params::{Params, flags};
-use crate::plan::{Grid, Schedule};
+use crate::plan::{self, Grid, Schedule};
 use crate::shaders::{Kernel, Role};
 use crate::shape::View;
 
@@ -96,15 +96,26 @@ pub struct FrozenBackwardBuffers<'a> {
     pub workspace: BufferSlice<'a>,
 }
 
-impl Plan {
-    pub(crate) fn new(context: Context, config: Config, schedule: Schedule) -> Self {
-        Self {
-            context,
-            config,
+impl Context {
+    /// Plans every operation of `config` on tensors of `shape`.
+    ///
+    /// Planning is arithmetic; what is slow to make, the pipelines, the context keeps.
+    ///
+    /// # Errors
+    /// A shape or options that are no batch normalization's, or a tensor too large for a binding.
+    pub fn plan(&self, config: &Config, shape: &[usize]) -> Result<Plan, PlanError> {
+        config.validate()?;
+        let view = View::new(shape, config.axis)?;
+        let schedule = plan::plan_dense(view, self.machine())?;
+        Ok(Plan {
+            context: self.clone(),
+            config: *config,
             schedule,
-        }
+        })
     }
+}
 
+impl Plan {
     /// The view planned for.
     pub fn view(&self) -> View {
         self.schedule.view

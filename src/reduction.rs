@@ -2,8 +2,7 @@
 
 use crate::context::Context;
 use crate::error::{PlanError, ShapeError};
-use crate::params::Axes;
-use crate::plan::{self, Schedule};
+use crate::plan::{self, Axes, Schedule};
 use crate::shape::{View, checked_len, resolve_axis};
 
 /// Kept or reduced axes that a strided walk takes, each kind on its own.

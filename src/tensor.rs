@@ -1,6 +1,7 @@
 //! A shape on a buffer.
 
-use crate::error::{Error, RunError, ShapeError};
+use crate::api_error::Error;
+use crate::error::{RunError, ShapeError};
 use crate::gpu::Gpu;
 use crate::shape::checked_len;
 

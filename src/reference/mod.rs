@@ -97,7 +97,7 @@ pub fn update_running(
     };
     let mut batches = old.batches.clone();
     let m = count as f64;
-    for c in 0..new.mean.len() {
+    for (c, batches) in batches.iter_mut().enumerate() {
         let variance = match running.variance {
             RunningVariance::Biased => batch.variance[c],
             RunningVariance::Unbiased => batch.variance[c] * m / (m - 1.0),
@@ -106,10 +106,10 @@ pub fn update_running(
         if !finite && running.non_finite == NonFinite::Skip {
             continue;
         }
-        batches[c] = batches[c].saturating_add(1);
+        *batches = batches.saturating_add(1);
         let factor = match running.momentum {
             Momentum::Exponential(momentum) => f64::from(momentum),
-            Momentum::Cumulative => 1.0 / f64::from(batches[c]),
+            Momentum::Cumulative => 1.0 / f64::from(*batches),
         };
         let (mean, variance) = if finite {
             (batch.mean[c], variance)

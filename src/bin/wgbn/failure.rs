@@ -4,9 +4,8 @@ use std::fmt;
 use std::process::ExitCode;
 
 use wgpu_batchnorm::Error;
-use wgpu_batchnorm::error::{
-    CheckError, ConfigError, DeviceError, RunError, ShapeError, StateError,
-};
+use wgpu_batchnorm::check::CheckError;
+use wgpu_batchnorm::error::{ConfigError, DeviceError, RunError, ShapeError, StateError};
 
 /// A failure and its exit status.
 #[derive(Debug)]
