@@ -23,6 +23,16 @@ pub enum Check {
     Enforce,
 }
 
+impl Check {
+    /// The report to hand out, or the error where this check is to be enforced.
+    pub(crate) fn apply(self, report: Report) -> Result<Option<Report>, CheckError> {
+        if self == Self::Enforce {
+            report.enforce()?;
+        }
+        Ok(Some(report))
+    }
+}
+
 /// Bound on `y`, means, variances and `inv_std`.
 pub const FORWARD_BOUND: f64 = 5e-7;
 /// Bound on `dx`, `dweight` and `dbias`.

@@ -1,6 +1,6 @@
 //! A layer's state under PyTorch's names, in and out of safetensors.
 
-use crate::config::{Affine, Config, Momentum};
+use crate::config::{Affine, Config};
 use crate::error::StateError;
 use crate::stats::RunningStatistics;
 
@@ -44,6 +44,16 @@ impl LayerState {
     /// # Errors
     /// A tensor too many, one missing, another length than C, a negative running variance.
     pub fn validate(&self, channels: usize, config: &Config) -> Result<(), StateError> {
+        self.validate_under("", channels, config)
+    }
+
+    /// [`LayerState::validate`], naming tensors as a file with `prefix` does.
+    pub(crate) fn validate_under(
+        &self,
+        prefix: &str,
+        channels: usize,
+        config: &Config,
+    ) -> Result<(), StateError> {
         let running = self.running.as_ref();
         for (name, values, wanted) in [
             ("weight", self.weight.as_ref(), config.affine.has_weight()),
@@ -59,7 +69,7 @@ impl LayerState {
                 config.running.is_some(),
             ),
         ] {
-            let name = || name.to_owned();
+            let name = || format!("{prefix}{name}");
             match values {
                 None if wanted => return Err(StateError::Missing { name: name() }),
                 Some(_) if !wanted => return Err(StateError::Unexpected { name: name() }),
@@ -73,9 +83,17 @@ impl LayerState {
                 _ => {}
             }
         }
-        running.map_or(Ok(()), |r| {
-            non_negative("running_var".to_owned(), &r.variance)
-        })
+        let Some(running) = running else {
+            return Ok(());
+        };
+        if running.batches.len() != channels {
+            return Err(StateError::Shape {
+                name: format!("{prefix}batches"),
+                got: vec![running.batches.len()],
+                expected: vec![channels],
+            });
+        }
+        non_negative(format!("{prefix}running_var"), &running.variance)
     }
 }
 
@@ -99,7 +117,8 @@ mod files {
     use safetensors::tensor::{Dtype, TensorView};
     use safetensors::{SafeTensorError, SafeTensors};
 
-    use super::{Config, LayerState, Momentum, RunningStatistics, StateError, non_negative};
+    use super::{Config, LayerState, RunningStatistics, StateError, non_negative};
+    use crate::config::Momentum;
 
     impl LayerState {
         /// Reads a layer's tensors, `{prefix}weight` and so on, out of a safetensors file; others

@@ -27,7 +27,7 @@ impl RunningStatistics {
 /// The batch mean is `pivot + offset`; `mean` is that sum rounded to one f32.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct SavedStatistics {
-    /// A sample of the channel near its middle.
+    /// An f32 near the mean: a sample of the channel, or the mean rounded.
     pub pivot: Vec<f32>,
     /// Mean of `x − pivot`.
     pub offset: Vec<f32>,
@@ -79,7 +79,7 @@ pub struct HostGradients {
 pub struct Moments {
     /// Values per channel.
     pub count: u64,
-    /// A sample of the channel near its middle.
+    /// An f32 near the mean: a sample of the channel, or the mean rounded.
     pub pivot: Vec<f32>,
     /// Mean of `x − pivot`.
     pub offset: Vec<f32>,

@@ -1,16 +1,17 @@
-fn sample(channel: u32, position: u32) -> f32 {
-    return decode(x[address_of(channel, position)]);
+fn sample(channel: u32, fraction: f32) -> f32 {
+    let last = params.count - 1u;
+    return decode(x[address_of(channel, min(u32(f32(last) * fraction), last))]);
 }
 
-// The median of five samples spread over the channel: an actual value near the middle, whatever
-// hot pixels or borders there are.
+// The median of five samples spread over the channel: an actual value of where most values are,
+// whatever hot pixels or borders there are. The fractions are multiples of the golden ratio, so
+// that no row length makes all samples fall into one column of an image.
 fn pivot_of(channel: u32) -> f32 {
-    let last = params.count - 1u;
-    let a = sample(channel, 0u);
-    let b = sample(channel, last / 4u);
-    let c = sample(channel, last / 2u);
-    let d = sample(channel, last - last / 4u);
-    let e = sample(channel, last);
+    let a = sample(channel, 0.0901699);
+    let b = sample(channel, 0.2360680);
+    let c = sample(channel, 0.4721360);
+    let d = sample(channel, 0.6180340);
+    let e = sample(channel, 0.8541020);
     let low = max(min(a, b), min(c, d));
     let high = min(max(a, b), max(c, d));
     return max(min(low, high), min(max(low, high), e));

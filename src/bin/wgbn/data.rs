@@ -46,6 +46,8 @@ pub enum Kind {
     Scales,
     /// A black frame around a bright image: first and last quarter zero.
     Border,
+    /// A black frame one pixel thin around a bright square image.
+    Frame,
     /// Ordinary, but for one value of 1e6.
     HotPixel,
     /// All values of a channel equal.
@@ -53,7 +55,7 @@ pub enum Kind {
 }
 
 impl Kind {
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Normal {
             mean: 0.3,
             std: 1.5,
@@ -73,6 +75,7 @@ impl Kind {
         Self::Alternating,
         Self::Scales,
         Self::Border,
+        Self::Frame,
         Self::HotPixel,
         Self::Constant,
     ];
@@ -86,6 +89,8 @@ impl Kind {
             Self::Scales => (random.normal() + 2.0) * 10f64.powi(c as i32 % 9 - 4),
             Self::Border if position < count / 4 || position >= count - count / 4 => 0.0,
             Self::Border => 200.0 + random.normal(),
+            Self::Frame if on_frame(position, count) => 0.0,
+            Self::Frame => 200.0 + random.normal(),
             Self::HotPixel if position == count / 3 => 1e6,
             Self::HotPixel => random.normal(),
             Self::Constant => 1234.567 * (c + 1) as f64,
@@ -112,8 +117,16 @@ impl std::fmt::Display for Kind {
             Self::Alternating => f.write_str("±0.1 alternating"),
             Self::Scales => f.write_str("channels of different scale"),
             Self::Border => f.write_str("black border"),
+            Self::Frame => f.write_str("thin black frame"),
             Self::HotPixel => f.write_str("one hot pixel"),
             Self::Constant => f.write_str("constant channels"),
         }
     }
+}
+
+/// Whether value `position` of a square image of `count` pixels is on its edge.
+fn on_frame(position: usize, count: usize) -> bool {
+    let width = count.isqrt();
+    let (row, column) = (position / width, position % width);
+    [row, column].iter().any(|&k| k == 0 || k + 1 >= width)
 }

@@ -1,0 +1,92 @@
+//! A trained layer folded into the linear or convolution weights before it.
+
+use crate::api_error::Error;
+use crate::error::{ConfigError, ShapeError};
+use crate::stats::Parameters;
+
+/// The weights and bias of a linear or convolution layer with a trained batch norm folded in.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Folded {
+    /// The layer's weight, each output channel scaled by `γ/√(running_var + eps)`.
+    pub weight: Vec<f32>,
+    /// The one bias left, `[C]`: it takes in the layer's own, which is dropped.
+    pub bias: Vec<f32>,
+}
+
+/// A trained batch norm as inference sees it, `[C]` each.
+#[derive(Clone, Copy, Debug)]
+pub struct Trained<'a> {
+    /// γ and β.
+    pub parameters: Parameters<'a>,
+    /// Running mean.
+    pub mean: &'a [f32],
+    /// Running variance.
+    pub variance: &'a [f32],
+    /// Added to the variance.
+    pub eps: f32,
+}
+
+/// Folds a trained batch norm into the linear or convolution layer before it, so that
+/// `weight'·u + bias' = BN(weight·u + bias)`: the layer's own bias is dropped, as in the paper's
+/// `z = g(BN(Wu))`.
+///
+/// `weight` is row-major with the C output channels first, `[C, …]`; `bias`, where the layer was
+/// trained with one, `[C]`. Computed in f64 and rounded once.
+///
+/// # Errors
+/// Lengths that do not fit C; a negative running variance; `eps` negative or not finite.
+pub fn fold_into_linear(
+    trained: &Trained<'_>,
+    weight: &[f32],
+    bias: Option<&[f32]>,
+) -> Result<Folded, Error> {
+    let channels = trained.mean.len();
+    if !(trained.eps.is_finite() && trained.eps >= 0.0) {
+        return Err(ConfigError::Eps { got: trained.eps }.into());
+    }
+    let length = |tensor, got| match got == channels {
+        true => Ok(()),
+        false => Err(ShapeError::Length {
+            tensor,
+            got,
+            expected: channels,
+        }),
+    };
+    length("running_var", trained.variance.len())?;
+    let parameters = trained.parameters;
+    parameters.weight.map_or(Ok(()), |w| length("γ", w.len()))?;
+    parameters.bias.map_or(Ok(()), |b| length("β", b.len()))?;
+    bias.map_or(Ok(()), |b| length("bias", b.len()))?;
+    if channels == 0 || weight.is_empty() || !weight.len().is_multiple_of(channels) {
+        return Err(ShapeError::Length {
+            tensor: "weight",
+            got: weight.len(),
+            expected: weight.len().next_multiple_of(channels.max(1)).max(channels),
+        }
+        .into());
+    }
+    let per_channel = weight.len() / channels;
+    let mut folded = Folded {
+        weight: Vec::with_capacity(weight.len()),
+        bias: Vec::with_capacity(channels),
+    };
+    for (c, row) in weight.chunks_exact(per_channel).enumerate() {
+        let variance = trained.variance[c];
+        if variance < 0.0 {
+            return Err(ConfigError::NegativeVariance {
+                channel: c,
+                got: variance,
+            }
+            .into());
+        }
+        let inv_std = 1.0 / (f64::from(variance) + f64::from(trained.eps)).sqrt();
+        let scale = inv_std * f64::from(parameters.weight(c));
+        let own = bias.map_or(0.0, |b| f64::from(b[c]));
+        let shift = (own - f64::from(trained.mean[c])) * scale + f64::from(parameters.bias(c));
+        folded
+            .weight
+            .extend(row.iter().map(|&w| (f64::from(w) * scale) as f32));
+        folded.bias.push(shift as f32);
+    }
+    Ok(folded)
+}

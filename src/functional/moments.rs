@@ -1,0 +1,161 @@
+//! `tf.nn.moments` on the device, on the CPU path, and checked.
+
+use super::slot;
+use crate::api_error::Error;
+use crate::bindings::{Slot, Step, bind};
+use crate::check::{self, Check, Report};
+use crate::error::ShapeError;
+use crate::params::Params;
+use crate::reduction::Reduction;
+use crate::shaders::{Kernel, Role};
+use crate::stats::Moments;
+use crate::tensor::Tensor;
+
+/// Moments on the device: what [`moments`] gives and [`normalize`] takes.
+#[derive(Clone, Debug)]
+pub struct DeviceMoments {
+    pub(super) reduction: Reduction,
+    keep_dims: bool,
+    /// pivot, offset and m2, a row each.
+    pub(super) rows: Tensor,
+    /// The comparison with the reference, where one was asked for.
+    pub report: Option<Report>,
+}
+
+impl DeviceMoments {
+    /// The shape of mean and variance: the kept axes, and 1 for each reduced one where
+    /// `keep_dims` was asked for.
+    pub fn shape(&self) -> Vec<usize> {
+        self.reduction.statistics_shape(self.keep_dims)
+    }
+
+    /// Values behind each mean.
+    pub fn count(&self) -> usize {
+        self.reduction.counts().0
+    }
+
+    /// pivot, offset and m2, `[3][K]`, on the device.
+    pub fn rows(&self) -> &Tensor {
+        &self.rows
+    }
+
+    /// Copies the moments to the host.
+    ///
+    /// # Errors
+    /// A device that was lost or reported a fault.
+    pub async fn read(&self) -> Result<Moments, Error> {
+        let rows = self.rows.read().await?;
+        let mut rows = rows.chunks_exact(self.reduction.counts().1);
+        let mut row = || rows.next().unwrap_or_default().to_vec();
+        Ok(Moments {
+            count: self.count() as u64,
+            pivot: row(),
+            offset: row(),
+            m2: row(),
+        })
+    }
+
+    /// Blocking twin of [`DeviceMoments::read`].
+    ///
+    /// # Errors
+    /// As [`DeviceMoments::read`].
+    #[cfg(feature = "blocking")]
+    pub fn read_blocking(&self) -> Result<Moments, Error> {
+        pollster::block_on(self.read())
+    }
+}
+
+/// Mean and biased variance of `x` over `axes` (negative ones count from the end):
+/// `tf.nn.moments`. Two dispatches.
+///
+/// # Errors
+/// Axes out of range or named twice; a tensor too large; a failed check; a failed device.
+pub async fn moments(
+    x: &Tensor,
+    axes: &[isize],
+    keep_dims: bool,
+    check: Check,
+) -> Result<DeviceMoments, Error> {
+    let gpu = x.gpu();
+    let context = gpu.context();
+    let reduction = Reduction::over(x.shape(), axes)?;
+    let schedule = reduction.plan(context)?;
+    let rows = Tensor::empty(gpu, &[3, reduction.counts().1])?;
+    let workspace = gpu.storage("wgpu-batchnorm workspace", schedule.workspace_bytes());
+    let step = |kernel, grid| Step {
+        kernel,
+        grid,
+        params: Params::new(&schedule, &grid),
+    };
+    let steps = [
+        step(Kernel::Moments, schedule.reduce),
+        step(Kernel::MomentsFinish, schedule.merge),
+    ];
+    let slots = [
+        slot(Role::X, "x", x, false),
+        slot(Role::Statistics, "moments", &rows, true),
+        Slot {
+            role: Role::Partials,
+            name: "workspace",
+            slice: workspace.slice(..),
+            bytes: workspace.size(),
+            written: true,
+        },
+    ];
+    let binding = bind(context, &schedule, &steps, &slots)?;
+    gpu.submit(|_| {}, |pass| binding.encode(pass));
+    let mut moments = DeviceMoments {
+        reduction,
+        keep_dims,
+        rows,
+        report: None,
+    };
+    if check != Check::Off {
+        let got = moments.read().await?;
+        let round = |v: Vec<f64>| -> Vec<f32> { v.into_iter().map(|v| v as f32).collect() };
+        let (mean, variance) = (round(got.mean()), round(got.variance()));
+        let report = check_moments(&x.read().await?, x.shape(), axes, &mean, &variance)?;
+        moments.report = check.apply(report)?;
+    }
+    Ok(moments)
+}
+
+/// [`moments`] on the CPU path, of a tensor on the host: with the shape of mean and variance.
+///
+/// # Errors
+/// Axes out of range or named twice; another number of values than `shape` has.
+#[cfg(feature = "cpu")]
+pub fn cpu_moments(
+    x: &[f32],
+    shape: &[usize],
+    axes: &[isize],
+    keep_dims: bool,
+) -> Result<(Moments, Vec<usize>), ShapeError> {
+    let reduction = Reduction::over(shape, axes)?;
+    reduction.check_len("x", x)?;
+    let moments = match reduction.dense() {
+        Some(view) => crate::cpu::moments(&view, x),
+        None => {
+            let (gathered, view) = reduction.gather(x);
+            crate::cpu::moments(&view, &gathered)
+        }
+    };
+    Ok((moments, reduction.statistics_shape(keep_dims)))
+}
+
+/// Compares mean and variance of `x` over `axes`, wherever they come from, with the reference.
+///
+/// # Errors
+/// As [`moments`], and lengths that do not fit.
+pub fn check_moments(
+    x: &[f32],
+    shape: &[usize],
+    axes: &[isize],
+    mean: &[f32],
+    variance: &[f32],
+) -> Result<Report, ShapeError> {
+    let reduction = Reduction::over(shape, axes)?;
+    reduction.check_len("x", x)?;
+    let (gathered, view) = reduction.gather(x);
+    Ok(check::moments(&view, &gathered, mean, variance))
+}

@@ -1,0 +1,225 @@
+//! `tf.nn.batch_normalization`.
+
+use super::{DeviceMoments, slot};
+use crate::api_error::Error;
+use crate::bindings::{Step, bind};
+use crate::check::{self, Check, Report};
+use crate::error::{ConfigError, ShapeError};
+use crate::gpu::Gpu;
+use crate::params::{Params, flags};
+use crate::reduction::Reduction;
+use crate::reference;
+use crate::shaders::{Kernel, Role};
+use crate::stats::Parameters;
+use crate::tensor::Tensor;
+
+/// What [`normalize`] subtracts and divides by.
+#[derive(Clone, Copy, Debug)]
+pub enum Statistics<'a> {
+    /// What [`moments`] gave: pivot and offset keep the accuracy of large means.
+    Moments(&'a DeviceMoments),
+    /// Plain f32 arrays that broadcast over `x` as in NumPy; errors are relative to these.
+    Plain {
+        /// The mean.
+        mean: &'a Tensor,
+        /// The variance.
+        variance: &'a Tensor,
+    },
+}
+
+impl<'a> From<&'a DeviceMoments> for Statistics<'a> {
+    fn from(moments: &'a DeviceMoments) -> Self {
+        Self::Moments(moments)
+    }
+}
+
+impl<'a> From<(&'a Tensor, &'a Tensor)> for Statistics<'a> {
+    fn from((mean, variance): (&'a Tensor, &'a Tensor)) -> Self {
+        Self::Plain { mean, variance }
+    }
+}
+
+/// The affine step of [`normalize`], in `tf.nn.batch_normalization`'s words; shaped as the mean.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct AffineStep<'a> {
+    /// Added last: β, the bias.
+    pub offset: Option<&'a Tensor>,
+    /// Multiplied before: γ, the weight.
+    pub scale: Option<&'a Tensor>,
+}
+
+/// `(x − mean)/√(variance + eps)·scale + offset`: `tf.nn.batch_normalization`. One dispatch.
+///
+/// # Errors
+/// Shapes that do not broadcast; `eps` negative or not finite; a tensor too large; a failed
+/// check; a failed device.
+pub async fn normalize(
+    x: &Tensor,
+    statistics: impl Into<Statistics<'_>>,
+    affine: AffineStep<'_>,
+    eps: f32,
+    check: Check,
+) -> Result<(Tensor, Option<Report>), Error> {
+    if !(eps.is_finite() && eps >= 0.0) {
+        return Err(ConfigError::Eps { got: eps }.into());
+    }
+    let gpu = x.gpu();
+    let context = gpu.context();
+    let statistics = statistics.into();
+    let reduction = match statistics {
+        Statistics::Moments(moments) => moments.reduction.clone(),
+        Statistics::Plain { mean, .. } => Reduction::broadcast(x.shape(), "mean", mean.shape())?,
+    };
+    if reduction.shape() != x.shape() {
+        return Err(ShapeError::Mismatch {
+            tensor: "x",
+            got: x.shape().to_vec(),
+            expected: reduction.shape().to_vec(),
+        }
+        .into());
+    }
+    let rows = statistics_rows(x, &reduction, statistics)?;
+    let affine_rows = affine_rows(x, &reduction, affine)?;
+    let schedule = reduction.plan(context)?;
+    let y = Tensor::empty(gpu, x.shape())?;
+    let params = Params::new(&schedule, &schedule.map)
+        .with_eps(eps)
+        .with_flag(flags::HAS_WEIGHT, affine.scale.is_some())
+        .with_flag(flags::HAS_BIAS, affine.offset.is_some())
+        .with_flag(
+            flags::FROM_MOMENTS,
+            matches!(statistics, Statistics::Moments(_)),
+        );
+    let steps = [Step {
+        kernel: Kernel::Inference,
+        grid: schedule.map,
+        params,
+    }];
+    let slots = [
+        slot(Role::X, "x", x, false),
+        slot(Role::Out, "y", &y, true),
+        slot(Role::Statistics, "statistics", &rows, false),
+        slot(Role::Affine, "affine", &affine_rows, false),
+    ];
+    let binding = bind(context, &schedule, &steps, &slots)?;
+    gpu.submit(|_| {}, |pass| binding.encode(pass));
+    if check == Check::Off {
+        return Ok((y, None));
+    }
+    let report = check_normalize(x, &y, &reduction, statistics, affine, eps).await?;
+    Ok((y, check.apply(report)?))
+}
+
+async fn check_normalize(
+    x: &Tensor,
+    y: &Tensor,
+    reduction: &Reduction,
+    statistics: Statistics<'_>,
+    affine: AffineStep<'_>,
+    eps: f32,
+) -> Result<Report, Error> {
+    let (gathered, view) = reduction.gather(&x.read().await?);
+    let (result, _) = reduction.gather(&y.read().await?);
+    let given = match statistics {
+        Statistics::Moments(moments) => {
+            let moments = moments.read().await?;
+            reference::Moments {
+                mean: moments.mean(),
+                variance: moments.variance(),
+            }
+        }
+        Statistics::Plain { mean, variance } => {
+            let widen = |v: Vec<f32>| v.into_iter().map(f64::from).collect();
+            reference::Moments {
+                mean: widen(mean.read().await?),
+                variance: widen(variance.read().await?),
+            }
+        }
+    };
+    let weight = match affine.scale {
+        Some(scale) => Some(scale.read().await?),
+        None => None,
+    };
+    let bias = match affine.offset {
+        Some(offset) => Some(offset.read().await?),
+        None => None,
+    };
+    let input = check::Input {
+        view,
+        x: &gathered,
+        parameters: Parameters {
+            weight: weight.as_deref(),
+            bias: bias.as_deref(),
+        },
+        eps,
+    };
+    Ok(check::normalize(&input, &given, &result))
+}
+
+/// The statistics as rows on the device: as they are, or mean and variance copied together.
+fn statistics_rows(
+    x: &Tensor,
+    reduction: &Reduction,
+    statistics: Statistics<'_>,
+) -> Result<Tensor, Error> {
+    match statistics {
+        Statistics::Moments(moments) => Ok(moments.rows.clone()),
+        Statistics::Plain { mean, variance } => {
+            same_shape("variance", variance, mean)?;
+            stack(x.gpu(), 3, reduction, &[Some(mean), Some(variance)])
+        }
+    }
+}
+
+fn affine_rows(x: &Tensor, reduction: &Reduction, affine: AffineStep<'_>) -> Result<Tensor, Error> {
+    for (name, tensor) in [("scale", affine.scale), ("offset", affine.offset)] {
+        let Some(tensor) = tensor else { continue };
+        let kept = reduction.statistics_shape(false);
+        if tensor.shape() != kept && tensor.shape() != reduction.statistics_shape(true) {
+            let spread = Reduction::broadcast(x.shape(), name, tensor.shape())?;
+            if spread != *reduction {
+                return Err(ShapeError::Mismatch {
+                    tensor: name,
+                    got: tensor.shape().to_vec(),
+                    expected: kept,
+                }
+                .into());
+            }
+        }
+    }
+    stack(x.gpu(), 2, reduction, &[affine.scale, affine.offset])
+}
+
+/// Tensors of one length copied under each other.
+fn stack(
+    gpu: &Gpu,
+    rows: usize,
+    reduction: &Reduction,
+    tensors: &[Option<&Tensor>],
+) -> Result<Tensor, Error> {
+    let len = reduction.counts().1;
+    let stacked = Tensor::empty(gpu, &[rows, len])?;
+    let bytes = len as u64 * 4;
+    gpu.submit(
+        |encoder| {
+            for (k, tensor) in tensors.iter().enumerate() {
+                let Some(tensor) = tensor else { continue };
+                let at = k as u64 * bytes;
+                encoder.copy_buffer_to_buffer(tensor.buffer(), 0, stacked.buffer(), at, bytes);
+            }
+        },
+        |_| {},
+    );
+    Ok(stacked)
+}
+
+fn same_shape(name: &'static str, tensor: &Tensor, other: &Tensor) -> Result<(), ShapeError> {
+    if tensor.shape() == other.shape() {
+        return Ok(());
+    }
+    Err(ShapeError::Mismatch {
+        tensor: name,
+        got: tensor.shape().to_vec(),
+        expected: other.shape().to_vec(),
+    })
+}

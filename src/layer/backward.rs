@@ -1,0 +1,141 @@
+//! Gradients.
+
+use super::forward::Used;
+use super::{BatchNorm, Saved, row, same_shape};
+use crate::api_error::Error;
+use crate::check::{Check, Report};
+use crate::record::{BackwardBuffers, FrozenBackwardBuffers};
+use crate::tensor::Tensor;
+
+/// Gradients of one backward pass.
+#[derive(Debug)]
+pub struct Gradients {
+    /// Gradient of the input, where it was wanted.
+    pub dx: Option<Tensor>,
+    /// dweight and dbias, `[2][C]`; for a parameter the layer lacks, that of a weight of 1 or a
+    /// bias of 0.
+    pub affine: Tensor,
+    /// The comparison with the reference, where the layer checks.
+    pub report: Option<Report>,
+}
+
+impl Gradients {
+    /// The weight's gradient on the host, `[C]`.
+    ///
+    /// # Errors
+    /// A device that was lost or reported a fault.
+    pub async fn dweight(&self) -> Result<Vec<f32>, Error> {
+        Ok(row(&self.affine.read().await?, 2, 0))
+    }
+
+    /// The bias's gradient on the host, `[C]`.
+    ///
+    /// # Errors
+    /// A device that was lost or reported a fault.
+    pub async fn dbias(&self) -> Result<Vec<f32>, Error> {
+        Ok(row(&self.affine.read().await?, 2, 1))
+    }
+}
+
+/// What a backward pass is to compute.
+#[derive(Clone, Copy, Debug)]
+pub struct BackwardRequest<'a> {
+    /// Whether the input's gradient is wanted.
+    pub dx: bool,
+    /// Rows of dweight and dbias, `[2, C]`, to add into; fresh ones where `None`.
+    pub add_into: Option<&'a Tensor>,
+}
+
+impl Default for BackwardRequest<'_> {
+    fn default() -> Self {
+        Self {
+            dx: true,
+            add_into: None,
+        }
+    }
+}
+
+impl BatchNorm {
+    /// Gradients of the forward pass on `x` that gave `saved`, with upstream gradient `dy`:
+    /// through batch statistics after [`Mode::Train`], through frozen ones after [`Mode::Eval`].
+    ///
+    /// # Errors
+    /// Shapes that do not fit `saved`; a failed check; a failed device.
+    pub async fn backward(
+        &mut self,
+        x: &Tensor,
+        dy: &Tensor,
+        saved: Saved,
+    ) -> Result<Gradients, Error> {
+        self.backward_with(x, dy, saved, BackwardRequest::default())
+            .await
+    }
+
+    /// [`BatchNorm::backward`], without `dx` or adding into given gradients.
+    ///
+    /// # Errors
+    /// As [`BatchNorm::backward`].
+    pub async fn backward_with(
+        &mut self,
+        x: &Tensor,
+        dy: &Tensor,
+        saved: Saved,
+        request: BackwardRequest<'_>,
+    ) -> Result<Gradients, Error> {
+        same_shape("x", x.shape(), &saved.shape)?;
+        same_shape("dy", dy.shape(), &saved.shape)?;
+        let plan = self.plan(x)?;
+        let dx = match request.dx {
+            true => Some(Tensor::empty(&self.gpu, x.shape())?),
+            false => None,
+        };
+        let grads = match request.add_into {
+            Some(grads) => {
+                same_shape("gradients", grads.shape(), &[2, self.channels])?;
+                grads.clone()
+            }
+            None => Tensor::empty(&self.gpu, &[2, self.channels])?,
+        };
+        let before = match (request.add_into, self.check) {
+            (Some(grads), Check::Report | Check::Enforce) => Some(grads.read().await?),
+            _ => None,
+        };
+        let accumulate = request.add_into.is_some();
+        let workspace = self.workspace(plan.workspace_bytes());
+        let binding = match &saved.statistics {
+            Used::Batch(saved) => plan.bind_backward(&BackwardBuffers {
+                x: x.slice(),
+                dy: dy.slice(),
+                dx: dx.as_ref().map(Tensor::slice),
+                affine: self.bound_affine(),
+                saved: saved.slice(),
+                grads: Some(grads.slice()),
+                accumulate,
+                workspace: workspace.slice(..),
+            })?,
+            Used::Frozen(running) => plan.bind_backward_frozen(&FrozenBackwardBuffers {
+                x: x.slice(),
+                dy: dy.slice(),
+                dx: dx.as_ref().map(Tensor::slice),
+                affine: self.bound_affine(),
+                running: running.slice(),
+                grads: Some(grads.slice()),
+                accumulate,
+                workspace: workspace.slice(..),
+            })?,
+        };
+        self.gpu.submit(|_| {}, |pass| binding.encode(pass));
+        let mut gradients = Gradients {
+            dx,
+            affine: grads,
+            report: None,
+        };
+        if self.check != Check::Off {
+            let checked = self
+                .check_backward(plan.view(), x, dy, &saved, &gradients, before.as_deref())
+                .await?;
+            gradients.report = self.check.apply(checked)?;
+        }
+        Ok(gradients)
+    }
+}

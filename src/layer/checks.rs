@@ -1,0 +1,97 @@
+//! Results read back and judged.
+
+use super::forward::Used;
+use super::{BatchNorm, Gradients, Saved, read_running, read_saved, row};
+use crate::api_error::Error;
+use crate::check::{self, Report};
+use crate::shape::View;
+use crate::stats::{HostGradients, Parameters, RunningStatistics};
+use crate::tensor::Tensor;
+
+impl BatchNorm {
+    pub(super) async fn host_input(&self, view: View, x: &Tensor) -> Result<HostInput, Error> {
+        let affine = self.affine.read().await?;
+        let has = self.config.affine;
+        Ok(HostInput {
+            view,
+            x: x.read().await?,
+            weight: has.has_weight().then(|| row(&affine, 2, 0)),
+            bias: has.has_bias().then(|| row(&affine, 2, 1)),
+            eps: self.config.eps,
+        })
+    }
+
+    pub(super) async fn check_train(
+        &self,
+        view: View,
+        x: &Tensor,
+        y: &Tensor,
+        saved: &Tensor,
+        before: Option<&RunningStatistics>,
+    ) -> Result<Report, Error> {
+        let host = self.host_input(view, x).await?;
+        let after = match &self.running {
+            Some(running) => Some(read_running(running).await?),
+            None => None,
+        };
+        let moved = before.zip(after.as_ref()).zip(self.config.running);
+        let result = check::TrainResult {
+            y: &y.read().await?,
+            saved: &read_saved(saved).await?,
+            running: moved.map(|((before, after), running)| (before, after, running)),
+        };
+        Ok(check::train_forward(&host.input(), &result))
+    }
+
+    pub(super) async fn check_backward(
+        &self,
+        view: View,
+        x: &Tensor,
+        dy: &Tensor,
+        saved: &Saved,
+        gradients: &Gradients,
+        before: Option<&[f32]>,
+    ) -> Result<Report, Error> {
+        let host = self.host_input(view, x).await?;
+        let dy = dy.read().await?;
+        let result = HostGradients {
+            dx: match &gradients.dx {
+                Some(dx) => dx.read().await?,
+                None => vec![],
+            },
+            dweight: gradients.dweight().await?,
+            dbias: gradients.dbias().await?,
+        };
+        let before = before.map(|rows| rows.split_at(self.channels));
+        Ok(match &saved.statistics {
+            Used::Batch(_) => check::backward(&host.input(), &dy, &result, before),
+            Used::Frozen(running) => {
+                let RunningStatistics { mean, variance, .. } = read_running(running).await?;
+                check::backward_frozen(&host.input(), &dy, &mean, &variance, &result, before)
+            }
+        })
+    }
+}
+
+/// A forward's inputs, read back for a check.
+pub(super) struct HostInput {
+    view: View,
+    x: Vec<f32>,
+    weight: Option<Vec<f32>>,
+    bias: Option<Vec<f32>>,
+    eps: f32,
+}
+
+impl HostInput {
+    pub(super) fn input(&self) -> check::Input<'_> {
+        check::Input {
+            view: self.view,
+            x: &self.x,
+            parameters: Parameters {
+                weight: self.weight.as_deref(),
+                bias: self.bias.as_deref(),
+            },
+            eps: self.eps,
+        }
+    }
+}

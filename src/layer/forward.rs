@@ -1,0 +1,156 @@
+//! Training and inference.
+
+use super::{BatchNorm, read_running, read_saved};
+use crate::api_error::Error;
+use crate::check::{self, Check, Report};
+use crate::error::ConfigError;
+use crate::record::{InferenceBuffers, Plan, TrainBuffers};
+use crate::stats::SavedStatistics;
+use crate::tensor::Tensor;
+
+/// Which statistics a forward pass normalizes with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// The batch's own; running statistics move.
+    Train,
+    /// The running ones; the batch's own where the layer keeps none, as PyTorch does.
+    Eval,
+}
+
+/// What a forward pass gives.
+#[derive(Debug)]
+pub struct Forward {
+    /// The output, in the input's shape.
+    pub y: Tensor,
+    /// What [`BatchNorm::backward`] wants; it goes with this input alone.
+    pub saved: Saved,
+    /// The comparison with the reference, where the layer checks.
+    pub report: Option<Report>,
+}
+
+/// What a forward pass leaves for its backward pass: the statistics it normalized with.
+#[derive(Debug)]
+pub struct Saved {
+    pub(super) shape: Vec<usize>,
+    pub(super) statistics: Used,
+}
+
+#[derive(Debug)]
+pub(super) enum Used {
+    /// Rows of saved statistics, `[5][C]`.
+    Batch(Tensor),
+    /// A copy of the running statistics, `[3][C]`.
+    Frozen(Tensor),
+}
+
+impl Saved {
+    /// The batch's statistics on the host; `None` where running statistics were used.
+    ///
+    /// # Errors
+    /// A device that was lost or reported a fault.
+    pub async fn read(&self) -> Result<Option<SavedStatistics>, Error> {
+        match &self.statistics {
+            Used::Batch(rows) => Ok(Some(read_saved(rows).await?)),
+            Used::Frozen(_) => Ok(None),
+        }
+    }
+}
+
+impl BatchNorm {
+    /// Normalizes `x`, whose channel axis is the configuration's.
+    ///
+    /// # Errors
+    /// A shape that does not fit the layer; one value per channel where the options rule that
+    /// out; a failed check, which leaves running statistics as they were; a failed device.
+    pub async fn forward(&mut self, x: &Tensor, mode: Mode) -> Result<Forward, Error> {
+        let plan = self.plan(x)?;
+        if mode == Mode::Eval && self.running.is_some() {
+            return self.infer(&plan, x).await;
+        }
+        self.train(&plan, x, mode).await
+    }
+
+    async fn train(&mut self, plan: &Plan, x: &Tensor, mode: Mode) -> Result<Forward, Error> {
+        let view = plan.view();
+        // Refused before anything is allocated or moved.
+        self.config.validate_training(&view)?;
+        debug_assert!(mode == Mode::Train || self.running.is_none());
+        let before = match (&self.running, self.check) {
+            (Some(running), Check::Report | Check::Enforce) => Some(read_running(running).await?),
+            _ => None,
+        };
+        let y = Tensor::empty(&self.gpu, x.shape())?;
+        let saved = Tensor::empty(&self.gpu, &[5, self.channels])?;
+        let workspace = self.workspace(plan.workspace_bytes());
+        let binding = plan.bind_train(&TrainBuffers {
+            x: x.slice(),
+            y: y.slice(),
+            affine: self.bound_affine(),
+            running: self.running.as_ref().map(Tensor::slice),
+            saved: saved.slice(),
+            workspace: workspace.slice(..),
+        })?;
+        self.gpu.submit(|_| {}, |pass| binding.encode(pass));
+        let mut report = None;
+        if self.check != Check::Off {
+            let checked = self
+                .check_train(view, x, &y, &saved, before.as_ref())
+                .await?;
+            let enforced = self.check.apply(checked);
+            if let (Err(_), Some(before)) = (&enforced, &before) {
+                self.write_running(before)?;
+            }
+            report = enforced?;
+        }
+        if self.running.is_some() {
+            self.num_batches_tracked += 1;
+        }
+        Ok(Forward {
+            y,
+            saved: Saved {
+                shape: x.shape().to_vec(),
+                statistics: Used::Batch(saved),
+            },
+            report,
+        })
+    }
+
+    async fn infer(&mut self, plan: &Plan, x: &Tensor) -> Result<Forward, Error> {
+        let running = self
+            .running
+            .as_ref()
+            .ok_or(ConfigError::NoRunningStatistics)?;
+        let y = Tensor::empty(&self.gpu, x.shape())?;
+        let binding = plan.bind_inference(&InferenceBuffers {
+            x: x.slice(),
+            y: y.slice(),
+            affine: self.bound_affine(),
+            running: running.slice(),
+        })?;
+        // Backward wants the statistics as they are now, whatever training does meanwhile.
+        let frozen = Tensor::empty(&self.gpu, running.shape())?;
+        let bytes = running.buffer().size();
+        self.gpu.submit(
+            |encoder| {
+                encoder.copy_buffer_to_buffer(running.buffer(), 0, frozen.buffer(), 0, bytes);
+            },
+            |pass| binding.encode(pass),
+        );
+        let mut report = None;
+        if self.check != Check::Off {
+            let statistics = read_running(&frozen).await?;
+            let host = self.host_input(plan.view(), x).await?;
+            let (mean, variance) = (&statistics.mean, &statistics.variance);
+            let checked = check::inference(&host.input(), mean, variance, &y.read().await?);
+            report = self.check.apply(checked)?;
+        }
+        Ok(Forward {
+            y,
+            saved: Saved {
+                shape: x.shape().to_vec(),
+                statistics: Used::Frozen(frozen),
+            },
+            report,
+        })
+    }
+}
