@@ -4,7 +4,7 @@ use crate::config::Momentum;
 use crate::context::Context;
 use crate::error::{BindError, ConfigError};
 use crate::params::{FLAGS_OFFSET, MOMENTUM_OFFSET, Params};
-use crate::plan::{Axes, Grid, Schedule};
+use crate::plan::{Axes, Grid, Piece, Schedule};
 use crate::shaders::{Kernel, Role, Variant, Walk};
 
 /// Uniform offsets are multiples of 256 bytes at most.
@@ -17,8 +17,8 @@ const PARAMS_STRIDE: u64 = 256;
 pub struct Binding {
     dispatches: Vec<Dispatch>,
     uniforms: wgpu::Buffer,
-    /// The dispatch that moves running statistics, and its parameters as bound.
-    running: Option<(u64, Params)>,
+    /// Where the parameters of the dispatches that move running statistics lie.
+    running: Vec<(u64, Params)>,
 }
 
 #[derive(Clone, Debug)]
@@ -52,11 +52,16 @@ impl Binding {
     /// A momentum outside [0, 1] or not finite; a binding that moves no running statistics.
     pub fn set_momentum(&self, queue: &wgpu::Queue, momentum: Momentum) -> Result<(), ConfigError> {
         momentum.validate()?;
-        let (at, params) = self.running.ok_or(ConfigError::NoMomentum)?;
-        let params = params.with_momentum(momentum);
-        let write = |offset, bytes: &[u8]| queue.write_buffer(&self.uniforms, at + offset, bytes);
-        write(FLAGS_OFFSET, bytemuck::bytes_of(&params.flags));
-        write(MOMENTUM_OFFSET, bytemuck::bytes_of(&params.momentum));
+        if self.running.is_empty() {
+            return Err(ConfigError::NoMomentum);
+        }
+        for &(at, params) in &self.running {
+            let params = params.with_momentum(momentum);
+            let write =
+                |offset, bytes: &[u8]| queue.write_buffer(&self.uniforms, at + offset, bytes);
+            write(FLAGS_OFFSET, bytemuck::bytes_of(&params.flags));
+            write(MOMENTUM_OFFSET, bytemuck::bytes_of(&params.momentum));
+        }
         Ok(())
     }
 }
@@ -70,11 +75,68 @@ pub(crate) struct Slot<'a> {
     pub(crate) written: bool,
 }
 
+impl<'a> Slot<'a> {
+    /// What a dispatch over `piece` binds: that piece of a tensor, all of anything else.
+    fn range(&self, piece: &Piece) -> wgpu::BufferBinding<'a> {
+        let (start, bytes) = match self.role {
+            Role::X | Role::Out | Role::Dy => (
+                piece.binding_start() as u64 * 4,
+                piece.binding_len() as u64 * 4,
+            ),
+            _ => (0, self.bytes),
+        };
+        wgpu::BufferBinding {
+            buffer: self.slice.buffer(),
+            offset: self.slice.offset() + start,
+            size: wgpu::BufferSize::new(bytes),
+        }
+    }
+}
+
+fn whole(slice: wgpu::BufferSlice<'_>) -> wgpu::BufferBinding<'_> {
+    wgpu::BufferBinding {
+        buffer: slice.buffer(),
+        offset: slice.offset(),
+        size: wgpu::BufferSize::new(slice.size()),
+    }
+}
+
 /// One dispatch to bind.
 pub(crate) struct Step {
     pub(crate) kernel: Kernel,
+    /// The part of the tensors that is bound.
+    pub(crate) piece: Piece,
     pub(crate) grid: Grid,
     pub(crate) params: Params,
+}
+
+/// What a dispatch does with the tensor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stage {
+    /// Reduces it to partials.
+    Reduce,
+    /// Writes one.
+    Map,
+    /// Leaves it alone, and merges partials.
+    Merge,
+}
+
+impl Schedule {
+    /// One dispatch of `kernel` for each piece, or one over all where it only merges.
+    pub(crate) fn steps(&self, kernel: Kernel, stage: Stage) -> Vec<Step> {
+        let step = |piece: &Piece, grid: &Grid| Step {
+            kernel,
+            piece: *piece,
+            grid: *grid,
+            params: Params::new(self, piece, grid),
+        };
+        let pieces = self.pieces.iter();
+        match stage {
+            Stage::Reduce => pieces.map(|piece| step(piece, &piece.reduce)).collect(),
+            Stage::Map => pieces.map(|piece| step(piece, &piece.map)).collect(),
+            Stage::Merge => vec![step(&self.whole(), &self.merge)],
+        }
+    }
 }
 
 /// Checks `slots` and makes the bind groups of `steps`.
@@ -106,15 +168,9 @@ pub(crate) fn bind(
             if role == Role::Axes {
                 return entry(role as u32, uniform(steps.len() as u64, size_of::<Axes>()));
             }
-            let slot = slots.iter().find(|slot| slot.role == role);
-            let (slice, bytes) = match slot {
-                Some(slot) => (slot.slice, slot.bytes),
-                None => (context.unused(role), context.unused(role).size()),
-            };
-            let buffer = wgpu::BufferBinding {
-                buffer: slice.buffer(),
-                offset: slice.offset(),
-                size: wgpu::BufferSize::new(bytes),
+            let buffer = match slots.iter().find(|slot| slot.role == role) {
+                Some(slot) => slot.range(&step.piece),
+                None => whole(context.unused(role)),
             };
             entry(role as u32, buffer)
         }));
@@ -136,8 +192,9 @@ pub(crate) fn bind(
     let running = steps
         .iter()
         .enumerate()
-        .find(|(_, step)| step.params.flags & crate::params::flags::HAS_RUNNING != 0)
-        .map(|(k, step)| (k as u64 * PARAMS_STRIDE, step.params));
+        .filter(|(_, step)| step.params.flags & crate::params::flags::HAS_RUNNING != 0)
+        .map(|(k, step)| (k as u64 * PARAMS_STRIDE, step.params))
+        .collect();
     Ok(Binding {
         dispatches,
         uniforms,

@@ -40,7 +40,10 @@ struct Faults(Arc<Mutex<Option<RunError>>>);
 impl Faults {
     fn keep(&self, fault: RunError) {
         let mut first = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        first.get_or_insert(fault);
+        // A loss is told once, and explains whatever failed before it was.
+        if first.is_none() || matches!(fault, RunError::DeviceLost { .. }) {
+            *first = Some(fault);
+        }
     }
 
     fn take(&self) -> Option<RunError> {
@@ -137,13 +140,28 @@ impl Gpu {
         let lost = faults.clone();
         device
             .set_device_lost_callback(move |_, reason| lost.keep(RunError::DeviceLost { reason }));
-        let context = Context::new(&device)?;
+        Self::assemble(device, queue, faults)
+    }
+
+    /// Takes the caller's own device, whose error handlers stay the caller's.
+    ///
+    /// # Errors
+    /// A device below WebGPU's default limits.
+    pub fn with_device(device: wgpu::Device, queue: wgpu::Queue) -> Result<Self, DeviceError> {
+        Self::assemble(device, queue, Faults::default())
+    }
+
+    fn assemble(
+        device: wgpu::Device,
+        queue: wgpu::Queue,
+        faults: Faults,
+    ) -> Result<Self, DeviceError> {
         Ok(Self {
             shared: Arc::new(Shared {
-                info,
+                info: device.adapter_info(),
+                context: Context::new(&device)?,
                 device,
                 queue,
-                context,
                 faults,
             }),
         })

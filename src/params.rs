@@ -1,7 +1,7 @@
 //! What one dispatch is told, as the shaders' `Params` lays it out.
 
 use crate::config::{Affine, Config, Momentum, NonFinite, RunningVariance};
-use crate::plan::{Grid, Schedule};
+use crate::plan::{Grid, Piece, Schedule};
 
 /// Mirrors `Params` in `shaders/shared/params.wgsl`; a test compares the two.
 #[repr(C)]
@@ -11,6 +11,10 @@ pub struct Params {
     pub channels: u32,
     pub inner: u32,
     pub count: u32,
+    pub base: u32,
+    pub first_channel: u32,
+    pub all_channels: u32,
+    pub total: f32,
     pub team: u32,
     pub columns: u32,
     pub rows: u32,
@@ -22,6 +26,7 @@ pub struct Params {
     pub inner_step: u32,
     pub wrap_step: u32,
     pub partials: u32,
+    pub first_partial: u32,
     pub flags: u32,
     pub zero: u32,
     pub eps: f32,
@@ -48,13 +53,17 @@ pub(crate) const FLAGS_OFFSET: u64 = std::mem::offset_of!(Params, flags) as u64;
 pub(crate) const MOMENTUM_OFFSET: u64 = std::mem::offset_of!(Params, momentum) as u64;
 
 impl Params {
-    /// The parameters of a dispatch over `grid`; options are added by the methods below.
-    pub(crate) fn new(schedule: &Schedule, grid: &Grid) -> Self {
-        let view = &schedule.view;
+    /// The parameters of a dispatch over `grid` on `piece`; options are added by the methods below.
+    pub(crate) fn new(schedule: &Schedule, piece: &Piece, grid: &Grid) -> Self {
+        let view = &piece.view;
         Self {
             channels: view.channels as u32,
             inner: view.inner as u32,
             count: view.count() as u32,
+            base: piece.base() as u32,
+            first_channel: piece.first_channel as u32,
+            all_channels: schedule.view.channels as u32,
+            total: schedule.view.count() as f32,
             team: grid.team,
             columns: grid.columns,
             rows: grid.rows,
@@ -65,7 +74,8 @@ impl Params {
             address_step: grid.address_step,
             inner_step: grid.inner_step,
             wrap_step: grid.wrap_step,
-            partials: schedule.reduce.splits,
+            partials: schedule.partials,
+            first_partial: piece.first_partial,
             flags: 0,
             zero: 0,
             eps: 0.0,
@@ -91,12 +101,12 @@ impl Params {
         self
     }
 
-    pub(crate) fn with_running(mut self, config: &Config) -> Self {
+    pub(crate) fn with_running(mut self, config: &Config, count: usize) -> Self {
         let Some(running) = config.running else {
             return self;
         };
         if running.variance == RunningVariance::Unbiased {
-            let m = f64::from(self.count);
+            let m = count as f64;
             self.correction = (m / (m - 1.0)) as f32;
         }
         self.with_flag(flags::HAS_RUNNING, true)
@@ -159,6 +169,10 @@ mod tests {
             channels,
             inner,
             count,
+            base,
+            first_channel,
+            all_channels,
+            total,
             team,
             columns,
             rows,
@@ -170,6 +184,7 @@ mod tests {
             inner_step,
             wrap_step,
             partials,
+            first_partial,
             flags,
             zero,
             eps,
@@ -197,7 +212,7 @@ mod tests {
         for member in members {
             let name = member.name.as_deref().unwrap();
             let scalar = match name {
-                "eps" | "momentum" | "correction" => naga::Scalar::F32,
+                "total" | "eps" | "momentum" | "correction" => naga::Scalar::F32,
                 _ => naga::Scalar::U32,
             };
             let inner = &module.types[member.ty].inner;

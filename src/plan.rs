@@ -59,7 +59,7 @@ impl Tuning {
 }
 
 /// How one dispatch divides the work; the fields mean what `Params` in the shaders says.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[allow(missing_docs, reason = "documented in `shaders/shared/params.wgsl`")]
 pub struct Grid {
     pub workgroup: u32,
@@ -77,17 +77,34 @@ pub struct Grid {
     pub dispatch: [u32; 2],
 }
 
-/// The grids of every operation on one view.
+/// A part of a tensor that one binding holds, itself a dense view.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Piece {
+    /// Its first element in the tensor.
+    pub start: usize,
+    /// Its view.
+    pub view: View,
+    /// Its first channel among all.
+    pub first_channel: usize,
+    /// Which of its channels' partials are its own: the first.
+    pub first_partial: u32,
+    /// First dispatches: they reduce the piece to partials.
+    pub reduce: Grid,
+    /// Dispatches that write a tensor.
+    pub map: Grid,
+}
+
+/// The grids of every operation on one view.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Schedule {
     /// The view planned for.
     pub view: View,
     /// Axes of a strided walk, where the view is not dense.
     pub axes: Option<Axes>,
-    /// First dispatches: they reduce the tensor to partials.
-    pub reduce: Grid,
-    /// Dispatches that write a tensor.
-    pub map: Grid,
+    /// The tensor's pieces in memory order: one where a binding holds it all.
+    pub pieces: Vec<Piece>,
+    /// Partials per channel, over all pieces.
+    pub partials: u32,
     /// Dispatches that only merge partials.
     pub merge: Grid,
 }
@@ -105,12 +122,40 @@ const MIN_POSITIONS: usize = 64;
 /// Values a lane folds in registers before anything else.
 const TILE: usize = 16;
 
+/// Bindings start at multiples of 256 bytes at most: so many elements.
+const ALIGNMENT: usize = 64;
+
 /// Plans every operation on a dense view.
 ///
 /// # Errors
-/// A tensor that one binding or 32-bit indices cannot hold.
+/// Scratch that one binding cannot hold.
 pub fn plan_dense(view: View, machine: &Machine) -> Result<Schedule, PlanError> {
-    plan(view, None, view.pattern(), machine)
+    let cuts = cut_to_bindings(&view, machine);
+    let largest = Cut::new(cuts[0].view, view.pattern(), MAX_POSITIONS, &machine.tuning);
+    // Pieces of one tensor leave equally many partials, so that these have one stride.
+    let splits = largest.splits(machine.tuning.fill);
+    let mut pieces = cuts;
+    let whole = pieces.len() == 1;
+    for piece in &mut pieces {
+        let cut = Cut::new(piece.view, view.pattern(), MAX_POSITIONS, &machine.tuning);
+        let grid = cut.grid(splits, whole, machine);
+        (piece.reduce, piece.map) = (grid, grid);
+    }
+    let splits = pieces[0].reduce.splits;
+    for piece in &mut pieces {
+        piece.first_partial *= splits;
+    }
+    let per_channel = pieces.iter().map(|piece| piece.first_partial).max();
+    let merge = Cut::new(view, view.pattern(), MAX_POSITIONS, &machine.tuning);
+    let schedule = Schedule {
+        view,
+        axes: None,
+        pieces,
+        partials: per_channel.unwrap_or(0) + splits,
+        merge: merge.grid(1, true, machine),
+    };
+    fits(schedule.workspace_bytes(), machine)?;
+    Ok(schedule)
 }
 
 /// Plans the functional forms where kept and reduced axes alternate. `view` is
@@ -118,75 +163,138 @@ pub fn plan_dense(view: View, machine: &Machine) -> Result<Schedule, PlanError> 
 /// channels.
 ///
 /// # Errors
-/// As [`plan_dense`].
+/// A tensor that one binding cannot hold.
 pub fn plan_strided(
     view: View,
     axes: Axes,
     kept_innermost: bool,
     machine: &Machine,
 ) -> Result<Schedule, PlanError> {
+    fits(view.len() as u64 * 4, machine)?;
     let pattern = match kept_innermost {
         true => Pattern::Interleaved,
         false => Pattern::Planar,
     };
-    plan(view, Some(axes), pattern, machine)
+    let cut = Cut::new(view, pattern, MAX_POSITIONS_STRIDED, &machine.tuning);
+    let grid = cut.grid(cut.splits(machine.tuning.fill), true, machine);
+    let schedule = Schedule {
+        view,
+        axes: Some(axes),
+        pieces: vec![Piece {
+            reduce: grid,
+            map: grid,
+            ..Piece::new(0, view, 0, 0)
+        }],
+        partials: grid.splits,
+        merge: cut.grid(1, true, machine),
+    };
+    fits(schedule.workspace_bytes(), machine)?;
+    Ok(schedule)
 }
 
-fn plan(
-    view: View,
-    axes: Option<Axes>,
-    pattern: Pattern,
-    machine: &Machine,
-) -> Result<Schedule, PlanError> {
-    let bytes = view.len() as u64 * 4;
-    // Addresses are u32, and a span may reach past the end.
-    let (limit, max) = match machine.max_binding_bytes {
-        max if max < 1 << 33 => (machine.binding_limit, max),
-        _ => ("what 32-bit indices reach", 1 << 33),
-    };
-    if bytes > max {
-        return Err(PlanError::TooLarge {
-            got: bytes,
-            limit,
-            max,
-        });
+fn fits(bytes: u64, machine: &Machine) -> Result<(), PlanError> {
+    let (limit, max) = machine.binding_bytes();
+    if bytes <= max {
+        return Ok(());
     }
-    let tuning = &machine.tuning;
-    let (workgroup, team) = match pattern {
-        Pattern::Planar => (tuning.planar_workgroup, tuning.planar_team),
-        Pattern::Interleaved => {
-            let wanted = (view.channels as u32).next_multiple_of(8);
-            let workgroup = wanted.clamp(
-                tuning.interleaved_workgroup.min(32),
-                tuning.interleaved_workgroup,
-            );
-            (workgroup, workgroup)
-        }
-    };
-    let columns = match pattern {
-        Pattern::Planar => 1,
-        Pattern::Interleaved => team.min(view.channels as u32),
-    };
-    let max_positions = if axes.is_some() {
-        MAX_POSITIONS_STRIDED
-    } else {
-        MAX_POSITIONS
-    };
-    let cut = Cut {
-        view,
-        workgroup,
-        team,
-        columns,
-        max_positions,
-    };
-    let wide = cut.grid(cut.splits(tuning.fill), machine);
-    Ok(Schedule {
-        view,
-        axes,
-        reduce: wide,
-        map: wide,
-        merge: cut.grid(1, machine),
+    Err(PlanError::TooLarge {
+        got: bytes,
+        limit,
+        max,
     })
+}
+
+/// Cuts a tensor into pieces that one binding holds: along the outer axis, or, where one outer
+/// index is larger than that, between channels, or, where one run is, inside it.
+fn cut_to_bindings(view: &View, machine: &Machine) -> Vec<Piece> {
+    let View {
+        outer,
+        channels,
+        inner,
+    } = *view;
+    let (_, bytes) = machine.binding_bytes();
+    if view.len() as u64 * 4 <= bytes {
+        return vec![Piece::new(0, *view, 0, 0)];
+    }
+    let most = (bytes as usize / 4 - ALIGNMENT).max(1);
+    let view = |outer, channels, inner| View {
+        outer,
+        channels,
+        inner,
+    };
+    let slab = channels * inner;
+    let mut pieces = Vec::new();
+    if slab <= most {
+        for (k, (o, len)) in ranges(outer, most / slab).enumerate() {
+            pieces.push(Piece::new(o * slab, view(len, channels, inner), 0, k));
+        }
+    } else if inner <= most {
+        for o in 0..outer {
+            for (c, len) in ranges(channels, most / inner) {
+                pieces.push(Piece::new(o * slab + c * inner, view(1, len, inner), c, o));
+            }
+        }
+    } else {
+        let cuts = inner.div_ceil(most);
+        for run in 0..outer * channels {
+            for (k, (i, len)) in ranges(inner, most).enumerate() {
+                let (o, c) = (run / channels, run % channels);
+                pieces.push(Piece::new(
+                    run * inner + i,
+                    view(1, 1, len),
+                    c,
+                    o * cuts + k,
+                ));
+            }
+        }
+    }
+    pieces
+}
+
+/// `0..len` in parts of `most`, the last one shorter: start and length of each.
+fn ranges(len: usize, most: usize) -> impl Iterator<Item = (usize, usize)> {
+    let starts = (0..len).step_by(most);
+    starts.map(move |start| (start, most.min(len - start)))
+}
+
+impl Piece {
+    /// A piece without its grids; `index` counts the pieces that share its channels.
+    fn new(start: usize, view: View, first_channel: usize, index: usize) -> Self {
+        Self {
+            start,
+            view,
+            first_channel,
+            first_partial: index as u32,
+            reduce: Grid::default(),
+            map: Grid::default(),
+        }
+    }
+
+    /// The binding's first element: the piece's, less what its offset has to be rounded down.
+    pub(crate) fn binding_start(&self) -> usize {
+        self.start - self.base()
+    }
+
+    /// Elements from the binding's first to the piece's.
+    pub(crate) fn base(&self) -> usize {
+        self.start % ALIGNMENT
+    }
+
+    /// Elements of the binding.
+    pub(crate) fn binding_len(&self) -> usize {
+        self.base() + self.view.len()
+    }
+}
+
+impl Machine {
+    /// The most that one binding holds, and the limit's name.
+    fn binding_bytes(&self) -> (&'static str, u64) {
+        // Addresses are u32, and a span may reach past the end.
+        match self.max_binding_bytes {
+            max if max < 1 << 33 => (self.binding_limit, max),
+            _ => ("what 32-bit indices reach", 1 << 33),
+        }
+    }
 }
 
 /// What the grids of one schedule share.
@@ -199,6 +307,25 @@ struct Cut {
 }
 
 impl Cut {
+    fn new(view: View, pattern: Pattern, max_positions: usize, tuning: &Tuning) -> Self {
+        let channels = view.channels as u32;
+        let (workgroup, team, columns) = match pattern {
+            Pattern::Planar => (tuning.planar_workgroup, tuning.planar_team, 1),
+            Pattern::Interleaved => {
+                let most = tuning.interleaved_workgroup;
+                let team = channels.next_multiple_of(8).clamp(most.min(32), most);
+                (team, team, team.min(channels))
+            }
+        };
+        Self {
+            view,
+            workgroup,
+            team,
+            columns,
+            max_positions,
+        }
+    }
+
     fn rows(&self) -> u32 {
         self.team / self.columns
     }
@@ -225,7 +352,8 @@ impl Cut {
         wanted.min(worthwhile).min(mergeable).max(least) as u32
     }
 
-    fn grid(&self, splits: u32, machine: &Machine) -> Grid {
+    /// The grid of so many splits; `trim` leaves out those that have nothing to do.
+    fn grid(&self, splits: u32, trim: bool, machine: &Machine) -> Grid {
         let View {
             channels, inner, ..
         } = self.view;
@@ -239,10 +367,9 @@ impl Cut {
             rows as usize
         };
         let span = share.next_multiple_of(granule);
-        let splits = if splits == 1 {
-            1
-        } else {
-            count.div_ceil(span * teams as usize) as u32
+        let splits = match trim {
+            true => count.div_ceil(span * teams as usize) as u32,
+            false => splits,
         };
         // `rows` positions on: so many runs, and so far within one.
         let (runs, step) = (rows as usize / inner, rows as usize % inner);
@@ -267,9 +394,14 @@ impl Cut {
 }
 
 impl Schedule {
+    /// The tensor as one piece, for dispatches that bind none of it.
+    pub(crate) fn whole(&self) -> Piece {
+        Piece::new(0, self.view, 0, 0)
+    }
+
     /// Scratch that any one operation needs, in bytes.
     pub fn workspace_bytes(&self) -> u64 {
-        self.view.channels as u64 * u64::from(self.reduce.splits) * PARTIAL_BYTES
+        self.view.channels as u64 * u64::from(self.partials) * PARTIAL_BYTES
     }
 }
 

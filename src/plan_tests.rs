@@ -168,7 +168,11 @@ fn dense_grids_visit_every_element_once() {
     for tuning in tunings() {
         for view in &views {
             let schedule = plan_dense(*view, &machine(tuning)).unwrap();
-            for grid in [schedule.reduce, schedule.map, schedule.merge] {
+            for grid in [
+                schedule.pieces[0].reduce,
+                schedule.pieces[0].map,
+                schedule.merge,
+            ] {
                 assert_covers(&schedule, &grid, &|index| view.channel_of(index));
             }
         }
@@ -231,7 +235,11 @@ fn strided_grids_visit_every_element_once() {
                     channel
                 };
                 let schedule = plan_strided(view, axes, innermost, &machine(tuning)).unwrap();
-                for grid in [schedule.reduce, schedule.map, schedule.merge] {
+                for grid in [
+                    schedule.pieces[0].reduce,
+                    schedule.pieces[0].map,
+                    schedule.merge,
+                ] {
                     assert_covers(&schedule, &grid, &channel_of);
                 }
             }
@@ -272,7 +280,7 @@ fn no_lane_loops_beyond_its_budget() {
 }
 
 fn assert_budget(schedule: &Schedule, positions: u32) {
-    for grid in [schedule.reduce, schedule.map] {
+    for grid in [schedule.pieces[0].reduce, schedule.pieces[0].map] {
         let at = format!("{:?} {grid:?}", schedule.view);
         assert!(grid.span.div_ceil(grid.rows) <= positions, "{at}");
         // No index on the way leaves 32 bits.
@@ -288,7 +296,7 @@ fn assert_budget(schedule: &Schedule, positions: u32) {
         );
     }
     assert_eq!(schedule.merge.splits, 1);
-    assert_eq!(schedule.merge.slots, schedule.map.slots);
+    assert_eq!(schedule.merge.slots, schedule.pieces[0].map.slots);
 }
 
 #[test]
@@ -308,20 +316,27 @@ fn merging_takes_short_chains() {
 
 /// A lane's share of the partials is a cascade of 16 by 16 by at most 32.
 fn assert_short_chains(schedule: &Schedule) {
-    let pushed = schedule.reduce.splits.div_ceil(schedule.map.slots);
+    let pushed = schedule.pieces[0]
+        .reduce
+        .splits
+        .div_ceil(schedule.pieces[0].map.slots);
     assert!(pushed <= 16 * 16 * 32, "{:?}: {pushed}", schedule.view);
 }
 
 #[test]
 fn grids_fold_where_a_dimension_is_too_short() {
-    let folded = |view, tuning| plan_dense(view, &machine(tuning)).unwrap().map;
+    let folded = |view, tuning| plan_dense(view, &machine(tuning)).unwrap().pieces[0].map;
     let grid = folded(view(1, 200_000, 7), Tuning::CPU_ADAPTER);
     assert_eq!((grid.groups, grid.splits), (200_000, 1));
     assert_eq!(grid.dispatch, [65_535, 4]);
     for tuning in tunings() {
         for view in large_views() {
             let schedule = plan_dense(view, &machine(tuning)).unwrap();
-            for grid in [schedule.reduce, schedule.map, schedule.merge] {
+            for grid in [
+                schedule.pieces[0].reduce,
+                schedule.pieces[0].map,
+                schedule.merge,
+            ] {
                 let [width, height] = grid.dispatch;
                 let room = u64::from(width) * u64::from(height);
                 let workgroups = u64::from(grid.groups) * u64::from(grid.splits);
@@ -337,8 +352,10 @@ fn grids_fold_where_a_dimension_is_too_short() {
     };
     let view = view(3, 40, 9);
     let schedule = plan_dense(view, &short).unwrap();
-    assert_eq!(schedule.map.dispatch, [7, 6]);
-    assert_covers(&schedule, &schedule.map, &|index| view.channel_of(index));
+    assert_eq!(schedule.pieces[0].map.dispatch, [7, 6]);
+    assert_covers(&schedule, &schedule.pieces[0].map, &|index| {
+        view.channel_of(index)
+    });
 }
 
 #[test]
@@ -361,7 +378,7 @@ fn few_channels_fill_the_device() {
     for tuning in [Tuning::CPU_ADAPTER, Tuning::GPU] {
         for view in [view(1, 3, 10_000_000), view(10_000_000, 3, 1)] {
             let schedule = plan_dense(view, &machine(tuning)).unwrap();
-            let grid = schedule.reduce;
+            let grid = schedule.pieces[0].reduce;
             assert!(grid.groups * grid.splits >= tuning.fill * 3 / 4, "{grid:?}");
         }
     }

@@ -2,12 +2,12 @@
 
 use wgpu::BufferSlice;
 
-use crate::bindings::{Binding, Slot, Step, bind};
+use crate::bindings::{Binding, Slot, Stage, Step, bind};
 use crate::config::{Affine, Config};
 use crate::context::Context;
 use crate::error::{BindError, ConfigError, PlanError};
-use crate::params::{Params, flags};
-use crate::plan::{self, Grid, Schedule};
+use crate::params::flags;
+use crate::plan::{self, Schedule};
 use crate::shaders::{Kernel, Role};
 use crate::shape::View;
 
@@ -141,7 +141,8 @@ impl Plan {
         self.view().channels as u64 * rows * 4
     }
 
-    /// Binds training forward: two dispatches.
+    /// Binds training forward: two dispatches, for each piece where one binding does not hold the
+    /// tensor; so below.
     ///
     /// # Errors
     /// Options that do not allow training on this shape; buffers that do not fit.
@@ -158,15 +159,13 @@ impl Plan {
         if let Some(running) = given("running", b.running, wanted)? {
             slots.push(self.slot(Role::Statistics, "running", running, self.rows(3), true));
         }
-        let normalize = self.params(&self.schedule.map).with_running(&self.config);
-        let steps = [
-            self.step(Kernel::Moments, self.schedule.reduce),
-            Step {
-                kernel: Kernel::Normalize,
-                grid: self.schedule.map,
-                params: normalize,
-            },
-        ];
+        let count = self.view().count();
+        let mut steps = self.steps(Kernel::Moments, Stage::Reduce);
+        let map = self.steps(Kernel::Normalize, Stage::Map);
+        steps.extend(map.into_iter().map(|step| Step {
+            params: step.params.with_running(&self.config, count),
+            ..step
+        }));
         bind(&self.context, &self.schedule, &steps, &slots)
     }
 
@@ -182,7 +181,7 @@ impl Plan {
             self.slot(Role::Statistics, "running", b.running, self.rows(3), false),
         ];
         slots.extend(self.affine(b.affine)?);
-        let steps = [self.step(Kernel::Inference, self.schedule.map)];
+        let steps = self.steps(Kernel::Inference, Stage::Map);
         bind(&self.context, &self.schedule, &steps, &slots)
     }
 
@@ -201,24 +200,12 @@ impl Plan {
         slots.extend(b.dx.map(|dx| self.tensor(Role::Out, "dx", dx, true)));
         slots.extend(self.affine(b.affine)?);
         slots.extend(self.grads(b.grads));
-        let second = match b.dx {
-            Some(_) => self.gradient_step(
-                Kernel::BackwardDx,
-                self.schedule.map,
-                b.grads.is_some(),
-                b.accumulate,
-            ),
-            None => self.gradient_step(
-                Kernel::Gradients,
-                self.schedule.merge,
-                b.grads.is_some(),
-                b.accumulate,
-            ),
+        let (kernel, stage) = match b.dx {
+            Some(_) => (Kernel::BackwardDx, Stage::Map),
+            None => (Kernel::Gradients, Stage::Merge),
         };
-        let steps = [
-            self.step(Kernel::BackwardSums, self.schedule.reduce),
-            second,
-        ];
+        let mut steps = self.steps(Kernel::BackwardSums, Stage::Reduce);
+        steps.extend(self.gradient_steps(kernel, stage, b.grads.is_some(), b.accumulate));
         bind(&self.context, &self.schedule, &steps, &slots)
     }
 
@@ -240,15 +227,13 @@ impl Plan {
         slots.extend(b.dx.map(|dx| self.tensor(Role::Out, "dx", dx, true)));
         slots.extend(self.affine(b.affine)?);
         slots.extend(self.grads(b.grads));
-        let mut first = self.step(Kernel::BackwardFrozen, self.schedule.reduce);
-        first.params = first.params.with_flag(flags::HAS_DX, b.dx.is_some());
-        let second = self.gradient_step(
-            Kernel::Gradients,
-            self.schedule.merge,
-            b.grads.is_some(),
-            b.accumulate,
-        );
-        bind(&self.context, &self.schedule, &[first, second], &slots)
+        let mut steps = self.steps(Kernel::BackwardFrozen, Stage::Reduce);
+        for step in &mut steps {
+            step.params = step.params.with_flag(flags::HAS_DX, b.dx.is_some());
+        }
+        let has_grads = b.grads.is_some();
+        steps.extend(self.gradient_steps(Kernel::Gradients, Stage::Merge, has_grads, b.accumulate));
+        bind(&self.context, &self.schedule, &steps, &slots)
     }
 
     fn needs_running(&self) -> Result<(), BindError> {
@@ -258,27 +243,33 @@ impl Plan {
         }
     }
 
-    fn params(&self, grid: &Grid) -> Params {
-        Params::new(&self.schedule, grid)
-            .with_eps(self.config.eps)
-            .with_affine(self.config.affine)
-    }
-
-    fn step(&self, kernel: Kernel, grid: Grid) -> Step {
-        Step {
-            kernel,
-            grid,
-            params: self.params(&grid),
+    /// One dispatch of `kernel` for each piece, or one over all where it only merges.
+    fn steps(&self, kernel: Kernel, stage: Stage) -> Vec<Step> {
+        let mut steps = self.schedule.steps(kernel, stage);
+        for step in &mut steps {
+            step.params = step
+                .params
+                .with_eps(self.config.eps)
+                .with_affine(self.config.affine);
         }
+        steps
     }
 
-    fn gradient_step(&self, kernel: Kernel, grid: Grid, grads: bool, accumulate: bool) -> Step {
-        let mut step = self.step(kernel, grid);
-        step.params = step
-            .params
-            .with_flag(flags::HAS_GRADS, grads)
-            .with_flag(flags::ACCUMULATE, accumulate);
-        step
+    fn gradient_steps(
+        &self,
+        kernel: Kernel,
+        stage: Stage,
+        grads: bool,
+        accumulate: bool,
+    ) -> Vec<Step> {
+        let mut steps = self.steps(kernel, stage);
+        for step in &mut steps {
+            step.params = step
+                .params
+                .with_flag(flags::HAS_GRADS, grads)
+                .with_flag(flags::ACCUMULATE, accumulate);
+        }
+        steps
     }
 
     fn slot<'a>(

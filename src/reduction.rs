@@ -62,9 +62,17 @@ impl Reduction {
             if len != wanted && len != 1 {
                 return Err(refused());
             }
-            kept.push(len == wanted);
+            // An axis of length 1 is not varied over.
+            kept.push(len == wanted && len > 1);
         }
         Ok(Self { kept, ..reduction })
+    }
+
+    /// Whether both give every element the same statistic: axes of length 1 are kept and reduced
+    /// alike.
+    pub(crate) fn splits_like(&self, other: &Self) -> bool {
+        let mut axes = self.shape.iter().zip(self.kept.iter().zip(&other.kept));
+        self.shape == other.shape && axes.all(|(&len, (a, b))| len == 1 || a == b)
     }
 
     /// The shape of the statistics.

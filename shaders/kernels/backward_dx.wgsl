@@ -26,9 +26,9 @@ fn main(
     write_gradients(lane, sums, finite);
 
     let scale = s.inv_std * weight_of(lane.channel);
-    let mean_dy = sums.dy / f32(params.count);
-    let mean_dy_x = sums.dy_x / f32(params.count);
-    var walker = walk(lane.channel, lane.first);
+    let mean_dy = sums.dy / params.total;
+    let mean_dy_x = sums.dy_x / params.total;
+    var walker = walk(lane.local, lane.first);
     for (var k = lane.len / 4u; k > 0u; k--) {
         let tile = load_tile(&walker, s);
         let value = ((tile.dy - mean_dy) - (tile.x * s.inv_std) * mean_dy_x) * scale;

@@ -19,7 +19,7 @@ fn write4(tile: Tile, scale: f32, finite: bool) {
 
 fn lane_frozen(lane: Lane, s: Statistics) -> Partial {
     let scale = s.inv_std * weight_of(lane.channel);
-    var walker = walk(lane.channel, lane.first);
+    var walker = walk(lane.local, lane.first);
     var cascade: Cascade;
     for (var tile = lane.len / 16u; tile > 0u; tile--) {
         let a = load_tile(&walker, s);
@@ -65,7 +65,7 @@ fn main(
     }
     let whole = reduce(lane, part, params.slots);
     if (lane.live && lane.slot == 0u) {
-        partials[lane.channel * params.splits + lane.split] =
+        partials[partial_of(lane)] =
             vec2(whole.dy, select(nan(), whole.dy_x * s.inv_std, s.finite));
     }
 }

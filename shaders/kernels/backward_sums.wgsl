@@ -6,7 +6,7 @@
 @group(0) @binding(7) var<storage, read_write> partials: array<vec2<f32>>;
 
 fn lane_sums(lane: Lane, s: Statistics) -> Partial {
-    var walker = walk(lane.channel, lane.first);
+    var walker = walk(lane.local, lane.first);
     var cascade: Cascade;
     for (var tile = lane.len / 16u; tile > 0u; tile--) {
         let a = load_tile(&walker, s);
@@ -44,7 +44,7 @@ fn main(
     }
     let whole = reduce(lane, part, params.slots);
     if (lane.live && lane.slot == 0u) {
-        partials[lane.channel * params.splits + lane.split] =
+        partials[partial_of(lane)] =
             vec2(whole.dy, select(nan(), whole.dy_x * s.inv_std, s.finite));
     }
 }

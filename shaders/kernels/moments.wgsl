@@ -10,7 +10,7 @@ fn load4(walker: ptr<function, Walker>, pivot: f32) -> vec4<f32> {
 }
 
 fn lane_moments(lane: Lane, pivot: f32) -> Partial {
-    var walker = walk(lane.channel, lane.first);
+    var walker = walk(lane.local, lane.first);
     var cascade: Cascade;
     for (var tile = lane.len / 16u; tile > 0u; tile--) {
         let a = load4(&walker, pivot);
@@ -49,14 +49,14 @@ fn main(
         return;
     }
     let lane = locate(workgroup, index);
-    let pivot = pivot_of(lane.channel);
+    let pivot = pivot_of(lane.local);
     var part: Partial;
     if (lane.len > 0u) {
         part = lane_moments(lane, pivot);
     }
     let whole = reduce(lane, part, params.slots);
     if (lane.live && lane.slot == 0u) {
-        partials[lane.channel * params.splits + lane.split] =
+        partials[partial_of(lane)] =
             vec4(whole.count, whole.offset, whole.m2, pivot);
     }
 }

@@ -13,10 +13,10 @@ fn main(
         return;
     }
     let lane = locate(workgroup, index);
-    let whole = merged_moments(lane);
     let pivot = merged_pivot(lane);
-    if (lane.live && lane.slot == 0u) {
-        let c = params.channels;
+    let whole = merged_moments(lane, pivot);
+    if (speaks(lane)) {
+        let c = params.all_channels;
         let finite = is_finite(pivot + whole.offset) && is_finite(whole.m2);
         moments[lane.channel] = select(nan(), pivot, finite);
         moments[c + lane.channel] = select(nan(), whole.offset, finite);

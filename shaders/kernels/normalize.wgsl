@@ -11,7 +11,7 @@
 @group(0) @binding(7) var<storage, read_write> partials: array<vec4<f32>>;
 
 fn write_saved(channel: u32, s: Statistics, mean: f32, variance: f32) {
-    let c = params.channels;
+    let c = params.all_channels;
     saved[channel] = select(nan(), s.pivot, s.finite);
     saved[c + channel] = select(nan(), s.offset, s.finite);
     saved[2u * c + channel] = select(nan(), s.inv_std, s.finite);
@@ -20,7 +20,7 @@ fn write_saved(channel: u32, s: Statistics, mean: f32, variance: f32) {
 }
 
 fn write_running(channel: u32, s: Statistics, variance: f32) {
-    let c = params.channels;
+    let c = params.all_channels;
     let update = variance * params.correction;
     let finite = s.finite && is_finite(update);
     if (!finite && has(SKIP_NON_FINITE)) {
@@ -51,14 +51,14 @@ fn main(
         return;
     }
     let lane = locate(workgroup, index);
-    let batch = merged_moments(lane);
     let pivot = merged_pivot(lane);
+    let batch = merged_moments(lane, pivot);
     let mean = pivot + batch.offset;
-    let variance = batch.m2 / f32(params.count);
+    let variance = batch.m2 / params.total;
     let finite = is_finite(mean) && is_finite(variance);
     let s = Statistics(pivot, batch.offset, inverse_sqrt(variance + params.eps), finite);
     apply(lane, s);
-    if (lane.live && lane.slot == 0u && lane.split == 0u) {
+    if (speaks(lane)) {
         write_saved(lane.channel, s, mean, variance);
         if (has(HAS_RUNNING)) {
             write_running(lane.channel, s, variance);

@@ -8,7 +8,7 @@ fn weight_of(channel: u32) -> f32 {
 
 fn bias_of(channel: u32) -> f32 {
     if (has(HAS_BIAS)) {
-        return affine[params.channels + channel];
+        return affine[params.all_channels + channel];
     }
     return 0.0;
 }

@@ -3,7 +3,7 @@
 fn apply(lane: Lane, s: Statistics) {
     let scale = s.inv_std * weight_of(lane.channel);
     let bias = bias_of(lane.channel);
-    var walker = walk(lane.channel, lane.first);
+    var walker = walk(lane.local, lane.first);
     for (var k = lane.len / 4u; k > 0u; k--) {
         let at = next4(&walker);
         let value = vec4(decode(x[at.x]), decode(x[at.y]), decode(x[at.z]), decode(x[at.w]));

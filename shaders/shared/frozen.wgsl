@@ -1,12 +1,12 @@
 // Statistics that the batch does not move: rows of mean and variance, or of pivot, offset and m2.
 fn frozen_statistics(channel: u32) -> Statistics {
-    let c = params.channels;
+    let c = params.all_channels;
     var mean = frozen[channel];
     var offset = 0.0;
     var variance = frozen[c + channel];
     if (has(FROM_MOMENTS)) {
         offset = variance;
-        variance = frozen[2u * c + channel] / f32(params.count);
+        variance = frozen[2u * c + channel] / params.total;
     }
     // A negative variance is no variance; the sign bit decides, zero of either sign is one.
     let negative = (bitcast<u32>(variance) >> 31u) == 1u && variance != 0.0;

@@ -4,7 +4,9 @@
 // into teams; a team's lanes read one contiguous stream: `columns` channels side by side, `rows`
 // positions at a time. Planar tensors have one column, interleaved ones as many as fit.
 struct Lane {
+    // Among all channels, and among the piece's.
     channel: u32,
+    local: u32,
     // False for lanes left over in a team and for channels past the last.
     live: bool,
     column: u32,
@@ -25,7 +27,8 @@ fn locate(workgroup: u32, index: u32) -> Lane {
     lane.split = workgroup % params.splits;
     let channel = (workgroup / params.splits) * params.columns + lane.column;
     lane.live = row < params.rows && channel < params.channels;
-    lane.channel = min(channel, params.channels - 1u);
+    lane.local = min(channel, params.channels - 1u);
+    lane.channel = params.first_channel + lane.local;
     lane.slot = team * params.rows + row;
 
     let start = (lane.split * (WORKGROUP / params.team) + team) * params.span;
@@ -36,4 +39,14 @@ fn locate(workgroup: u32, index: u32) -> Lane {
         lane.len = (end - lane.first + params.rows - 1u) / params.rows;
     }
     return lane;
+}
+
+// Where the workgroup's partial of the lane's channel lies.
+fn partial_of(lane: Lane) -> u32 {
+    return lane.channel * params.partials + params.first_partial + lane.split;
+}
+
+// Whether the lane is the one that writes what there is one of a channel.
+fn speaks(lane: Lane) -> bool {
+    return lane.live && lane.slot == 0u && lane.split == 0u && params.first_partial == 0u;
 }

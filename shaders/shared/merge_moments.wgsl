@@ -1,12 +1,14 @@
-// Merges the partials of the lane's channel; every workgroup of the channel gets the same bits.
-fn merged_moments(lane: Lane) -> Partial {
+// Merges the partials of the lane's channel about `pivot`; every workgroup of the channel gets the same bits.
+fn merged_moments(lane: Lane, pivot: f32) -> Partial {
     let slots = min(params.slots, params.partials);
     var cascade: Cascade;
     if (lane.slot < slots) {
         let base = lane.channel * params.partials;
         for (var k = lane.slot; k < params.partials; k += slots) {
             let part = partials[base + k];
-            push(&cascade, Partial(part.x, part.y, part.z));
+            // Pieces of a tensor have pivots of their own.
+            let offset = centered(part.w, pivot) + part.y;
+            push(&cascade, Partial(part.x, offset, part.z));
         }
     }
     return reduce(lane, total(cascade), slots);

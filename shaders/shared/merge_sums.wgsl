@@ -14,14 +14,14 @@ fn merged_sums(lane: Lane) -> Partial {
 
 // dbias and dweight are written by one workgroup of the channel; NaN where either is not finite.
 fn write_gradients(lane: Lane, sums: Partial, finite: bool) {
-    if (has(HAS_GRADS) && lane.live && lane.slot == 0u && lane.split == 0u) {
+    if (has(HAS_GRADS) && speaks(lane)) {
         var dweight = select(nan(), sums.dy_x, finite);
         var dbias = select(nan(), sums.dy, finite);
         if (has(ACCUMULATE)) {
             dweight += grads[lane.channel];
-            dbias += grads[params.channels + lane.channel];
+            dbias += grads[params.all_channels + lane.channel];
         }
         grads[lane.channel] = dweight;
-        grads[params.channels + lane.channel] = dbias;
+        grads[params.all_channels + lane.channel] = dbias;
     }
 }

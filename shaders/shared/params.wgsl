@@ -1,10 +1,21 @@
 // What one dispatch is told. Mirrored by `src/params.rs`; a test compares the layouts.
+//
+// A dispatch sees one piece of the tensor, itself a dense (outer, channels, inner) view: all of it
+// where one binding holds it.
 struct Params {
+    // Channels of the piece.
     channels: u32,
     // Contiguous values of one channel.
     inner: u32,
-    // Values per channel, m.
+    // Values per channel of the piece.
     count: u32,
+    // Where the piece starts in its binding.
+    base: u32,
+    // The piece's first channel among all C.
+    first_channel: u32,
+    all_channels: u32,
+    // Values per channel of the whole tensor, m.
+    total: f32,
     // Lanes that share a contiguous stream, and the channels side by side in it.
     team: u32,
     columns: u32,
@@ -22,8 +33,9 @@ struct Params {
     address_step: u32,
     inner_step: u32,
     wrap_step: u32,
-    // Partials per channel that the dispatch before left.
+    // Partials per channel of the whole tensor, and the first that is this piece's.
     partials: u32,
+    first_partial: u32,
     flags: u32,
     // Always 0, unknown to the compiler: see `centered`.
     zero: u32,

@@ -1,4 +1,4 @@
-// A walk over the positions of a channel in a dense (outer, channels, inner) tensor: one division
+// A walk over the positions of a piece's channel in a dense (outer, channels, inner) view: one division
 // at the start, none on the way.
 struct Walker {
     address: u32,
@@ -7,7 +7,8 @@ struct Walker {
 
 fn address_of(channel: u32, position: u32) -> u32 {
     let outer = position / params.inner;
-    return (outer * params.channels + channel) * params.inner + (position - outer * params.inner);
+    let run = (outer * params.channels + channel) * params.inner;
+    return params.base + run + (position - outer * params.inner);
 }
 
 fn walk(channel: u32, position: u32) -> Walker {

@@ -2,10 +2,9 @@
 
 use super::slot;
 use crate::api_error::Error;
-use crate::bindings::{Slot, Step, bind};
+use crate::bindings::{Slot, Stage, bind};
 use crate::check::{self, Check, Report};
 use crate::error::ShapeError;
-use crate::params::Params;
 use crate::reduction::Reduction;
 use crate::shaders::{Kernel, Role};
 use crate::stats::Moments;
@@ -82,15 +81,8 @@ pub async fn moments(
     let schedule = reduction.plan(context)?;
     let rows = Tensor::empty(gpu, &[3, reduction.counts().1])?;
     let workspace = gpu.storage("wgpu-batchnorm workspace", schedule.workspace_bytes());
-    let step = |kernel, grid| Step {
-        kernel,
-        grid,
-        params: Params::new(&schedule, &grid),
-    };
-    let steps = [
-        step(Kernel::Moments, schedule.reduce),
-        step(Kernel::MomentsFinish, schedule.merge),
-    ];
+    let mut steps = schedule.steps(Kernel::Moments, Stage::Reduce);
+    steps.extend(schedule.steps(Kernel::MomentsFinish, Stage::Merge));
     let slots = [
         slot(Role::X, "x", x, false),
         slot(Role::Statistics, "moments", &rows, true),

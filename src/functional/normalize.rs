@@ -2,11 +2,11 @@
 
 use super::{DeviceMoments, slot};
 use crate::api_error::Error;
-use crate::bindings::{Step, bind};
+use crate::bindings::{Stage, bind};
 use crate::check::{self, Check, Report};
 use crate::error::{ConfigError, ShapeError};
 use crate::gpu::Gpu;
-use crate::params::{Params, flags};
+use crate::params::flags;
 use crate::reduction::Reduction;
 use crate::reference;
 use crate::shaders::{Kernel, Role};
@@ -82,19 +82,16 @@ pub async fn normalize(
     let affine_rows = affine_rows(x, &reduction, affine)?;
     let schedule = reduction.plan(context)?;
     let y = Tensor::empty(gpu, x.shape())?;
-    let params = Params::new(&schedule, &schedule.map)
-        .with_eps(eps)
-        .with_flag(flags::HAS_WEIGHT, affine.scale.is_some())
-        .with_flag(flags::HAS_BIAS, affine.offset.is_some())
-        .with_flag(
-            flags::FROM_MOMENTS,
-            matches!(statistics, Statistics::Moments(_)),
-        );
-    let steps = [Step {
-        kernel: Kernel::Inference,
-        grid: schedule.map,
-        params,
-    }];
+    let paired = matches!(statistics, Statistics::Moments(_));
+    let mut steps = schedule.steps(Kernel::Inference, Stage::Map);
+    for step in &mut steps {
+        step.params = step
+            .params
+            .with_eps(eps)
+            .with_flag(flags::HAS_WEIGHT, affine.scale.is_some())
+            .with_flag(flags::HAS_BIAS, affine.offset.is_some())
+            .with_flag(flags::FROM_MOMENTS, paired);
+    }
     let slots = [
         slot(Role::X, "x", x, false),
         slot(Role::Out, "y", &y, true),
@@ -177,7 +174,7 @@ fn affine_rows(x: &Tensor, reduction: &Reduction, affine: AffineStep<'_>) -> Res
         let kept = reduction.statistics_shape(false);
         if tensor.shape() != kept && tensor.shape() != reduction.statistics_shape(true) {
             let spread = Reduction::broadcast(x.shape(), name, tensor.shape())?;
-            if spread != *reduction {
+            if !spread.splits_like(reduction) {
                 return Err(ShapeError::Mismatch {
                     tensor: name,
                     got: tensor.shape().to_vec(),

@@ -84,7 +84,7 @@ impl Kind {
     pub fn value(self, random: &mut Random, c: usize, position: usize, count: usize) -> f32 {
         let value = match self {
             Self::Normal { mean, std } => mean + std * random.normal(),
-            Self::Alternating if position % 2 == 0 => 0.1,
+            Self::Alternating if position.is_multiple_of(2) => 0.1,
             Self::Alternating => -0.1,
             Self::Scales => (random.normal() + 2.0) * 10f64.powi(c as i32 % 9 - 4),
             Self::Border if position < count / 4 || position >= count - count / 4 => 0.0,

@@ -1,0 +1,51 @@
+//! Tensors larger than one storage binding: several bindings, one result.
+
+use wgpu_batchnorm::plan::Tuning;
+use wgpu_batchnorm::{Config, Gpu, adapters, wgpu};
+
+use crate::common::case::Case;
+use crate::common::data::Kind;
+use crate::common::gpu::{GpuImplementation, record};
+use crate::common::outcome::{Implementation, judge};
+
+/// A device that binds 8 KiB at most, so that small tensors need several bindings.
+fn narrow() -> Gpu {
+    let adapters = pollster::block_on(adapters());
+    let adapter = adapters.first().expect("an adapter");
+    record(&adapter.get_info());
+    let request = wgpu::DeviceDescriptor {
+        required_limits: wgpu::Limits {
+            max_storage_buffer_binding_size: 8192,
+            ..wgpu::Limits::default()
+        },
+        ..Default::default()
+    };
+    let (device, queue) = pollster::block_on(adapter.request_device(&request)).unwrap();
+    Gpu::with_device(device, queue).unwrap()
+}
+
+#[test]
+fn several_bindings_give_one_result() {
+    let gpu = narrow();
+    let planar = Config::pytorch();
+    let interleaved = planar.with_axis(-1);
+    for (name, shape, config) in [
+        ("along the outer axis", &[9, 5, 7, 11][..], planar),
+        ("between channels", &[3, 7, 29, 31], planar),
+        ("inside a run", &[2, 3, 61, 67], planar),
+        ("one channel", &[1, 1, 10_007], planar),
+        ("rows", &[2, 17, 19, 11], interleaved),
+        ("rows of pairs", &[9001, 2], planar),
+    ] {
+        for tuning in [Tuning::CPU_ADAPTER, Tuning::GPU] {
+            let implementation = GpuImplementation::new(&gpu, name, tuning);
+            for (seed, kind) in Kind::ALL.into_iter().enumerate() {
+                let case = Case::new(shape, config, kind, seed as u64 + 1);
+                let plan = gpu.context().plan(&case.config, shape).unwrap();
+                assert!(plan.schedule().pieces.len() > 1, "{name}");
+                let report = judge(&case, &implementation.run(&case));
+                assert!(report.passed(), "{name}, {}: {:?}", case.name, report.worst());
+            }
+        }
+    }
+}
