@@ -18,12 +18,12 @@ pub enum Error {
     /// See [`DeviceError`].
     #[error(transparent)]
     Device(#[from] DeviceError),
-    /// See [`PlanError`].
+    /// See [`PlanError`]; a wrong shape or option is told as such.
     #[error(transparent)]
-    Plan(#[from] PlanError),
-    /// See [`BindError`].
+    Plan(PlanError),
+    /// See [`BindError`]; a wrong option is told as such.
     #[error(transparent)]
-    Bind(#[from] BindError),
+    Bind(BindError),
     /// See [`RunError`].
     #[error(transparent)]
     Run(#[from] RunError),
@@ -33,4 +33,23 @@ pub enum Error {
     /// See [`CheckError`].
     #[error(transparent)]
     Check(#[from] CheckError),
+}
+
+impl From<PlanError> for Error {
+    fn from(error: PlanError) -> Self {
+        match error {
+            PlanError::Shape(error) => Self::Shape(error),
+            PlanError::Config(error) => Self::Config(error),
+            error => Self::Plan(error),
+        }
+    }
+}
+
+impl From<BindError> for Error {
+    fn from(error: BindError) -> Self {
+        match error {
+            BindError::Config(error) => Self::Config(error),
+            error => Self::Bind(error),
+        }
+    }
 }

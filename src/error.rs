@@ -99,6 +99,9 @@ pub enum ConfigError {
         /// The value given.
         got: f32,
     },
+    /// A layer of zero channels.
+    #[error("a layer has 0 channels, expected at least 1")]
+    NoChannels,
     /// Momentum outside [0, 1] or not finite.
     #[error("momentum is {got}, expected a number from 0 to 1")]
     Momentum {

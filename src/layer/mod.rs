@@ -70,6 +70,9 @@ impl BatchNorm {
         state: &LayerState,
     ) -> Result<Self, Error> {
         config.validate()?;
+        if channels == 0 {
+            return Err(ConfigError::NoChannels.into());
+        }
         let mut layer = Self {
             gpu: gpu.clone(),
             config,

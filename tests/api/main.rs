@@ -2,3 +2,12 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+
+#[macro_use]
+mod support;
+
+mod functional;
+mod goldens;
+mod layer;
+mod readback;
+mod state;

@@ -25,12 +25,7 @@ impl Case {
     pub fn new(shape: &[usize], config: Config, kind: Kind, seed: u64) -> Self {
         let view = View::new(shape, config.axis).unwrap();
         let mut random = Random::new(seed);
-        let mut x = vec![0.0; view.len()];
-        for c in 0..view.channels {
-            for (position, i) in view.runs(c).flatten().enumerate() {
-                x[i] = kind.value(&mut random, c, position, view.count());
-            }
-        }
+        let x = kind.tensor(&mut random, &view);
         let dy = random.normals(view.len(), 0.1, 1.0);
         let c = view.channels;
         let weight = random.normals(c, 1.0, 0.5);

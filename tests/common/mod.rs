@@ -2,7 +2,11 @@
 
 #![allow(dead_code, reason = "each test binary uses its own part")]
 
+pub mod axes;
 pub mod case;
+#[path = "../../src/bin/wgbn/data.rs"]
 pub mod data;
+pub mod golden;
 pub mod gpu;
+pub mod layer;
 pub mod outcome;

@@ -22,6 +22,47 @@ pub struct Frozen {
     pub gradients: HostGradients,
 }
 
+impl Outcome {
+    /// Every tensor by name, as bits: NaN equals itself, and −0 is not 0.
+    pub fn bits(&self) -> Vec<(&'static str, Vec<u32>)> {
+        let none = Frozen::default();
+        let (frozen, saved) = (self.frozen.as_ref().unwrap_or(&none), &self.saved);
+        let mut tensors: Vec<(_, &[f32])> = vec![
+            ("y", &self.y),
+            ("pivot", &saved.pivot),
+            ("offset", &saved.offset),
+            ("inv_std", &saved.inv_std),
+            ("batch_mean", &saved.batch_mean),
+            ("batch_var", &saved.batch_var),
+            ("dx", &self.gradients.dx),
+            ("dweight", &self.gradients.dweight),
+            ("dbias", &self.gradients.dbias),
+            ("frozen y", &frozen.y),
+            ("frozen dx", &frozen.gradients.dx),
+            ("frozen dweight", &frozen.gradients.dweight),
+            ("frozen dbias", &frozen.gradients.dbias),
+        ];
+        if let Some(running) = &self.running {
+            tensors.push(("running_mean", &running.mean));
+            tensors.push(("running_var", &running.variance));
+        }
+        let bits = |v: &[f32]| v.iter().map(|v| v.to_bits()).collect();
+        let mut tensors: Vec<_> = tensors.into_iter().map(|(n, v)| (n, bits(v))).collect();
+        let batches = self.running.iter().map(|r| ("batches", r.batches.clone()));
+        tensors.extend(batches);
+        tensors
+    }
+
+    /// Panics at the first bit in which two outcomes differ.
+    pub fn assert_same_bits(&self, other: &Self, what: &str) {
+        for ((name, a), (_, b)) in self.bits().iter().zip(&other.bits()) {
+            let differ = a.iter().zip(b).position(|(a, b)| a != b);
+            assert_eq!(differ, None, "{what}: {name} differs");
+            assert_eq!(a.len(), b.len(), "{what}: {name}");
+        }
+    }
+}
+
 /// Something that computes batch normalization.
 pub trait Implementation {
     fn name(&self) -> String;

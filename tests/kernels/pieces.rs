@@ -44,7 +44,12 @@ fn several_bindings_give_one_result() {
                 let plan = gpu.context().plan(&case.config, shape).unwrap();
                 assert!(plan.schedule().pieces.len() > 1, "{name}");
                 let report = judge(&case, &implementation.run(&case));
-                assert!(report.passed(), "{name}, {}: {:?}", case.name, report.worst());
+                assert!(
+                    report.passed(),
+                    "{name}, {}: {:?}",
+                    case.name,
+                    report.worst()
+                );
             }
         }
     }

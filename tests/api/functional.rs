@@ -1,0 +1,5 @@
+//! The functional forms, as in the paper and `tf.nn`.
+
+mod fold;
+mod moments;
+mod normalize;

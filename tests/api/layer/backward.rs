@@ -1,0 +1,167 @@
+//! The backward pass and what the forward pass leaves for it.
+
+use wgpu_batchnorm::Error;
+use wgpu_batchnorm::error::ShapeError;
+use wgpu_batchnorm::{BackwardRequest, BatchNorm, Check, Config, Gradients, Mode, Tensor};
+
+use crate::common::gpu::gpu;
+use crate::support::{bits, ordinary, read, upload, wide, worst};
+
+const SHAPE: [usize; 3] = [6, 3, 7];
+
+struct Setup {
+    gpu: wgpu_batchnorm::Gpu,
+    layer: BatchNorm,
+    dy: Tensor,
+}
+
+fn setup() -> Setup {
+    let gpu = gpu();
+    let mut layer = BatchNorm::new(&gpu, 3, Config::pytorch()).unwrap();
+    layer.set_check(Check::Enforce);
+    let affine = [1.5, -0.5, 0.25, 0.1, 0.2, 0.3];
+    layer.affine().write(&affine).unwrap();
+    let dy = upload(&gpu, &SHAPE, &ordinary(&SHAPE, 100));
+    Setup { gpu, layer, dy }
+}
+
+fn all(gradients: &Gradients) -> (Vec<u32>, Vec<u32>) {
+    let dx = gradients.dx.as_ref().unwrap();
+    (bits(&read(dx)), bits(&read(&gradients.affine)))
+}
+
+#[test]
+fn two_forwards_before_a_backward_do_not_mix() {
+    let Setup { gpu, mut layer, dy } = setup();
+    let input = |seed| upload(&gpu, &SHAPE, &ordinary(&SHAPE, seed));
+    let (a, b) = (input(1), input(2));
+    let mut alone = |x: &Tensor| {
+        let saved = layer.forward_blocking(x, Mode::Train).unwrap().saved;
+        all(&pollster::block_on(layer.backward(x, &dy, saved)).unwrap())
+    };
+    let (of_a, of_b) = (alone(&a), alone(&b));
+    assert_ne!(of_a, of_b);
+    let saved_a = layer.forward_blocking(&a, Mode::Train).unwrap().saved;
+    let saved_b = layer.forward_blocking(&b, Mode::Train).unwrap().saved;
+    let mut backward = |x, saved| all(&pollster::block_on(layer.backward(x, &dy, saved)).unwrap());
+    assert_eq!(backward(&a, saved_a), of_a);
+    assert_eq!(backward(&b, saved_b), of_b);
+}
+
+#[test]
+fn an_eval_saved_keeps_the_statistics_of_its_time() {
+    let Setup { gpu, mut layer, dy } = setup();
+    let x = upload(&gpu, &SHAPE, &ordinary(&SHAPE, 3));
+    let other = upload(&gpu, &SHAPE, &ordinary(&SHAPE, 4));
+    layer.forward_blocking(&other, Mode::Train).unwrap();
+    let mut forward = || layer.forward_blocking(&x, Mode::Eval).unwrap().saved;
+    let (at_once, later) = (forward(), forward());
+    assert!(pollster::block_on(later.read()).unwrap().is_none());
+    let at_once = pollster::block_on(layer.backward(&x, &dy, at_once)).unwrap();
+    for _ in 0..3 {
+        layer.forward_blocking(&other, Mode::Train).unwrap();
+    }
+    layer.reset_running_stats().unwrap();
+    let later = pollster::block_on(layer.backward(&x, &dy, later)).unwrap();
+    assert_eq!(all(&later), all(&at_once));
+}
+
+#[test]
+fn dx_can_be_left_out() {
+    let Setup { gpu, mut layer, dy } = setup();
+    let x = upload(&gpu, &SHAPE, &ordinary(&SHAPE, 5));
+    for mode in [Mode::Eval, Mode::Train] {
+        let mut backward = |dx| {
+            let saved = layer.forward_blocking(&x, mode).unwrap().saved;
+            let request = BackwardRequest {
+                dx,
+                ..Default::default()
+            };
+            layer.backward_blocking(&x, &dy, saved, request).unwrap()
+        };
+        let with = backward(true);
+        let without = backward(false);
+        assert!(without.dx.is_none());
+        assert_eq!(bits(&read(&without.affine)), bits(&read(&with.affine)));
+        let rows = read(&with.affine);
+        assert_eq!(pollster::block_on(with.dweight()).unwrap(), rows[..3]);
+        assert_eq!(pollster::block_on(with.dbias()).unwrap(), rows[3..]);
+    }
+}
+
+#[test]
+fn gradients_can_be_added_into() {
+    let Setup { gpu, mut layer, dy } = setup();
+    let x = upload(&gpu, &SHAPE, &ordinary(&SHAPE, 6));
+    for mode in [Mode::Eval, Mode::Train] {
+        let before = [10.0, -20.0, 0.5, 1e3, 0.0, -1.0];
+        let grads = upload(&gpu, &[2, 3], &before);
+        let saved = layer.forward_blocking(&x, mode).unwrap().saved;
+        let fresh = pollster::block_on(layer.backward(&x, &dy, saved)).unwrap();
+        for _ in 0..2 {
+            let saved = layer.forward_blocking(&x, mode).unwrap().saved;
+            let request = BackwardRequest {
+                add_into: Some(&grads),
+                ..Default::default()
+            };
+            // The check takes what was there into account.
+            let added = layer.backward_blocking(&x, &dy, saved, request).unwrap();
+            assert_eq!(bits(&read(&added.affine)), bits(&read(&grads)));
+        }
+        let fresh = read(&fresh.affine);
+        let terms: Vec<_> = wide(&before).into_iter().zip(wide(&fresh)).collect();
+        let expected: Vec<_> = terms.iter().map(|(b, f)| b + 2.0 * f).collect();
+        let error = worst(&read(&grads), &expected, |i| {
+            terms[i].0.abs() + 2.0 * terms[i].1.abs()
+        });
+        assert!(error < 1e-6, "{error:e}");
+    }
+}
+
+#[test]
+fn shapes_must_be_those_of_the_forward() {
+    let Setup { gpu, mut layer, dy } = setup();
+    let x = upload(&gpu, &SHAPE, &ordinary(&SHAPE, 7));
+    let other = Tensor::empty(&gpu, &[7, 3, 6]).unwrap();
+    let same_size = Tensor::empty(&gpu, &[3, 3, 14]).unwrap();
+    let wrong = Tensor::empty(&gpu, &[3, 2]).unwrap();
+    for mode in [Mode::Train, Mode::Eval] {
+        let mut refuse = |x: &Tensor, dy: &Tensor, grads: Option<&Tensor>, name: &str| {
+            let x0 = upload(&gpu, &SHAPE, &ordinary(&SHAPE, 7));
+            let saved = layer.forward_blocking(&x0, mode).unwrap().saved;
+            let request = BackwardRequest {
+                add_into: grads,
+                ..Default::default()
+            };
+            let refused = layer.backward_blocking(x, dy, saved, request);
+            assert_refused!(
+                refused,
+                Error::Shape(ShapeError::Mismatch { tensor, .. }) if tensor == name
+            );
+        };
+        refuse(&other, &dy, None, "x");
+        refuse(&same_size, &same_size, None, "x");
+        refuse(&x, &same_size, None, "dy");
+        refuse(&x, &dy, Some(&wrong), "gradients");
+        let saved = layer.forward_blocking(&x, mode).unwrap().saved;
+        pollster::block_on(layer.backward(&x, &dy, saved)).unwrap();
+    }
+}
+
+/// Written and read at once: refused before anything is recorded.
+#[test]
+fn gradients_cannot_be_added_into_an_input() {
+    let gpu = gpu();
+    let mut layer = BatchNorm::new(&gpu, 3, Config::pytorch()).unwrap();
+    let x = upload(&gpu, &[2, 3], &ordinary(&[2, 3], 8));
+    let saved = layer.forward_blocking(&x, Mode::Train).unwrap().saved;
+    let request = BackwardRequest {
+        add_into: Some(&x),
+        ..Default::default()
+    };
+    let refused = layer.backward_blocking(&x, &x, saved, request);
+    assert_refused!(
+        refused,
+        Error::Bind(wgpu_batchnorm::error::BindError::Overlap { .. })
+    );
+}

@@ -1,0 +1,75 @@
+//! A device that goes away, and tensors of two devices.
+
+use wgpu_batchnorm::error::RunError;
+use wgpu_batchnorm::functional::blocking::moments;
+use wgpu_batchnorm::{BatchNorm, Check, Config, Error, Mode};
+
+use crate::common::gpu::gpu;
+use crate::support::{ordinary, read, upload};
+
+const SHAPE: [usize; 3] = [4, 3, 5];
+
+#[test]
+fn a_destroyed_device_is_an_error() {
+    let gone = gpu();
+    let mut layer = BatchNorm::new(&gone, 3, Config::pytorch()).unwrap();
+    let x = upload(&gone, &SHAPE, &ordinary(&SHAPE, 1));
+    let forward = layer.forward_blocking(&x, Mode::Train).unwrap();
+    gone.device().destroy();
+    for _ in 0..2 {
+        assert_refused!(x.read_blocking(), RunError::DeviceLost { .. });
+        assert_refused!(forward.y.read_blocking(), RunError::DeviceLost { .. });
+        assert_refused!(
+            layer.state_blocking(),
+            Error::Run(RunError::DeviceLost { .. })
+        );
+        // Without a check a forward reads nothing back: the fault is met by who reads.
+        for check in [Check::Off, Check::Report, Check::Enforce] {
+            layer.set_check(check);
+            for mode in [Mode::Train, Mode::Eval] {
+                let y = layer.forward_blocking(&x, mode);
+                let y = y.and_then(|forward| Ok(forward.y.read_blocking()?));
+                assert_refused!(y, Error::Run(RunError::DeviceLost { .. }));
+            }
+            let found = moments(&x, &[0], false, check);
+            let found = found.and_then(|moments| moments.read_blocking());
+            assert_refused!(found, Error::Run(RunError::DeviceLost { .. }));
+        }
+    }
+    let _ = layer.reset_running_stats();
+    let _ = layer.affine().write(&[0.0; 6]);
+    let saved = pollster::block_on(forward.saved.read());
+    assert_refused!(saved, Error::Run(RunError::DeviceLost { .. }));
+    let gradients = pollster::block_on(layer.backward(&x, &x, forward.saved));
+    assert_refused!(gradients, Error::Run(RunError::DeviceLost { .. }));
+
+    let fresh = gpu();
+    let mut layer = BatchNorm::new(&fresh, 3, Config::pytorch()).unwrap();
+    layer.set_check(Check::Enforce);
+    let x = upload(&fresh, &SHAPE, &ordinary(&SHAPE, 1));
+    layer.forward_blocking(&x, Mode::Train).unwrap();
+}
+
+/// Other devices do not notice.
+#[test]
+fn a_destroyed_device_takes_no_other_with_it() {
+    let (gone, stays) = (gpu(), gpu());
+    let x = upload(&stays, &SHAPE, &ordinary(&SHAPE, 2));
+    gone.device().destroy();
+    let mut layer = BatchNorm::new(&stays, 3, Config::pytorch()).unwrap();
+    layer.set_check(Check::Enforce);
+    layer.forward_blocking(&x, Mode::Train).unwrap();
+}
+
+#[test]
+fn tensors_of_another_device_are_an_error() {
+    let (here, there) = (gpu(), gpu());
+    let mut layer = BatchNorm::new(&here, 3, Config::pytorch()).unwrap();
+    let x = upload(&there, &SHAPE, &ordinary(&SHAPE, 3));
+    let y = layer.forward_blocking(&x, Mode::Train);
+    let y = y.and_then(|forward| Ok(forward.y.read_blocking()?));
+    assert!(y.is_err(), "{y:?}");
+    let x = upload(&here, &SHAPE, &ordinary(&SHAPE, 3));
+    let y = layer.forward_blocking(&x, Mode::Train).unwrap().y;
+    assert_eq!(read(&y).len(), 60);
+}

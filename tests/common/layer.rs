@@ -1,0 +1,77 @@
+//! The layer API as an implementation.
+
+use wgpu_batchnorm::{
+    BackwardRequest, BatchNorm, Check, Gpu, Gradients, HostGradients, LayerState, Mode, Tensor,
+};
+
+use super::case::Case;
+use super::gpu::rows;
+use super::outcome::{Frozen, Implementation, Outcome};
+
+pub struct Layer {
+    pub gpu: Gpu,
+    pub check: Check,
+}
+
+/// What a case's layer starts from.
+pub fn state_of(case: &Case) -> LayerState {
+    LayerState {
+        weight: case.weight.clone(),
+        bias: case.bias.clone(),
+        running: case.running.clone(),
+        num_batches_tracked: 0,
+    }
+}
+
+pub fn layer_of(gpu: &Gpu, case: &Case) -> BatchNorm {
+    BatchNorm::with_state(gpu, case.config, case.view.channels, &state_of(case)).unwrap()
+}
+
+pub fn host(gradients: &Gradients) -> HostGradients {
+    let affine = gradients.affine.read_blocking().unwrap();
+    let [dweight, dbias] = rows(&affine, 2).try_into().unwrap();
+    let dx = gradients.dx.as_ref();
+    HostGradients {
+        dx: dx.map_or(vec![], |dx| dx.read_blocking().unwrap()),
+        dweight,
+        dbias,
+    }
+}
+
+impl Layer {
+    fn step(&self, case: &Case, layer: &mut BatchNorm, mode: Mode) -> Outcome {
+        let upload = |values: &[f32]| Tensor::upload(&self.gpu, &case.shape, values).unwrap();
+        let (x, dy) = (upload(&case.x), upload(&case.dy));
+        let forward = layer.forward_blocking(&x, mode).unwrap();
+        let saved = pollster::block_on(forward.saved.read()).unwrap();
+        let all = BackwardRequest::default();
+        let gradients = layer.backward_blocking(&x, &dy, forward.saved, all);
+        Outcome {
+            y: forward.y.read_blocking().unwrap(),
+            saved: saved.unwrap_or_default(),
+            running: layer.state_blocking().unwrap().running,
+            gradients: host(&gradients.unwrap()),
+            frozen: None,
+        }
+    }
+}
+
+impl Implementation for Layer {
+    fn name(&self) -> String {
+        "layer".to_owned()
+    }
+
+    fn run(&self, case: &Case) -> Outcome {
+        let mut layer = layer_of(&self.gpu, case);
+        layer.set_check(self.check);
+        // Before training moves the statistics.
+        let frozen = case.running.as_ref().map(|_| {
+            let Outcome { y, gradients, .. } = self.step(case, &mut layer, Mode::Eval);
+            Frozen { y, gradients }
+        });
+        Outcome {
+            frozen,
+            ..self.step(case, &mut layer, Mode::Train)
+        }
+    }
+}
