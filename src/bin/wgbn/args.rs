@@ -59,7 +59,7 @@ pub struct FileArgs {
     #[arg(long, value_parser = momentum, allow_negative_numbers = true)]
     pub momentum: Option<Momentum>,
     /// The weight of the old value: Keras's and TensorFlow's momentum.
-    #[arg(long, conflicts_with = "momentum", allow_negative_numbers = true)]
+    #[arg(long, conflicts_with = "momentum", value_parser = decay, allow_negative_numbers = true)]
     pub decay: Option<f64>,
     /// Which variance goes into running_var.
     #[arg(long, value_enum)]
@@ -165,6 +165,13 @@ fn momentum(text: &str) -> Result<Momentum, String> {
             Ok(momentum) => Ok(Momentum::new(momentum)),
             Err(_) => Err("expected a number or `cumulative`".to_owned()),
         },
+    }
+}
+
+fn decay(text: &str) -> Result<f64, String> {
+    match text.parse() {
+        Ok(decay) if (0.0..=1.0).contains(&decay) => Ok(decay),
+        _ => Err("expected a number from 0 to 1".to_owned()),
     }
 }
 

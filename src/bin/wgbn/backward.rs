@@ -38,8 +38,7 @@ pub fn run(args: &FileArgs) -> Result<(), Failure> {
     outputs.add("dbias", &channels, &gradients.dbias);
     outputs.write(&args.output)?;
     spinner.finish_and_clear();
-    print_result(args, &engine, "backward", &job, report.as_ref(), time);
-    Ok(())
+    print_result(args, &engine, "backward", &job, report.as_ref(), time)
 }
 
 /// Compares gradients with the reference.

@@ -10,7 +10,7 @@ use crate::backward::check_gradients;
 use crate::engine::{Engine, Job};
 use crate::failure::Failure;
 use crate::forward::check;
-use crate::{progress, table};
+use crate::{progress, say, table};
 
 /// 1,797 images of 8×8 pixels from 0 to 16; see `data/README.md` for origin and licence.
 const DIGITS: &[u8] = include_bytes!("../../../data/digits.bin");
@@ -22,13 +22,13 @@ const RUNS: usize = 9;
 pub fn run(args: &DemoArgs) -> Result<(), Failure> {
     let engine = Engine::open(&args.device)?;
     if let Some(note) = engine.note() {
-        println!("{note}");
+        say!("{note}")?;
     }
-    println!("wgpu-batchnorm demo: {IMAGES} handwritten digits of 8×8 pixels (UCI, CC BY 4.0)");
-    println!(
+    say!("wgpu-batchnorm demo: {IMAGES} handwritten digits of 8×8 pixels (UCI, CC BY 4.0)")?;
+    say!(
         "running on {}; every result is checked against an f64 reference\n",
         engine.name()
-    );
+    )?;
 
     let x: Vec<f32> = DIGITS.iter().map(|&pixel| f32::from(pixel)).collect();
     let bar = progress::bar(8);
@@ -53,9 +53,8 @@ pub fn run(args: &DemoArgs) -> Result<(), Failure> {
         }
     }
     bar.finish_and_clear();
-    print!("{rows}");
-    println!("\nerrors are fractions of each channel's scale; times are medians of {RUNS} runs");
-    Ok(())
+    say::text(format_args!("{rows}"))?;
+    say!("\nerrors are fractions of each channel's scale; times are medians of {RUNS} runs")
 }
 
 /// Forward and backward in one mode.

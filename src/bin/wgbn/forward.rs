@@ -9,7 +9,7 @@ use crate::engine::{Engine, ForwardResult, Job};
 use crate::failure::Failure;
 use crate::input::Inputs;
 use crate::output::{self, Outputs};
-use crate::{progress, table};
+use crate::{progress, say, table};
 
 pub fn run(args: &FileArgs) -> Result<(), Failure> {
     let inputs = Inputs::read(&args.input)?;
@@ -35,8 +35,7 @@ pub fn run(args: &FileArgs) -> Result<(), Failure> {
     add_statistics(&mut outputs, &view, &result, state.num_batches_tracked);
     outputs.write(&args.output)?;
     spinner.finish_and_clear();
-    print_result(args, &engine, "forward", &job, report.as_ref(), result.time);
-    Ok(())
+    print_result(args, &engine, "forward", &job, report.as_ref(), result.time)
 }
 
 pub fn mode(mode: args::Mode) -> Mode {
@@ -99,7 +98,7 @@ pub fn print_result(
     job: &Job<'_>,
     report: Option<&Report>,
     time: std::time::Duration,
-) {
+) -> Result<(), Failure> {
     let mode = match args.mode {
         args::Mode::Train => "train",
         args::Mode::Eval => "eval",
@@ -109,25 +108,24 @@ pub fn print_result(
             "operation": operation, "mode": mode, "device": engine.name(),
             "note": engine.note(), "shape": job.shape, "channels": job.view.channels,
             "milliseconds": time.as_secs_f64() * 1e3, "findings": table::report_json(report),
-            "output": args.output,
+            "output": args.output.display().to_string(),
         });
-        println!("{object}");
-        return;
+        return say!("{object}");
     }
     if let Some(note) = engine.note() {
-        println!("{note}");
+        say!("{note}")?;
     }
-    println!(
+    say!(
         "{operation} ({mode}) of {} with {} channels on {}: {}{}",
         table::shape(job.shape),
         job.view.channels,
         engine.name(),
         table::time(time),
         engine.first_run()
-    );
+    )?;
     match report {
-        Some(report) => print!("{}", table::findings(report)),
-        None => println!("not checked"),
+        Some(report) => say::text(format_args!("{}", table::findings(report)))?,
+        None => say!("not checked")?,
     }
-    println!("wrote {}", args.output.display());
+    say!("wrote {}", args.output.display())
 }

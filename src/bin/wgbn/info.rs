@@ -14,64 +14,63 @@ pub fn run(args: &InfoArgs) -> Result<(), Failure> {
     }
     if args.json {
         let adapters: Value = adapters.iter().map(as_json).collect();
-        println!("{}", json!({ "adapters": adapters }));
-        return Ok(());
+        return say!("{}", json!({ "adapters": adapters }));
     }
     if adapters.is_empty() {
-        println!("no adapter: everything runs on the CPU path");
-        println!(
+        say!("no adapter: everything runs on the CPU path")?;
+        say!(
             "on Debian and Ubuntu `apt-get install mesa-vulkan-drivers libvulkan1` gives a software adapter"
-        );
+        )?;
     }
     for adapter in &adapters {
-        print_adapter(adapter);
+        print_adapter(adapter)?;
     }
     Ok(())
 }
 
-fn print_adapter(adapter: &wgpu::Adapter) {
+fn print_adapter(adapter: &wgpu::Adapter) -> Result<(), Failure> {
     let (info, limits, features) = (adapter.get_info(), adapter.limits(), adapter.features());
     let yes = |there: bool| if there { "yes" } else { "no" };
-    println!(
+    say!(
         "{} ({}, {})",
         info.name,
         info.backend,
         kind(info.device_type)
-    );
-    println!("  driver          {} {}", info.driver, info.driver_info);
+    )?;
+    say!("  driver          {} {}", info.driver, info.driver_info)?;
     let usable = match pollster::block_on(Gpu::open(adapter)) {
         Ok(_) => "yes".to_owned(),
         Err(error) => format!("no: {error}"),
     };
-    println!("  usable here     {usable}");
-    println!(
+    say!("  usable here     {usable}")?;
+    say!(
         "  largest tensor  {} f32 values ({} a binding)",
         limits
             .max_storage_buffer_binding_size
             .min(limits.max_buffer_size)
             / 4,
         bytes(limits.max_storage_buffer_binding_size),
-    );
-    println!(
+    )?;
+    say!(
         "  workgroups      up to {} invocations, {} of shared memory, {} a dimension",
         limits.max_compute_invocations_per_workgroup,
         bytes(limits.max_compute_workgroup_storage_size.into()),
         limits.max_compute_workgroups_per_dimension,
-    );
-    println!(
+    )?;
+    say!(
         "  offsets         multiples of {} bytes",
         limits.min_storage_buffer_offset_alignment
-    );
-    println!(
+    )?;
+    say!(
         "  subgroups       {}, {} to {} lanes (not needed here)",
         yes(features.contains(Features::SUBGROUP)),
         info.subgroup_min_size,
         info.subgroup_max_size,
-    );
-    println!(
+    )?;
+    say!(
         "  timestamps      {}",
         yes(features.contains(Features::TIMESTAMP_QUERY))
-    );
+    )
 }
 
 fn as_json(adapter: &wgpu::Adapter) -> Value {

@@ -8,6 +8,7 @@ use wgpu_batchnorm::{Config, LayerState, View};
 
 use crate::args::Mode;
 use crate::failure::Failure;
+use crate::output::is_npy;
 
 /// The element type of `x`, which `y` and `dx` keep.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,6 +34,7 @@ pub struct Inputs {
     bytes: Vec<u8>,
 }
 
+const NPY_MAGIC: &[u8] = b"\x93NUMPY";
 /// A NumPy header of a plain array is some hundred bytes; a longer one is not parsed.
 const LONGEST_NPY_HEADER: usize = 1024;
 
@@ -42,7 +44,7 @@ impl Inputs {
         let bytes = std::fs::read(path)
             .map_err(|e| Failure::Input(format!("cannot read {}: {e}", path.display())))?;
         let named = |failure: Failure| failure.map(|text| format!("{}: {text}", path.display()));
-        if bytes.starts_with(b"\x93NUMPY") {
+        if bytes.starts_with(NPY_MAGIC) || is_npy(path) {
             let x = read_npy(&bytes).map_err(named)?;
             return Ok(Self {
                 x,
@@ -148,6 +150,9 @@ fn widen(view: &TensorView<'_>) -> Option<(Element, Vec<f32>)> {
 
 fn read_npy(bytes: &[u8]) -> Result<HostTensor, Failure> {
     let invalid = |e: &dyn std::fmt::Display| bad(&format!("not a valid .npy file: {e}"));
+    if !bytes.starts_with(NPY_MAGIC) {
+        return Err(invalid(&"it does not begin as one"));
+    }
     // Magic, version, header length (2 bytes in version 1, else 4), header, data.
     let wide = bytes.get(6).is_some_and(|&major| major > 1);
     let start = if wide { 12 } else { 10 };
@@ -159,8 +164,14 @@ fn read_npy(bytes: &[u8]) -> Result<HostTensor, Failure> {
     if header_len > LONGEST_NPY_HEADER {
         return Err(invalid(&format!("a header of {header_len} bytes")));
     }
-    let header = npyz::NpyHeader::from_reader(bytes).map_err(|e| invalid(&e))?;
-    let data = bytes.get(start + header_len..).unwrap_or_default();
+    let Some((text, data)) = bytes[start..].split_at_checked(header_len) else {
+        return Err(invalid(&"it ends within the header"));
+    };
+    guard_npy_header(text).map_err(|why| invalid(&why))?;
+    let header = npyz::NpyHeader::from_reader(bytes).map_err(|e| {
+        // The lines after the first draw the header.
+        invalid(&e.to_string().lines().next().unwrap_or_default())
+    })?;
     if header.order() != npyz::Order::C {
         return Err(bad("x is in Fortran order, expected C order"));
     }
@@ -203,4 +214,23 @@ fn read_npy(bytes: &[u8]) -> Result<HostTensor, Failure> {
         element,
         values,
     })
+}
+
+/// Refuses what npyz cannot take: nested brackets, in which it tries every combination, and axes
+/// whose product overflows.
+fn guard_npy_header(text: &[u8]) -> Result<(), &'static str> {
+    let count = |bracket| text.iter().filter(|&&b| b == bracket).count();
+    if count(b'[') > 0 || count(b'{') > 1 || count(b'(') > 1 {
+        return Err("its header is not that of a plain array");
+    }
+    let mut product = 1u64;
+    for word in text.split(|b| !b.is_ascii_alphanumeric() && *b != b'_') {
+        if !word.first().is_some_and(u8::is_ascii_digit) {
+            continue;
+        }
+        let number = str::from_utf8(word).ok().and_then(|word| word.parse().ok());
+        let next = number.and_then(|number: u64| product.checked_mul(number.max(1)));
+        product = next.ok_or("its shape overflows, or is not of plain numbers")?;
+    }
+    Ok(())
 }

@@ -1,6 +1,9 @@
 //! `wgbn`: batch normalization of files, a demonstration on real data, and the sweep that checks.
 #![deny(unsafe_code)]
 
+#[macro_use]
+mod say;
+
 mod args;
 mod backward;
 mod data;
@@ -38,8 +41,7 @@ fn run() -> Result<(), Failure> {
         Ok(args) => args,
         // Help and version are no errors.
         Err(error) if !error.use_stderr() => {
-            print!("{error}");
-            return Ok(());
+            return say::text(format_args!("{error}"));
         }
         Err(error) => return Err(failure::usage(&error)),
     };

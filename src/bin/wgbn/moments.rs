@@ -8,7 +8,7 @@ use crate::engine::Engine;
 use crate::failure::Failure;
 use crate::input::Inputs;
 use crate::output::{self, Outputs};
-use crate::{progress, table};
+use crate::{progress, say, table};
 
 pub fn run(args: &MomentsArgs) -> Result<(), Failure> {
     let x = Inputs::read(&args.input)?.x;
@@ -36,15 +36,14 @@ pub fn run(args: &MomentsArgs) -> Result<(), Failure> {
             "operation": "moments", "device": engine.name(), "note": engine.note(),
             "shape": x.shape, "axes": args.axes, "statistics_shape": shape,
             "milliseconds": time.as_secs_f64() * 1e3,
-            "findings": table::report_json(report.as_ref()), "output": args.output,
+            "findings": table::report_json(report.as_ref()), "output": args.output.display().to_string(),
         });
-        println!("{object}");
-        return Ok(());
+        return say!("{object}");
     }
     if let Some(note) = engine.note() {
-        println!("{note}");
+        say!("{note}")?;
     }
-    println!(
+    say!(
         "moments of {} over axes {:?}, shape {}, on {}: {}{}",
         table::shape(&x.shape),
         args.axes,
@@ -52,11 +51,10 @@ pub fn run(args: &MomentsArgs) -> Result<(), Failure> {
         engine.name(),
         table::time(time),
         engine.first_run()
-    );
+    )?;
     match &report {
-        Some(report) => print!("{}", table::findings(report)),
-        None => println!("not checked"),
+        Some(report) => say::text(format_args!("{}", table::findings(report)))?,
+        None => say!("not checked")?,
     }
-    println!("wrote {}", args.output.display());
-    Ok(())
+    say!("wrote {}", args.output.display())
 }

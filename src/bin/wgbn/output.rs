@@ -35,9 +35,10 @@ impl Outputs {
         self.tensors.push((name, dtype, shape.to_vec(), bytes));
     }
 
-    /// Adds a 0-d int64.
+    /// Adds a 0-d int64; a count beyond its range stays at the largest.
     pub fn add_count(&mut self, name: &'static str, count: u64) {
-        let bytes = (count as i64).to_le_bytes().to_vec();
+        let count = i64::try_from(count).unwrap_or(i64::MAX);
+        let bytes = count.to_le_bytes().to_vec();
         self.tensors.push((name, Dtype::I64, vec![], bytes));
     }
 
@@ -81,7 +82,8 @@ impl Outputs {
     }
 }
 
-fn is_npy(path: &Path) -> bool {
+/// Whether the name says that this is a NumPy file.
+pub fn is_npy(path: &Path) -> bool {
     path.extension()
         .is_some_and(|e| e.eq_ignore_ascii_case("npy"))
 }
@@ -113,6 +115,13 @@ fn folder(path: &Path) -> &Path {
 
 /// Writes beside `path` and renames, so that nobody sees half a file.
 fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    // A device or a pipe takes bytes as they come, and must not be replaced.
+    if path.metadata().is_ok_and(|existing| !existing.is_file()) {
+        let mut device = std::fs::OpenOptions::new().write(true).open(path)?;
+        return device.write_all(bytes);
+    }
+    // A link stays a link.
+    let path = &path.canonicalize().unwrap_or_else(|_| path.to_owned());
     let mut builder = tempfile::Builder::new();
     // A temporary file is private; the result has what a new file would have.
     #[cfg(unix)]

@@ -10,7 +10,7 @@ use crate::data::{Kind, Random};
 use crate::engine::{Engine, Job};
 use crate::failure::Failure;
 use crate::forward::{check, mode};
-use crate::{progress, table};
+use crate::{progress, say, table};
 
 /// Shape classes: a shape and its channel axis.
 const SHAPES: [(&[usize], isize); 12] = [
@@ -53,8 +53,8 @@ pub fn run(args: &VerifyArgs) -> Result<(), Failure> {
     bar.finish_and_clear();
     let failed = rows.iter().filter(|row| !row.worst.passed()).count();
     match args.json {
-        true => println!("{}", as_json(&engine, &rows)),
-        false => print(&engine, &rows),
+        true => say!("{}", as_json(&engine, &rows))?,
+        false => print(&engine, &rows)?,
     }
     match failed {
         0 => Ok(()),
@@ -147,11 +147,11 @@ fn add(
     }
 }
 
-fn print(engine: &Engine, rows: &[Row]) {
+fn print(engine: &Engine, rows: &[Row]) -> Result<(), Failure> {
     if let Some(note) = engine.note() {
-        println!("{note}");
+        say!("{note}")?;
     }
-    println!("against the f64 reference, on {}\n", engine.name());
+    say!("against the f64 reference, on {}\n", engine.name())?;
     let heading = [
         "operation",
         "pattern",
@@ -174,7 +174,7 @@ fn print(engine: &Engine, rows: &[Row]) {
             format!("{}[{}], {}", worst.tensor, worst.index, row.case),
         ]);
     }
-    print!("{table}");
+    say::text(format_args!("{table}"))
 }
 
 fn as_json(engine: &Engine, rows: &[Row]) -> Value {
