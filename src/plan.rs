@@ -111,6 +111,8 @@ pub struct Schedule {
 
 /// Bytes of a partial: (count, offset, m2, pivot) or two sums.
 const PARTIAL_BYTES: u64 = 16;
+/// Bytes per channel of what training saves, the longest rows there are.
+const SAVED_BYTES: u64 = 20;
 
 /// Most positions a lane may walk. Software adapters end an invocation silently after 65,535 loop
 /// iterations, nested ones counted; and a lane's cascade of tiles is 4,096 long at most.
@@ -128,13 +130,15 @@ const ALIGNMENT: usize = 64;
 /// Plans every operation on a dense view.
 ///
 /// # Errors
-/// Scratch that one binding cannot hold.
+/// Scratch or per-channel statistics that one binding cannot hold.
 pub fn plan_dense(view: View, machine: &Machine) -> Result<Schedule, PlanError> {
     let cuts = cut_to_bindings(&view, machine);
     let largest = Cut::new(cuts[0].view, view.pattern(), MAX_POSITIONS, &machine.tuning);
-    // Pieces of one tensor leave equally many partials, so that these have one stride.
-    let splits = largest.splits(machine.tuning.fill);
     let mut pieces = cuts;
+    let sharing = pieces.iter().map(|piece| piece.first_partial as usize + 1);
+    let sharing = sharing.max().unwrap_or(1);
+    // Pieces of one tensor leave equally many partials, so that these have one stride.
+    let splits = largest.splits(machine.tuning.fill, mergeable(&view) / sharing);
     let whole = pieces.len() == 1;
     for piece in &mut pieces {
         let cut = Cut::new(piece.view, view.pattern(), MAX_POSITIONS, &machine.tuning);
@@ -154,7 +158,8 @@ pub fn plan_dense(view: View, machine: &Machine) -> Result<Schedule, PlanError> 
         partials: per_channel.unwrap_or(0) + splits,
         merge: merge.grid(1, true, machine),
     };
-    fits(schedule.workspace_bytes(), machine)?;
+    let rows = view.channels as u64 * SAVED_BYTES;
+    fits(schedule.workspace_bytes().max(rows), machine)?;
     Ok(schedule)
 }
 
@@ -176,7 +181,8 @@ pub fn plan_strided(
         false => Pattern::Planar,
     };
     let cut = Cut::new(view, pattern, MAX_POSITIONS_STRIDED, &machine.tuning);
-    let grid = cut.grid(cut.splits(machine.tuning.fill), true, machine);
+    let splits = cut.splits(machine.tuning.fill, mergeable(&view));
+    let grid = cut.grid(splits, true, machine);
     let schedule = Schedule {
         view,
         axes: Some(axes),
@@ -202,6 +208,12 @@ fn fits(bytes: u64, machine: &Machine) -> Result<(), PlanError> {
         limit,
         max,
     })
+}
+
+/// Partials per channel that are cheap to merge. Every workgroup of the second dispatch reads all
+/// of its channels: what they read together, partials², stays far below the channel's own values.
+fn mergeable(view: &View) -> usize {
+    view.count().isqrt() / 4
 }
 
 /// Cuts a tensor into pieces that one binding holds: along the outer axis, or, where one outer
@@ -339,15 +351,12 @@ impl Cut {
     }
 
     /// Workgroups per channel group: enough to fill the device, none too small to be worth it,
-    /// none that a lane could not finish.
-    fn splits(&self, fill: u32) -> u32 {
+    /// none that a lane could not finish, no more than are `mergeable`.
+    fn splits(&self, fill: u32, mergeable: usize) -> u32 {
         let count = self.view.count();
         let slots = (self.rows() * self.teams()) as usize;
         let least = count.div_ceil(slots * self.max_positions);
         let worthwhile = (count / (slots * MIN_POSITIONS)).max(1);
-        // Every workgroup of the second dispatch reads all partials of its channels: what they
-        // read together, splits², stays far below the channel's own values.
-        let mergeable = (count.isqrt() / 4).max(1);
         let wanted = fill.div_ceil(self.groups()) as usize;
         wanted.min(worthwhile).min(mergeable).max(least) as u32
     }

@@ -135,14 +135,15 @@ impl Kernel {
         const FROZEN: &str = shader!("shared/frozen");
         const SAVED: &str = shader!("shared/saved");
         const TILE: &str = shader!("shared/gradient_tile");
+        const LANE_SUMS: &str = shader!("shared/lane_sums");
         match self {
             Self::Moments => &[MOMENTS, REDUCE, shader!("shared/pivot")],
             Self::Normalize => &[MOMENTS, REDUCE, MERGE_MOMENTS, STATISTICS, AFFINE, APPLY],
             Self::Inference => &[STATISTICS, AFFINE, FROZEN, APPLY],
             Self::MomentsFinish => &[MOMENTS, REDUCE, MERGE_MOMENTS],
-            Self::BackwardSums => &[SUMS, REDUCE, STATISTICS, SAVED, TILE],
+            Self::BackwardSums => &[SUMS, REDUCE, STATISTICS, SAVED, TILE, LANE_SUMS],
             Self::BackwardDx => &[SUMS, REDUCE, MERGE_SUMS, STATISTICS, AFFINE, SAVED, TILE],
-            Self::BackwardFrozen => &[SUMS, REDUCE, STATISTICS, AFFINE, FROZEN, TILE],
+            Self::BackwardFrozen => &[SUMS, REDUCE, STATISTICS, AFFINE, FROZEN, TILE, LANE_SUMS],
             Self::Gradients => &[SUMS, REDUCE, MERGE_SUMS],
         }
     }
@@ -199,6 +200,7 @@ impl Variant {
         }
         parts.extend(self.kernel.parts());
         parts.push(self.kernel.source());
+        parts.push(shader!("shared/entry"));
         parts.join("\n")
     }
 

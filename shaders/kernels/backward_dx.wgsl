@@ -9,17 +9,7 @@
 // dweight, dbias: `[2][C]`.
 @group(0) @binding(8) var<storage, read_write> grads: array<f32>;
 
-@compute @workgroup_size(WORKGROUP)
-fn main(
-    @builtin(workgroup_id) id: vec3<u32>,
-    @builtin(num_workgroups) grid: vec3<u32>,
-    @builtin(local_invocation_index) index: u32,
-) {
-    let workgroup = id.y * grid.x + id.x;
-    if (workgroup >= params.groups * params.splits) {
-        return;
-    }
-    let lane = locate(workgroup, index);
+fn run(lane: Lane) {
     let sums = merged_sums(lane);
     let s = saved_statistics(lane.channel);
     let finite = s.finite && is_finite(sums.dy) && is_finite(sums.dy_x);

@@ -5,16 +5,6 @@
 // mean, variance, … or pivot, offset, m2: `[3][C]`.
 @group(0) @binding(5) var<storage, read_write> frozen: array<f32>;
 
-@compute @workgroup_size(WORKGROUP)
-fn main(
-    @builtin(workgroup_id) id: vec3<u32>,
-    @builtin(num_workgroups) grid: vec3<u32>,
-    @builtin(local_invocation_index) index: u32,
-) {
-    let workgroup = id.y * grid.x + id.x;
-    if (workgroup >= params.groups * params.splits) {
-        return;
-    }
-    let lane = locate(workgroup, index);
+fn run(lane: Lane) {
     apply(lane, frozen_statistics(lane.channel));
 }

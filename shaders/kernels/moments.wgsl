@@ -38,17 +38,7 @@ fn lane_moments(lane: Lane, pivot: f32) -> Partial {
     return total(cascade);
 }
 
-@compute @workgroup_size(WORKGROUP)
-fn main(
-    @builtin(workgroup_id) id: vec3<u32>,
-    @builtin(num_workgroups) grid: vec3<u32>,
-    @builtin(local_invocation_index) index: u32,
-) {
-    let workgroup = id.y * grid.x + id.x;
-    if (workgroup >= params.groups * params.splits) {
-        return;
-    }
-    let lane = locate(workgroup, index);
+fn run(lane: Lane) {
     let pivot = pivot_of(lane.local);
     var part: Partial;
     if (lane.len > 0u) {

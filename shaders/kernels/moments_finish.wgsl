@@ -2,17 +2,7 @@
 @group(0) @binding(5) var<storage, read_write> moments: array<f32>;
 @group(0) @binding(7) var<storage, read_write> partials: array<vec4<f32>>;
 
-@compute @workgroup_size(WORKGROUP)
-fn main(
-    @builtin(workgroup_id) id: vec3<u32>,
-    @builtin(num_workgroups) grid: vec3<u32>,
-    @builtin(local_invocation_index) index: u32,
-) {
-    let workgroup = id.y * grid.x + id.x;
-    if (workgroup >= params.groups * params.splits) {
-        return;
-    }
-    let lane = locate(workgroup, index);
+fn run(lane: Lane) {
     let pivot = merged_pivot(lane);
     let whole = merged_moments(lane, pivot);
     if (speaks(lane)) {

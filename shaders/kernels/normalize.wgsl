@@ -40,17 +40,7 @@ fn write_running(channel: u32, s: Statistics, variance: f32) {
     running[2u * c + channel] = bitcast<f32>(batches);
 }
 
-@compute @workgroup_size(WORKGROUP)
-fn main(
-    @builtin(workgroup_id) id: vec3<u32>,
-    @builtin(num_workgroups) grid: vec3<u32>,
-    @builtin(local_invocation_index) index: u32,
-) {
-    let workgroup = id.y * grid.x + id.x;
-    if (workgroup >= params.groups * params.splits) {
-        return;
-    }
-    let lane = locate(workgroup, index);
+fn run(lane: Lane) {
     let pivot = merged_pivot(lane);
     let batch = merged_moments(lane, pivot);
     let mean = pivot + batch.offset;

@@ -23,10 +23,11 @@ fn nan() -> f32 {
 }
 
 // 1/sqrt(a): the builtin is good to 2 ULP, one residual Newton step mends it.
-// `(a * r) * r` stays in range where `r * r` would not.
+// `(a * r) * r` stays in range where `r * r` would not. Zero and infinity have nothing to mend.
 fn inverse_sqrt(a: f32) -> f32 {
     let r = inverseSqrt(a);
-    return r + 0.5 * r * (1.0 - (a * r) * r);
+    let mended = r + 0.5 * r * (1.0 - (a * r) * r);
+    return select(r, mended, is_finite(mended));
 }
 
 // Pairwise.

@@ -53,13 +53,13 @@ pub struct FileArgs {
     #[arg(long, value_enum, default_value_t = Preset::Pytorch)]
     pub preset: Preset,
     /// Added to the variance.
-    #[arg(long, allow_negative_numbers = true)]
+    #[arg(long, allow_hyphen_values = true)]
     pub eps: Option<f32>,
     /// The weight of the new batch in running statistics, or `cumulative`.
-    #[arg(long, value_parser = momentum, allow_negative_numbers = true)]
+    #[arg(long, value_parser = momentum, allow_hyphen_values = true)]
     pub momentum: Option<Momentum>,
     /// The weight of the old value: Keras's and TensorFlow's momentum.
-    #[arg(long, conflicts_with = "momentum", value_parser = decay, allow_negative_numbers = true)]
+    #[arg(long, conflicts_with = "momentum", value_parser = decay, allow_hyphen_values = true)]
     pub decay: Option<f64>,
     /// Which variance goes into running_var.
     #[arg(long, value_enum)]

@@ -1,0 +1,14 @@
+// The entry of every kernel, which defines `run`. Workgroups past the last, where the grid was
+// folded, return as a whole, so barriers behind stay in uniform control flow.
+@compute @workgroup_size(WORKGROUP)
+fn main(
+    @builtin(workgroup_id) id: vec3<u32>,
+    @builtin(num_workgroups) grid: vec3<u32>,
+    @builtin(local_invocation_index) index: u32,
+) {
+    let workgroup = id.y * grid.x + id.x;
+    if (workgroup >= params.groups * params.splits) {
+        return;
+    }
+    run(locate(workgroup, index));
+}
