@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use wgpu_batchnorm::error::DeviceError;
 use wgpu_batchnorm::{
     Adapter, BackwardRequest, BatchNorm, Check, Config, Gpu, HostGradients, LayerState, Mode,
     Moments, Parameters, RunningStatistics, SavedStatistics, Tensor, View, cpu, functional,
@@ -14,7 +15,7 @@ pub enum Engine {
     Gpu(Gpu),
     Cpu {
         /// Said where `auto` found no adapter.
-        note: Option<&'static str>,
+        note: Option<String>,
     },
 }
 
@@ -66,8 +67,11 @@ impl Engine {
             "gpu" => Ok(Self::Gpu(open(&Adapter::Best)?)),
             "auto" => Ok(match Gpu::new_blocking(&Adapter::Best) {
                 Ok(gpu) => Self::Gpu(gpu),
-                Err(_) => Self::Cpu {
-                    note: Some(NO_ADAPTER),
+                Err(DeviceError::NoAdapter) => Self::Cpu {
+                    note: Some(NO_ADAPTER.to_owned()),
+                },
+                Err(error) => Self::Cpu {
+                    note: Some(format!("{error}: running on the CPU path")),
                 },
             }),
             "" => Err(Failure::Input("--device is empty".to_owned())),
@@ -99,10 +103,10 @@ impl Engine {
     }
 
     /// What the user should know of the choice.
-    pub fn note(&self) -> Option<&'static str> {
+    pub fn note(&self) -> Option<&str> {
         match self {
             Self::Gpu(_) => None,
-            Self::Cpu { note } => *note,
+            Self::Cpu { note } => note.as_deref(),
         }
     }
 

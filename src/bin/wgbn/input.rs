@@ -76,6 +76,11 @@ impl Inputs {
         let mut state = LayerState::default();
         if !self.bytes.is_empty() {
             let file = parse(&self.bytes)?;
+            if !prefix.is_empty() && !file.names().iter().any(|name| name.starts_with(prefix)) {
+                return Err(bad(&format!(
+                    "--prefix: no tensor's name starts with {prefix:?}"
+                )));
+            }
             state = LayerState::from_tensors(&file, prefix, view.channels, &config)
                 .map_err(|e| Failure::Input(e.to_string()))?;
         }

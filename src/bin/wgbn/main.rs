@@ -27,6 +27,13 @@ use failure::Failure;
 
 fn main() -> ExitCode {
     quiet_drivers();
+    std::panic::set_hook(Box::new(|panic| {
+        eprintln!(
+            "wgbn: {}",
+            Failure::Machine(format!("internal error, {panic}"))
+        );
+        std::process::exit(3);
+    }));
     match run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {

@@ -1,0 +1,149 @@
+//! `demo`, `info`, `verify`, and help.
+
+use serde_json::Value;
+
+use crate::support::{Folder, record};
+
+/// The demo's table: two shapes, four operations each, all within their bounds.
+pub fn assert_demo_table(text: &str) {
+    let rows: Vec<Vec<&str>> = text
+        .lines()
+        .filter(|line| line.starts_with("1797×"))
+        .map(|line| {
+            line.split("  ")
+                .map(str::trim)
+                .filter(|cell| !cell.is_empty())
+                .collect()
+        })
+        .collect();
+    let operations = ["train forward", "backward", "inference", "backward, frozen"];
+    let mut expected = operations.map(|op| ("1797×64", op)).to_vec();
+    expected.extend(operations.map(|op| ("1797×1×8×8", op)));
+    let got: Vec<_> = rows.iter().map(|row| (row[0], row[1])).collect();
+    assert_eq!(got, expected, "{text}");
+    for row in rows {
+        let (error, bound): (f64, f64) = (row[2].parse().unwrap(), row[3].parse().unwrap());
+        assert!(error <= bound, "{row:?}");
+        assert!(row[5].ends_with(" ms"), "{row:?}");
+    }
+}
+
+#[test]
+fn demo_prints_a_table() {
+    for device in ["auto", "gpu", "cpu"] {
+        let run = Folder::new().wgbn(&format!("demo --device {device}"));
+        let text = run.succeeded();
+        let line = text.lines().find(|line| line.starts_with("running on "));
+        let line = line.unwrap_or_else(|| panic!("no adapter in {text}"));
+        let (name, _) = line["running on ".len()..].split_once(';').unwrap();
+        assert_eq!(name == "CPU path", device == "cpu", "{line}");
+        record(name);
+        assert_demo_table(text);
+    }
+}
+
+#[test]
+fn info_names_every_adapter() {
+    let folder = Folder::new();
+    let run = folder.wgbn("info --json");
+    let value: Value = serde_json::from_str(run.succeeded()).unwrap();
+    let adapters = value["adapters"].as_array().unwrap();
+    assert!(!adapters.is_empty(), "these tests need an adapter");
+    let run = folder.wgbn("info");
+    let text = run.succeeded();
+    for adapter in adapters {
+        assert!(text.contains(adapter["name"].as_str().unwrap()), "{text}");
+        assert!(
+            text.contains(adapter["backend"].as_str().unwrap()),
+            "{text}"
+        );
+        assert!(adapter["max_buffer_size"].as_u64() > Some(0), "{adapter}");
+    }
+    folder.wgbn("info --require-adapter").succeeded();
+    assert!(folder.names().is_empty());
+}
+
+fn verify(device: &str) {
+    let folder = Folder::new();
+    let value = folder.json(&format!("verify --quick --device {device}"));
+    assert_eq!(value["device"] == "CPU path", device == "cpu");
+    let rows = value["rows"].as_array().unwrap();
+    for pattern in ["planar", "interleaved"] {
+        for operation in [
+            "train forward",
+            "inference",
+            "backward",
+            "backward, frozen",
+            "moments",
+        ] {
+            let row = rows
+                .iter()
+                .find(|row| row["operation"] == operation && row["pattern"] == pattern);
+            let row = row.unwrap_or_else(|| panic!("no {operation}, {pattern}: {rows:?}"));
+            assert_eq!(row["passed"], true, "{row}");
+            assert!(row["error"].as_f64() <= row["bound"].as_f64(), "{row}");
+            assert!(row["cases"].as_u64() > Some(0), "{row}");
+        }
+    }
+    let run = folder.wgbn(&format!("verify --quick --device {device}"));
+    let text = run.succeeded();
+    assert!(text.contains(value["device"].as_str().unwrap()), "{text}");
+    assert!(!text.contains("FAILED"), "{text}");
+    assert_eq!(
+        text.lines().filter(|line| line.contains("  ok  ")).count(),
+        rows.len()
+    );
+}
+
+#[test]
+fn verify_on_the_cpu_path() {
+    verify("cpu");
+}
+
+#[test]
+fn verify_on_an_adapter() {
+    verify("gpu");
+}
+
+#[test]
+fn help_is_no_failure() {
+    let folder = Folder::new();
+    let run = folder.wgbn("--help");
+    let commands = ["demo", "forward", "backward", "moments", "info", "verify"];
+    for command in commands {
+        assert!(run.succeeded().contains(command), "{run:?}");
+        let run = folder.wgbn(&format!("{command} --help"));
+        assert!(
+            run.succeeded().contains(&format!("wgbn {command}")),
+            "{run:?}"
+        );
+    }
+    for line in ["-h", "help", "help forward"] {
+        assert!(
+            folder.wgbn(line).succeeded().contains("Usage: wgbn"),
+            "{line}"
+        );
+    }
+    let run = folder.wgbn("forward --help");
+    for option in [
+        "--output",
+        "--mode",
+        "--axis",
+        "--preset",
+        "--eps",
+        "--momentum",
+        "--decay",
+        "--running-var",
+        "--non-finite",
+        "--prefix",
+        "--device",
+        "--no-check",
+        "--json",
+    ] {
+        assert!(run.succeeded().contains(option), "{option}: {run:?}");
+    }
+    let version = concat!("wgbn ", env!("CARGO_PKG_VERSION"), "\n");
+    for line in ["--version", "-V"] {
+        assert_eq!(folder.wgbn(line).succeeded(), version);
+    }
+}

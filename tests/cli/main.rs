@@ -1,0 +1,18 @@
+//! `wgbn` run as a process: exit status, what it prints, and the files it leaves.
+
+#![cfg(feature = "cli")]
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod npy;
+mod support;
+mod tensors;
+
+mod commands;
+mod corrupt;
+mod files;
+mod goldens;
+mod machine;
+mod options;
+mod refused;
