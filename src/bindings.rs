@@ -72,7 +72,6 @@ pub(crate) struct Slot<'a> {
     pub(crate) name: &'static str,
     pub(crate) slice: wgpu::BufferSlice<'a>,
     pub(crate) bytes: u64,
-    pub(crate) written: bool,
 }
 
 impl<'a> Slot<'a> {
@@ -258,14 +257,15 @@ fn check(device: &wgpu::Device, slots: &[Slot<'_>]) -> Result<(), BindError> {
             });
         }
     }
-    for (k, output) in slots.iter().enumerate().filter(|(_, slot)| slot.written) {
-        for (_, other) in slots.iter().enumerate().filter(|&(other, _)| other != k) {
-            let same_buffer = output.slice.buffer() == other.slice.buffer();
-            let (start, end) = (output.slice.offset(), output.slice.offset() + output.bytes);
+    // All are bound writable, and browsers refuse writable bindings that overlap.
+    for (k, slot) in slots.iter().enumerate() {
+        for other in &slots[..k] {
+            let same_buffer = slot.slice.buffer() == other.slice.buffer();
+            let (start, end) = (slot.slice.offset(), slot.slice.offset() + slot.bytes);
             let (from, to) = (other.slice.offset(), other.slice.offset() + other.bytes);
             if same_buffer && start < to && from < end {
                 return Err(BindError::Overlap {
-                    output: output.name,
+                    buffer: slot.name,
                     other: other.name,
                 });
             }

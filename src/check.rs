@@ -192,8 +192,34 @@ pub fn train_forward(input: &Input<'_>, result: &TrainResult<'_>) -> Report {
         ),
         per_channel("inv_std", &saved.inv_std, &inv_std, inv_std.clone()),
     ]);
+    findings.push(judge_pair(&view, x, &batch, saved));
     findings.extend(running_findings);
     Report { findings }
+}
+
+/// The mean as backward uses it, `pivot + offset`, over the largest |x − pivot| of its channel.
+fn judge_pair(view: &View, x: &[f32], batch: &Moments, saved: &SavedStatistics) -> Finding {
+    let pivots = saved.pivot.iter().map(|&p| f64::from(p));
+    let expected: Vec<f64> = batch
+        .mean
+        .iter()
+        .zip(pivots.clone())
+        .map(|(m, p)| m - p)
+        .collect();
+    let mut scale = vec![0.0; view.channels];
+    for (c, pivot) in pivots.enumerate() {
+        for &v in view.runs(c).flat_map(|run| &x[run]) {
+            scale[c] = f64::max(scale[c], (f64::from(v) - pivot).abs());
+        }
+    }
+    judge(
+        "offset",
+        FORWARD_BOUND,
+        &saved.offset,
+        &expected,
+        scale,
+        |c| c,
+    )
 }
 
 fn judge_running(

@@ -50,6 +50,11 @@ impl Context {
     /// # Errors
     /// As [`Context::new`].
     pub fn with_tuning(device: &wgpu::Device, tuning: Tuning) -> Result<Self, DeviceError> {
+        let (workgroup, team) = (tuning.planar_workgroup, tuning.planar_team);
+        let whole_teams = team > 0 && workgroup > 0 && workgroup.is_multiple_of(team);
+        if !whole_teams || tuning.interleaved_workgroup == 0 {
+            return Err(DeviceError::Tuning { workgroup, team });
+        }
         let limits = device.limits();
         let widest = tuning.planar_workgroup.max(tuning.interleaved_workgroup);
         for (limit, got, expected) in [

@@ -157,6 +157,14 @@ pub enum DeviceError {
         /// What wgpu said.
         reason: String,
     },
+    /// Sizes that do not go together.
+    #[error("a planar workgroup of {workgroup} is not made of teams of {team}")]
+    Tuning {
+        /// Invocations of a workgroup.
+        workgroup: u32,
+        /// Lanes of a team.
+        team: u32,
+    },
     /// The device is below what the kernels need.
     #[error("the device's {limit} is {got}, expected at least {expected}")]
     Limit {
@@ -179,10 +187,10 @@ pub enum PlanError {
     /// See [`ConfigError`].
     #[error(transparent)]
     Config(#[from] ConfigError),
-    /// A tensor that one binding, or the kernels' 32-bit indices, cannot hold.
-    #[error("a tensor of {got} bytes exceeds {limit}, which is {max} bytes here")]
+    /// A tensor, scratch or statistics that one binding or 32-bit indices cannot hold.
+    #[error("a buffer of {got} bytes exceeds {limit}, which is {max} bytes here")]
     TooLarge {
-        /// The tensor's size.
+        /// The size asked for.
         got: u64,
         /// The limit's name.
         limit: &'static str,
@@ -236,11 +244,17 @@ pub enum BindError {
         /// The buffer's role.
         buffer: &'static str,
     },
-    /// An output that shares bytes with another buffer of the same call.
-    #[error("{output} overlaps {other}: outputs need bytes of their own")]
+    /// A tensor that lies on another device.
+    #[error("{tensor} lies on another device")]
+    OtherDevice {
+        /// The tensor's name.
+        tensor: &'static str,
+    },
+    /// Two buffers of one call that share bytes.
+    #[error("{buffer} overlaps {other}: each needs bytes of its own")]
     Overlap {
-        /// The role of the buffer that is written.
-        output: &'static str,
+        /// The role of one.
+        buffer: &'static str,
         /// The role of the other.
         other: &'static str,
     },

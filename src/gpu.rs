@@ -1,9 +1,9 @@
 //! A device of one's own, for those who do not bring one.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use crate::context::Context;
-use crate::error::{DeviceError, RunError};
+use crate::error::{BindError, DeviceError, RunError};
 
 /// Which adapter to take.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -62,15 +62,25 @@ pub async fn adapters() -> Vec<wgpu::Adapter> {
     instance().enumerate_adapters(backends).await
 }
 
+/// Blocking twin of [`adapters`].
+#[cfg(feature = "blocking")]
+pub fn adapters_blocking() -> Vec<wgpu::Adapter> {
+    pollster::block_on(adapters())
+}
+
 fn backends() -> wgpu::Backends {
     wgpu::Backends::from_env().unwrap_or(wgpu::Backends::PRIMARY)
 }
 
-fn instance() -> wgpu::Instance {
+/// One for the process, so that wgpu can tell its devices apart.
+fn instance() -> &'static wgpu::Instance {
+    static INSTANCE: OnceLock<wgpu::Instance> = OnceLock::new();
     // The GL backend is left out unless asked for: merely looking for it makes drivers print.
-    wgpu::Instance::new(wgpu::InstanceDescriptor {
-        backends: backends(),
-        ..wgpu::InstanceDescriptor::new_without_display_handle()
+    INSTANCE.get_or_init(|| {
+        wgpu::Instance::new(wgpu::InstanceDescriptor {
+            backends: backends(),
+            ..wgpu::InstanceDescriptor::new_without_display_handle()
+        })
     })
 }
 
@@ -143,7 +153,8 @@ impl Gpu {
         Self::assemble(device, queue, faults)
     }
 
-    /// Takes the caller's own device, whose error handlers stay the caller's.
+    /// Takes the caller's own device, whose error handlers stay the caller's. Tensors and layers
+    /// go together where they were made on clones of one `Gpu`: make one a device.
     ///
     /// # Errors
     /// A device below WebGPU's default limits.
@@ -185,6 +196,14 @@ impl Gpu {
     /// The pipelines of this device, for the recording layer.
     pub fn context(&self) -> &Context {
         &self.shared.context
+    }
+
+    /// Refuses a tensor of another device.
+    pub(crate) fn owns(&self, name: &'static str, tensor: &Self) -> Result<(), BindError> {
+        match Arc::ptr_eq(&self.shared, &tensor.shared) {
+            true => Ok(()),
+            false => Err(BindError::OtherDevice { tensor: name }),
+        }
     }
 
     /// A zeroed storage buffer.
@@ -264,5 +283,13 @@ impl Gpu {
     /// As [`Gpu::new`].
     pub fn new_blocking(adapter: &Adapter) -> Result<Self, DeviceError> {
         pollster::block_on(Self::new(adapter))
+    }
+
+    /// Blocking twin of [`Gpu::open`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn open_blocking(adapter: &wgpu::Adapter) -> Result<Self, DeviceError> {
+        pollster::block_on(Self::open(adapter))
     }
 }

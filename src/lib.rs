@@ -30,6 +30,8 @@ pub use check::Check;
 pub use config::{Affine, Config, Momentum, NonFinite, Running, RunningVariance};
 pub use context::Context;
 
+#[cfg(feature = "blocking")]
+pub use gpu::adapters_blocking;
 pub use gpu::{Adapter, Gpu, adapters};
 pub use layer::{BackwardRequest, BatchNorm, Forward, Gradients, Mode, Saved};
 pub use record::{BackwardBuffers, FrozenBackwardBuffers, InferenceBuffers, Plan, TrainBuffers};

@@ -9,9 +9,9 @@ use crate::shape::{Pattern, View};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, bytemuck::Pod, bytemuck::Zeroable)]
 pub struct Axes {
     /// Kept axes: (length, stride, 0, 0).
-    pub kept: [[u32; 4]; 4],
+    pub kept: [[u32; 4]; 8],
     /// Reduced axes: (length, stride, 0, 0).
-    pub reduced: [[u32; 4]; 4],
+    pub reduced: [[u32; 4]; 8],
 }
 
 /// What the planner knows of a device: limits, and how it likes its work cut.
@@ -117,8 +117,8 @@ const SAVED_BYTES: u64 = 20;
 /// Most positions a lane may walk. Software adapters end an invocation silently after 65,535 loop
 /// iterations, nested ones counted; and a lane's cascade of tiles is 4,096 long at most.
 const MAX_POSITIONS: usize = 32_768;
-/// The same for a strided walk, which loops four times over axes at every position.
-const MAX_POSITIONS_STRIDED: usize = 8_192;
+/// The same for a strided walk, which loops over up to eight axes at every position.
+const MAX_POSITIONS_STRIDED: usize = 4_096;
 /// Fewest positions that make a lane worth starting.
 const MIN_POSITIONS: usize = 64;
 /// Values a lane folds in registers before anything else.

@@ -71,14 +71,15 @@ fn locate(view: &View, grid: &Grid, workgroup: u32, index: u32) -> Lane {
 }
 
 /// The addresses of `shaders/shared/walk_dense.wgsl`. Stepping past the end may wrap.
-fn dense_walk(view: &View, grid: &Grid, lane: &Lane) -> impl Iterator<Item = u32> + use<> {
-    let (channels, inner) = (view.channels as u32, view.inner as u32);
+fn dense_walk(piece: &Piece, grid: &Grid, lane: &Lane) -> impl Iterator<Item = u32> + use<> {
+    let (channels, inner) = (piece.view.channels as u32, piece.view.inner as u32);
     let outer = lane.first / inner;
     let mut place = lane.first % inner;
     // A lane with nothing to do has an address that nobody reads.
     let mut address = (outer.wrapping_mul(channels).wrapping_add(lane.channel))
         .wrapping_mul(inner)
-        .wrapping_add(place);
+        .wrapping_add(place)
+        .wrapping_add(piece.base() as u32);
     let (step, inner_step, wrap) = (grid.address_step, grid.inner_step, grid.wrap_step);
     (0..lane.len).map(move |_| {
         let here = address;
@@ -94,7 +95,7 @@ fn dense_walk(view: &View, grid: &Grid, lane: &Lane) -> impl Iterator<Item = u32
 
 /// The addresses of `shaders/shared/walk_strided.wgsl`.
 fn strided_walk(axes: &Axes, grid: &Grid, lane: &Lane) -> impl Iterator<Item = u32> + use<> {
-    let address = |table: [[u32; 4]; 4], mut rest: u32| -> u32 {
+    let address = |table: [[u32; 4]; AXES], mut rest: u32| -> u32 {
         let digits = table.into_iter().map(|[len, stride, ..]| {
             let digit = rest % len;
             rest /= len;
@@ -107,42 +108,75 @@ fn strided_walk(axes: &Axes, grid: &Grid, lane: &Lane) -> impl Iterator<Item = u
     (0..lane.len).map(move |k| base + address(axes.reduced, first + k * rows))
 }
 
-/// Every element is visited exactly once, by a lane of its own channel; every channel's partials
-/// are written once each, and every workgroup lies in the dispatch.
-fn assert_covers(schedule: &Schedule, grid: &Grid, channel_of: &dyn Fn(usize) -> usize) {
-    let view = &schedule.view;
-    let mut visits = vec![0u8; view.len()];
-    let mut writers = vec![0u8; view.channels * grid.splits as usize];
-    let workgroups = grid.groups * grid.splits;
-    let [width, height] = grid.dispatch;
-    assert!(workgroups <= width * height && workgroups > width * (height - 1));
-    let teams = grid.workgroup / grid.team;
-    assert_eq!(grid.workgroup % grid.team, 0);
-    assert_eq!(grid.slots, grid.rows * teams);
-    assert!(grid.slots * grid.columns <= grid.workgroup);
-    for workgroup in 0..workgroups {
-        for index in 0..grid.workgroup {
-            let lane = locate(view, grid, workgroup, index);
-            if lane.live && lane.slot == 0 {
-                writers[lane.channel as usize * grid.splits as usize + lane.split as usize] += 1;
-            }
-            let mut visit = |address: u32| {
-                let address = address as usize;
-                assert_eq!(channel_of(address), lane.channel as usize, "{grid:?}");
-                visits[address] += 1;
-            };
-            match &schedule.axes {
-                None => dense_walk(view, grid, &lane).for_each(&mut visit),
-                Some(axes) => strided_walk(axes, grid, &lane).for_each(&mut visit),
+/// Dispatches over the tensor, or over no more than its partials.
+#[derive(Clone, Copy, Debug)]
+enum Over {
+    Reduce,
+    Map,
+    Merge,
+}
+
+const DISPATCHES: [Over; 3] = [Over::Reduce, Over::Map, Over::Merge];
+
+impl Over {
+    /// The pieces and their grids.
+    fn grids(self, schedule: &Schedule) -> Vec<(Piece, Grid)> {
+        let pieces = schedule.pieces.iter();
+        match self {
+            Self::Reduce => pieces.map(|piece| (*piece, piece.reduce)).collect(),
+            Self::Map => pieces.map(|piece| (*piece, piece.map)).collect(),
+            Self::Merge => vec![(schedule.whole(), schedule.merge)],
+        }
+    }
+}
+
+/// Every element is visited exactly once, by a lane of its own channel; every partial is written
+/// once, one lane speaks for each channel, and every workgroup lies in the dispatch.
+fn assert_covers(schedule: &Schedule, over: Over, channel_of: &dyn Fn(usize) -> usize) {
+    let at = format!("{:?} {over:?}", schedule.view);
+    let channels = schedule.view.channels;
+    let partials = match over {
+        Over::Merge => 1,
+        _ => schedule.partials as usize,
+    };
+    let mut visits = vec![0u8; schedule.view.len()];
+    let mut written = vec![0u8; channels * partials];
+    let mut spoken = vec![0u8; channels];
+    for (piece, grid) in over.grids(schedule) {
+        let workgroups = grid.groups * grid.splits;
+        let [width, height] = grid.dispatch;
+        assert!(workgroups <= width * height && workgroups > width * (height - 1));
+        assert_eq!(grid.workgroup % grid.team, 0);
+        assert_eq!(grid.slots, grid.rows * (grid.workgroup / grid.team));
+        assert!(grid.slots * grid.columns <= grid.workgroup);
+        for workgroup in 0..workgroups {
+            for index in 0..grid.workgroup {
+                let lane = locate(&piece.view, &grid, workgroup, index);
+                let channel = piece.first_channel + lane.channel as usize;
+                if lane.live && lane.slot == 0 {
+                    let partial = (piece.first_partial + lane.split) as usize;
+                    written[channel * partials + partial] += 1;
+                    spoken[channel] += u8::from(partial == 0);
+                }
+                let mut visit = |address: u32| {
+                    let address = piece.binding_start() + address as usize;
+                    assert_eq!(channel_of(address), channel, "{at}");
+                    visits[address] += 1;
+                };
+                match &schedule.axes {
+                    None => dense_walk(&piece, &grid, &lane).for_each(&mut visit),
+                    Some(axes) => strided_walk(axes, &grid, &lane).for_each(&mut visit),
+                }
             }
         }
     }
-    assert!(visits.iter().all(|&n| n == 1), "{view:?} {grid:?}");
-    assert!(writers.iter().all(|&n| n == 1), "{view:?} {grid:?}");
+    assert!(visits.iter().all(|&n| n == 1), "{at}");
+    assert!(written.iter().all(|&n| n == 1), "{at}");
+    assert!(spoken.iter().all(|&n| n == 1), "{at}");
 }
 
-#[test]
-fn dense_grids_visit_every_element_once() {
+/// Every rank's corners in small: both patterns, odd and tiny runs, one channel and many.
+fn views() -> Vec<View> {
     let mut views = vec![
         view(1, 1, 1),
         view(1, 5, 1),
@@ -165,24 +199,62 @@ fn dense_grids_visit_every_element_once() {
             }
         }
     }
+    views
+}
+
+#[test]
+fn dense_grids_visit_every_element_once() {
     for tuning in tunings() {
-        for view in &views {
-            let schedule = plan_dense(*view, &machine(tuning)).unwrap();
-            for grid in [
-                schedule.pieces[0].reduce,
-                schedule.pieces[0].map,
-                schedule.merge,
-            ] {
-                assert_covers(&schedule, &grid, &|index| view.channel_of(index));
+        for view in views() {
+            let schedule = plan_dense(view, &machine(tuning)).unwrap();
+            assert_eq!(schedule.pieces.len(), 1);
+            for over in DISPATCHES {
+                assert_covers(&schedule, over, &|index| view.channel_of(index));
             }
         }
     }
 }
 
+#[test]
+fn pieces_visit_every_element_once_and_fit_their_bindings() {
+    let mut cut = 0;
+    for tuning in tunings() {
+        for max_binding_bytes in [1 << 13, 50_000, 1 << 18] {
+            let machine = Machine {
+                max_binding_bytes,
+                ..machine(tuning)
+            };
+            for view in views() {
+                let Ok(schedule) = plan_dense(view, &machine) else {
+                    // Statistics or partials of so many channels in so many pieces do not fit.
+                    let pieces = view.len() as u64 * 4 / max_binding_bytes + 1;
+                    assert!(view.channels as u64 * 64 * pieces > max_binding_bytes);
+                    continue;
+                };
+                cut += usize::from(schedule.pieces.len() > 1);
+                for piece in &schedule.pieces {
+                    let bytes = piece.binding_len() as u64 * 4;
+                    assert!(bytes <= max_binding_bytes, "{view:?} {piece:?}");
+                    assert_eq!(piece.binding_start() % ALIGNMENT, 0);
+                    assert!(piece.binding_start() + piece.binding_len() <= view.len());
+                }
+                assert!(schedule.workspace_bytes() <= max_binding_bytes);
+                for over in DISPATCHES {
+                    assert_covers(&schedule, over, &|index| view.channel_of(index));
+                }
+            }
+        }
+    }
+    assert!(cut > 150, "{cut}");
+}
+
+/// Kept axes that a walk takes, and reduced ones.
+const AXES: usize = size_of::<Axes>() / 32;
+
 /// No axis at all.
 const ONES: Axes = Axes {
-    kept: [[1, 0, 0, 0]; 4],
-    reduced: [[1, 0, 0, 0]; 4],
+    kept: [[1, 0, 0, 0]; AXES],
+    reduced: [[1, 0, 0, 0]; AXES],
 };
 
 /// The axes of `shape`, in memory order, of which every second one is kept.
@@ -209,7 +281,8 @@ fn alternating(shape: &[usize], first_kept: bool) -> (View, Axes, bool) {
 
 #[test]
 fn strided_grids_visit_every_element_once() {
-    let shapes: [&[usize]; 7] = [
+    let shapes: [&[usize]; 8] = [
+        &[2; 2 * AXES],
         &[3, 5, 7],
         &[2, 3, 4, 5],
         &[2, 3, 2, 3, 2, 3, 2, 3],
@@ -235,12 +308,8 @@ fn strided_grids_visit_every_element_once() {
                     channel
                 };
                 let schedule = plan_strided(view, axes, innermost, &machine(tuning)).unwrap();
-                for grid in [
-                    schedule.pieces[0].reduce,
-                    schedule.pieces[0].map,
-                    schedule.merge,
-                ] {
-                    assert_covers(&schedule, &grid, &channel_of);
+                for over in DISPATCHES {
+                    assert_covers(&schedule, over, &channel_of);
                 }
             }
         }
@@ -264,49 +333,66 @@ fn large_views() -> Vec<View> {
     views
 }
 
+/// The plans of a view on machines with and without a limit on bindings.
+fn large_plans(view: View, tuning: Tuning) -> Vec<Schedule> {
+    let plans = [1 << 27, 1 << 31, u64::MAX].map(|max_binding_bytes| {
+        let machine = Machine {
+            max_binding_bytes,
+            ..machine(tuning)
+        };
+        plan_dense(view, &machine)
+    });
+    plans.into_iter().flatten().collect()
+}
+
 #[test]
 fn no_lane_loops_beyond_its_budget() {
     for tuning in tunings() {
-        let machine = machine(tuning);
         for view in large_views() {
-            let dense = plan_dense(view, &machine).unwrap();
-            assert_budget(&dense, 32_768);
+            for dense in large_plans(view, tuning) {
+                assert_budget(&dense, 32_768);
+            }
             for innermost in [true, false] {
-                let strided = plan_strided(view, ONES, innermost, &machine).unwrap();
-                assert_budget(&strided, 8_192);
+                let strided = plan_strided(view, ONES, innermost, &machine(tuning)).unwrap();
+                // A loop over the axes at every position.
+                assert_budget(&strided, 65_535 / (AXES as u32 + 1));
             }
         }
     }
 }
 
 fn assert_budget(schedule: &Schedule, positions: u32) {
-    for grid in [schedule.pieces[0].reduce, schedule.pieces[0].map] {
-        let at = format!("{:?} {grid:?}", schedule.view);
-        assert!(grid.span.div_ceil(grid.rows) <= positions, "{at}");
-        // No index on the way leaves 32 bits.
-        let teams = u64::from(grid.workgroup / grid.team);
-        let reach = u64::from(grid.splits) * teams * u64::from(grid.span);
-        assert!(reach + u64::from(grid.rows) <= 1 << 32, "{at}");
-        let workgroups = u64::from(grid.groups) * u64::from(grid.splits);
-        assert!(workgroups < 1 << 32, "{at}");
+    for piece in &schedule.pieces {
+        for grid in [piece.reduce, piece.map] {
+            let at = format!("{:?} {piece:?}", schedule.view);
+            assert!(grid.span.div_ceil(grid.rows) <= positions, "{at}");
+            // No index on the way leaves 32 bits.
+            let teams = u64::from(grid.workgroup / grid.team);
+            let reach = u64::from(grid.splits) * teams * u64::from(grid.span);
+            assert!(reach + u64::from(grid.rows) <= 1 << 32, "{at}");
+            assert!(
+                u64::from(grid.groups) * u64::from(grid.splits) < 1 << 32,
+                "{at}"
+            );
+        }
+    }
+    if let [piece] = &schedule.pieces[..] {
         // The last workgroup has work.
-        assert!(
-            u64::from(grid.splits - 1) * teams * u64::from(grid.span)
-                < schedule.view.count() as u64
-        );
+        let grid = piece.map;
+        let share = u64::from(grid.workgroup / grid.team) * u64::from(grid.span);
+        assert!(u64::from(grid.splits - 1) * share < schedule.view.count() as u64);
     }
     assert_eq!(schedule.merge.splits, 1);
-    assert_eq!(schedule.merge.slots, schedule.pieces[0].map.slots);
 }
 
 #[test]
 fn merging_takes_short_chains() {
     for tuning in [Tuning::CPU_ADAPTER, Tuning::GPU] {
         for view in large_views() {
-            let dense = plan_dense(view, &machine(tuning)).unwrap();
-            assert_short_chains(&dense);
-            // Strided lanes walk less, so there are more of them to merge: 4 GiB is the end.
-            if view.len() <= 1 << 30 {
+            let dense = large_plans(view, tuning);
+            dense.iter().for_each(assert_short_chains);
+            // Strided lanes walk less, so there are more of them to merge: 2 GiB is the end.
+            if view.len() <= 1 << 29 {
                 let strided = plan_strided(view, ONES, true, &machine(tuning)).unwrap();
                 assert_short_chains(&strided);
             }
@@ -316,11 +402,11 @@ fn merging_takes_short_chains() {
 
 /// A lane's share of the partials is a cascade of 16 by 16 by at most 32.
 fn assert_short_chains(schedule: &Schedule) {
-    let pushed = schedule.pieces[0]
-        .reduce
-        .splits
-        .div_ceil(schedule.pieces[0].map.slots);
-    assert!(pushed <= 16 * 16 * 32, "{:?}: {pushed}", schedule.view);
+    let grids = schedule.pieces.iter().map(|piece| piece.map);
+    for grid in grids.chain([schedule.merge]) {
+        let pushed = schedule.partials.div_ceil(grid.slots);
+        assert!(pushed <= 16 * 16 * 32, "{:?}: {pushed}", schedule.view);
+    }
 }
 
 #[test]
@@ -332,11 +418,7 @@ fn grids_fold_where_a_dimension_is_too_short() {
     for tuning in tunings() {
         for view in large_views() {
             let schedule = plan_dense(view, &machine(tuning)).unwrap();
-            for grid in [
-                schedule.pieces[0].reduce,
-                schedule.pieces[0].map,
-                schedule.merge,
-            ] {
+            for (_, grid) in DISPATCHES.iter().flat_map(|over| over.grids(&schedule)) {
                 let [width, height] = grid.dispatch;
                 let room = u64::from(width) * u64::from(height);
                 let workgroups = u64::from(grid.groups) * u64::from(grid.splits);
@@ -353,22 +435,37 @@ fn grids_fold_where_a_dimension_is_too_short() {
     let view = view(3, 40, 9);
     let schedule = plan_dense(view, &short).unwrap();
     assert_eq!(schedule.pieces[0].map.dispatch, [7, 6]);
-    assert_covers(&schedule, &schedule.pieces[0].map, &|index| {
-        view.channel_of(index)
-    });
+    assert_covers(&schedule, Over::Map, &|index| view.channel_of(index));
 }
 
 #[test]
 fn scratch_stays_small() {
     for tuning in tunings() {
         for view in large_views() {
-            let schedule = plan_dense(view, &machine(tuning)).unwrap();
             let (channels, tensor) = (view.channels as u64, view.len() as u64 * 4);
-            let bytes = schedule.workspace_bytes();
-            assert!(bytes >= channels * 16);
-            // One partial a channel, or a fraction of the tensor.
-            let bound = (channels * 16).max(tensor / 8);
-            assert!(bytes <= bound, "{view:?}: {bytes} > {bound}");
+            for schedule in large_plans(view, tuning) {
+                let bytes = schedule.workspace_bytes();
+                assert!(bytes >= channels * 16);
+                // One partial a channel and piece, or a fraction of the tensor.
+                let least = channels * 16 * schedule.pieces.len() as u64;
+                let bound = least.max(tensor / 8);
+                assert!(bytes <= bound, "{view:?}: {bytes} > {bound}");
+            }
+        }
+    }
+}
+
+#[test]
+fn merging_reads_far_less_than_the_tensor() {
+    for tuning in [Tuning::CPU_ADAPTER, Tuning::GPU] {
+        for view in large_views() {
+            for schedule in large_plans(view, tuning) {
+                let partials = u64::from(schedule.partials);
+                let least = schedule.partials as usize == schedule.pieces.len();
+                // Each workgroup of a channel reads all of its partials.
+                let few = partials * partials <= view.count() as u64 / 4;
+                assert!(least || few, "{view:?}: {partials}");
+            }
         }
     }
 }
@@ -435,44 +532,51 @@ fn pieces_tile_the_tensor_and_fit_a_binding() {
 }
 
 #[test]
-fn a_pieces_grid_visits_every_element_of_it() {
-    for view in [
-        view(9, 5, 77),
-        view(3, 7, 900),
-        view(2, 3, 5000),
-        view(9001, 2, 1),
-    ] {
-        let schedule = plan_dense(view, &narrow(8192)).unwrap();
-        for piece in &schedule.pieces {
-            let alone = Schedule {
-                view: piece.view,
-                ..schedule.clone()
-            };
-            assert_covers(&alone, &piece.reduce, &|index| piece.view.channel_of(index));
-        }
-    }
+fn tensors_beyond_a_binding_are_cut() {
+    let small = narrow(1 << 27);
+    let pieces = |view| plan_dense(view, &small).unwrap().pieces;
+    assert_eq!(pieces(view(1, 8, 1 << 22)).len(), 1);
+    assert_eq!(pieces(view(1, 8, (1 << 22) + 1)).len(), 2);
+    assert_eq!(pieces(view(1, 1, 1 << 27)).len(), 5);
+    // Without such a limit, 32-bit indices are one.
+    let unlimited = machine(Tuning::GPU);
+    let pieces = |view| plan_dense(view, &unlimited).unwrap().pieces;
+    assert_eq!(pieces(view(1, 8, 1 << 28)).len(), 1);
+    assert_eq!(pieces(view(2, 8, (1 << 28) + 1)).len(), 4);
 }
 
 #[test]
 fn what_cannot_be_cut_is_refused_by_the_limits_name() {
-    let small = narrow(1 << 27);
-    assert!(plan_strided(view(1 << 22, 8, 1), ONES, true, &small).is_ok());
-    let refused = plan_strided(view((1 << 22) + 1, 8, 1), ONES, true, &small);
-    let expected = PlanError::TooLarge {
-        got: (1 << 27) + 32,
-        limit: "max_storage_buffer_binding_size",
-        max: 1 << 27,
+    let small = narrow(1 << 20);
+    let refused = |plan: Result<Schedule, PlanError>, bytes| {
+        let expected = PlanError::TooLarge {
+            got: bytes,
+            limit: "max_storage_buffer_binding_size",
+            max: 1 << 20,
+        };
+        let text = expected.to_string();
+        assert!(text.contains("max_storage_buffer_binding_size"), "{text}");
+        assert_eq!(plan, Err(expected));
     };
-    assert_eq!(refused, Err(expected));
-
+    // Per-channel statistics: five rows are saved.
+    let most = (1 << 20) / 20;
+    assert!(plan_dense(view(2, most, 1), &small).is_ok());
+    refused(
+        plan_dense(view(2, most + 1, 1), &small),
+        (most as u64 + 1) * 20,
+    );
+    // A strided tensor.
+    let (strided, axes, innermost) = alternating(&[64, 64, 65], true);
+    refused(
+        plan_strided(strided, axes, innermost, &small),
+        64 * 64 * 65 * 4,
+    );
     // Without such a limit, 32-bit indices are one.
-    let refused = plan_strided(view((1 << 28) + 1, 8, 1), ONES, true, &machine(Tuning::GPU));
+    let unlimited = machine(Tuning::GPU);
+    assert!(plan_strided(view(1 << 28, 8, 1), ONES, true, &unlimited).is_ok());
+    let refused = plan_strided(view((1 << 28) + 1, 8, 1), ONES, true, &unlimited);
     let PlanError::TooLarge { limit, max, .. } = refused.unwrap_err() else {
         panic!("expected TooLarge");
     };
     assert_eq!((limit, max), ("what 32-bit indices reach", 1 << 33));
-
-    // Scratch is one binding.
-    let refused = plan_dense(view(2, 1 << 23, 1), &narrow(1 << 20));
-    assert!(matches!(refused, Err(PlanError::TooLarge { .. })));
 }

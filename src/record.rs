@@ -149,15 +149,15 @@ impl Plan {
     pub fn bind_train(&self, b: &TrainBuffers<'_>) -> Result<Binding, BindError> {
         self.config.validate_training(&self.view())?;
         let mut slots = vec![
-            self.tensor(Role::X, "x", b.x, false),
-            self.tensor(Role::Out, "y", b.y, true),
-            self.slot(Role::Saved, "saved", b.saved, self.rows(5), true),
+            self.tensor(Role::X, "x", b.x),
+            self.tensor(Role::Out, "y", b.y),
+            self.slot(Role::Saved, "saved", b.saved, self.rows(5)),
             self.workspace(b.workspace),
         ];
         slots.extend(self.affine(b.affine)?);
         let wanted = self.config.running.is_some();
         if let Some(running) = given("running", b.running, wanted)? {
-            slots.push(self.slot(Role::Statistics, "running", running, self.rows(3), true));
+            slots.push(self.slot(Role::Statistics, "running", running, self.rows(3)));
         }
         let count = self.view().count();
         let mut steps = self.steps(Kernel::Moments, Stage::Reduce);
@@ -176,9 +176,9 @@ impl Plan {
     pub fn bind_inference(&self, b: &InferenceBuffers<'_>) -> Result<Binding, BindError> {
         self.needs_running()?;
         let mut slots = vec![
-            self.tensor(Role::X, "x", b.x, false),
-            self.tensor(Role::Out, "y", b.y, true),
-            self.slot(Role::Statistics, "running", b.running, self.rows(3), false),
+            self.tensor(Role::X, "x", b.x),
+            self.tensor(Role::Out, "y", b.y),
+            self.slot(Role::Statistics, "running", b.running, self.rows(3)),
         ];
         slots.extend(self.affine(b.affine)?);
         let steps = self.steps(Kernel::Inference, Stage::Map);
@@ -192,12 +192,12 @@ impl Plan {
     pub fn bind_backward(&self, b: &BackwardBuffers<'_>) -> Result<Binding, BindError> {
         self.config.validate_training(&self.view())?;
         let mut slots = vec![
-            self.tensor(Role::X, "x", b.x, false),
-            self.tensor(Role::Dy, "dy", b.dy, false),
-            self.slot(Role::Saved, "saved", b.saved, self.rows(5), false),
+            self.tensor(Role::X, "x", b.x),
+            self.tensor(Role::Dy, "dy", b.dy),
+            self.slot(Role::Saved, "saved", b.saved, self.rows(5)),
             self.workspace(b.workspace),
         ];
-        slots.extend(b.dx.map(|dx| self.tensor(Role::Out, "dx", dx, true)));
+        slots.extend(b.dx.map(|dx| self.tensor(Role::Out, "dx", dx)));
         slots.extend(self.affine(b.affine)?);
         slots.extend(self.grads(b.grads));
         let (kernel, stage) = match b.dx {
@@ -219,12 +219,12 @@ impl Plan {
     ) -> Result<Binding, BindError> {
         self.needs_running()?;
         let mut slots = vec![
-            self.tensor(Role::X, "x", b.x, false),
-            self.tensor(Role::Dy, "dy", b.dy, false),
-            self.slot(Role::Statistics, "running", b.running, self.rows(3), false),
+            self.tensor(Role::X, "x", b.x),
+            self.tensor(Role::Dy, "dy", b.dy),
+            self.slot(Role::Statistics, "running", b.running, self.rows(3)),
             self.workspace(b.workspace),
         ];
-        slots.extend(b.dx.map(|dx| self.tensor(Role::Out, "dx", dx, true)));
+        slots.extend(b.dx.map(|dx| self.tensor(Role::Out, "dx", dx)));
         slots.extend(self.affine(b.affine)?);
         slots.extend(self.grads(b.grads));
         let mut steps = self.steps(Kernel::BackwardFrozen, Stage::Reduce);
@@ -278,44 +278,30 @@ impl Plan {
         name: &'static str,
         slice: BufferSlice<'a>,
         bytes: u64,
-        written: bool,
     ) -> Slot<'a> {
         Slot {
             role,
             name,
             slice,
             bytes,
-            written,
         }
     }
 
-    fn tensor<'a>(
-        &self,
-        role: Role,
-        name: &'static str,
-        slice: BufferSlice<'a>,
-        written: bool,
-    ) -> Slot<'a> {
-        self.slot(role, name, slice, self.tensor_bytes(), written)
+    fn tensor<'a>(&self, role: Role, name: &'static str, slice: BufferSlice<'a>) -> Slot<'a> {
+        self.slot(role, name, slice, self.tensor_bytes())
     }
 
     fn workspace<'a>(&self, slice: BufferSlice<'a>) -> Slot<'a> {
-        self.slot(
-            Role::Partials,
-            "workspace",
-            slice,
-            self.workspace_bytes(),
-            true,
-        )
+        self.slot(Role::Partials, "workspace", slice, self.workspace_bytes())
     }
 
     fn affine<'a>(&self, slice: Option<BufferSlice<'a>>) -> Result<Option<Slot<'a>>, BindError> {
         let slice = given("affine", slice, self.config.affine != Affine::None)?;
-        Ok(slice.map(|slice| self.slot(Role::Affine, "affine", slice, self.rows(2), false)))
+        Ok(slice.map(|slice| self.slot(Role::Affine, "affine", slice, self.rows(2))))
     }
 
     fn grads<'a>(&self, slice: Option<BufferSlice<'a>>) -> Option<Slot<'a>> {
-        slice.map(|slice| self.slot(Role::Grads, "grads", slice, self.rows(2), true))
+        slice.map(|slice| self.slot(Role::Grads, "grads", slice, self.rows(2)))
     }
 }
 

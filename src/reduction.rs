@@ -6,7 +6,7 @@ use crate::plan::{self, Axes, Schedule};
 use crate::shape::{View, checked_len, resolve_axis};
 
 /// Kept or reduced axes that a strided walk takes, each kind on its own.
-const MAX_GROUPS: usize = 4;
+const MAX_GROUPS: usize = 8;
 
 /// A split of a tensor's axes into kept ones, the channels of the kernels, and reduced ones.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -21,7 +21,7 @@ fn run(lane: Lane) {
     var walker = walk(lane.local, lane.first);
     for (var k = lane.len / 4u; k > 0u; k--) {
         let tile = load_tile(&walker, s);
-        let value = ((tile.dy - mean_dy) - (tile.x * s.inv_std) * mean_dy_x) * scale;
+        let value = ((tile.dy - mean_dy) - tile.xhat * mean_dy_x) * scale;
         dx[tile.at.x] = select(encode(nan()), encode(value.x), finite);
         dx[tile.at.y] = select(encode(nan()), encode(value.y), finite);
         dx[tile.at.z] = select(encode(nan()), encode(value.z), finite);
@@ -30,7 +30,7 @@ fn run(lane: Lane) {
     for (var k = lane.len % 4u; k > 0u; k--) {
         let at = next(&walker);
         let pair = load_pair(at, s);
-        let value = ((pair.dy - mean_dy) - (pair.x * s.inv_std) * mean_dy_x) * scale;
+        let value = ((pair.dy - mean_dy) - pair.xhat * mean_dy_x) * scale;
         dx[at] = select(encode(nan()), encode(value), finite);
     }
 }

@@ -4,8 +4,9 @@
 @group(0) @binding(2) var<storage, read_write> y: array<u32>;
 // weight, bias: `[2][C]`.
 @group(0) @binding(4) var<storage, read_write> affine: array<f32>;
-// mean, variance, batches as u32: `[3][C]`.
-@group(0) @binding(5) var<storage, read_write> running: array<f32>;
+// mean and variance as f32 bits, batches: `[3][C]`. A count is no float: as one it would be
+// subnormal, and might be flushed to zero.
+@group(0) @binding(5) var<storage, read_write> running: array<u32>;
 // pivot, offset, inv_std, batch_mean, batch_var: `[5][C]`.
 @group(0) @binding(6) var<storage, read_write> saved: array<f32>;
 @group(0) @binding(7) var<storage, read_write> partials: array<vec4<f32>>;
@@ -26,18 +27,18 @@ fn write_running(channel: u32, s: Statistics, variance: f32) {
     if (!finite && has(SKIP_NON_FINITE)) {
         return;
     }
-    let old_batches = bitcast<u32>(running[2u * c + channel]);
+    let old_batches = running[2u * c + channel];
     let batches = old_batches + select(1u, 0u, old_batches == 0xffffffffu);
     var factor = params.momentum;
     if (has(CUMULATIVE)) {
         factor = 1.0 / f32(batches);
     }
     let keep = 1.0 - factor;
-    let mean = (keep * running[channel] + factor * s.pivot) + factor * s.offset;
-    let new_variance = keep * running[c + channel] + factor * update;
-    running[channel] = select(nan(), mean, finite);
-    running[c + channel] = select(nan(), new_variance, finite);
-    running[2u * c + channel] = bitcast<f32>(batches);
+    let mean = (keep * bitcast<f32>(running[channel]) + factor * s.pivot) + factor * s.offset;
+    let new_variance = keep * bitcast<f32>(running[c + channel]) + factor * update;
+    running[channel] = select(nan_bits(), bitcast<u32>(mean), finite);
+    running[c + channel] = select(nan_bits(), bitcast<u32>(new_variance), finite);
+    running[2u * c + channel] = batches;
 }
 
 fn run(lane: Lane) {

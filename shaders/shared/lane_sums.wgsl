@@ -9,7 +9,7 @@ fn lane_sums(lane: Lane, s: Statistics, scale: f32) -> Partial {
         let c = load_tile(&walker, s);
         let d = load_tile(&walker, s);
         let sum = (a.dy + b.dy) + (c.dy + d.dy);
-        let product = (a.dy * a.x + b.dy * b.x) + (c.dy * c.x + d.dy * d.x);
+        let product = (a.dy * a.xhat + b.dy * b.xhat) + (c.dy * c.xhat + d.dy * d.xhat);
         push(&cascade, Partial(sum4(sum), sum4(product)));
         visit4(a, scale, s.finite);
         visit4(b, scale, s.finite);
@@ -20,7 +20,7 @@ fn lane_sums(lane: Lane, s: Statistics, scale: f32) -> Partial {
     for (var k = lane.len % 16u; k > 0u; k--) {
         let at = next(&walker);
         let pair = load_pair(at, s);
-        left = merge(left, Partial(pair.dy, pair.dy * pair.x));
+        left = merge(left, Partial(pair.dy, pair.dy * pair.xhat));
         visit(at, pair, scale, s.finite);
     }
     push(&cascade, left);
@@ -35,6 +35,6 @@ fn write_sums(lane: Lane, s: Statistics, scale: f32) {
     let whole = reduce(lane, part, params.slots);
     if (lane.live && lane.slot == 0u) {
         partials[partial_of(lane)] =
-            vec2(whole.dy, select(nan(), whole.dy_x * s.inv_std, s.finite));
+            vec2(whole.dy, select(nan(), whole.dy_x, s.finite));
     }
 }

@@ -7,8 +7,14 @@ struct Partial {
 
 // Chan's formula. An empty side leaves the other as it is, bit for bit.
 fn merge(a: Partial, b: Partial) -> Partial {
+    if (a.count == 0.0) {
+        return b;
+    }
+    if (b.count == 0.0) {
+        return a;
+    }
     let count = a.count + b.count;
-    let share = b.count / max(count, 1.0);
+    let share = b.count / count;
     let delta = b.offset - a.offset;
     return Partial(
         count,

@@ -1,4 +1,4 @@
-// A share of a channel: Σdy and Σdy·(x−μ) or Σdy·x̂.
+// A share of a channel: Σdy and Σdy·x̂.
 struct Partial {
     dy: f32,
     dy_x: f32,

@@ -1,8 +1,8 @@
 // A walk over the positions of a channel where kept and reduced axes alternate. An axis is
 // (length, stride) in elements, fastest first; unused entries have length 1.
 struct Axes {
-    kept: array<vec4<u32>, 4>,
-    reduced: array<vec4<u32>, 4>,
+    kept: array<vec4<u32>, 8>,
+    reduced: array<vec4<u32>, 8>,
 }
 
 @group(0) @binding(9) var<uniform> axes: Axes;
@@ -15,7 +15,7 @@ struct Walker {
 fn base_of(channel: u32) -> u32 {
     var rest = channel;
     var address = 0u;
-    for (var k = 0u; k < 4u; k++) {
+    for (var k = 0u; k < 8u && rest > 0u; k++) {
         let axis = axes.kept[k];
         address += (rest % axis.x) * axis.y;
         rest /= axis.x;
@@ -26,7 +26,7 @@ fn base_of(channel: u32) -> u32 {
 fn offset_of(position: u32) -> u32 {
     var rest = position;
     var address = 0u;
-    for (var k = 0u; k < 4u; k++) {
+    for (var k = 0u; k < 8u && rest > 0u; k++) {
         let axis = axes.reduced[k];
         address += (rest % axis.x) * axis.y;
         rest /= axis.x;

@@ -193,7 +193,8 @@ impl Operation for Backward<'_> {
     type Summary = ParameterGradients;
 
     fn center(&self, c: usize) -> f64 {
-        f64::from(self.saved.pivot[c]) + f64::from(self.saved.offset[c])
+        // The offset follows in `finish`: added here, f64 would round it away beside a large pivot.
+        f64::from(self.saved.pivot[c])
     }
 
     fn terms(d: f64, dy: f64) -> [f64; 2] {
@@ -202,6 +203,8 @@ impl Operation for Backward<'_> {
 
     fn finish(&self, c: usize, center: f64, sums: [f64; 2]) -> (ParameterGradients, Coefficients) {
         let inv_std = f64::from(self.saved.inv_std[c]);
+        let offset = f64::from(self.saved.offset[c]);
+        let sums = [sums[0], sums[1] - offset * sums[0]];
         let gradients = parameter_gradients(sums, inv_std);
         let scale = f64::from(self.weight.map_or(1.0, |w| w[c])) * inv_std;
         let scale = if gradients.weight.is_finite() {
@@ -210,7 +213,7 @@ impl Operation for Backward<'_> {
             f64::NAN
         };
         let m = self.count as f64;
-        let [pivot, offset] = split(center);
+        let (pivot, offset) = (center as f32, offset as f32);
         let (dy_mean, slope) = (sums[0] / m, sums[1] * inv_std * inv_std / m);
         let k = [pivot, offset, slope as f32, dy_mean as f32, scale as f32];
         (gradients, k)

@@ -15,13 +15,12 @@ use crate::bindings::Slot;
 use crate::shaders::Role;
 use crate::tensor::Tensor;
 
-fn slot<'a>(role: Role, name: &'static str, tensor: &'a Tensor, written: bool) -> Slot<'a> {
+fn slot<'a>(role: Role, name: &'static str, tensor: &'a Tensor) -> Slot<'a> {
     Slot {
         role,
         name,
         slice: tensor.slice(),
         bytes: tensor.buffer().size(),
-        written,
     }
 }
 

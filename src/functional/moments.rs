@@ -84,14 +84,13 @@ pub async fn moments(
     let mut steps = schedule.steps(Kernel::Moments, Stage::Reduce);
     steps.extend(schedule.steps(Kernel::MomentsFinish, Stage::Merge));
     let slots = [
-        slot(Role::X, "x", x, false),
-        slot(Role::Statistics, "moments", &rows, true),
+        slot(Role::X, "x", x),
+        slot(Role::Statistics, "moments", &rows),
         Slot {
             role: Role::Partials,
             name: "workspace",
             slice: workspace.slice(..),
             bytes: workspace.size(),
-            written: true,
         },
     ];
     let binding = bind(context, &schedule, &steps, &slots)?;

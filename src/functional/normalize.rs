@@ -79,7 +79,11 @@ pub async fn normalize(
         .into());
     }
     let rows = statistics_rows(x, &reduction, statistics)?;
-    let affine_rows = affine_rows(x, &reduction, affine)?;
+    let own_shapes = match statistics {
+        Statistics::Moments(_) => [false, true].map(|keep| reduction.statistics_shape(keep)),
+        Statistics::Plain { mean, .. } => [mean.shape().to_vec(), mean.shape().to_vec()],
+    };
+    let affine_rows = affine_rows(x, &reduction, &own_shapes, affine)?;
     let schedule = reduction.plan(context)?;
     let y = Tensor::empty(gpu, x.shape())?;
     let paired = matches!(statistics, Statistics::Moments(_));
@@ -93,10 +97,10 @@ pub async fn normalize(
             .with_flag(flags::FROM_MOMENTS, paired);
     }
     let slots = [
-        slot(Role::X, "x", x, false),
-        slot(Role::Out, "y", &y, true),
-        slot(Role::Statistics, "statistics", &rows, false),
-        slot(Role::Affine, "affine", &affine_rows, false),
+        slot(Role::X, "x", x),
+        slot(Role::Out, "y", &y),
+        slot(Role::Statistics, "statistics", &rows),
+        slot(Role::Affine, "affine", &affine_rows),
     ];
     let binding = bind(context, &schedule, &steps, &slots)?;
     gpu.submit(|_| {}, |pass| binding.encode(pass));
@@ -160,25 +164,36 @@ fn statistics_rows(
     statistics: Statistics<'_>,
 ) -> Result<Tensor, Error> {
     match statistics {
-        Statistics::Moments(moments) => Ok(moments.rows.clone()),
+        Statistics::Moments(moments) => {
+            x.gpu().owns("moments", moments.rows.gpu())?;
+            Ok(moments.rows.clone())
+        }
         Statistics::Plain { mean, variance } => {
+            x.gpu().owns("mean", mean.gpu())?;
+            x.gpu().owns("variance", variance.gpu())?;
             same_shape("variance", variance, mean)?;
             stack(x.gpu(), 3, reduction, &[Some(mean), Some(variance)])
         }
     }
 }
 
-fn affine_rows(x: &Tensor, reduction: &Reduction, affine: AffineStep<'_>) -> Result<Tensor, Error> {
+/// Scale and offset as rows on the device. They are shaped as the mean or broadcast as it does.
+fn affine_rows(
+    x: &Tensor,
+    reduction: &Reduction,
+    own_shapes: &[Vec<usize>],
+    affine: AffineStep<'_>,
+) -> Result<Tensor, Error> {
     for (name, tensor) in [("scale", affine.scale), ("offset", affine.offset)] {
         let Some(tensor) = tensor else { continue };
-        let kept = reduction.statistics_shape(false);
-        if tensor.shape() != kept && tensor.shape() != reduction.statistics_shape(true) {
+        x.gpu().owns(name, tensor.gpu())?;
+        if own_shapes.iter().all(|own| own != tensor.shape()) {
             let spread = Reduction::broadcast(x.shape(), name, tensor.shape())?;
             if !spread.splits_like(reduction) {
                 return Err(ShapeError::Mismatch {
                     tensor: name,
                     got: tensor.shape().to_vec(),
-                    expected: kept,
+                    expected: own_shapes[0].clone(),
                 }
                 .into());
             }

@@ -84,6 +84,8 @@ impl BatchNorm {
     ) -> Result<Gradients, Error> {
         same_shape("x", x.shape(), &saved.shape)?;
         same_shape("dy", dy.shape(), &saved.shape)?;
+        self.gpu.owns("dy", dy.gpu())?;
+        self.gpu.owns("saved", saved.statistics.rows().gpu())?;
         let plan = self.plan(x)?;
         let dx = match request.dx {
             true => Some(Tensor::empty(&self.gpu, x.shape())?),
@@ -91,6 +93,7 @@ impl BatchNorm {
         };
         let grads = match request.add_into {
             Some(grads) => {
+                self.gpu.owns("gradients", grads.gpu())?;
                 same_shape("gradients", grads.shape(), &[2, self.channels])?;
                 grads.clone()
             }

@@ -43,6 +43,14 @@ pub(super) enum Used {
     Frozen(Tensor),
 }
 
+impl Used {
+    pub(super) fn rows(&self) -> &Tensor {
+        match self {
+            Self::Batch(rows) | Self::Frozen(rows) => rows,
+        }
+    }
+}
+
 impl Saved {
     /// The batch's statistics on the host; `None` where running statistics were used.
     ///

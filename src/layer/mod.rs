@@ -209,6 +209,7 @@ impl BatchNorm {
     }
 
     fn plan(&self, x: &Tensor) -> Result<Plan, Error> {
+        self.gpu.owns("x", x.gpu())?;
         let plan = self.gpu.context().plan(&self.config, x.shape())?;
         if plan.view().channels == self.channels {
             return Ok(plan);

@@ -2,7 +2,9 @@
 
 use super::{BackwardRequest, BatchNorm, Forward, Gradients, Mode, Saved};
 use crate::api_error::Error;
+use crate::functional::Folded;
 use crate::state::LayerState;
+use crate::stats::SavedStatistics;
 use crate::tensor::Tensor;
 
 impl BatchNorm {
@@ -34,5 +36,54 @@ impl BatchNorm {
     /// As there.
     pub fn state_blocking(&self) -> Result<LayerState, Error> {
         pollster::block_on(self.state())
+    }
+
+    /// Blocking twin of [`BatchNorm::fold_into_linear`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn fold_into_linear_blocking(
+        &self,
+        weight: &[f32],
+        bias: Option<&[f32]>,
+    ) -> Result<Folded, Error> {
+        pollster::block_on(self.fold_into_linear(weight, bias))
+    }
+
+    /// Blocking twin of [`BatchNorm::to_safetensors`].
+    ///
+    /// # Errors
+    /// As there.
+    #[cfg(feature = "state")]
+    pub fn to_safetensors_blocking(&self, prefix: &str) -> Result<Vec<u8>, Error> {
+        pollster::block_on(self.to_safetensors(prefix))
+    }
+}
+
+impl Saved {
+    /// Blocking twin of [`Saved::read`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn read_blocking(&self) -> Result<Option<SavedStatistics>, Error> {
+        pollster::block_on(self.read())
+    }
+}
+
+impl Gradients {
+    /// Blocking twin of [`Gradients::dweight`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn dweight_blocking(&self) -> Result<Vec<f32>, Error> {
+        pollster::block_on(self.dweight())
+    }
+
+    /// Blocking twin of [`Gradients::dbias`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn dbias_blocking(&self) -> Result<Vec<f32>, Error> {
+        pollster::block_on(self.dbias())
     }
 }

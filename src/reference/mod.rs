@@ -128,7 +128,9 @@ pub fn update_running(
 /// A channel is NaN throughout where its statistics or its sums are not finite in f32.
 pub fn backward(view: &View, x: &[f32], dy: &[f32], weight: Option<&[f32]>, eps: f32) -> Gradients {
     let batch = moments(view, x);
-    let mut g = sums(view, x, dy, &batch, eps);
+    // What the mean lost to its rounding: dy that does not sum to zero would multiply it by m.
+    let lost = centered_means(view, x, &batch);
+    let mut g = sums(view, x, dy, &batch, &lost, eps);
     let m = view.count() as f64;
     for c in 0..view.channels {
         let finite = batch.is_finite(c) && g.is_finite(c);
@@ -138,7 +140,7 @@ pub fn backward(view: &View, x: &[f32], dy: &[f32], weight: Option<&[f32]>, eps:
         let inv_std = batch.inv_std(c, eps);
         let scale = f64::from(weight.map_or(1.0, |w| w[c])) * inv_std;
         for i in view.runs(c).flatten() {
-            let xhat = (f64::from(x[i]) - batch.mean[c]) * inv_std;
+            let xhat = ((f64::from(x[i]) - batch.mean[c]) - lost[c]) * inv_std;
             let inner = f64::from(dy[i]) - g.dbias[c] / m - xhat * g.dweight[c] / m;
             g.dx[i] = if finite { scale * inner } else { f64::NAN };
         }
@@ -156,7 +158,7 @@ pub fn backward_frozen(
     weight: Option<&[f32]>,
     eps: f32,
 ) -> Gradients {
-    let mut g = sums(view, x, dy, frozen, eps);
+    let mut g = sums(view, x, dy, frozen, &vec![0.0; view.channels], eps);
     for c in 0..view.channels {
         if frozen.variance[c] < 0.0 || !g.is_finite(c) {
             (g.dweight[c], g.dbias[c]) = (f64::NAN, f64::NAN);
@@ -179,19 +181,29 @@ impl Gradients {
     }
 }
 
-/// `dγ` and `dβ`; `dx` is left zero.
-fn sums(view: &View, x: &[f32], dy: &[f32], s: &Moments, eps: f32) -> Gradients {
+/// Per channel, the mean of `x − mean`: zero but for the rounding of the mean.
+fn centered_means(view: &View, x: &[f32], s: &Moments) -> Vec<f64> {
+    let centered = |c: usize| {
+        let values = view.runs(c).flat_map(|run| &x[run]);
+        values.map(|&v| f64::from(v) - s.mean[c]).sum::<f64>()
+    };
+    let m = view.count() as f64;
+    (0..view.channels).map(|c| centered(c) / m).collect()
+}
+
+/// `dγ` and `dβ` about `s.mean + lost`; `dx` is left zero.
+fn sums(view: &View, x: &[f32], dy: &[f32], s: &Moments, lost: &[f64], eps: f32) -> Gradients {
     let mut g = Gradients {
         dx: vec![0.0; x.len()],
         dweight: vec![0.0; view.channels],
         dbias: vec![0.0; view.channels],
     };
-    for c in 0..view.channels {
+    for (c, lost) in lost.iter().enumerate() {
         let inv_std = s.inv_std(c, eps);
         for i in view.runs(c).flatten() {
             let dy = f64::from(dy[i]);
             g.dbias[c] += dy;
-            g.dweight[c] += dy * (f64::from(x[i]) - s.mean[c]) * inv_std;
+            g.dweight[c] += dy * ((f64::from(x[i]) - s.mean[c]) - lost) * inv_std;
         }
     }
     g

@@ -4,6 +4,8 @@ mod backward;
 mod checks;
 mod refusals;
 
+use wgpu_batchnorm::Error;
+use wgpu_batchnorm::error::BindError;
 use wgpu_batchnorm::{
     Affine, BatchNorm, Check, Config, Gpu, Mode, Momentum, NonFinite, RunningStatistics, Tensor,
     View,
@@ -307,9 +309,15 @@ fn a_layer_on_the_callers_device() {
     let own = Gpu::with_device(device, queue).unwrap();
     assert_eq!(own.info().name, made.info().name);
     assert_eq!(life(&own, &PLANAR, 1, 10), life(&made, &PLANAR, 1, 10));
-    // Tensors of one device, however it was come by.
+    // Tensors go with the `Gpu` they were made on.
     let mut layer = BatchNorm::new(&own, 3, Config::pytorch()).unwrap();
     layer.set_check(Check::Enforce);
     let x = upload(&made, &PLANAR, &ordinary(&PLANAR, 11));
+    let refused = layer.forward_blocking(&x, Mode::Train);
+    assert_refused!(
+        refused,
+        Error::Bind(BindError::OtherDevice { tensor: "x" })
+    );
+    let x = upload(&own, &PLANAR, &ordinary(&PLANAR, 11));
     layer.forward_blocking(&x, Mode::Train).unwrap();
 }

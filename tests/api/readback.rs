@@ -1,7 +1,8 @@
 //! A device that goes away, and tensors of two devices.
 
-use wgpu_batchnorm::error::RunError;
-use wgpu_batchnorm::functional::blocking::moments;
+use wgpu_batchnorm::error::{BindError, RunError};
+use wgpu_batchnorm::functional::AffineStep;
+use wgpu_batchnorm::functional::blocking::{moments, normalize};
 use wgpu_batchnorm::{BatchNorm, Check, Config, Error, Mode};
 
 use crate::common::gpu::gpu;
@@ -40,7 +41,7 @@ fn a_destroyed_device_is_an_error() {
     let _ = layer.affine().write(&[0.0; 6]);
     let saved = pollster::block_on(forward.saved.read());
     assert_refused!(saved, Error::Run(RunError::DeviceLost { .. }));
-    let gradients = pollster::block_on(layer.backward(&x, &x, forward.saved));
+    let gradients = pollster::block_on(layer.backward(&x, &forward.y, forward.saved));
     assert_refused!(gradients, Error::Run(RunError::DeviceLost { .. }));
 
     let fresh = gpu();
@@ -66,9 +67,25 @@ fn tensors_of_another_device_are_an_error() {
     let (here, there) = (gpu(), gpu());
     let mut layer = BatchNorm::new(&here, 3, Config::pytorch()).unwrap();
     let x = upload(&there, &SHAPE, &ordinary(&SHAPE, 3));
-    let y = layer.forward_blocking(&x, Mode::Train);
-    let y = y.and_then(|forward| Ok(forward.y.read_blocking()?));
-    assert!(y.is_err(), "{y:?}");
+    let refused = layer.forward_blocking(&x, Mode::Train);
+    assert_refused!(
+        refused,
+        Error::Bind(BindError::OtherDevice { tensor: "x" })
+    );
+    let dy = upload(&there, &SHAPE, &ordinary(&SHAPE, 4));
+    let own = upload(&here, &SHAPE, &ordinary(&SHAPE, 3));
+    let saved = layer.forward_blocking(&own, Mode::Train).unwrap().saved;
+    let refused = pollster::block_on(layer.backward(&own, &dy, saved));
+    assert_refused!(
+        refused,
+        Error::Bind(BindError::OtherDevice { tensor: "dy" })
+    );
+    let statistics = moments(&x, &[0, 2], true, Check::Off).unwrap();
+    let refused = normalize(&own, &statistics, AffineStep::default(), 1e-5, Check::Off);
+    assert_refused!(
+        refused,
+        Error::Bind(BindError::OtherDevice { tensor: "moments" })
+    );
     let x = upload(&here, &SHAPE, &ordinary(&SHAPE, 3));
     let y = layer.forward_blocking(&x, Mode::Train).unwrap().y;
     assert_eq!(read(&y).len(), 60);

@@ -146,7 +146,7 @@ impl Implementation for Reference {
             y: round(&y),
             saved: SavedStatistics {
                 pivot: round(&batch.mean),
-                offset: vec![0.0; view.channels],
+                offset: batch.mean.iter().map(|&m| (m - f64::from(m as f32)) as f32).collect(),
                 inv_std: round(&inv_std),
                 batch_mean: round(&batch.mean),
                 batch_var: round(&batch.variance),

@@ -183,7 +183,7 @@ fn gpu_forward(gpu: &Gpu, job: &Job<'_>, mode: Mode) -> Result<ForwardResult, Fa
         time,
     };
     if mode == Mode::Train {
-        result.saved = pollster::block_on(forward.saved.read())?;
+        result.saved = forward.saved.read_blocking()?;
         result.running = layer.state_blocking()?.running;
     }
     Ok(result)
@@ -210,8 +210,8 @@ fn gpu_backward(
     };
     let gradients = HostGradients {
         dx,
-        dweight: pollster::block_on(gradients.dweight())?,
-        dbias: pollster::block_on(gradients.dbias())?,
+        dweight: gradients.dweight_blocking()?,
+        dbias: gradients.dbias_blocking()?,
     };
     Ok((gradients, time))
 }

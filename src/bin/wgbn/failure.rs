@@ -88,7 +88,7 @@ pub fn usage(error: &clap::Error) -> Failure {
         .trim_start_matches("error: ");
     // A missing argument is named in the line after.
     let rest: Vec<_> = lines
-        .take_while(|line| line.starts_with(['<', '-']))
+        .take_while(|line| line.starts_with(['<', '-', '[']))
         .collect();
     Failure::Input(match rest.is_empty() {
         true if text.starts_with("error: ") => format!("{first} (see --help)"),

@@ -2,13 +2,13 @@
 
 use serde_json::{Value, json};
 use wgpu_batchnorm::wgpu::{self, DeviceType, Features};
-use wgpu_batchnorm::{Gpu, adapters};
+use wgpu_batchnorm::{Gpu, adapters_blocking};
 
 use crate::args::InfoArgs;
 use crate::failure::Failure;
 
 pub fn run(args: &InfoArgs) -> Result<(), Failure> {
-    let adapters = pollster::block_on(adapters());
+    let adapters = adapters_blocking();
     if args.require_adapter && adapters.is_empty() {
         return Err(Failure::Machine("no GPU adapter was found".to_owned()));
     }
@@ -38,17 +38,14 @@ fn print_adapter(adapter: &wgpu::Adapter) -> Result<(), Failure> {
         kind(info.device_type)
     )?;
     say!("  driver          {} {}", info.driver, info.driver_info)?;
-    let usable = match pollster::block_on(Gpu::open(adapter)) {
+    let usable = match Gpu::open_blocking(adapter) {
         Ok(_) => "yes".to_owned(),
         Err(error) => format!("no: {error}"),
     };
     say!("  usable here     {usable}")?;
     say!(
-        "  largest tensor  {} f32 values ({} a binding)",
-        limits
-            .max_storage_buffer_binding_size
-            .min(limits.max_buffer_size)
-            / 4,
+        "  largest tensor  {} f32 values, bound in pieces of {}",
+        limits.max_buffer_size / 4,
         bytes(limits.max_storage_buffer_binding_size),
     )?;
     say!(
@@ -78,7 +75,7 @@ fn as_json(adapter: &wgpu::Adapter) -> Value {
     json!({
         "name": info.name, "backend": info.backend.to_string(), "kind": kind(info.device_type),
         "driver": info.driver, "driver_info": info.driver_info,
-        "usable": pollster::block_on(Gpu::open(adapter)).is_ok(),
+        "usable": Gpu::open_blocking(adapter).is_ok(),
         "max_storage_buffer_binding_size": limits.max_storage_buffer_binding_size,
         "max_buffer_size": limits.max_buffer_size,
         "max_compute_invocations_per_workgroup": limits.max_compute_invocations_per_workgroup,

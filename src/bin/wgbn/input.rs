@@ -92,6 +92,7 @@ impl Inputs {
                 )));
             }
             state.running = LayerState::new(view.channels, &config).running;
+            state.num_batches_tracked = 0;
         }
         Ok((state, config, view))
     }

@@ -44,7 +44,7 @@ fn a_report_says_what_was_compared() {
     let dy = upload(&gpu, &SHAPE, &ordinary(&SHAPE, 2));
     let forward = layer.forward_blocking(&x, Mode::Train).unwrap();
     let running = ["running_mean", "running_var", "batches"];
-    let batch = ["y", "batch_mean", "batch_var", "inv_std"];
+    let batch = ["y", "batch_mean", "batch_var", "inv_std", "offset"];
     let report = forward.report.unwrap();
     assert_sound(&report, &[&batch[..], &running].concat());
     assert_eq!(report.findings[0].bound, FORWARD_BOUND);
