@@ -314,10 +314,7 @@ fn a_layer_on_the_callers_device() {
     layer.set_check(Check::Enforce);
     let x = upload(&made, &PLANAR, &ordinary(&PLANAR, 11));
     let refused = layer.forward_blocking(&x, Mode::Train);
-    assert_refused!(
-        refused,
-        Error::Bind(BindError::OtherDevice { tensor: "x" })
-    );
+    assert_refused!(refused, Error::Bind(BindError::OtherDevice { tensor: "x" }));
     let x = upload(&own, &PLANAR, &ordinary(&PLANAR, 11));
     layer.forward_blocking(&x, Mode::Train).unwrap();
 }

@@ -68,10 +68,7 @@ fn tensors_of_another_device_are_an_error() {
     let mut layer = BatchNorm::new(&here, 3, Config::pytorch()).unwrap();
     let x = upload(&there, &SHAPE, &ordinary(&SHAPE, 3));
     let refused = layer.forward_blocking(&x, Mode::Train);
-    assert_refused!(
-        refused,
-        Error::Bind(BindError::OtherDevice { tensor: "x" })
-    );
+    assert_refused!(refused, Error::Bind(BindError::OtherDevice { tensor: "x" }));
     let dy = upload(&there, &SHAPE, &ordinary(&SHAPE, 4));
     let own = upload(&here, &SHAPE, &ordinary(&SHAPE, 3));
     let saved = layer.forward_blocking(&own, Mode::Train).unwrap().saved;

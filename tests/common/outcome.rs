@@ -146,7 +146,11 @@ impl Implementation for Reference {
             y: round(&y),
             saved: SavedStatistics {
                 pivot: round(&batch.mean),
-                offset: batch.mean.iter().map(|&m| (m - f64::from(m as f32)) as f32).collect(),
+                offset: batch
+                    .mean
+                    .iter()
+                    .map(|&m| (m - f64::from(m as f32)) as f32)
+                    .collect(),
                 inv_std: round(&inv_std),
                 batch_mean: round(&batch.mean),
                 batch_var: round(&batch.variance),

@@ -4,4 +4,15 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod accuracy;
+mod bad_buffers;
+mod buffers;
 mod cases;
+mod determinism;
+mod dispatches;
+mod exact;
+mod harness;
+mod pieces;
+mod random;
+mod shaders;
+mod special;

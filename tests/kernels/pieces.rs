@@ -8,14 +8,14 @@ use crate::common::data::Kind;
 use crate::common::gpu::{GpuImplementation, record};
 use crate::common::outcome::{Implementation, judge};
 
-/// A device that binds 8 KiB at most, so that small tensors need several bindings.
-fn narrow() -> Gpu {
+/// A device that binds so few bytes at most, so that small tensors need several bindings.
+pub fn narrow(bytes: u64) -> Gpu {
     let adapters = pollster::block_on(adapters());
     let adapter = adapters.first().expect("an adapter");
     record(&adapter.get_info());
     let request = wgpu::DeviceDescriptor {
         required_limits: wgpu::Limits {
-            max_storage_buffer_binding_size: 8192,
+            max_storage_buffer_binding_size: bytes,
             ..wgpu::Limits::default()
         },
         ..Default::default()
@@ -26,7 +26,7 @@ fn narrow() -> Gpu {
 
 #[test]
 fn several_bindings_give_one_result() {
-    let gpu = narrow();
+    let gpu = narrow(8192);
     let planar = Config::pytorch();
     let interleaved = planar.with_axis(-1);
     for (name, shape, config) in [

@@ -214,11 +214,13 @@ fn axes_that_alternate_too_often() {
         })
     );
     // Seventeen groups: nine of one kind are one too many.
-    let refused = moments(&x, &[0, 2, 4, 6, 8, 10, 12, 14, 16, 17], false, Check::Enforce);
-    assert_refused!(
-        refused,
-        Error::Shape(ShapeError::Alternations { .. })
+    let refused = moments(
+        &x,
+        &[0, 2, 4, 6, 8, 10, 12, 14, 16, 17],
+        false,
+        Check::Enforce,
     );
+    assert_refused!(refused, Error::Shape(ShapeError::Alternations { .. }));
     moments(&x, &[0, 2, 4, 6, 8, 10, 12, 14], false, Check::Enforce).unwrap();
 }
 

@@ -45,10 +45,7 @@ fn tensors_of_another_layers_shape() {
             let flat = forward(&[3]);
             assert_refused!(flat, Error::Shape(ShapeError::Rank { .. }));
             let scalar = forward(&[]);
-            assert_refused!(
-                scalar,
-                Error::Shape(ShapeError::Rank { .. })
-            );
+            assert_refused!(scalar, Error::Shape(ShapeError::Rank { .. }));
         }
     });
 }

@@ -1,0 +1,183 @@
+//! The accuracy table, row by row: ordinary and ill-conditioned data of every kind, both
+//! patterns, gradients that vary and gradients that do not, and ten million values in a channel.
+
+use wgpu_batchnorm::plan::Tuning;
+use wgpu_batchnorm::{Config, reference};
+
+use crate::common::case::Case;
+use crate::common::data::Kind;
+use crate::common::gpu::{GpuImplementation, gpu};
+use crate::common::outcome::{Cpu, Implementation, Outcome, judge};
+
+/// The table: what, and its bound as a share of the scale that the judge knows.
+const TABLE: [(&str, f64); 10] = [
+    ("offset", 5e-7),
+    ("y", 5e-7),
+    ("batch_mean", 5e-7),
+    ("batch_var", 5e-7),
+    ("inv_std", 5e-7),
+    ("running_mean", 5e-7),
+    ("running_var", 5e-7),
+    ("dx", 1e-6),
+    ("dweight", 1e-6),
+    ("dbias", 1e-6),
+];
+
+fn implementations() -> Vec<Box<dyn Implementation>> {
+    let gpu = gpu();
+    vec![
+        Box::new(GpuImplementation::new(
+            &gpu,
+            "cpu adapter",
+            Tuning::CPU_ADAPTER,
+        )),
+        Box::new(GpuImplementation::new(&gpu, "gpu", Tuning::GPU)),
+        Box::new(Cpu),
+    ]
+}
+
+/// The rows that `outcome` misses.
+fn misses(case: &Case, outcome: &Outcome) -> Vec<String> {
+    let mut misses = Vec::new();
+    for finding in judge(case, outcome).findings {
+        if finding.tensor == "batches" {
+            assert_eq!(finding.error, 0.0, "{finding}");
+            continue;
+        }
+        let row = TABLE.iter().find(|(tensor, _)| *tensor == finding.tensor);
+        let &(_, bound) = row.unwrap_or_else(|| panic!("{} has no row", finding.tensor));
+        if finding.error.is_nan() || finding.error > bound {
+            misses.push(finding.to_string());
+        }
+    }
+    misses.extend(misses_of_the_pair(case, outcome));
+    misses
+}
+
+/// The saved mean is two f32 whose sum is as good as `y` needs it.
+fn misses_of_the_pair(case: &Case, outcome: &Outcome) -> Vec<String> {
+    let batch = reference::moments(&case.view, &case.x);
+    let channels = (0..case.view.channels).filter_map(|c| {
+        let saved = &outcome.saved;
+        let mean = f64::from(saved.pivot[c]) + f64::from(saved.offset[c]);
+        let error = (mean - batch.mean[c]).abs();
+        let values = case.view.runs(c).flatten().map(|i| f64::from(case.x[i]));
+        let reach = values
+            .map(|x| (x - batch.mean[c]).abs())
+            .fold(0.0, f64::max);
+        let wrong = error > 5e-7 * reach;
+        wrong.then(|| format!("pivot + offset of channel {c} is off by {error:e} of {reach:e}"))
+    });
+    channels.collect()
+}
+
+/// Every implementation on every case, the cases each with two kinds of `dy`.
+fn assert_accurate(implementations: &[Box<dyn Implementation>], cases: impl Iterator<Item = Case>) {
+    let mut failures = Vec::new();
+    for case in cases {
+        let constant = vec![0.1; case.dy.len()];
+        for (dy, case) in [
+            ("", case.clone()),
+            (", constant dy", case.with_dy(constant)),
+        ] {
+            for implementation in implementations {
+                let misses = misses(&case, &implementation.run(&case));
+                let name = format!("{}: {}{dy}", implementation.name(), case.name);
+                failures.extend(misses.into_iter().map(|miss| format!("{name}: {miss}")));
+            }
+        }
+    }
+    assert!(failures.is_empty(), "{}", failures.join("\n"));
+}
+
+#[test]
+fn every_kind_of_data_planar() {
+    let cases = Kind::ALL.map(|kind| Case::new(&[5, 9, 37, 31], Config::pytorch(), kind, 21));
+    assert_accurate(&implementations(), cases.into_iter());
+}
+
+#[test]
+fn every_kind_of_data_interleaved() {
+    let config = Config::pytorch().with_axis(-1);
+    let cases = Kind::ALL.map(|kind| Case::new(&[5, 37, 31, 9], config, kind, 22));
+    assert_accurate(&implementations(), cases.into_iter());
+}
+
+#[test]
+fn every_kind_of_data_in_short_runs_of_many_channels() {
+    let config = Config::keras();
+    let planar = Kind::ALL.map(|kind| Case::new(&[9, 70, 7, 7], config.with_axis(1), kind, 23));
+    let interleaved = Kind::ALL.map(|kind| Case::new(&[441, 70], config, kind, 24));
+    assert_accurate(&implementations(), planar.into_iter().chain(interleaved));
+}
+
+#[test]
+fn hot_pixels_where_the_pivot_was() {
+    // Five samples are spread over a channel, and two of them may be far off: the pivot stays
+    // among the other values.
+    let gpu = gpu();
+    for tuning in [Tuning::CPU_ADAPTER, Tuning::GPU] {
+        let implementation = GpuImplementation::new(&gpu, "hot", tuning);
+        for (shape, axis) in [(&[2, 3, 67, 61][..], 1), (&[134, 61, 3], -1)] {
+            let config = Config::pytorch().with_axis(axis).without_running();
+            let mut case = Case::new(shape, config, Kind::ALL[0], 26);
+            for hot in 1..=2 {
+                let pivots = implementation.run(&case).saved.pivot;
+                for (c, pivot) in pivots.into_iter().enumerate() {
+                    let mut indices = case.view.runs(c).flatten();
+                    let at = indices.find(|&i| case.x[i] == pivot).unwrap();
+                    case.x[at] = 1e6;
+                }
+                let outcome = implementation.run(&case);
+                let misses = misses(&case, &outcome);
+                assert!(misses.is_empty(), "{hot} hot pixels: {}", misses.join("\n"));
+                assert!(outcome.saved.pivot.iter().all(|&pivot| pivot != 1e6));
+            }
+        }
+    }
+}
+
+const LARGE_MEAN: Kind = Kind::Normal {
+    mean: 1e4,
+    std: 1.0,
+};
+const EQUAL: Kind = Kind::Constant;
+const ONE_CHANNEL: [usize; 3] = [1, 1, 10_000_000];
+const THREE_CHANNELS: [usize; 2] = [3_300_000, 3];
+
+fn assert_accurate_at_length(shape: &[usize], config: Config, kind: Kind, constant_dy: bool) {
+    let mut case = Case::new(shape, config, kind, 25);
+    if constant_dy {
+        case.dy.fill(0.1);
+    }
+    for implementation in implementations() {
+        let misses = misses(&case, &implementation.run(&case));
+        let name = format!("{}: {}", implementation.name(), case.name);
+        assert!(misses.is_empty(), "{name}:\n{}", misses.join("\n"));
+    }
+}
+
+/// Training and backward through it alone, so that these tests do not take minutes.
+fn training() -> Config {
+    Config::pytorch().without_running()
+}
+
+#[test]
+fn ten_million_values_in_one_channel() {
+    assert_accurate_at_length(&ONE_CHANNEL, Config::pytorch(), LARGE_MEAN, false);
+}
+
+#[test]
+fn ten_million_equal_values_in_one_channel() {
+    assert_accurate_at_length(&ONE_CHANNEL, training(), EQUAL, true);
+}
+
+#[test]
+fn ten_million_values_in_three_interleaved_channels() {
+    assert_accurate_at_length(&THREE_CHANNELS, training(), LARGE_MEAN, true);
+}
+
+#[test]
+fn ten_million_equal_values_in_three_interleaved_channels() {
+    assert_accurate_at_length(&THREE_CHANNELS, training(), EQUAL, false);
+}

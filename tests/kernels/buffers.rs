@@ -1,0 +1,210 @@
+//! Every buffer that one case needs, apart or in one pool, for tests that bind by hand.
+
+use wgpu_batchnorm::wgpu::{BufferSlice, ComputePass};
+use wgpu_batchnorm::{
+    Affine, BackwardBuffers, Binding, FrozenBackwardBuffers, Gpu, InferenceBuffers, Plan, Tensor,
+    TrainBuffers,
+};
+
+use crate::common::case::Case;
+use crate::common::gpu::running_rows;
+
+/// A range of a buffer, counted in f32.
+#[derive(Clone)]
+pub struct Place {
+    pub tensor: Tensor,
+    pub at: usize,
+    pub len: usize,
+}
+
+impl Place {
+    /// A buffer of its own.
+    pub fn new(gpu: &Gpu, values: &[f32]) -> Self {
+        Self {
+            tensor: Tensor::upload(gpu, &[values.len()], values).unwrap(),
+            at: 0,
+            len: values.len(),
+        }
+    }
+
+    pub fn slice(&self) -> BufferSlice<'_> {
+        let (start, end) = (self.at as u64 * 4, (self.at + self.len) as u64 * 4);
+        self.tensor.buffer().slice(start..end)
+    }
+
+    pub fn read(&self) -> Vec<f32> {
+        let values = self.tensor.read_blocking().unwrap();
+        values[self.at..][..self.len].to_vec()
+    }
+
+    pub fn bits(&self) -> Vec<u32> {
+        self.read().into_iter().map(f32::to_bits).collect()
+    }
+
+    /// Overwrites the start of the range.
+    pub fn write(&self, values: &[f32]) {
+        let bytes: Vec<u8> = values.iter().flat_map(|v| v.to_le_bytes()).collect();
+        let queue = self.tensor.gpu().queue();
+        queue.write_buffer(self.tensor.buffer(), self.at as u64 * 4, &bytes);
+    }
+}
+
+/// The buffers of every operation on one case. What is written starts as NaN.
+#[derive(Clone)]
+pub struct Buffers {
+    pub x: Place,
+    pub y: Place,
+    pub dy: Place,
+    pub dx: Place,
+    pub affine: Option<Place>,
+    pub running: Option<Place>,
+    pub saved: Place,
+    pub grads: Place,
+    pub workspace: Place,
+}
+
+impl Buffers {
+    /// A buffer for each.
+    pub fn apart(gpu: &Gpu, plan: &Plan, case: &Case) -> Self {
+        let place = |values: Vec<f32>| Place::new(gpu, &values);
+        Self::from(case, contents(plan, case).map(place))
+    }
+
+    /// One buffer for all, at aligned offsets, with NaN between them.
+    pub fn pooled(gpu: &Gpu, plan: &Plan, case: &Case) -> Self {
+        let alignment = gpu.device().limits().min_storage_buffer_offset_alignment as usize / 4;
+        let mut pool = vec![f32::NAN; alignment];
+        let ranges = contents(plan, case).map(|values| {
+            let range = (pool.len(), values.len());
+            pool.extend(values);
+            let aligned = (pool.len() + 1).next_multiple_of(alignment);
+            pool.resize(aligned, f32::NAN);
+            range
+        });
+        let tensor = Tensor::upload(gpu, &[pool.len()], &pool).unwrap();
+        let place = |(at, len)| Place {
+            tensor: tensor.clone(),
+            at,
+            len,
+        };
+        Self::from(case, ranges.map(place))
+    }
+
+    fn from(case: &Case, places: [Place; 9]) -> Self {
+        let [x, y, dy, dx, affine, running, saved, grads, workspace] = places;
+        Self {
+            x,
+            y,
+            dy,
+            dx,
+            affine: (case.config.affine != Affine::None).then_some(affine),
+            running: case.running.is_some().then_some(running),
+            saved,
+            grads,
+            workspace,
+        }
+    }
+
+    /// The place of an argument, by its name in errors.
+    ///
+    /// # Panics
+    /// For one that this case does not have.
+    pub fn place(&mut self, name: &str) -> &mut Place {
+        match name {
+            "x" => &mut self.x,
+            "y" => &mut self.y,
+            "dy" => &mut self.dy,
+            "dx" => &mut self.dx,
+            "affine" => self.affine.as_mut().unwrap(),
+            "running" => self.running.as_mut().unwrap(),
+            "saved" => &mut self.saved,
+            "grads" => &mut self.grads,
+            "workspace" => &mut self.workspace,
+            _ => panic!("no argument is named {name}"),
+        }
+    }
+
+    fn affine(&self) -> Option<BufferSlice<'_>> {
+        self.affine.as_ref().map(Place::slice)
+    }
+
+    pub fn train(&self) -> TrainBuffers<'_> {
+        TrainBuffers {
+            x: self.x.slice(),
+            y: self.y.slice(),
+            affine: self.affine(),
+            running: self.running.as_ref().map(Place::slice),
+            saved: self.saved.slice(),
+            workspace: self.workspace.slice(),
+        }
+    }
+
+    /// # Panics
+    /// Without running statistics.
+    pub fn inference(&self) -> InferenceBuffers<'_> {
+        InferenceBuffers {
+            x: self.x.slice(),
+            y: self.y.slice(),
+            affine: self.affine(),
+            running: self.running.as_ref().unwrap().slice(),
+        }
+    }
+
+    pub fn backward(&self) -> BackwardBuffers<'_> {
+        BackwardBuffers {
+            x: self.x.slice(),
+            dy: self.dy.slice(),
+            dx: Some(self.dx.slice()),
+            affine: self.affine(),
+            saved: self.saved.slice(),
+            grads: Some(self.grads.slice()),
+            accumulate: false,
+            workspace: self.workspace.slice(),
+        }
+    }
+
+    /// # Panics
+    /// Without running statistics.
+    pub fn backward_frozen(&self) -> FrozenBackwardBuffers<'_> {
+        FrozenBackwardBuffers {
+            x: self.x.slice(),
+            dy: self.dy.slice(),
+            dx: Some(self.dx.slice()),
+            affine: self.affine(),
+            running: self.running.as_ref().unwrap().slice(),
+            grads: Some(self.grads.slice()),
+            accumulate: false,
+            workspace: self.workspace.slice(),
+        }
+    }
+}
+
+/// In the order of the fields.
+fn contents(plan: &Plan, case: &Case) -> [Vec<f32>; 9] {
+    let c = case.view.channels;
+    let nan = |len: usize| vec![f32::NAN; len];
+    let row = |values: &Option<Vec<f32>>| values.clone().unwrap_or_else(|| nan(c));
+    [
+        case.x.clone(),
+        nan(case.x.len()),
+        case.dy.clone(),
+        nan(case.x.len()),
+        [row(&case.weight), row(&case.bias)].concat(),
+        case.running.as_ref().map_or(nan(3 * c), running_rows),
+        nan(5 * c),
+        nan(2 * c),
+        nan(plan.workspace_bytes() as usize / 4),
+    ]
+}
+
+/// Submits one pass.
+pub fn submit(gpu: &Gpu, record: impl FnOnce(&mut ComputePass<'_>)) {
+    let mut encoder = gpu.device().create_command_encoder(&Default::default());
+    record(&mut encoder.begin_compute_pass(&Default::default()));
+    gpu.queue().submit([encoder.finish()]);
+}
+
+/// Submits one pass with these bindings in it.
+pub fn run(gpu: &Gpu, bindings: &[&Binding]) {
+    submit(gpu, |pass| bindings.iter().for_each(|b| b.encode(pass)));
+}

@@ -1,0 +1,152 @@
+//! The closed list of variants: each is valid WGSL, translates to every backend's language and
+//! binds what it says.
+
+use std::collections::BTreeMap;
+
+use naga::back::{self, PipelineConstants};
+use naga::valid::{Capabilities, ModuleInfo, ValidationFlags, Validator};
+use naga::{AddressSpace, Module, ShaderStage};
+use wgpu_batchnorm::shaders::{Role, Variant};
+
+/// What WebGPU grants every stage by default.
+const MAX_STORAGE_BUFFERS: usize = 8;
+
+/// The variant for workgroups of 64, through naga's front end and validator. No capability is
+/// granted: nothing that an adapter may lack is used.
+fn resolved(variant: Variant) -> (Module, ModuleInfo) {
+    let (label, source) = (variant.label(), variant.source());
+    let module = naga::front::wgsl::parse_str(&source)
+        .unwrap_or_else(|e| panic!("{label}: {}", e.emit_to_string(&source)));
+    let info = Validator::new(ValidationFlags::all(), Capabilities::empty())
+        .validate(&module)
+        .unwrap_or_else(|e| panic!("{label}: {}", e.emit_to_string(&source)));
+    let constants = PipelineConstants::from_iter([("WORKGROUP".to_owned(), 64.0)]);
+    let main = Some((ShaderStage::Compute, "main"));
+    let (module, info) =
+        back::pipeline_constants::process_overrides(&module, &info, main, &constants)
+            .unwrap_or_else(|e| panic!("{label}: {e}"));
+    (module.into_owned(), info.into_owned())
+}
+
+/// Every global with a binding, by number.
+fn bindings(module: &Module) -> BTreeMap<u32, (String, AddressSpace)> {
+    let globals = module.global_variables.iter();
+    let bound = globals.filter_map(|(_, global)| {
+        let binding = global.binding?;
+        assert_eq!(binding.group, 0);
+        let name = global.name.clone().unwrap_or_default();
+        Some((binding.binding, (name, global.space)))
+    });
+    bound.collect()
+}
+
+#[test]
+fn the_list_is_closed_and_its_labels_unique() {
+    let variants = Variant::all();
+    assert_eq!(variants.len(), 10, "8 kernels, 2 of them strided as well");
+    assert!(variants.len() < 150);
+    let mut labels: Vec<_> = variants.iter().map(Variant::label).collect();
+    labels.sort_unstable();
+    labels.dedup();
+    assert_eq!(labels.len(), variants.len());
+}
+
+#[test]
+fn every_variant_translates_to_every_language() {
+    for variant in Variant::all() {
+        let label = variant.label();
+        let (module, info) = resolved(variant);
+
+        let spv = back::spv::write_vec(&module, &info, &back::spv::Options::default(), None);
+        assert!(!spv.unwrap_or_else(|e| panic!("{label}: {e}")).is_empty());
+
+        let (options, pipeline) = Default::default();
+        let msl = back::msl::write_string(&module, &info, &options, &pipeline);
+        let (msl, _) = msl.unwrap_or_else(|e| panic!("{label}: {e}"));
+        assert!(msl.contains("kernel void main_"), "{label}");
+
+        let (options, pipeline) = Default::default();
+        let mut hlsl = String::new();
+        back::hlsl::Writer::new(&mut hlsl, &options, &pipeline)
+            .write(&module, &info, None)
+            .unwrap_or_else(|e| panic!("{label}: {e}"));
+        assert!(hlsl.contains("numthreads(64, 1, 1)"), "{label}");
+
+        let glsl = glsl_es_310(&module, &info);
+        let glsl = glsl.unwrap_or_else(|e| panic!("{label}: {e}"));
+        assert!(glsl.starts_with("#version 310 es"), "{label}");
+    }
+}
+
+fn glsl_es_310(module: &Module, info: &ModuleInfo) -> Result<String, back::glsl::Error> {
+    let options = back::glsl::Options {
+        version: back::glsl::Version::new_gles(310),
+        ..Default::default()
+    };
+    let pipeline = back::glsl::PipelineOptions {
+        shader_stage: ShaderStage::Compute,
+        entry_point: "main".to_owned(),
+        multiview: None,
+    };
+    let policies = Default::default();
+    let mut glsl = String::new();
+    back::glsl::Writer::new(&mut glsl, module, info, &options, &pipeline, policies)?.write()?;
+    Ok(glsl)
+}
+
+#[test]
+fn every_variant_binds_its_roles_and_no_more_than_webgpu_grants() {
+    for variant in Variant::all() {
+        let label = variant.label();
+        let (module, _) = resolved(variant);
+        let mut bindings = bindings(&module);
+        let params = bindings.remove(&0);
+        let params = params.unwrap_or_else(|| panic!("{label} has no parameters"));
+        assert_eq!(params, ("params".to_owned(), AddressSpace::Uniform));
+
+        let storage = |space: &AddressSpace| matches!(space, AddressSpace::Storage { .. });
+        let buffers = bindings.values().filter(|(_, space)| storage(space));
+        assert!(buffers.count() <= MAX_STORAGE_BUFFERS, "{label}");
+
+        let roles = variant.roles();
+        let numbers: Vec<u32> = roles.iter().map(|&role| role as u32).collect();
+        assert!(bindings.keys().copied().eq(numbers), "{label}: {roles:?}");
+        for (role, (name, space)) in roles.iter().zip(bindings.values()) {
+            let (names, uniform) = naming(*role);
+            assert!(
+                names.contains(&name.as_str()),
+                "{label}: {role:?} is {name}"
+            );
+            assert_eq!(*space == AddressSpace::Uniform, uniform, "{label}: {name}");
+        }
+    }
+}
+
+/// What kernels call a role, and whether it is a uniform.
+fn naming(role: Role) -> (&'static [&'static str], bool) {
+    match role {
+        Role::X => (&["x"], false),
+        Role::Out => (&["y", "dx"], false),
+        Role::Dy => (&["dy"], false),
+        Role::Affine => (&["affine"], false),
+        Role::Statistics => (&["running", "frozen", "moments"], false),
+        Role::Saved => (&["saved"], false),
+        Role::Partials => (&["partials"], false),
+        Role::Grads => (&["grads"], false),
+        Role::Axes => (&["axes"], true),
+    }
+}
+
+#[test]
+fn a_workgroup_fits_webgpus_memory() {
+    // The widest tree: 256 invocations, a partial of three words each.
+    for variant in Variant::all() {
+        let (module, _) = resolved(variant);
+        let mut layouter = naga::proc::Layouter::default();
+        layouter.update(module.to_ctx()).unwrap();
+        let globals = module.global_variables.iter();
+        let shared = globals.filter(|(_, g)| g.space == AddressSpace::WorkGroup);
+        let bytes: u32 = shared.map(|(_, g)| layouter[g.ty].size).sum();
+        assert!(bytes / 64 * 256 <= 16_384, "{}", variant.label());
+    }
+}
