@@ -259,7 +259,7 @@ const ONES: Axes = Axes {
 
 /// The axes of `shape`, in memory order, of which every second one is kept.
 fn alternating(shape: &[usize], first_kept: bool) -> (View, Axes, bool) {
-    let kept = |k: usize| (k % 2 == 0) == first_kept;
+    let kept = |k: usize| k.is_multiple_of(2) == first_kept;
     let mut axes = ONES;
     let (mut count, mut channels, mut stride) = (1, 1, 1);
     let (mut kept_axes, mut reduced_axes) = (0, 0);
@@ -299,7 +299,7 @@ fn strided_grids_visit_every_element_once() {
                 let channel_of = |index: usize| {
                     let (mut rest, mut channel, mut weight) = (index, 0, 1);
                     for (k, len) in shape.iter().enumerate().rev() {
-                        if (k % 2 == 0) == first_kept {
+                        if k.is_multiple_of(2) == first_kept {
                             channel += rest % len * weight;
                             weight *= len;
                         }
@@ -514,16 +514,11 @@ fn pieces_tile_the_tensor_and_fit_a_binding() {
             next += piece.view.len();
             assert!(piece.binding_len() as u64 * 4 <= limit.min(1 << 33));
             assert_eq!(piece.binding_start() % 64, 0);
-            for c in piece.first_channel..piece.first_channel + piece.view.channels {
-                assert_eq!(
-                    piece.first_partial, partials[c],
-                    "partials follow each other"
-                );
+            for k in 0..piece.view.channels {
+                let c = piece.first_channel + k;
+                assert_eq!(piece.first_partial, partials[c], "they follow each other");
                 partials[c] += piece.reduce.splits;
-                assert_eq!(
-                    view.channel_of(piece.start + (c - piece.first_channel) * view.inner),
-                    c
-                );
+                assert_eq!(view.channel_of(piece.start + k * view.inner), c);
             }
         }
         assert_eq!(next, view.len());

@@ -1,4 +1,4 @@
-//! DESIGN's table of special cases, as far as it concerns the kernels.
+//! The special cases, as far as it concerns the kernels.
 
 use wgpu_batchnorm::error::{BindError, ConfigError};
 use wgpu_batchnorm::plan::Tuning;
