@@ -214,7 +214,7 @@ fn round_shapes() -> Vec<(Vec<usize>, isize)> {
 fn two_values(c: usize, position: usize) -> f32 {
     let mean = [0.0, -3.0, 10_000.0, 17.0][c % 4];
     let d = [1.75, 0.25][c % 2];
-    if position % 2 == 0 {
+    if position.is_multiple_of(2) {
         mean + d
     } else {
         mean - d
