@@ -1,8 +1,8 @@
 //! The accuracy table, row by row: ordinary and ill-conditioned data of every kind, both
 //! patterns, gradients that vary and gradients that do not, and ten million values in a channel.
 
+use wgpu_batchnorm::Config;
 use wgpu_batchnorm::plan::Tuning;
-use wgpu_batchnorm::{Config, reference};
 
 use crate::common::case::Case;
 use crate::common::data::Kind;
@@ -11,9 +11,10 @@ use crate::common::outcome::{Cpu, Implementation, Outcome, judge};
 
 /// The table: what, and its bound as a share of the scale that the judge knows.
 const TABLE: [(&str, f64); 10] = [
-    ("offset", 5e-7),
     ("y", 5e-7),
     ("batch_mean", 5e-7),
+    // The mean as two f32, over the reach of x about it.
+    ("offset", 5e-7),
     ("batch_var", 5e-7),
     ("inv_std", 5e-7),
     ("running_mean", 5e-7),
@@ -50,25 +51,7 @@ fn misses(case: &Case, outcome: &Outcome) -> Vec<String> {
             misses.push(finding.to_string());
         }
     }
-    misses.extend(misses_of_the_pair(case, outcome));
     misses
-}
-
-/// The saved mean is two f32 whose sum is as good as `y` needs it.
-fn misses_of_the_pair(case: &Case, outcome: &Outcome) -> Vec<String> {
-    let batch = reference::moments(&case.view, &case.x);
-    let channels = (0..case.view.channels).filter_map(|c| {
-        let saved = &outcome.saved;
-        let mean = f64::from(saved.pivot[c]) + f64::from(saved.offset[c]);
-        let error = (mean - batch.mean[c]).abs();
-        let values = case.view.runs(c).flatten().map(|i| f64::from(case.x[i]));
-        let reach = values
-            .map(|x| (x - batch.mean[c]).abs())
-            .fold(0.0, f64::max);
-        let wrong = error > 5e-7 * reach;
-        wrong.then(|| format!("pivot + offset of channel {c} is off by {error:e} of {reach:e}"))
-    });
-    channels.collect()
 }
 
 /// Every implementation on every case, the cases each with two kinds of `dy`.
@@ -112,6 +95,22 @@ fn every_kind_of_data_in_short_runs_of_many_channels() {
 }
 
 #[test]
+fn values_as_small_and_as_large_as_their_squares_allow() {
+    for (std, eps) in [
+        (1e-17, f32::MIN_POSITIVE),
+        (1e-10, 1e-20),
+        (1e10, 1e-5),
+        (1e17, 1.0),
+    ] {
+        let kind = Kind::Normal { mean: 0.0, std };
+        let config = Config::pytorch().without_running().with_eps(eps);
+        let cases = [(&[2, 3, 31, 67][..], 1), (&[62, 67, 3], -1)]
+            .map(|(shape, axis)| Case::new(shape, config.with_axis(axis), kind, 27));
+        assert_accurate(&implementations(), cases.into_iter());
+    }
+}
+
+#[test]
 fn hot_pixels_where_the_pivot_was() {
     // Five samples are spread over a channel, and two of them may be far off: the pivot stays
     // among the other values.
@@ -145,8 +144,8 @@ const EQUAL: Kind = Kind::Constant;
 const ONE_CHANNEL: [usize; 3] = [1, 1, 10_000_000];
 const THREE_CHANNELS: [usize; 2] = [3_300_000, 3];
 
-fn assert_accurate_at_length(shape: &[usize], config: Config, kind: Kind, constant_dy: bool) {
-    let mut case = Case::new(shape, config, kind, 25);
+fn assert_accurate_at_length(shape: &[usize], kind: Kind, constant_dy: bool) {
+    let mut case = Case::new(shape, Config::pytorch(), kind, 25);
     if constant_dy {
         case.dy.fill(0.1);
     }
@@ -154,30 +153,28 @@ fn assert_accurate_at_length(shape: &[usize], config: Config, kind: Kind, consta
         let misses = misses(&case, &implementation.run(&case));
         let name = format!("{}: {}", implementation.name(), case.name);
         assert!(misses.is_empty(), "{name}:\n{}", misses.join("\n"));
+        // Frozen statistics with the first of them only: the judge takes seconds.
+        case.config = case.config.without_running();
+        case.running = None;
     }
-}
-
-/// Training and backward through it alone, so that these tests do not take minutes.
-fn training() -> Config {
-    Config::pytorch().without_running()
 }
 
 #[test]
 fn ten_million_values_in_one_channel() {
-    assert_accurate_at_length(&ONE_CHANNEL, Config::pytorch(), LARGE_MEAN, false);
+    assert_accurate_at_length(&ONE_CHANNEL, LARGE_MEAN, false);
 }
 
 #[test]
 fn ten_million_equal_values_in_one_channel() {
-    assert_accurate_at_length(&ONE_CHANNEL, training(), EQUAL, true);
+    assert_accurate_at_length(&ONE_CHANNEL, EQUAL, true);
 }
 
 #[test]
 fn ten_million_values_in_three_interleaved_channels() {
-    assert_accurate_at_length(&THREE_CHANNELS, training(), LARGE_MEAN, true);
+    assert_accurate_at_length(&THREE_CHANNELS, LARGE_MEAN, true);
 }
 
 #[test]
 fn ten_million_equal_values_in_three_interleaved_channels() {
-    assert_accurate_at_length(&THREE_CHANNELS, training(), EQUAL, false);
+    assert_accurate_at_length(&THREE_CHANNELS, EQUAL, false);
 }

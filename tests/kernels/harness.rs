@@ -87,6 +87,8 @@ fn one_wrong_statistic() {
         nudge(&mut o.saved.batch_var[2])
     });
     good.caught("inv_std", "inv_std", |_, o| nudge(&mut o.saved.inv_std[2]));
+    good.caught("pivot", "offset", |_, o| nudge(&mut o.saved.pivot[2]));
+    good.caught("offset", "offset", |_, o| nudge(&mut o.saved.offset[2]));
     good.caught("dweight", "dweight", |_, o| o.gradients.dweight[1] += 0.1);
     good.caught("dbias", "dbias", |_, o| o.gradients.dbias[1] += 0.1);
     good.caught("frozen dweight", "dweight", |_, o| {
@@ -232,7 +234,7 @@ fn channels_that_are_not_finite() {
     assert_eq!(beyond(&case, &good), wrong);
 }
 
-/// Per channel, the scales of The accuracy table, by name; written out once more, so that
+/// Per channel, the scales of the accuracy table, by name; written out once more, so that
 /// the judge is not its own witness.
 fn scales(case: &Case, c: usize) -> Vec<(&'static str, f64)> {
     let (x, dy) = (
@@ -254,10 +256,13 @@ fn scales(case: &Case, c: usize) -> Vec<(&'static str, f64)> {
     let dx = |i| dy(i).abs() + means + (xhat(i) * g.dweight[c]).abs() / m;
     let unbiased = batch.variance[c] * m / (m - 1.0);
     let running_var = 0.9 * f64::from(before.variance[c]) + 0.1 * unbiased;
+    // The reference's own is the mean, rounded.
+    let pivot = f64::from(batch.mean[c] as f32);
     let largest_x = largest(&|i| x(i).abs());
     vec![
         ("y", largest(&|i| (xhat(i) * weight).abs()) + bias),
         ("batch_mean", largest_x),
+        ("offset", largest(&|i| (x(i) - pivot).abs())),
         ("batch_var", batch.variance[c]),
         ("inv_std", inv_std),
         (
@@ -285,6 +290,7 @@ fn the_judge_holds_results_to_the_contract_and_to_no_less() {
                 let value = match tensor {
                     "y" => &mut spoilt.y[first],
                     "batch_mean" => &mut spoilt.saved.batch_mean[c],
+                    "offset" => &mut spoilt.saved.offset[c],
                     "batch_var" => &mut spoilt.saved.batch_var[c],
                     "inv_std" => &mut spoilt.saved.inv_std[c],
                     "running_mean" => &mut running.mean[c],

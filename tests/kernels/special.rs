@@ -1,4 +1,4 @@
-//! The special cases, as far as it concerns the kernels.
+//! The special cases, as far as they concern the kernels.
 
 use wgpu_batchnorm::error::{BindError, ConfigError};
 use wgpu_batchnorm::plan::Tuning;
@@ -283,6 +283,7 @@ fn a_constant_channel_is_its_bias() {
 #[test]
 fn one_value_per_channel() {
     let gpu = gpu();
+    let implementations = implementations();
     for (shape, axis) in [
         (&[1, 5][..], 1),
         (&[1, 5, 1, 1], 1),
@@ -293,7 +294,7 @@ fn one_value_per_channel() {
         let biased = unbiased.with_running_variance(RunningVariance::Biased);
         // Allowed: σ² is 0, and y is the bias.
         let case = Case::new(shape, biased, ORDINARY, 36);
-        for implementation in implementations() {
+        for implementation in &implementations {
             let outcome = implementation.run(&case);
             assert!(outcome.y == *case.bias.as_ref().unwrap());
             assert!(outcome.saved.batch_mean == case.x);
@@ -367,9 +368,10 @@ fn assert_near(got: &[f32], expected: &[f64], scale: f64) {
 
 #[test]
 fn momentum_zero_keeps_and_momentum_one_takes() {
+    let implementations = implementations();
     for (shape, config) in patterns() {
         let config = config.with_running_variance(RunningVariance::Biased);
-        for implementation in implementations() {
+        for implementation in &implementations {
             let case = Case::new(
                 &shape,
                 config.with_momentum(Momentum::new(0.0)),
