@@ -3,7 +3,7 @@
 //! A kernel file holds the mathematics of one dispatch; what it shares stands in
 //! `shaders/shared`. Only what changes types or directives is an axis here, spelt out as text:
 //! the element type, the walk, and, as they come, wider loads and subgroup reductions. All else is
-//! the override constant `WORKGROUP` or a field of [`crate::params::Params`].
+//! the override constant `WORKGROUP` or a field of `Params` in `shaders/shared/params.wgsl`.
 
 /// One dispatch's mathematics; the name of its file, its label and its entry in the cache.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -10,7 +10,7 @@ use crate::shaders::{Kernel, Role};
 use crate::stats::Moments;
 use crate::tensor::Tensor;
 
-/// Moments on the device: what [`moments`] gives and [`normalize`] takes.
+/// Moments on the device: what [`moments`] gives and [`normalize`](super::normalize()) takes.
 #[derive(Clone, Debug)]
 pub struct DeviceMoments {
     pub(super) reduction: Reduction,

@@ -16,7 +16,7 @@ use crate::tensor::Tensor;
 /// What [`normalize`] subtracts and divides by.
 #[derive(Clone, Copy, Debug)]
 pub enum Statistics<'a> {
-    /// What [`moments`] gave: pivot and offset keep the accuracy of large means.
+    /// What [`moments`](super::moments()) gave: pivot and offset keep the accuracy of large means.
     Moments(&'a DeviceMoments),
     /// Plain f32 arrays that broadcast over `x` as in NumPy; errors are relative to these.
     Plain {

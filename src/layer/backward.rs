@@ -57,7 +57,7 @@ impl Default for BackwardRequest<'_> {
 
 impl BatchNorm {
     /// Gradients of the forward pass on `x` that gave `saved`, with upstream gradient `dy`:
-    /// through batch statistics after [`Mode::Train`], through frozen ones after [`Mode::Eval`].
+    /// through batch statistics after [`Mode::Train`](super::Mode::Train), through frozen ones after [`Mode::Eval`](super::Mode::Eval).
     ///
     /// # Errors
     /// Shapes that do not fit `saved`; a failed check; a failed device.
