@@ -132,17 +132,16 @@ const ALIGNMENT: usize = 64;
 /// # Errors
 /// Scratch or per-channel statistics that one binding cannot hold.
 pub fn plan_dense(view: View, machine: &Machine) -> Result<Schedule, PlanError> {
-    let cuts = cut_to_bindings(&view, machine);
-    let largest = Cut::new(cuts[0].view, view.pattern(), MAX_POSITIONS, &machine.tuning);
-    let mut pieces = cuts;
+    let cut = |part| Cut::new(part, view.pattern(), MAX_POSITIONS, &machine.tuning);
+    let mut pieces = cut_to_bindings(&view, machine);
     let sharing = pieces.iter().map(|piece| piece.first_partial as usize + 1);
     let sharing = sharing.max().unwrap_or(1);
     // Pieces of one tensor leave equally many partials, so that these have one stride.
+    let largest = cut(pieces[0].view);
     let splits = largest.splits(machine.tuning.fill, mergeable(&view) / sharing);
     let whole = pieces.len() == 1;
     for piece in &mut pieces {
-        let cut = Cut::new(piece.view, view.pattern(), MAX_POSITIONS, &machine.tuning);
-        let grid = cut.grid(splits, whole, machine);
+        let grid = cut(piece.view).grid(splits, whole, machine);
         (piece.reduce, piece.map) = (grid, grid);
     }
     let splits = pieces[0].reduce.splits;
@@ -150,13 +149,12 @@ pub fn plan_dense(view: View, machine: &Machine) -> Result<Schedule, PlanError> 
         piece.first_partial *= splits;
     }
     let per_channel = pieces.iter().map(|piece| piece.first_partial).max();
-    let merge = Cut::new(view, view.pattern(), MAX_POSITIONS, &machine.tuning);
     let schedule = Schedule {
         view,
         axes: None,
         pieces,
         partials: per_channel.unwrap_or(0) + splits,
-        merge: merge.grid(1, true, machine),
+        merge: cut(view).grid(1, true, machine),
     };
     let rows = view.channels as u64 * SAVED_BYTES;
     fits(schedule.workspace_bytes().max(rows), machine)?;

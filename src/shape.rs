@@ -124,6 +124,22 @@ pub fn checked_len(shape: &[usize]) -> Result<usize, ShapeError> {
         })
 }
 
+/// Refuses a shape other than `expected`.
+pub(crate) fn same_shape(
+    tensor: &'static str,
+    got: &[usize],
+    expected: &[usize],
+) -> Result<(), ShapeError> {
+    if got == expected {
+        return Ok(());
+    }
+    Err(ShapeError::Mismatch {
+        tensor,
+        got: got.to_vec(),
+        expected: expected.to_vec(),
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

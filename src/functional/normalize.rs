@@ -10,6 +10,7 @@ use crate::params::flags;
 use crate::reduction::Reduction;
 use crate::reference;
 use crate::shaders::{Kernel, Role};
+use crate::shape::same_shape;
 use crate::stats::Parameters;
 use crate::tensor::Tensor;
 
@@ -70,14 +71,7 @@ pub async fn normalize(
         Statistics::Moments(moments) => moments.reduction.clone(),
         Statistics::Plain { mean, .. } => Reduction::broadcast(x.shape(), "mean", mean.shape())?,
     };
-    if reduction.shape() != x.shape() {
-        return Err(ShapeError::Mismatch {
-            tensor: "x",
-            got: x.shape().to_vec(),
-            expected: reduction.shape().to_vec(),
-        }
-        .into());
-    }
+    same_shape("x", x.shape(), reduction.shape())?;
     let rows = statistics_rows(x, &reduction, statistics)?;
     let own_shapes = match statistics {
         Statistics::Moments(_) => [false, true].map(|keep| reduction.statistics_shape(keep)),
@@ -171,7 +165,7 @@ fn statistics_rows(
         Statistics::Plain { mean, variance } => {
             x.gpu().owns("mean", mean.gpu())?;
             x.gpu().owns("variance", variance.gpu())?;
-            same_shape("variance", variance, mean)?;
+            same_shape("variance", variance.shape(), mean.shape())?;
             stack(x.gpu(), 3, reduction, &[Some(mean), Some(variance)])
         }
     }
@@ -223,15 +217,4 @@ fn stack(
         |_| {},
     );
     Ok(stacked)
-}
-
-fn same_shape(name: &'static str, tensor: &Tensor, other: &Tensor) -> Result<(), ShapeError> {
-    if tensor.shape() == other.shape() {
-        return Ok(());
-    }
-    Err(ShapeError::Mismatch {
-        tensor: name,
-        got: tensor.shape().to_vec(),
-        expected: other.shape().to_vec(),
-    })
 }

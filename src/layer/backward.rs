@@ -1,10 +1,11 @@
 //! Gradients.
 
 use super::forward::Used;
-use super::{BatchNorm, Saved, row, same_shape};
+use super::{BatchNorm, Saved, row};
 use crate::api_error::Error;
 use crate::check::{Check, Report};
 use crate::record::{BackwardBuffers, FrozenBackwardBuffers};
+use crate::shape::same_shape;
 use crate::tensor::Tensor;
 
 /// Gradients of one backward pass.

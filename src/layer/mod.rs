@@ -275,14 +275,3 @@ async fn read_saved(tensor: &Tensor) -> Result<SavedStatistics, Error> {
         batch_var: row(&values, 5, 4),
     })
 }
-
-fn same_shape(tensor: &'static str, got: &[usize], expected: &[usize]) -> Result<(), ShapeError> {
-    if got == expected {
-        return Ok(());
-    }
-    Err(ShapeError::Mismatch {
-        tensor,
-        got: got.to_vec(),
-        expected: expected.to_vec(),
-    })
-}
