@@ -7,6 +7,7 @@ mod bindings;
 pub mod check;
 mod config;
 mod context;
+mod describe;
 #[cfg(feature = "cpu")]
 pub mod cpu;
 pub mod error;

@@ -315,7 +315,7 @@ fn devices_below_webgpus_defaults() {
     assert_eq!((got, expected), (4, 8));
     let wide = Tuning {
         planar_workgroup: 512,
-        ..Tuning::GPU
+        ..Tuning::DISCRETE
     };
     let Err(DeviceError::Limit { limit, .. }) = Context::with_tuning(gpu().device(), wide) else {
         panic!("WebGPU's 256 invocations were enough for 512");
@@ -324,7 +324,7 @@ fn devices_below_webgpus_defaults() {
     let ragged = Tuning {
         planar_workgroup: 64,
         planar_team: 24,
-        ..Tuning::GPU
+        ..Tuning::DISCRETE
     };
     let refused = Context::with_tuning(gpu().device(), ragged);
     let text = refused.unwrap_err().to_string();

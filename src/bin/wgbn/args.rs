@@ -112,6 +112,12 @@ pub struct MomentsArgs {
 
 #[derive(Debug, clap::Args)]
 pub struct InfoArgs {
+    /// Show how a tensor of this shape, such as 32,64,56,56, is planned on every adapter.
+    #[arg(long, value_delimiter = ',')]
+    pub shape: Option<Vec<usize>>,
+    /// The channel axis of that shape; negative counts from the end.
+    #[arg(long, default_value_t = 1, allow_negative_numbers = true, requires = "shape")]
+    pub axis: isize,
     /// Exit with status 3 where there is no adapter.
     #[arg(long)]
     pub require_adapter: bool,
