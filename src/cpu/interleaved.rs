@@ -3,12 +3,11 @@
 //!
 //! A row holds each channel `inner` times, and that as often as it takes to be worth a loop.
 
-use std::ops::Range;
-
 use rayon::prelude::*;
 
-use super::columns::{self, STEP};
+use super::columns::ColumnSums;
 use super::operations::{Coefficients, Operation};
+use super::wide::wide;
 use super::{Tensors, tree};
 use crate::shape::View;
 
@@ -44,7 +43,11 @@ pub(super) fn run<O: Operation>(
         let columns = std::array::from_fn(|n| spread(view, width, &channels(n)));
         // From the end, which the caches still hold.
         let pieces = out.par_chunks_mut(PIECE).enumerate().rev();
-        pieces.for_each(|(i, out)| map::<O>(&columns, i * PIECE, t, out));
+        pieces.for_each(|(i, out)| {
+            let start = i * PIECE;
+            let t = t.slice(start..start + out.len());
+            map::<O>(&columns, start % width, t.x, t.dy, out);
+        });
     }
     summaries
 }
@@ -67,8 +70,8 @@ fn sums<O: Operation>(view: &View, width: usize, t: Tensors<'_>, centers: &[f64]
     let tiles = centers.par_chunks(TILE).enumerate().map(|(tile, centers)| {
         let leaf = |i: usize| {
             let mut sums = ColumnSums::new(centers);
-            let rows = i * ROWS..rows.min((i + 1) * ROWS);
-            sums.add_rows::<O>(t, width, tile * TILE, rows);
+            let start = |i: usize| t.x.len().min(i * ROWS * width + tile * TILE);
+            sums.add::<O>(t.slice(start(i)..start(i + 1)), width);
             sums
         };
         tree(0..rows.div_ceil(ROWS), &leaf, &ColumnSums::merge)
@@ -83,70 +86,24 @@ fn sums<O: Operation>(view: &View, width: usize, t: Tensors<'_>, centers: &[f64]
     sums
 }
 
-/// The two sums of neighbouring columns.
-struct ColumnSums<'a> {
-    centers: &'a [f64],
-    first: Vec<f64>,
-    second: Vec<f64>,
-}
-
-impl<'a> ColumnSums<'a> {
-    fn new(centers: &'a [f64]) -> Self {
-        let zeros = || vec![0.0; centers.len()];
-        Self {
-            centers,
-            first: zeros(),
-            second: zeros(),
-        }
-    }
-
-    fn merge(mut self, other: Self) -> Self {
-        let add = |a: &mut [f64], b: &[f64]| a.iter_mut().zip(b).for_each(|(a, b)| *a += b);
-        add(&mut self.first, &other.first);
-        add(&mut self.second, &other.second);
-        self
-    }
-
-    /// Adds `rows`, each `width` long, from the column at `start` on. The last row of the tensor
-    /// may end early.
-    fn add_rows<O: Operation>(
-        &mut self,
-        t: Tensors<'_>,
-        width: usize,
-        start: usize,
-        rows: Range<usize>,
+wide! {
+    /// Maps the elements from the one in `column` on to `out`.
+    fn map<O: Operation>(
+        columns: &[Vec<f32>; 5],
+        column: usize,
+        x: &[f32],
+        dy: &[f32],
+        out: &mut [f32],
     ) {
-        let row = |r: usize| {
-            let start = t.x.len().min(r * width + start);
-            t.slice(start..t.x.len().min(start + self.centers.len()))
-        };
-        let centers = self.centers;
-        let mut r = rows.start;
-        while r < rows.end {
-            let step: [_; STEP] = std::array::from_fn(|i| row(r + i));
-            if r + STEP <= rows.end && step[STEP - 1].x.len() == self.centers.len() {
-                columns::add::<O, STEP>(step, |j| centers[j], &mut self.first, &mut self.second);
-                r += STEP;
-            } else {
-                columns::add::<O, 1>([row(r)], |j| centers[j], &mut self.first, &mut self.second);
-                r += 1;
+        let (mut column, mut done) = (column, 0);
+        while done < out.len() {
+            let n = (columns[0].len() - column).min(out.len() - done);
+            let k = columns.each_ref().map(|k| &k[column..column + n]);
+            let (x, dy) = (&x[done..done + n], &dy[done..done + n]);
+            for (j, out) in out[done..done + n].iter_mut().enumerate() {
+                *out = O::map(k.map(|k| k[j]), x[j], dy[j]);
             }
+            (column, done) = (0, done + n);
         }
-    }
-}
-
-/// Maps the elements from `start` on to `out`.
-fn map<O: Operation>(columns: &[Vec<f32>; 5], start: usize, t: Tensors<'_>, out: &mut [f32]) {
-    let width = columns[0].len();
-    let mut done = 0;
-    while done < out.len() {
-        let column = (start + done) % width;
-        let n = (width - column).min(out.len() - done);
-        let t = t.slice(start + done..start + done + n);
-        let k = columns.each_ref().map(|k| &k[column..column + n]);
-        for (j, out) in out[done..done + n].iter_mut().enumerate() {
-            *out = O::map(k.map(|k| k[j]), t.x[j], t.dy[j]);
-        }
-        done += n;
     }
 }

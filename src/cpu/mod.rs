@@ -10,6 +10,7 @@ mod operations;
 mod planar;
 #[cfg(test)]
 mod tests;
+mod wide;
 
 use std::ops::Range;
 
@@ -174,6 +175,10 @@ impl Tensors<'_> {
             x: &self.x[range.clone()],
             dy: &self.dy[range],
         }
+    }
+
+    fn slice_from(&self, start: usize) -> Self {
+        self.slice(start..self.x.len())
     }
 }
 
