@@ -85,8 +85,9 @@ fn add<O: Operation, const N: usize>(
     let (first, second) = (&mut first[..n], &mut second[..n]);
     for j in 0..n {
         let [mut a, mut b] = [0.0; 2];
-        for row in &rows {
-            let term = O::terms(f64::from(row.x[j]) - centers[j], f64::from(row.dy[j]));
+        // Taken all at once, the values need no check of their index.
+        for (x, dy) in rows.map(|row| (row.x[j], row.dy[j])) {
+            let term = O::terms(f64::from(x) - centers[j], f64::from(dy));
             a += term[0];
             b += term[1];
         }

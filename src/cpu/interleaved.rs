@@ -41,13 +41,18 @@ pub(super) fn run<O: Operation>(
     if let Some(out) = out {
         let channels = |n: usize| coefficients.iter().map(move |k| k[n]).collect::<Vec<_>>();
         let columns = std::array::from_fn(|n| spread(view, width, &channels(n)));
-        // From the end, which the caches still hold.
-        let pieces = out.par_chunks_mut(PIECE).enumerate().rev();
-        pieces.for_each(|(i, out)| {
+        let pieces = out.par_chunks_mut(PIECE).enumerate();
+        let map = |(i, out): (usize, &mut [f32])| {
             let start = i * PIECE;
             let t = t.slice(start..start + out.len());
             map::<O>(&columns, start % width, t.x, t.dy, out);
-        });
+        };
+        if O::SUMS {
+            // From the end, which the caches still hold.
+            pieces.rev().for_each(map);
+        } else {
+            pieces.for_each(map);
+        }
     }
     summaries
 }
@@ -98,10 +103,10 @@ wide! {
         let (mut column, mut done) = (column, 0);
         while done < out.len() {
             let n = (columns[0].len() - column).min(out.len() - done);
-            let k = columns.each_ref().map(|k| &k[column..column + n]);
-            let (x, dy) = (&x[done..done + n], &dy[done..done + n]);
-            for (j, out) in out[done..done + n].iter_mut().enumerate() {
-                *out = O::map(k.map(|k| k[j]), x[j], dy[j]);
+            let k = columns.each_ref().map(|k| &k[column..][..n]);
+            let (x, dy, out) = (&x[done..][..n], &dy[done..][..n], &mut out[done..][..n]);
+            for j in 0..n {
+                out[j] = O::map(k.map(|k| k[j]), x[j], dy[j]);
             }
             (column, done) = (0, done + n);
         }
