@@ -14,13 +14,13 @@ use crate::shape::View;
 /// Columns that a row at least has, where there are as many values.
 const WIDTH: usize = 512;
 
-/// Columns whose sums are kept at a time: they stay in the first-level cache.
-const TILE: usize = 512;
+/// Columns whose sums are kept at a time: they stay in the nearest caches.
+const TILE: usize = 1024;
 
 /// Rows that are summed in one task.
-const ROWS: usize = 256;
+const ROWS: usize = 64;
 
-/// Elements that are mapped in one task.
+/// Elements, about, that are mapped in one task.
 const PIECE: usize = 16384;
 
 /// Sums every channel and maps it to `out`, if there is one.
@@ -39,29 +39,31 @@ pub(super) fn run<O: Operation>(
     let finished = finished.map(|((c, center), sums)| op.finish(c, center, sums));
     let (summaries, coefficients): (Vec<_>, Vec<Coefficients>) = finished.unzip();
     if let Some(out) = out {
-        let channels = |n: usize| coefficients.iter().map(move |k| k[n]).collect::<Vec<_>>();
-        let columns = std::array::from_fn(|n| spread(view, width, &channels(n)));
-        let pieces = out.par_chunks_mut(PIECE).enumerate();
-        let map = |(i, out): (usize, &mut [f32])| {
-            let start = i * PIECE;
-            let t = t.slice(start..start + out.len());
-            map::<O>(&columns, start % width, t.x, t.dy, out);
+        let columns =
+            std::array::from_fn(|n| spread(view, width, coefficients.iter().map(|k| k[n])));
+        let piece = width * (PIECE / width).max(1);
+        let pieces = out.par_chunks_mut(piece).enumerate();
+        let map_piece = |(i, out): (usize, &mut [f32])| {
+            let t = t.slice(i * piece..i * piece + out.len());
+            map::<O>(&columns, t.x, t.dy, out);
         };
         if O::SUMS {
             // From the end, which the caches still hold.
-            pieces.rev().for_each(map);
+            pieces.rev().for_each(map_piece);
         } else {
-            pieces.for_each(map);
+            pieces.for_each(map_piece);
         }
     }
     summaries
 }
 
 /// One value per channel as one value per column.
-fn spread<T: Copy>(view: &View, width: usize, channels: &[T]) -> Vec<T> {
-    let runs = channels.iter().map(|&v| std::iter::repeat_n(v, view.inner));
-    let row: Vec<T> = runs.flatten().collect();
-    row.repeat(width / row.len())
+fn spread<T: Copy>(view: &View, width: usize, channels: impl Iterator<Item = T>) -> Vec<T> {
+    let mut columns = Vec::with_capacity(width);
+    for value in channels {
+        columns.extend(std::iter::repeat_n(value, view.inner));
+    }
+    columns.repeat(width / columns.len())
 }
 
 /// The two sums of every channel.
@@ -70,7 +72,7 @@ fn sums<O: Operation>(view: &View, width: usize, t: Tensors<'_>, centers: &[f64]
     if !O::SUMS {
         return sums;
     }
-    let centers = spread(view, width, centers);
+    let centers = spread(view, width, centers.iter().copied());
     let rows = t.x.len().div_ceil(width);
     let tiles = centers.par_chunks(TILE).enumerate().map(|(tile, centers)| {
         let leaf = |i: usize| {
@@ -92,23 +94,16 @@ fn sums<O: Operation>(view: &View, width: usize, t: Tensors<'_>, centers: &[f64]
 }
 
 wide! {
-    /// Maps the elements from the one in `column` on to `out`.
-    fn map<O: Operation>(
-        columns: &[Vec<f32>; 5],
-        column: usize,
-        x: &[f32],
-        dy: &[f32],
-        out: &mut [f32],
-    ) {
-        let (mut column, mut done) = (column, 0);
-        while done < out.len() {
-            let n = (columns[0].len() - column).min(out.len() - done);
-            let k = columns.each_ref().map(|k| &k[column..][..n]);
-            let (x, dy, out) = (&x[done..][..n], &dy[done..][..n], &mut out[done..][..n]);
+    /// Maps rows to `out`. The last may end early.
+    fn map<O: Operation>(columns: &[Vec<f32>; 5], x: &[f32], dy: &[f32], out: &mut [f32]) {
+        let width = columns[0].len();
+        for start in (0..out.len()).step_by(width) {
+            let n = width.min(out.len() - start);
+            let k = columns.each_ref().map(|k| &k[..n]);
+            let (x, dy, out) = (&x[start..][..n], &dy[start..][..n], &mut out[start..][..n]);
             for j in 0..n {
                 out[j] = O::map(k.map(|k| k[j]), x[j], dy[j]);
             }
-            (column, done) = (0, done + n);
         }
     }
 }
