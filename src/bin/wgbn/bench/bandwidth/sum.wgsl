@@ -1,0 +1,74 @@
+// Sums source into one value a workgroup; `finish` sums those. Lanes read as in copy.wgsl.
+
+override WORKGROUP: u32 = 64u;
+
+struct Params {
+    lanes: u32,
+    team: u32,
+    per_lane: u32,
+    partials: u32,
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> source: array<vec4<f32>>;
+@group(0) @binding(2) var<storage, read_write> partials: array<f32>;
+@group(0) @binding(3) var<storage, read_write> result: array<f32>;
+
+var<workgroup> shared_sums: array<f32, WORKGROUP>;
+
+fn first(lane: u32) -> u32 {
+    return lane / params.team * params.team * params.per_lane + lane % params.team;
+}
+
+fn workgroup_sum(local: u32, sum: f32) -> f32 {
+    shared_sums[local] = sum;
+    workgroupBarrier();
+    for (var half = WORKGROUP / 2u; half > 0u; half /= 2u) {
+        if local < half {
+            shared_sums[local] += shared_sums[local + half];
+        }
+        workgroupBarrier();
+    }
+    return shared_sums[0];
+}
+
+@compute @workgroup_size(WORKGROUP)
+fn four(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) local: u32,
+) {
+    let index = group.y * groups.x + group.x;
+    let lane = index * WORKGROUP + local;
+    let team = params.team;
+    var a = vec4<f32>(0.0);
+    var b = vec4<f32>(0.0);
+    var c = vec4<f32>(0.0);
+    var d = vec4<f32>(0.0);
+    if lane < params.lanes {
+        var at = first(lane);
+        for (var k = 0u; k < params.per_lane; k += 4u) {
+            a += source[at];
+            b += source[at + team];
+            c += source[at + 2u * team];
+            d += source[at + 3u * team];
+            at += 4u * team;
+        }
+    }
+    let sum = workgroup_sum(local, dot((a + b) + (c + d), vec4<f32>(1.0)));
+    if local == 0u && index < params.partials {
+        partials[index] = sum;
+    }
+}
+
+@compute @workgroup_size(WORKGROUP)
+fn finish(@builtin(local_invocation_index) local: u32) {
+    var sum = 0.0;
+    for (var k = local; k < params.partials; k += WORKGROUP) {
+        sum += partials[k];
+    }
+    sum = workgroup_sum(local, sum);
+    if local == 0u {
+        result[0] = sum;
+    }
+}

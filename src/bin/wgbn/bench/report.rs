@@ -1,0 +1,184 @@
+//! All that a run found, and its JSON.
+
+use serde_json::{Value, json};
+
+use super::bandwidth::{Bandwidth, Measured};
+use super::device::Device;
+use super::sample::Summary;
+use super::suite::{Case, Op};
+use super::timer::Timing;
+
+/// A run of `wgbn bench`.
+pub struct Report {
+    pub about: About,
+    pub devices: Vec<DeviceInfo>,
+    pub bandwidth: Vec<BandwidthRow>,
+    pub rows: Vec<Row>,
+    pub host_rows: Vec<HostRow>,
+    /// What was left out, and why.
+    pub skipped: Vec<String>,
+}
+
+/// When, where and what.
+pub struct About {
+    pub command: String,
+    pub commit: Option<String>,
+    /// UTC, as in ISO 8601.
+    pub date: String,
+    pub threads: usize,
+    pub cpu: Option<String>,
+    /// Tensors are gone round until this much was touched.
+    pub rotation_bytes: u64,
+}
+
+pub struct DeviceInfo {
+    pub name: String,
+    pub kind: &'static str,
+    pub backend: String,
+    pub driver: String,
+}
+
+/// A bandwidth at some time of the run.
+pub struct BandwidthRow {
+    pub device: String,
+    /// `start`, `end`, or before which shape.
+    pub when: String,
+    pub measured: Measured,
+}
+
+/// One operation on one shape on one device.
+pub struct Row {
+    pub case: Case,
+    pub device: String,
+    pub op: Op,
+    pub timing: Timing,
+    /// Of the device, measured just before.
+    pub bandwidth: Bandwidth,
+    /// Sets of tensors gone round.
+    pub sets: usize,
+    /// What was compared with the reference.
+    pub checked: String,
+}
+
+/// A cost on the host, in seconds.
+pub struct HostRow {
+    pub device: String,
+    pub what: &'static str,
+    pub summary: Summary,
+}
+
+impl DeviceInfo {
+    pub fn of(device: &Device) -> Self {
+        let (backend, driver) = match device {
+            Device::Gpu(gpu) => {
+                let info = gpu.gpu.info();
+                let driver = format!("{} {}", info.driver, info.driver_info);
+                (info.backend.to_string(), driver.trim().to_owned())
+            }
+            Device::Cpu => ("threads".to_owned(), String::new()),
+        };
+        Self {
+            name: device.name(),
+            kind: device.kind(),
+            backend,
+            driver,
+        }
+    }
+}
+
+impl Row {
+    pub fn ideal_bytes(&self) -> u64 {
+        self.op.ideal_bytes(self.case.bytes())
+    }
+
+    /// Ideal bytes a second.
+    pub fn rate(&self) -> f64 {
+        self.ideal_bytes() as f64 / self.timing.summary.median
+    }
+
+    /// Of the device's fastest copy.
+    pub fn of_copy(&self) -> f64 {
+        self.rate() / self.bandwidth.copy
+    }
+
+    /// Of the time that the best copy and sum kernels would take.
+    pub fn of_floor(&self) -> f64 {
+        self.of_floor_in(self.timing.summary.median)
+    }
+
+    /// The same for a run of so many seconds.
+    pub fn of_floor_in(&self, seconds: f64) -> f64 {
+        self.bandwidth.floor(self.op, self.case.bytes()) / seconds
+    }
+}
+
+impl Report {
+    /// Plain JSON; other programs write the same rows about other libraries.
+    pub fn json(&self) -> Value {
+        let About {
+            command,
+            commit,
+            date,
+            threads,
+            cpu,
+            rotation_bytes,
+        } = &self.about;
+        json!({
+            "program": "wgpu-batchnorm",
+            "version": env!("CARGO_PKG_VERSION"),
+            "commit": commit,
+            "date": date,
+            "command": command,
+            "host": { "threads": threads, "cpu": cpu },
+            "rotation_bytes": rotation_bytes,
+            "devices": self.devices.iter().map(device).collect::<Value>(),
+            "bandwidth": self.bandwidth.iter().map(bandwidth).collect::<Value>(),
+            "rows": self.rows.iter().map(row).collect::<Value>(),
+            "host_rows": self.host_rows.iter().map(host_row).collect::<Value>(),
+            "skipped": self.skipped,
+        })
+    }
+}
+
+fn device(d: &DeviceInfo) -> Value {
+    json!({ "name": d.name, "kind": d.kind, "backend": d.backend, "driver": d.driver })
+}
+
+fn bandwidth(b: &BandwidthRow) -> Value {
+    let m = &b.measured;
+    json!({
+        "device": b.device, "what": m.what, "pattern": m.pattern, "when": b.when,
+        "gb_per_s": round(m.rate() / 1e9), "bytes": m.bytes,
+    })
+}
+
+fn row(r: &Row) -> Value {
+    let s = &r.timing.summary;
+    json!({
+        "suite": r.case.suite.name(), "device": r.device, "op": r.op.name(),
+        "shape": r.case.shape, "layout": r.case.layout.name(),
+        "elements": r.case.elements(), "ideal_bytes": r.ideal_bytes(),
+        "median_ms": ms(s.median), "low_ms": ms(s.low), "high_ms": ms(s.high),
+        "runs": s.runs, "clock": r.timing.clock.name(), "sets": r.sets,
+        "gb_per_s": round(r.rate() / 1e9),
+        "of_copy": round(r.of_copy()), "of_floor": round(r.of_floor()),
+        "checked": r.checked,
+    })
+}
+
+fn host_row(r: &HostRow) -> Value {
+    let s = &r.summary;
+    json!({
+        "device": r.device, "what": r.what, "median_ms": ms(s.median),
+        "low_ms": ms(s.low), "high_ms": ms(s.high), "runs": s.runs,
+    })
+}
+
+fn ms(seconds: f64) -> f64 {
+    round(seconds * 1e3)
+}
+
+/// Five digits are more than a measurement has.
+fn round(value: f64) -> f64 {
+    format!("{value:.4e}").parse().unwrap_or(value)
+}
