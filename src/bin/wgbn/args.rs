@@ -142,14 +142,9 @@ pub struct BenchArgs {
     /// Which shapes.
     #[arg(long, value_enum, value_delimiter = ',', default_value = "small")]
     pub suite: Vec<Suite>,
-    /// Which operations; `sum` is one of the suite `reductions` only.
-    #[arg(
-        long,
-        value_enum,
-        value_delimiter = ',',
-        default_value = "train,inference,backward,frozen,moments,step,sum"
-    )]
-    pub ops: Vec<Op>,
+    /// Which operations, instead of the suite's usual ones; sum is one of reductions only.
+    #[arg(long, value_enum, value_delimiter = ',')]
+    pub ops: Option<Vec<Op>>,
     /// auto, gpu, cpu, a part of an adapter's name, or both: the best adapter and the CPU path.
     #[arg(long, value_delimiter = ',', default_value = "both")]
     pub device: Vec<String>,

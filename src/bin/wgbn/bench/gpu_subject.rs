@@ -101,6 +101,11 @@ impl<'a> GpuSubject<'a> {
             encoder.copy_buffer_to_buffer(from, 0, to, 0, from.size());
         };
         device.submit(|encoder| {
+            for set in &sets {
+                // Memory is there once it was written to.
+                encoder.clear_buffer(set.y.buffer(), 0, None);
+                encoder.clear_buffer(set.dx.buffer(), 0, None);
+            }
             for set in &sets[1..] {
                 copy(encoder, &sets[0].x, &set.x);
                 copy(encoder, &sets[0].dy, &set.dy);

@@ -3,6 +3,7 @@
 mod bandwidth;
 mod device;
 mod gpu_subject;
+mod host;
 mod inputs;
 mod machine;
 mod report;
@@ -23,7 +24,7 @@ use indicatif::ProgressBar;
 use inputs::Inputs;
 use report::{BandwidthRow, DeviceInfo, Report, Row};
 use sample::{Clock, Effort};
-use suite::{Case, Op};
+use suite::{Case, Op, Suite};
 
 use crate::args::{BenchArgs, ClockArg};
 use crate::failure::Failure;
@@ -32,8 +33,7 @@ use crate::{output, progress, table};
 /// Bandwidth is measured for this long each time.
 const BANDWIDTH: Effort = Effort {
     budget: Duration::from_millis(60),
-    least: 5,
-    warm_up: 2,
+    least: 3,
 };
 
 pub fn run(args: &BenchArgs) -> Result<(), Failure> {
@@ -80,14 +80,17 @@ struct Budget {
 }
 
 impl Budget {
+    fn share(&self) -> f64 {
+        self.seconds.max(0.0) / self.rows.max(1) as f64
+    }
+
     /// The effort of the next row: its share of what is left.
-    fn next(&mut self, warm_up: usize) -> Effort {
-        let share = self.seconds.max(0.0) / self.rows.max(1) as f64;
+    fn next(&mut self) -> Effort {
+        let share = self.share();
         self.rows = self.rows.saturating_sub(1);
         Effort {
             budget: Duration::from_secs_f64(share),
-            least: 5,
-            warm_up,
+            least: 3,
         }
     }
 }
@@ -102,7 +105,10 @@ fn measure(args: &BenchArgs, devices: &[Device]) -> Result<Report, Failure> {
         skipped: vec![],
     };
     let jobs = jobs(args, devices, &mut report.skipped)?;
-    let rows: usize = jobs.iter().map(|(_, ops)| ops.len() * devices.len()).sum();
+    let gpus = devices.iter().filter(|d| matches!(d, Device::Gpu(_)));
+    let host = args.suite.contains(&Suite::Host);
+    let mut rows: usize = jobs.iter().map(|(_, ops)| ops.len() * devices.len()).sum();
+    rows += if host { gpus.count() * host::ROWS } else { 0 };
     let bar = progress::bar(rows);
     bar.set_message("bandwidth");
     bar.enable_steady_tick(Duration::from_millis(200));
@@ -133,6 +139,15 @@ fn measure(args: &BenchArgs, devices: &[Device]) -> Result<Report, Failure> {
         }
         measure_case(&stations, case, ops, &mut budget, &bar, &mut report)?;
     }
+    for device in devices.iter().filter(|_| host) {
+        let Device::Gpu(gpu) = device else { continue };
+        bar.set_message(format!("host, {}", device.name()));
+        let each = Duration::from_secs_f64(budget.share().min(1.0));
+        host::measure(gpu, each, &mut |row| {
+            report.host_rows.push(row);
+            bar.inc(1);
+        })?;
+    }
     measure_bandwidth(&mut stations, "end", &mut report)?;
     bar.finish_and_clear();
     Ok(report)
@@ -147,7 +162,7 @@ fn jobs(
     let most = machine::most_elements(devices);
     let mut jobs = Vec::new();
     for suite in &args.suite {
-        let ops = suite.ops(&args.ops);
+        let ops = suite.ops(args.ops.as_deref());
         for case in suite.cases() {
             if ops.is_empty() {
                 continue;
@@ -207,7 +222,7 @@ fn measure_case(
             let (shape, layout) = (table::shape(&case.shape), case.layout.name());
             bar.set_message(format!("{shape} {layout} {}, {device}", op.name()));
             let start = Instant::now();
-            let timing = subject.time(op, budget.next(subject.sets()))?;
+            let timing = subject.time(op, budget.next())?;
             budget.seconds -= start.elapsed().as_secs_f64();
             let checked =
                 results::check(&inputs, op, &subject.results(op)?).map_err(|failure| {

@@ -28,10 +28,11 @@ pub struct Effort {
     pub budget: Duration,
     /// Samples to take however long they last.
     pub least: usize,
-    /// Runs before the first sample.
-    pub warm_up: usize,
 }
 
+/// Before the first sample, runs go on for as long as clocks and caches take to settle.
+const WARM_UP: Duration = Duration::from_millis(15);
+const WARM_UP_RUNS: usize = 3;
 /// Samples stop here however short they are.
 const MOST: usize = 2000;
 /// A sample of short runs is a batch that lasts this long.
@@ -55,15 +56,18 @@ pub fn sample(
     effort: Effort,
     run: &mut dyn FnMut(usize) -> Result<Vec<f64>, Failure>,
 ) -> Result<(Vec<f64>, usize), Failure> {
-    let mut left = effort.warm_up.max(1);
-    let mut one = f64::INFINITY;
-    while left > 0 {
-        let runs = left.min(LONGEST_BATCH);
-        let start = Instant::now();
-        run(runs)?;
-        one = one.min(start.elapsed().as_secs_f64() / runs as f64);
-        left -= runs;
-    }
+    let (mut done, mut batch) = (0, 1);
+    let start = Instant::now();
+    let one = loop {
+        let began = Instant::now();
+        run(batch)?;
+        let one = began.elapsed().as_secs_f64() / batch as f64;
+        done += batch;
+        if done >= WARM_UP_RUNS && start.elapsed() >= WARM_UP {
+            break one;
+        }
+        batch = (2 * batch).min(LONGEST_BATCH);
+    };
     let batch = (BATCH / one.max(1e-9)).round();
     let batch = (batch as usize).clamp(1, LONGEST_BATCH);
     let (mut samples, mut tries) = (Vec::new(), 0);
@@ -162,7 +166,6 @@ mod tests {
         let effort = Effort {
             budget: Duration::from_millis(20),
             least: 3,
-            warm_up: 300,
         };
         let (samples, runs) = sample(effort, &mut |runs| {
             asked.push(runs);
@@ -170,10 +173,11 @@ mod tests {
             Ok(vec![1.0])
         })
         .unwrap();
-        assert_eq!(asked[..2], [LONGEST_BATCH, 300 - LONGEST_BATCH]);
+        assert_eq!(asked[..3], [1, 2, 4], "warming up");
+        let measured = &asked[asked.len() - samples.len()..];
         assert!(samples.len() >= 3);
-        assert_eq!(runs, asked[2..].iter().sum::<usize>());
-        assert!(asked[2..].iter().all(|&runs| runs == asked[2]));
+        assert_eq!(runs, measured.iter().sum::<usize>());
+        assert!(measured.iter().all(|&runs| runs == measured[0]));
     }
 
     #[test]
@@ -181,11 +185,10 @@ mod tests {
         let effort = Effort {
             budget: Duration::ZERO,
             least: 3,
-            warm_up: 1,
         };
         let mut run = |runs| {
-            std::thread::sleep(Duration::from_millis(5));
-            Ok(vec![5e-3 / runs as f64])
+            std::thread::sleep(Duration::from_millis(10));
+            Ok(vec![1e-2 / runs as f64])
         };
         let (samples, runs) = sample(effort, &mut run).unwrap();
         assert_eq!((samples.len(), runs), (3, 3));

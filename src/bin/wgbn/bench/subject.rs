@@ -65,8 +65,9 @@ impl<'a> CpuSubject<'a> {
         let set = |_| Set {
             x: inputs.x.clone(),
             dy: inputs.dy.clone(),
-            y: vec![0.0; len],
-            dx: vec![0.0; len],
+            // Zeros would be mapped when first written to.
+            y: vec![1.0; len],
+            dx: vec![1.0; len],
         };
         let mut y = vec![0.0; len];
         let (view, eps) = (&inputs.view, inputs.config.eps);

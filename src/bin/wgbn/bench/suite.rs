@@ -106,7 +106,7 @@ impl Suite {
             Self::Resnet50 => self.both_layouts(&RESNET50),
             Self::Sweep => self.sweep(),
             Self::Reductions => {
-                let mut cases: Vec<_> = [14, 18, 22, 26]
+                let mut cases: Vec<_> = [14, 18, 22, 24]
                     .map(|log| self.case(vec![1, 1, 1 << log], Layout::Nchw))
                     .into();
                 cases.extend(self.both_layouts(&[&[16, 64, 64, 64], &[16384, 256]]));
@@ -116,13 +116,24 @@ impl Suite {
         }
     }
 
-    /// The operations of `wanted` that this suite has.
-    pub fn ops(self, wanted: &[Op]) -> Vec<Op> {
-        let mine = |op: &&Op| match self {
+    /// The operations of `wanted` that this suite has, its usual ones where nothing is.
+    pub fn ops(self, wanted: Option<&[Op]>) -> Vec<Op> {
+        let has = |op: &&Op| match self {
             Self::Reductions => matches!(op, Op::Sum | Op::Moments),
+            Self::Host => false,
             _ => **op != Op::Sum,
         };
-        wanted.iter().filter(mine).copied().collect()
+        let usual: &[Op] = match self {
+            Self::Reductions => &[Op::Sum, Op::Moments],
+            Self::Sweep => &[Op::Train, Op::Inference, Op::Backward],
+            _ => &[Op::Train, Op::Inference, Op::Backward, Op::Step],
+        };
+        wanted
+            .unwrap_or(usual)
+            .iter()
+            .filter(has)
+            .copied()
+            .collect()
     }
 
     fn case(self, shape: Vec<usize>, layout: Layout) -> Case {
@@ -283,9 +294,13 @@ mod tests {
 
     #[test]
     fn sums_are_reductions_only() {
-        let all = Op::value_variants();
+        let all = Some(Op::value_variants());
         assert_eq!(Suite::Reductions.ops(all), [Op::Moments, Op::Sum]);
         assert!(!Suite::Small.ops(all).contains(&Op::Sum));
-        assert!(Suite::Reductions.ops(&[Op::Train]).is_empty());
+        assert!(Suite::Reductions.ops(Some(&[Op::Train])).is_empty());
+        assert!(Suite::Host.ops(None).is_empty());
+        for case in Suite::Reductions.cases() {
+            assert!(case.elements().is_power_of_two(), "for the sum kernels");
+        }
     }
 }

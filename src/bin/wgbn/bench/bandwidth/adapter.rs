@@ -7,7 +7,7 @@ use super::super::results::SUM_BOUND;
 use super::super::sample::Effort;
 use super::super::timer::{self, Timing};
 use super::kernels::{self, COPIES, Kernel, Pattern, SUMS};
-use super::{BUFFER_COPY, KERNEL_COPY, KERNEL_SUM, Measured, Meter, trial};
+use super::{BUFFER_COPY, KERNEL_COPY, KERNEL_SUM, Measured, Meter, TRIAL};
 use crate::data::Random;
 use crate::failure::Failure;
 
@@ -54,7 +54,7 @@ impl<'a> AdapterMeter<'a> {
         let copy = best(&COPIES, shown, |pattern| {
             let kernels = copies(device, pattern, &pairs);
             check_copy(device, &kernels[0], &pairs[0], &values)?;
-            let timing = time_copy(device, trial(pairs.len()), &kernels, bytes)?;
+            let timing = time_copy(device, TRIAL, &kernels, bytes)?;
             Ok((timing, kernels))
         })?;
         let result = Tensor::empty(&device.gpu, &[1])?;
@@ -62,7 +62,7 @@ impl<'a> AdapterMeter<'a> {
         let sum = best(&SUMS, shown, |pattern| {
             let kernels = sums(device, pattern, &pairs, &result);
             check_sum(device, &kernels[0], &result, expected)?;
-            let timing = time_sum(device, trial(pairs.len()), &kernels, bytes)?;
+            let timing = time_sum(device, TRIAL, &kernels, bytes)?;
             Ok((timing, kernels))
         })?;
         Ok(Self {

@@ -1,20 +1,25 @@
-// Copies source to destination: each lane `per_lane` vectors, `team` apart, a team side by side.
+// Copies source to destination: each lane PER_LANE vectors, the lanes of a team side by side.
 
 override WORKGROUP: u32 = 64u;
+// Compilers that know how lanes lie side by side join their loads. No team: all lanes are one.
+override TEAM: u32 = 0u;
+override PER_LANE: u32 = 4u;
 
 struct Params {
     lanes: u32,
-    team: u32,
-    per_lane: u32,
-    unused: u32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> source: array<vec4<f32>>;
 @group(0) @binding(2) var<storage, read_write> destination: array<vec4<f32>>;
 
-fn first(lane: u32) -> u32 {
-    return lane / params.team * params.team * params.per_lane + lane % params.team;
+fn first(lane: u32, local: u32) -> u32 {
+    let team = max(TEAM, 1u);
+    return select(lane / team * (team * PER_LANE) + local % team, lane, TEAM == 0u);
+}
+
+fn stride() -> u32 {
+    return select(TEAM, params.lanes, TEAM == 0u);
 }
 
 @compute @workgroup_size(WORKGROUP)
@@ -27,10 +32,11 @@ fn one(
     if lane >= params.lanes {
         return;
     }
-    var at = first(lane);
-    for (var k = 0u; k < params.per_lane; k++) {
+    let team = stride();
+    var at = first(lane, local);
+    for (var k = 0u; k < PER_LANE; k++) {
         destination[at] = source[at];
-        at += params.team;
+        at += team;
     }
 }
 
@@ -44,9 +50,9 @@ fn four(
     if lane >= params.lanes {
         return;
     }
-    let team = params.team;
-    var at = first(lane);
-    for (var k = 0u; k < params.per_lane; k += 4u) {
+    let team = stride();
+    var at = first(lane, local);
+    for (var k = 0u; k < PER_LANE; k += 4u) {
         let a = source[at];
         let b = source[at + team];
         let c = source[at + 2u * team];

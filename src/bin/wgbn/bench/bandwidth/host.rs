@@ -6,7 +6,7 @@ use rayon::prelude::*;
 
 use super::super::sample::Effort;
 use super::super::timer::{self, Timing};
-use super::{Measured, Meter, THREAD_COPY, THREAD_SUM, trial};
+use super::{Measured, Meter, THREAD_COPY, THREAD_SUM, TRIAL};
 use crate::data::Random;
 use crate::failure::Failure;
 
@@ -29,7 +29,7 @@ impl HostMeter {
         let pairs = rotation_bytes.div_ceil(8 * LEN as u64).clamp(2, 8);
         let mut meter = Self {
             pairs: (0..pairs)
-                .map(|_| [source.clone(), vec![0.0; LEN]])
+                .map(|_| [source.clone(), vec![1.0; LEN]])
                 .collect(),
             copy: 0,
             sum: 0,
@@ -37,14 +37,14 @@ impl HostMeter {
         let pieces = [LEN.div_ceil(rayon::current_num_threads()), 1 << 20, 1 << 17];
         let (mut copies, mut sums) = (Vec::new(), Vec::new());
         for piece in pieces {
-            copies.push(time_copy(&mut meter.pairs, piece, trial(1))?.summary.median);
+            copies.push(time_copy(&mut meter.pairs, piece, TRIAL)?.summary.median);
             let [from, to] = &mut meter.pairs[0];
             if from != to {
                 return Err(Failure::Check("a copy by threads differs".to_owned()));
             }
             // So that the next one is found out, too.
             to.fill(0.0);
-            sums.push(time_sum(&meter.pairs, piece, trial(1))?.summary.median);
+            sums.push(time_sum(&meter.pairs, piece, TRIAL)?.summary.median);
             shown();
         }
         (meter.copy, meter.sum) = (fastest(&pieces, &copies), fastest(&pieces, &sums));
@@ -78,10 +78,6 @@ fn fastest(pieces: &[usize], seconds: &[f64]) -> usize {
 
 fn time_copy(pairs: &mut [[Vec<f32>; 2]], piece: usize, effort: Effort) -> Result<Timing, Failure> {
     let mut k = 0;
-    let effort = Effort {
-        warm_up: effort.warm_up.max(pairs.len()),
-        ..effort
-    };
     let count = pairs.len();
     let mut call = || {
         let [from, to] = &mut pairs[k % count];

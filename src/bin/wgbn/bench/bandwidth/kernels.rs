@@ -18,7 +18,6 @@ pub struct Pattern {
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Grid {
     pub lanes: u32,
-    pub team: u32,
     pub per_lane: u32,
     pub groups: u32,
 }
@@ -32,35 +31,26 @@ const fn pattern(workgroup: u32, team: Option<u32>, per_lane: u32) -> Pattern {
 }
 
 /// Wide strides and blocks are for GPUs; small teams with chunks of their own for software.
-pub const COPIES: [Pattern; 14] = [
+pub const COPIES: [Pattern; 9] = [
     pattern(256, None, 1),
-    pattern(256, None, 4),
     pattern(256, None, 16),
     pattern(256, Some(256), 4),
     pattern(256, Some(256), 16),
-    pattern(64, Some(64), 4),
     pattern(8, Some(8), 32),
-    pattern(8, Some(8), 128),
-    pattern(8, Some(8), 512),
+    pattern(8, Some(8), 256),
     pattern(8, Some(8), 2048),
-    pattern(64, Some(8), 32),
-    pattern(64, Some(8), 128),
-    pattern(64, Some(8), 512),
+    pattern(64, Some(8), 256),
     pattern(64, Some(8), 2048),
 ];
 
-pub const SUMS: [Pattern; 12] = [
+pub const SUMS: [Pattern; 8] = [
     pattern(256, None, 8),
-    pattern(256, None, 16),
-    pattern(256, None, 64),
+    pattern(256, None, 32),
     pattern(256, Some(256), 16),
     pattern(256, Some(256), 64),
-    pattern(8, Some(8), 32),
-    pattern(8, Some(8), 128),
-    pattern(8, Some(8), 512),
+    pattern(8, Some(8), 256),
     pattern(8, Some(8), 2048),
-    pattern(64, Some(8), 128),
-    pattern(64, Some(8), 512),
+    pattern(64, Some(8), 256),
     pattern(64, Some(8), 2048),
 ];
 
@@ -77,7 +67,6 @@ impl Pattern {
         let lanes = vectors / per_lane;
         Grid {
             lanes,
-            team: self.team.unwrap_or(lanes),
             per_lane,
             groups: lanes.div_ceil(self.workgroup),
         }
@@ -129,8 +118,8 @@ pub fn copy(
     let program = Program::new(device, include_str!("copy.wgsl"), 1);
     program.kernel(
         device,
-        (entry, pattern.workgroup, grid.groups),
-        [grid.lanes, grid.team, grid.per_lane, 0],
+        entry,
+        (pattern, grid, grid.groups),
         &[source, destination],
     )
 }
@@ -146,11 +135,14 @@ pub fn sum(
     let grid = pattern.grid(vectors);
     let partials = device.storage(u64::from(grid.groups) * 4);
     let program = Program::new(device, include_str!("sum.wgsl"), 2);
-    let params = [grid.lanes, grid.team, grid.per_lane, grid.groups];
     let buffers = [source, &partials, result];
-    [("four", pattern.workgroup, grid.groups), ("finish", 64, 1)]
-        .map(|dispatch| program.kernel(device, dispatch, params, &buffers))
+    [
+        program.kernel(device, "four", (pattern, grid, grid.groups), &buffers),
+        program.kernel(device, "finish", (FINISH, grid, 1), &buffers),
+    ]
 }
+
+const FINISH: Pattern = pattern(64, None, 4);
 
 /// A module whose first buffer is read and whose others are written.
 struct Program {
@@ -192,8 +184,8 @@ impl Program {
     fn kernel(
         &self,
         gpu: &GpuDevice,
-        (entry, workgroup, groups): (&str, u32, u32),
-        params: [u32; 4],
+        entry: &str,
+        (pattern, grid, groups): (Pattern, Grid, u32),
         buffers: &[&wgpu::Buffer],
     ) -> Kernel {
         let device = gpu.device();
@@ -208,7 +200,11 @@ impl Program {
             module: &self.module,
             entry_point: Some(entry),
             compilation_options: wgpu::PipelineCompilationOptions {
-                constants: &[("WORKGROUP", f64::from(workgroup))],
+                constants: &[
+                    ("WORKGROUP", f64::from(pattern.workgroup)),
+                    ("TEAM", f64::from(pattern.team.unwrap_or(0))),
+                    ("PER_LANE", f64::from(grid.per_lane)),
+                ],
                 zero_initialize_workgroup_memory: false,
             },
             cache: None,
@@ -219,8 +215,10 @@ impl Program {
             usage: wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST,
             mapped_at_creation: false,
         });
-        let bytes = bytemuck::cast_slice(&params);
-        gpu.gpu.queue().write_buffer(&uniform, 0, bytes);
+        let params = [grid.lanes, grid.groups, 0, 0];
+        gpu.gpu
+            .queue()
+            .write_buffer(&uniform, 0, bytemuck::cast_slice(&params));
         let all = std::iter::once(&uniform).chain(buffers.iter().copied());
         let entries: Vec<_> = (0u32..)
             .zip(all)
@@ -253,10 +251,10 @@ mod tests {
             for vectors in [1 << 12, 1 << 16] {
                 let Grid {
                     lanes,
-                    team,
                     per_lane,
                     groups,
                 } = pattern.grid(vectors);
+                let team = pattern.team.unwrap_or(lanes);
                 let mut visits = vec![0; vectors as usize];
                 for lane in 0..lanes {
                     let first = lane / team * team * per_lane + lane % team;

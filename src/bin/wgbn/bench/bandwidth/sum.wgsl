@@ -1,11 +1,11 @@
 // Sums source into one value a workgroup; `finish` sums those. Lanes read as in copy.wgsl.
 
 override WORKGROUP: u32 = 64u;
+override TEAM: u32 = 0u;
+override PER_LANE: u32 = 4u;
 
 struct Params {
     lanes: u32,
-    team: u32,
-    per_lane: u32,
     partials: u32,
 }
 
@@ -16,8 +16,13 @@ struct Params {
 
 var<workgroup> shared_sums: array<f32, WORKGROUP>;
 
-fn first(lane: u32) -> u32 {
-    return lane / params.team * params.team * params.per_lane + lane % params.team;
+fn first(lane: u32, local: u32) -> u32 {
+    let team = max(TEAM, 1u);
+    return select(lane / team * (team * PER_LANE) + local % team, lane, TEAM == 0u);
+}
+
+fn stride() -> u32 {
+    return select(TEAM, params.lanes, TEAM == 0u);
 }
 
 fn workgroup_sum(local: u32, sum: f32) -> f32 {
@@ -40,14 +45,14 @@ fn four(
 ) {
     let index = group.y * groups.x + group.x;
     let lane = index * WORKGROUP + local;
-    let team = params.team;
+    let team = stride();
     var a = vec4<f32>(0.0);
     var b = vec4<f32>(0.0);
     var c = vec4<f32>(0.0);
     var d = vec4<f32>(0.0);
     if lane < params.lanes {
-        var at = first(lane);
-        for (var k = 0u; k < params.per_lane; k += 4u) {
+        var at = first(lane, local);
+        for (var k = 0u; k < PER_LANE; k += 4u) {
             a += source[at];
             b += source[at + team];
             c += source[at + 2u * team];
