@@ -6,7 +6,8 @@ use wgpu_batchnorm::{
     RunningStatistics, SavedStatistics, Tensor, TrainBuffers, wgpu,
 };
 
-use super::bandwidth::kernels::{self, Kernel, Pattern};
+use super::bandwidth::kernels::{self, Kernel};
+use super::bandwidth::patterns::Pattern;
 use super::device::GpuDevice;
 use super::inputs::Inputs;
 use super::results::Results;
@@ -49,14 +50,14 @@ struct Small {
 /// What is recorded for one set.
 enum Work {
     Library(Vec<Binding>),
-    Sum([Kernel; 2]),
+    Sum(Kernel),
 }
 
 impl Work {
     fn encode(&self, pass: &mut wgpu::ComputePass<'_>) {
         match self {
             Self::Library(bindings) => bindings.iter().for_each(|b| b.encode(pass)),
-            Self::Sum(kernels) => kernels.iter().for_each(|k| k.encode(pass)),
+            Self::Sum(kernel) => kernel.encode(pass),
         }
     }
 }
@@ -174,17 +175,23 @@ impl<'a> GpuSubject<'a> {
                 accumulate: false,
                 workspace: workspace.slice(..),
             })?],
-            // The library submits moments itself.
-            Op::Moments => vec![],
-            Op::Sum => {
-                let vectors = (self.inputs.x.len() / 4) as u32;
-                let (device, pattern) = (self.device, self.sum);
-                let result = self.small.sum.buffer();
-                return Ok(Work::Sum(kernels::sum(
-                    device, pattern, &x, result, vectors,
-                )));
-            }
+            // Those are not recorded through the library.
+            Op::Moments | Op::Sum => vec![],
         }))
+    }
+
+    fn work(&self, op: Op, sets: &[Set]) -> Result<Vec<Work>, Failure> {
+        if op != Op::Sum {
+            return sets.iter().map(|set| self.bind(op, set)).collect();
+        }
+        let program = kernels::sum(self.device, self.sum, (self.inputs.x.len() / 4) as u32);
+        let partials = program.partials(self.device);
+        let result = self.small.sum.buffer();
+        let bind = |set: &Set| {
+            let buffers = [set.x.buffer(), &partials, result];
+            Work::Sum(program.bind(self.device, &buffers))
+        };
+        Ok(sets.iter().map(bind).collect())
     }
 
     fn moments(&self, set: &Set) -> Result<DeviceMoments, Failure> {
@@ -194,9 +201,10 @@ impl<'a> GpuSubject<'a> {
     }
 
     fn run_once(&self, op: Op) -> Result<(), Failure> {
-        let work = self.bind(op, &self.sets[0])?;
+        let work = self.work(op, &self.sets[..1])?;
         self.device.submit(|encoder| {
-            work.encode(&mut encoder.begin_compute_pass(&Default::default()));
+            let mut pass = encoder.begin_compute_pass(&Default::default());
+            work.iter().for_each(|work| work.encode(&mut pass));
         });
         Ok(())
     }
@@ -218,8 +226,7 @@ impl Subject for GpuSubject<'_> {
             };
             return timer::host(effort, &mut call, &|| self.device.wait());
         }
-        let bind = |set| self.bind(op, set);
-        let work = self.sets.iter().map(bind).collect::<Result<Vec<_>, _>>()?;
+        let work = self.work(op, &self.sets)?;
         let bytes = op.ideal_bytes(self.inputs.case.bytes());
         timer::compute(self.device, effort, bytes, &|k, pass| {
             work[k % count].encode(pass);

@@ -6,6 +6,7 @@ mod gpu_subject;
 mod host;
 mod inputs;
 mod machine;
+mod page;
 mod report;
 mod results;
 mod sample;
@@ -17,7 +18,7 @@ mod timer;
 
 use std::time::{Duration, Instant};
 
-use bandwidth::kernels::{Pattern, SUMS};
+use bandwidth::patterns::{Pattern, SUMS};
 use bandwidth::{Bandwidth, Meter};
 use device::Device;
 use indicatif::ProgressBar;
@@ -54,6 +55,9 @@ pub fn run(args: &BenchArgs) -> Result<(), Failure> {
     terminal::print(&report)?;
     if let Some(path) = &args.json {
         output::write_text(path, &format!("{:#}\n", report.json()))?;
+    }
+    if let Some(path) = &args.html {
+        output::write_text(path, &page::html(&report))?;
     }
     Ok(())
 }

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::bandwidth::{Bandwidth, Measured};
 use super::device::Device;
-use super::sample::Summary;
+use super::sample::{Summary, summary};
 use super::suite::{Case, Op};
 use super::timer::Timing;
 
@@ -67,6 +67,30 @@ pub struct HostRow {
     pub summary: Summary,
 }
 
+/// What a bandwidth was in the course of a run, in GB/s.
+pub struct Drift {
+    pub median: f64,
+    pub first: f64,
+    pub last: f64,
+    pub least: f64,
+    pub most: f64,
+    pub pattern: String,
+}
+
+impl Drift {
+    /// From the least to the most, and from the first to the last.
+    pub fn range(&self) -> String {
+        let Self {
+            first,
+            last,
+            least,
+            most,
+            ..
+        } = self;
+        format!(" ({least:.1} to {most:.1}; {first:.1} at the start, {last:.1} at the end)")
+    }
+}
+
 impl DeviceInfo {
     pub fn of(device: &Device) -> Self {
         let (backend, driver) = match device {
@@ -109,6 +133,50 @@ impl Row {
     /// The same for a run of so many seconds.
     pub fn of_floor_in(&self, seconds: f64) -> f64 {
         self.bandwidth.floor(self.op, self.case.bytes()) / seconds
+    }
+}
+
+impl Report {
+    /// The rows of the same operation on the same shape, device by device.
+    pub fn side_by_side(&self) -> Vec<Vec<&Row>> {
+        let mut groups: Vec<Vec<&Row>> = Vec::new();
+        for row in &self.rows {
+            let same = |other: &Row| other.case == row.case && other.op == row.op;
+            match groups.last_mut().filter(|group| same(group[0])) {
+                Some(group) => group.push(row),
+                None => groups.push(vec![row]),
+            }
+        }
+        groups
+    }
+
+    pub fn kinds_of_bandwidth(&self, device: &str) -> Vec<&'static str> {
+        let mut kinds = Vec::new();
+        for row in self.bandwidth.iter().filter(|row| row.device == device) {
+            if !kinds.contains(&row.measured.what) {
+                kinds.push(row.measured.what);
+            }
+        }
+        kinds
+    }
+
+    /// A bandwidth over the run.
+    pub fn drift(&self, device: &str, what: &str) -> Drift {
+        let mine = |row: &&BandwidthRow| row.device == device && row.measured.what == what;
+        let rows = || self.bandwidth.iter().filter(mine);
+        let rates: Vec<_> = rows().map(|row| row.measured.rate() / 1e9).collect();
+        let median = summary(rates.clone(), rates.len()).map_or(0.0, |s| s.median);
+        Drift {
+            median,
+            first: rates.first().copied().unwrap_or(0.0),
+            last: rates.last().copied().unwrap_or(0.0),
+            least: rates.iter().copied().fold(f64::INFINITY, f64::min),
+            most: rates.iter().copied().fold(0.0, f64::max),
+            pattern: rows()
+                .next()
+                .map_or("", |row| &row.measured.pattern)
+                .to_owned(),
+        }
     }
 }
 

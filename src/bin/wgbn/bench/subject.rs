@@ -29,7 +29,7 @@ pub fn prepare<'a>(
     device: &'a Device,
     inputs: &'a Inputs,
     rotation_bytes: u64,
-    sum: super::bandwidth::kernels::Pattern,
+    sum: super::bandwidth::patterns::Pattern,
 ) -> Result<Box<dyn Subject + 'a>, Failure> {
     let sets = inputs.sets(rotation_bytes);
     Ok(match device {

@@ -10,7 +10,10 @@ pub fn print(report: &Report) -> Result<(), Failure> {
         let name = &device.name;
         say!("{name} ({}, {})", device.kind, device.backend)?;
         for what in report.kinds_of_bandwidth(name) {
-            say!("  {:<12} {}", what, report.drift(name, what))?;
+            let drift = report.drift(name, what);
+            let (rate, range) = (drift.median, drift.range());
+            let by = if drift.pattern.is_empty() { "" } else { ": " };
+            say!("  {what:<12} {rate:.1} GB/s{range}{by}{}", drift.pattern)?;
         }
     }
     if !report.rows.is_empty() {
@@ -91,49 +94,5 @@ fn time(seconds: f64) -> String {
     match seconds {
         s if s < 1e-3 => format!("{:.2} µs", s * 1e6),
         s => format!("{:.3} ms", s * 1e3),
-    }
-}
-
-impl Report {
-    /// The rows of the same operation on the same shape, device by device.
-    pub fn side_by_side(&self) -> Vec<Vec<&Row>> {
-        let mut groups: Vec<Vec<&Row>> = Vec::new();
-        for row in &self.rows {
-            let same = |other: &Row| other.case == row.case && other.op == row.op;
-            match groups.last_mut().filter(|group| same(group[0])) {
-                Some(group) => group.push(row),
-                None => groups.push(vec![row]),
-            }
-        }
-        groups
-    }
-
-    pub fn kinds_of_bandwidth(&self, device: &str) -> Vec<&'static str> {
-        let mut kinds = Vec::new();
-        for row in self.bandwidth.iter().filter(|row| row.device == device) {
-            if !kinds.contains(&row.measured.what) {
-                kinds.push(row.measured.what);
-            }
-        }
-        kinds
-    }
-
-    /// What a bandwidth was at the start and at the end, and by which pattern.
-    fn drift(&self, device: &str, what: &str) -> String {
-        let mine =
-            |row: &&super::report::BandwidthRow| row.device == device && row.measured.what == what;
-        let rows: Vec<_> = self.bandwidth.iter().filter(mine).collect();
-        let (Some(first), Some(last)) = (rows.first(), rows.last()) else {
-            return String::new();
-        };
-        let rates = || rows.iter().map(|row| row.measured.rate() / 1e9);
-        let least = rates().fold(f64::INFINITY, f64::min);
-        let most = rates().fold(0.0, f64::max);
-        let (a, b) = (first.measured.rate() / 1e9, last.measured.rate() / 1e9);
-        let pattern = &first.measured.pattern;
-        let by = if pattern.is_empty() { "" } else { ": " };
-        format!(
-            "{a:.1} GB/s at the start, {b:.1} at the end, {least:.1} to {most:.1} between{by}{pattern}"
-        )
     }
 }

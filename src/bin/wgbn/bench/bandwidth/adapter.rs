@@ -6,7 +6,8 @@ use super::super::device::GpuDevice;
 use super::super::results::SUM_BOUND;
 use super::super::sample::Effort;
 use super::super::timer::{self, Timing};
-use super::kernels::{self, COPIES, Kernel, Pattern, SUMS};
+use super::kernels::{self, Kernel};
+use super::patterns::{COPIES, Pattern, SUMS};
 use super::{BUFFER_COPY, KERNEL_COPY, KERNEL_SUM, Measured, Meter, TRIAL};
 use crate::data::Random;
 use crate::failure::Failure;
@@ -18,7 +19,7 @@ pub struct AdapterMeter<'a> {
     /// Sources and destinations, gone round.
     pairs: Vec<[Tensor; 2]>,
     copy: (Pattern, Vec<Kernel>),
-    sum: (Pattern, Vec<[Kernel; 2]>),
+    sum: (Pattern, Vec<Kernel>),
 }
 
 impl<'a> AdapterMeter<'a> {
@@ -54,7 +55,7 @@ impl<'a> AdapterMeter<'a> {
         let copy = best(&COPIES, shown, |pattern| {
             let kernels = copies(device, pattern, &pairs);
             check_copy(device, &kernels[0], &pairs[0], &values)?;
-            let timing = time_copy(device, TRIAL, &kernels, bytes)?;
+            let timing = time(device, TRIAL, &kernels, 2 * bytes)?;
             Ok((timing, kernels))
         })?;
         let result = Tensor::empty(&device.gpu, &[1])?;
@@ -62,7 +63,7 @@ impl<'a> AdapterMeter<'a> {
         let sum = best(&SUMS, shown, |pattern| {
             let kernels = sums(device, pattern, &pairs, &result);
             check_sum(device, &kernels[0], &result, expected)?;
-            let timing = time_sum(device, TRIAL, &kernels, bytes)?;
+            let timing = time(device, TRIAL, &kernels, bytes)?;
             Ok((timing, kernels))
         })?;
         Ok(Self {
@@ -90,8 +91,8 @@ impl Meter for AdapterMeter<'_> {
             encoder.copy_buffer_to_buffer(source.buffer(), 0, destination.buffer(), 0, bytes);
             k += 1;
         })?;
-        let copy = time_copy(device, effort, &self.copy.1, bytes)?;
-        let sum = time_sum(device, effort, &self.sum.1, bytes)?;
+        let copy = time(device, effort, &self.copy.1, 2 * bytes)?;
+        let sum = time(device, effort, &self.sum.1, bytes)?;
         let (copied, summed) = (self.copy.0.to_string(), self.sum.0.to_string());
         Ok(vec![
             measured(BUFFER_COPY, String::new(), 2 * bytes, plain),
@@ -131,10 +132,9 @@ fn vectors(tensor: &Tensor) -> u32 {
 }
 
 fn copies(device: &GpuDevice, pattern: Pattern, pairs: &[[Tensor; 2]]) -> Vec<Kernel> {
-    let copy = |[from, to]: &[Tensor; 2]| {
-        kernels::copy(device, pattern, from.buffer(), to.buffer(), vectors(from))
-    };
-    pairs.iter().map(copy).collect()
+    let program = kernels::copy(device, pattern, vectors(&pairs[0][0]));
+    let bind = |[from, to]: &[Tensor; 2]| program.bind(device, &[from.buffer(), to.buffer()]);
+    pairs.iter().map(bind).collect()
 }
 
 fn sums(
@@ -142,40 +142,24 @@ fn sums(
     pattern: Pattern,
     pairs: &[[Tensor; 2]],
     result: &Tensor,
-) -> Vec<[Kernel; 2]> {
-    let sum = |[from, _]: &[Tensor; 2]| {
-        kernels::sum(
-            device,
-            pattern,
-            from.buffer(),
-            result.buffer(),
-            vectors(from),
-        )
+) -> Vec<Kernel> {
+    let program = kernels::sum(device, pattern, vectors(&pairs[0][0]));
+    let partials = program.partials(device);
+    let bind = |[from, _]: &[Tensor; 2]| {
+        program.bind(device, &[from.buffer(), &partials, result.buffer()])
     };
-    pairs.iter().map(sum).collect()
+    pairs.iter().map(bind).collect()
 }
 
-fn time_copy(
+/// Goes round the kernels, each of which moves `bytes`.
+fn time(
     device: &GpuDevice,
     effort: Effort,
     kernels: &[Kernel],
     bytes: u64,
 ) -> Result<Timing, Failure> {
-    timer::compute(device, effort, 2 * bytes, &|k, pass| {
-        kernels[k % kernels.len()].encode(pass);
-    })
-}
-
-fn time_sum(
-    device: &GpuDevice,
-    effort: Effort,
-    kernels: &[[Kernel; 2]],
-    bytes: u64,
-) -> Result<Timing, Failure> {
     timer::compute(device, effort, bytes, &|k, pass| {
-        kernels[k % kernels.len()]
-            .iter()
-            .for_each(|k| k.encode(pass));
+        kernels[k % kernels.len()].encode(pass);
     })
 }
 
@@ -198,14 +182,14 @@ fn check_copy(
 
 fn check_sum(
     device: &GpuDevice,
-    kernels: &[Kernel; 2],
+    kernel: &Kernel,
     result: &Tensor,
     expected: f64,
 ) -> Result<(), Failure> {
     device.submit(|encoder| {
         encoder.clear_buffer(result.buffer(), 0, None);
         let mut pass = encoder.begin_compute_pass(&Default::default());
-        kernels.iter().for_each(|kernel| kernel.encode(&mut pass));
+        kernel.encode(&mut pass);
     });
     let got = f64::from(result.read_blocking()?[0]);
     match (got - expected).abs() <= SUM_BOUND * expected.abs() {

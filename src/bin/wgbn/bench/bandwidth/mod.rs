@@ -3,6 +3,7 @@
 pub mod adapter;
 pub mod host;
 pub mod kernels;
+pub mod patterns;
 
 use std::time::Duration;
 
@@ -10,7 +11,7 @@ use super::device::Device;
 use super::sample::{Effort, Summary};
 use super::suite::{Op, Traffic};
 use crate::failure::Failure;
-use kernels::Pattern;
+use patterns::Pattern;
 
 /// Bytes a second, of the best way found.
 #[derive(Clone, Copy, Debug)]
