@@ -151,6 +151,9 @@ pub struct BenchArgs {
     /// Time to spend on measuring; preparing and checking come on top.
     #[arg(long, value_parser = seconds, allow_hyphen_values = true, default_value = "40")]
     pub seconds: f64,
+    /// Only tensors of up to 2^18 elements, and bandwidth within the caches: to see that all works.
+    #[arg(long)]
+    pub quick: bool,
     /// What times an adapter.
     #[arg(long, value_enum, default_value_t = ClockArg::Auto)]
     pub clock: ClockArg,

@@ -6,16 +6,21 @@ use std::time::SystemTime;
 
 use super::device::Device;
 use super::report::About;
-use super::suite::MOST_ELEMENTS;
+use super::suite::{MOST_ELEMENTS, QUICK_ELEMENTS};
 
-pub fn about() -> About {
+/// `quick` runs go round in less than the caches hold.
+pub fn about(quick: bool) -> About {
     About {
         command: command(),
         commit: commit(),
         date: date(SystemTime::now()),
         threads: rayon::current_num_threads(),
         cpu: cpu(),
-        rotation_bytes: rotation_bytes(last_cache()),
+        quick,
+        rotation_bytes: match quick {
+            true => 16 << 20,
+            false => rotation_bytes(last_cache()),
+        },
     }
 }
 
@@ -86,8 +91,8 @@ fn available() -> Option<u64> {
 }
 
 /// The largest tensor that every device holds, with room for all that is kept of it.
-pub fn most_elements(devices: &[Device]) -> usize {
-    let mut most = MOST_ELEMENTS as u64;
+pub fn most_elements(devices: &[Device], quick: bool) -> usize {
+    let mut most = if quick { QUICK_ELEMENTS } else { MOST_ELEMENTS } as u64;
     for device in devices {
         if let Device::Gpu(gpu) = device {
             most = most.min(gpu.device().limits().max_buffer_size / 4);

@@ -47,6 +47,13 @@ pub fn run(args: &BenchArgs) -> Result<(), Failure> {
             "--json and --html name the same file".to_owned(),
         ));
     }
+    let idle = |suite: &&Suite| **suite != Suite::Host && suite.ops(args.ops.as_deref()).is_empty();
+    if let Some(suite) = args.suite.iter().find(idle) {
+        return Err(Failure::Input(format!(
+            "the suite {} has none of these operations",
+            suite.name()
+        )));
+    }
     let (devices, notes) = device::open(&args.device, clock(args.clock))?;
     for note in notes {
         say!("{note}")?;
@@ -101,14 +108,14 @@ impl Budget {
 
 fn measure(args: &BenchArgs, devices: &[Device]) -> Result<Report, Failure> {
     let mut report = Report {
-        about: machine::about(),
+        about: machine::about(args.quick),
         devices: devices.iter().map(DeviceInfo::of).collect(),
         bandwidth: vec![],
         rows: vec![],
         host_rows: vec![],
         skipped: vec![],
     };
-    let jobs = jobs(args, devices, &mut report.skipped)?;
+    let jobs = jobs(args, devices, &mut report.skipped);
     let gpus = devices.iter().filter(|d| matches!(d, Device::Gpu(_)));
     let host = args.suite.contains(&Suite::Host);
     let mut rows: usize = jobs.iter().map(|(_, ops)| ops.len() * devices.len()).sum();
@@ -158,27 +165,22 @@ fn measure(args: &BenchArgs, devices: &[Device]) -> Result<Report, Failure> {
 }
 
 /// Shapes and their operations, but for those that do not fit.
-fn jobs(
-    args: &BenchArgs,
-    devices: &[Device],
-    skipped: &mut Vec<String>,
-) -> Result<Vec<(Case, Vec<Op>)>, Failure> {
-    let most = machine::most_elements(devices);
+fn jobs(args: &BenchArgs, devices: &[Device], skipped: &mut Vec<String>) -> Vec<(Case, Vec<Op>)> {
+    let most = machine::most_elements(devices, args.quick);
     let mut jobs = Vec::new();
     for suite in &args.suite {
         let ops = suite.ops(args.ops.as_deref());
-        for case in suite.cases() {
-            if ops.is_empty() {
-                continue;
-            }
-            if case.elements() > most {
-                skipped.push(format!("{} does not fit", table::shape(&case.shape)));
-                continue;
-            }
-            jobs.push((case, ops.clone()));
+        let (fit, large): (Vec<_>, Vec<_>) = suite
+            .cases()
+            .into_iter()
+            .partition(|case| case.elements() <= most);
+        if !large.is_empty() {
+            let (n, name) = (large.len(), suite.name());
+            skipped.push(format!("{n} shapes of {name} beyond {most} elements"));
         }
+        jobs.extend(fit.into_iter().map(|case| (case, ops.clone())));
     }
-    Ok(jobs)
+    jobs
 }
 
 fn measure_bandwidth(

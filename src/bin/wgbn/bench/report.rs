@@ -27,6 +27,8 @@ pub struct About {
     pub date: String,
     pub threads: usize,
     pub cpu: Option<String>,
+    /// Small tensors only: figures that are not to be quoted.
+    pub quick: bool,
     /// Tensors are gone round until this much was touched.
     pub rotation_bytes: u64,
 }
@@ -87,7 +89,7 @@ impl Drift {
             most,
             ..
         } = self;
-        format!(" ({least:.1} to {most:.1}; {first:.1} at the start, {last:.1} at the end)")
+        format!("{least:.1} to {most:.1}; {first:.1} at the start, {last:.1} at the end")
     }
 }
 
@@ -189,6 +191,7 @@ impl Report {
             date,
             threads,
             cpu,
+            quick,
             rotation_bytes,
         } = &self.about;
         json!({
@@ -197,6 +200,7 @@ impl Report {
             "commit": commit,
             "date": date,
             "command": command,
+            "quick": quick,
             "host": { "threads": threads, "cpu": cpu },
             "rotation_bytes": rotation_bytes,
             "devices": self.devices.iter().map(device).collect::<Value>(),

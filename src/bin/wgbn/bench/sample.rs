@@ -107,7 +107,7 @@ pub fn believed(pairs: &[[u64; 2]], period_ns: f64, bytes: u64, wall: f64) -> Ve
     let least = bytes as f64 / IMPOSSIBLE;
     let seconds = |&[begin, end]: &[u64; 2]| {
         let ticks = end.checked_sub(begin).filter(|_| begin > 0)?;
-        let seconds = ticks as f64 * period_ns * 1e-9;
+        let seconds = ticks as f64 * period_ns / 1e9;
         (seconds > 0.0 && seconds >= least).then_some(seconds)
     };
     let believed: Vec<_> = pairs.iter().filter_map(seconds).collect();

@@ -65,6 +65,8 @@ pub struct Traffic {
 
 /// Beyond this many elements no suite goes.
 pub const MOST_ELEMENTS: usize = 1 << 27;
+/// Nor does `--quick` beyond this many.
+pub const QUICK_ELEMENTS: usize = 1 << 18;
 
 const RESNET50: [&[usize]; 8] = [
     &[32, 64, 112, 112],

@@ -13,7 +13,7 @@ pub fn print(report: &Report) -> Result<(), Failure> {
             let drift = report.drift(name, what);
             let (rate, range) = (drift.median, drift.range());
             let by = if drift.pattern.is_empty() { "" } else { ": " };
-            say!("  {what:<12} {rate:.1} GB/s{range}{by}{}", drift.pattern)?;
+            say!("  {what:<12} {rate:.1} GB/s ({range}){by}{}", drift.pattern)?;
         }
     }
     if !report.rows.is_empty() {

@@ -33,11 +33,8 @@ impl<'a> AdapterMeter<'a> {
         let most = limits
             .max_storage_buffer_binding_size
             .min(limits.max_buffer_size);
-        let wanted = if device.is_software() {
-            1 << 26
-        } else {
-            1 << 27
-        };
+        let share = if device.is_software() { 4 } else { 2 };
+        let wanted = (rotation_bytes / share).min(1 << 27);
         let bytes = 1u64 << wanted.min(most).ilog2();
         let values = Random::new(5).normals(1 << 16, 1.0, 1.0);
         let values: Vec<f32> = values

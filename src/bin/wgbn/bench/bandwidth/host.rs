@@ -10,9 +10,6 @@ use super::{Measured, Meter, THREAD_COPY, THREAD_SUM, TRIAL};
 use crate::data::Random;
 use crate::failure::Failure;
 
-/// Sizes of tensors here.
-const LEN: usize = 1 << 24;
-
 /// The best ways of the host, on tensors larger than its caches.
 pub struct HostMeter {
     pairs: Vec<[Vec<f32>; 2]>,
@@ -24,17 +21,18 @@ pub struct HostMeter {
 impl HostMeter {
     /// Tries several sizes of pieces.
     pub fn new(rotation_bytes: u64, shown: &dyn Fn()) -> Result<Self, Failure> {
+        let len = (rotation_bytes / 16).min(1 << 25) as usize;
         let normals = Random::new(5).normals(1 << 16, 1.0, 1.0);
-        let source: Vec<f32> = normals.iter().cycle().take(LEN).copied().collect();
-        let pairs = rotation_bytes.div_ceil(8 * LEN as u64).clamp(2, 8);
+        let source: Vec<f32> = normals.iter().cycle().take(len).copied().collect();
+        let pairs = rotation_bytes.div_ceil(8 * len as u64).clamp(2, 8);
         let mut meter = Self {
             pairs: (0..pairs)
-                .map(|_| [source.clone(), vec![1.0; LEN]])
+                .map(|_| [source.clone(), vec![1.0; len]])
                 .collect(),
             copy: 0,
             sum: 0,
         };
-        let pieces = [LEN.div_ceil(rayon::current_num_threads()), 1 << 20, 1 << 17];
+        let pieces = [len.div_ceil(rayon::current_num_threads()), 1 << 20, 1 << 17];
         let (mut copies, mut sums) = (Vec::new(), Vec::new());
         for piece in pieces {
             copies.push(time_copy(&mut meter.pairs, piece, TRIAL)?.summary.median);
@@ -54,7 +52,7 @@ impl HostMeter {
 
 impl Meter for HostMeter {
     fn measure(&mut self, effort: Effort) -> Result<Vec<Measured>, Failure> {
-        let bytes = 4 * LEN as u64;
+        let bytes = 4 * self.pairs[0][0].len() as u64;
         let measured = |what, piece: usize, bytes, timing: Timing| Measured {
             what,
             pattern: format!("pieces of {} KiB", piece / 256),

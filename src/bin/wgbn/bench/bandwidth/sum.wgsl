@@ -15,6 +15,8 @@ struct Params {
 @group(0) @binding(3) var<storage, read_write> result: array<f32>;
 
 var<workgroup> shared_sums: array<f32, WORKGROUP>;
+// Lanes that sum the others' sums.
+const FEW = 16u;
 
 fn first(lane: u32, local: u32) -> u32 {
     let team = max(TEAM, 1u);
@@ -25,16 +27,26 @@ fn stride() -> u32 {
     return select(TEAM, params.lanes, TEAM == 0u);
 }
 
-fn workgroup_sum(local: u32, sum: f32) -> f32 {
-    shared_sums[local] = sum;
+// Two barriers, however wide: some adapters pay for each.
+fn workgroup_sum(local: u32, own: f32) -> f32 {
+    shared_sums[local] = own;
     workgroupBarrier();
-    for (var half = WORKGROUP / 2u; half > 0u; half /= 2u) {
-        if local < half {
-            shared_sums[local] += shared_sums[local + half];
+    var sum = 0.0;
+    if local < FEW {
+        for (var k = local; k < WORKGROUP; k += FEW) {
+            sum += shared_sums[k];
         }
-        workgroupBarrier();
+        // What this replaces nobody else read.
+        shared_sums[local] = sum;
     }
-    return shared_sums[0];
+    workgroupBarrier();
+    sum = 0.0;
+    if local == 0u {
+        for (var k = 0u; k < min(FEW, WORKGROUP); k++) {
+            sum += shared_sums[k];
+        }
+    }
+    return sum;
 }
 
 @compute @workgroup_size(WORKGROUP)

@@ -52,13 +52,14 @@ fn bar(page: &mut String, report: &Report, row: &Row, most: f64) -> std::fmt::Re
          <i class=\"fill\" style=\"width:{:.2}%\"></i>\
          <i class=\"whisker\" style=\"left:{low:.2}%;width:{:.2}%\"></i>\
          <i class=\"limit\" style=\"left:{:.2}%\"></i></div>\
-         <span class=\"value\"><b>{}</b> {:.1} GB/s</span></div>",
+         <span class=\"value\"><b>{}</b> {:.*} GB/s</span></div>",
         text(&row.device),
         row.of_floor() * 100.0,
         percent(row.rate()),
         high - low,
         percent(floor_rate(row)),
         time(s.median),
+        if row.rate() < 1e10 { 2 } else { 1 },
         row.rate() / 1e9,
     )
 }
