@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand, ValueEnum};
 use wgpu_batchnorm::{Config, Momentum, NonFinite, RunningVariance};
 
-use crate::bench::suite::{Op, Suite};
+use crate::bench::op::Op;
+use crate::bench::suite::Suite;
 
 /// Batch normalization on any GPU that wgpu reaches, or on the CPU.
 #[derive(Debug, Parser)]

@@ -2,49 +2,31 @@
 
 use wgpu_batchnorm::functional::{self, DeviceMoments};
 use wgpu_batchnorm::{
-    BackwardBuffers, Binding, Check, FrozenBackwardBuffers, HostGradients, InferenceBuffers, Plan,
-    RunningStatistics, SavedStatistics, Tensor, TrainBuffers, wgpu,
+    BackwardBuffers, Binding, Check, FrozenBackwardBuffers, InferenceBuffers, Plan, Tensor,
+    TrainBuffers, wgpu,
 };
 
 use super::bandwidth::kernels::{self, Kernel};
 use super::bandwidth::patterns::Pattern;
 use super::device::GpuDevice;
+use super::gpu_tensors::{self, Set, Shared};
 use super::inputs::Inputs;
+use super::op::Op;
 use super::results::Results;
 use super::sample::Effort;
 use super::subject::Subject;
-use super::suite::Op;
 use super::timer::{self, Timing};
 use crate::failure::Failure;
 
-/// The tensors of one shape on an adapter.
+/// An adapter with its tensors of one shape.
 pub struct GpuSubject<'a> {
     device: &'a GpuDevice,
     inputs: &'a Inputs,
     plan: Plan,
     sets: Vec<Set>,
-    small: Small,
+    shared: Shared,
+    /// How the plain sum goes through memory.
     sum: Pattern,
-}
-
-struct Set {
-    x: Tensor,
-    dy: Tensor,
-    y: Tensor,
-    dx: Tensor,
-}
-
-/// What every set shares.
-struct Small {
-    affine: Tensor,
-    /// Moved by training.
-    running: Tensor,
-    /// What inference and backward through frozen statistics read.
-    frozen: Tensor,
-    saved: Tensor,
-    grads: Tensor,
-    workspace: Tensor,
-    sum: Tensor,
 }
 
 /// What is recorded for one set.
@@ -69,55 +51,14 @@ impl<'a> GpuSubject<'a> {
         sets: usize,
         sum: Pattern,
     ) -> Result<Self, Failure> {
-        let gpu = &device.gpu;
-        let shape = inputs.case.stored();
-        let plan = gpu.context().plan(&inputs.config, &shape)?;
-        let c = inputs.view.channels;
-        let rows = |rows| Tensor::empty(gpu, &[rows, c]);
-        let affine = [&inputs.weight[..], &inputs.bias].concat();
-        let workspace = plan.workspace_bytes().div_ceil(4).max(1);
-        let small = Small {
-            affine: Tensor::upload(gpu, &[2, c], &affine)?,
-            running: Tensor::upload(gpu, &[3, c], &statistics(&inputs.running))?,
-            frozen: Tensor::upload(gpu, &[3, c], &statistics(&inputs.running))?,
-            saved: rows(5)?,
-            grads: rows(2)?,
-            workspace: Tensor::empty(gpu, &[workspace as usize])?,
-            sum: Tensor::empty(gpu, &[1])?,
-        };
-        let set = |_| -> Result<Set, Failure> {
-            let empty = || Tensor::empty(gpu, &shape);
-            Ok(Set {
-                x: empty()?,
-                dy: empty()?,
-                y: empty()?,
-                dx: empty()?,
-            })
-        };
-        let sets = (0..sets).map(set).collect::<Result<Vec<_>, _>>()?;
-        sets[0].x.write(&inputs.x)?;
-        sets[0].dy.write(&inputs.dy)?;
-        let copy = |encoder: &mut wgpu::CommandEncoder, from: &Tensor, to: &Tensor| {
-            let (from, to) = (from.buffer(), to.buffer());
-            encoder.copy_buffer_to_buffer(from, 0, to, 0, from.size());
-        };
-        device.submit(|encoder| {
-            for set in &sets {
-                // Memory is there once it was written to.
-                encoder.clear_buffer(set.y.buffer(), 0, None);
-                encoder.clear_buffer(set.dx.buffer(), 0, None);
-            }
-            for set in &sets[1..] {
-                copy(encoder, &sets[0].x, &set.x);
-                copy(encoder, &sets[0].dy, &set.dy);
-            }
-        });
+        let context = device.gpu.context();
+        let plan = context.plan(&inputs.config, &inputs.case.stored())?;
         let subject = Self {
             device,
             inputs,
+            sets: gpu_tensors::sets(device, inputs, sets)?,
+            shared: Shared::new(device, inputs, plan.workspace_bytes())?,
             plan,
-            sets,
-            small,
             sum,
         };
         // Backward reads what this saves.
@@ -126,72 +67,77 @@ impl<'a> GpuSubject<'a> {
         Ok(subject)
     }
 
-    fn bind(&self, op: Op, set: &Set) -> Result<Work, Failure> {
-        let small = &self.small;
-        let all = |tensor: &'_ Tensor| tensor.buffer().clone();
-        let (x, dy, y, dx) = (all(&set.x), all(&set.dy), all(&set.y), all(&set.dx));
-        let (affine, grads) = (all(&small.affine), all(&small.grads));
-        let (saved, workspace) = (all(&small.saved), all(&small.workspace));
-        let (running, frozen) = (all(&small.running), all(&small.frozen));
-        let train = || {
-            self.plan.bind_train(&TrainBuffers {
-                x: x.slice(..),
-                y: y.slice(..),
-                affine: Some(affine.slice(..)),
-                running: Some(running.slice(..)),
-                saved: saved.slice(..),
-                workspace: workspace.slice(..),
-            })
-        };
-        let backward = || {
-            self.plan.bind_backward(&BackwardBuffers {
-                x: x.slice(..),
-                dy: dy.slice(..),
-                dx: Some(dx.slice(..)),
-                affine: Some(affine.slice(..)),
-                saved: saved.slice(..),
-                grads: Some(grads.slice(..)),
-                accumulate: false,
-                workspace: workspace.slice(..),
-            })
-        };
-        Ok(Work::Library(match op {
-            Op::Train => vec![train()?],
-            Op::Backward => vec![backward()?],
-            Op::Step => vec![train()?, backward()?],
-            Op::Inference => vec![self.plan.bind_inference(&InferenceBuffers {
-                x: x.slice(..),
-                y: y.slice(..),
-                affine: Some(affine.slice(..)),
-                running: frozen.slice(..),
-            })?],
-            Op::Frozen => vec![self.plan.bind_backward_frozen(&FrozenBackwardBuffers {
-                x: x.slice(..),
-                dy: dy.slice(..),
-                dx: Some(dx.slice(..)),
-                affine: Some(affine.slice(..)),
-                running: frozen.slice(..),
-                grads: Some(grads.slice(..)),
-                accumulate: false,
-                workspace: workspace.slice(..),
-            })?],
-            // Those are not recorded through the library.
-            Op::Moments | Op::Sum => vec![],
-        }))
+    fn train(&self, set: &Set) -> Result<Binding, Failure> {
+        Ok(self.plan.bind_train(&TrainBuffers {
+            x: all(&set.x),
+            y: all(&set.y),
+            affine: Some(all(&self.shared.affine)),
+            running: Some(all(&self.shared.running)),
+            saved: all(&self.shared.saved),
+            workspace: all(&self.shared.workspace),
+        })?)
     }
 
+    fn inference(&self, set: &Set) -> Result<Binding, Failure> {
+        Ok(self.plan.bind_inference(&InferenceBuffers {
+            x: all(&set.x),
+            y: all(&set.y),
+            affine: Some(all(&self.shared.affine)),
+            running: all(&self.shared.frozen),
+        })?)
+    }
+
+    fn backward(&self, set: &Set) -> Result<Binding, Failure> {
+        Ok(self.plan.bind_backward(&BackwardBuffers {
+            x: all(&set.x),
+            dy: all(&set.dy),
+            dx: Some(all(&set.dx)),
+            affine: Some(all(&self.shared.affine)),
+            saved: all(&self.shared.saved),
+            grads: Some(all(&self.shared.grads)),
+            accumulate: false,
+            workspace: all(&self.shared.workspace),
+        })?)
+    }
+
+    fn frozen(&self, set: &Set) -> Result<Binding, Failure> {
+        Ok(self.plan.bind_backward_frozen(&FrozenBackwardBuffers {
+            x: all(&set.x),
+            dy: all(&set.dy),
+            dx: Some(all(&set.dx)),
+            affine: Some(all(&self.shared.affine)),
+            running: all(&self.shared.frozen),
+            grads: Some(all(&self.shared.grads)),
+            accumulate: false,
+            workspace: all(&self.shared.workspace),
+        })?)
+    }
+
+    /// The work of `op` on each of `sets`. Moments have none: the library submits them itself.
     fn work(&self, op: Op, sets: &[Set]) -> Result<Vec<Work>, Failure> {
-        if op != Op::Sum {
-            return sets.iter().map(|set| self.bind(op, set)).collect();
+        if op == Op::Sum {
+            return Ok(self.sums(sets));
         }
-        let program = kernels::sum(self.device, self.sum, (self.inputs.x.len() / 4) as u32);
-        let partials = program.partials(self.device);
-        let result = self.small.sum.buffer();
         let bind = |set: &Set| {
-            let buffers = [set.x.buffer(), &partials, result];
-            Work::Sum(program.bind(self.device, &buffers))
+            Ok(Work::Library(match op {
+                Op::Train => vec![self.train(set)?],
+                Op::Inference => vec![self.inference(set)?],
+                Op::Backward => vec![self.backward(set)?],
+                Op::Frozen => vec![self.frozen(set)?],
+                Op::Step => vec![self.train(set)?, self.backward(set)?],
+                Op::Moments | Op::Sum => vec![],
+            }))
         };
-        Ok(sets.iter().map(bind).collect())
+        sets.iter().map(bind).collect()
+    }
+
+    fn sums(&self, sets: &[Set]) -> Vec<Work> {
+        let vectors = (self.inputs.x.len() / 4) as u32;
+        let program = kernels::sum(self.device, self.sum, vectors);
+        let partials = program.partials(self.device);
+        let result = self.shared.sum.buffer();
+        let bind = |set: &Set| program.bind(self.device, &[set.x.buffer(), &partials, result]);
+        sets.iter().map(|set| Work::Sum(bind(set))).collect()
     }
 
     fn moments(&self, set: &Set) -> Result<DeviceMoments, Failure> {
@@ -200,6 +146,7 @@ impl<'a> GpuSubject<'a> {
         Ok(moments)
     }
 
+    /// Runs on the first set.
     fn run_once(&self, op: Op) -> Result<(), Failure> {
         let work = self.work(op, &self.sets[..1])?;
         self.device.submit(|encoder| {
@@ -234,71 +181,38 @@ impl Subject for GpuSubject<'_> {
     }
 
     fn results(&mut self, op: Op) -> Result<Results, Failure> {
-        let (set, small) = (&self.sets[0], &self.small);
+        let (set, shared) = (&self.sets[0], &self.shared);
         if op == Op::Moments {
             return Ok(Results {
                 moments: Some(self.moments(set)?.read_blocking()?),
                 ..Default::default()
             });
         }
-        small.running.write(&statistics(&self.inputs.running))?;
+        shared.reset(self.inputs)?;
         self.device.submit(|encoder| {
-            for tensor in [&set.y, &set.dx, &small.grads, &small.sum] {
+            for tensor in [&set.y, &set.dx, &shared.grads, &shared.sum] {
                 encoder.clear_buffer(tensor.buffer(), 0, None);
             }
         });
         self.run_once(op)?;
         let mut results = Results::default();
         match op {
-            Op::Sum => results.sum = small.sum.read_blocking()?.first().copied(),
+            Op::Sum => results.sum = shared.sum.read_blocking()?.first().copied(),
             Op::Inference => results.y = set.y.read_blocking()?,
             Op::Train | Op::Step => {
                 results.y = set.y.read_blocking()?;
-                results.saved = self.saved()?;
-                results.running = Some(self.running()?);
+                results.saved = shared.read_saved()?;
+                results.running = Some(shared.read_running()?);
             }
             Op::Backward | Op::Frozen | Op::Moments => {}
         }
         if matches!(op, Op::Backward | Op::Frozen | Op::Step) {
-            let [dweight, dbias] = self.rows(&small.grads)?;
-            let dx = set.dx.read_blocking()?;
-            results.gradients = HostGradients { dx, dweight, dbias };
+            results.gradients = shared.read_gradients(&set.dx)?;
         }
         Ok(results)
     }
 }
 
-impl GpuSubject<'_> {
-    fn rows<const N: usize>(&self, tensor: &Tensor) -> Result<[Vec<f32>; N], Failure> {
-        let values = tensor.read_blocking()?;
-        let c = self.inputs.view.channels;
-        Ok(std::array::from_fn(|row| values[row * c..][..c].to_vec()))
-    }
-
-    fn saved(&self) -> Result<SavedStatistics, Failure> {
-        let [pivot, offset, inv_std, batch_mean, batch_var] = self.rows(&self.small.saved)?;
-        Ok(SavedStatistics {
-            pivot,
-            offset,
-            inv_std,
-            batch_mean,
-            batch_var,
-        })
-    }
-
-    fn running(&self) -> Result<RunningStatistics, Failure> {
-        let [mean, variance, batches] = self.rows(&self.small.running)?;
-        Ok(RunningStatistics {
-            mean,
-            variance,
-            batches: batches.into_iter().map(f32::to_bits).collect(),
-        })
-    }
-}
-
-/// The rows of a buffer of statistics; counts as bits.
-fn statistics(r: &RunningStatistics) -> Vec<f32> {
-    let batches = r.batches.iter().map(|&n| f32::from_bits(n));
-    let values = r.mean.iter().chain(&r.variance).copied();
-    values.chain(batches).collect()
+fn all(tensor: &Tensor) -> wgpu::BufferSlice<'_> {
+    tensor.buffer().slice(..)
 }

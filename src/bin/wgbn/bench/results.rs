@@ -1,14 +1,11 @@
 //! What an operation wrote, held against the f64 reference.
 
-use std::borrow::Cow;
-
 use wgpu_batchnorm::check::{self, Input, Report, TrainResult};
-use wgpu_batchnorm::{
-    HostGradients, Moments, Parameters, RunningStatistics, SavedStatistics, View,
-};
+use wgpu_batchnorm::{HostGradients, Moments, Parameters, RunningStatistics, SavedStatistics};
 
 use super::inputs::Inputs;
-use super::suite::Op;
+use super::op::Op;
+use super::part::Part;
 use crate::failure::Failure;
 
 /// Results of one run, back on the host; those that the operation has.
@@ -21,80 +18,6 @@ pub struct Results {
     pub gradients: HostGradients,
     pub moments: Option<Moments>,
     pub sum: Option<f32>,
-}
-
-/// The reference walks this many values of a tensor; of a larger one, whole channels.
-const MOST_VALUES: usize = 1 << 21;
-
-/// Some channels of a tensor, as a smaller tensor.
-struct Part<'a> {
-    inputs: &'a Inputs,
-    view: View,
-    channels: Vec<usize>,
-}
-
-impl<'a> Part<'a> {
-    fn of(inputs: &'a Inputs) -> Self {
-        let View {
-            outer,
-            channels: all,
-            inner,
-        } = inputs.view;
-        let most = (MOST_VALUES / inputs.view.count()).clamp(1, all);
-        // First and last among them, the rest evenly between.
-        let pick = |k: usize| k * (all - 1) / (most - 1).max(1);
-        Self {
-            inputs,
-            view: View {
-                outer,
-                channels: most,
-                inner,
-            },
-            channels: (0..most).map(pick).collect(),
-        }
-    }
-
-    fn whole(&self) -> bool {
-        self.channels.len() == self.inputs.view.channels
-    }
-
-    fn tensor<'t>(&self, values: &'t [f32]) -> Cow<'t, [f32]> {
-        if self.whole() || values.len() != self.inputs.view.len() {
-            return values.into();
-        }
-        let View {
-            outer,
-            channels,
-            inner,
-        } = self.inputs.view;
-        let run = |o: usize, c: usize| &values[(o * channels + c) * inner..][..inner];
-        let mine = (0..outer).flat_map(|o| self.channels.iter().map(move |&c| (o, c)));
-        mine.flat_map(|(o, c)| run(o, c)).copied().collect()
-    }
-
-    fn row<T: Copy>(&self, values: &[T]) -> Vec<T> {
-        let mine = self.channels.iter();
-        mine.filter_map(|&c| values.get(c).copied()).collect()
-    }
-
-    fn running(&self, r: &RunningStatistics) -> RunningStatistics {
-        RunningStatistics {
-            mean: self.row(&r.mean),
-            variance: self.row(&r.variance),
-            batches: self.row(&r.batches),
-        }
-    }
-
-    fn said(&self) -> String {
-        match self.whole() {
-            true => "every value against f64".to_owned(),
-            false => format!(
-                "{} of {} channels against f64",
-                self.channels.len(),
-                self.inputs.view.channels
-            ),
-        }
-    }
 }
 
 /// Holds `results` against the reference and says what was compared.

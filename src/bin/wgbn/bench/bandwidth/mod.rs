@@ -8,8 +8,8 @@ pub mod patterns;
 use std::time::Duration;
 
 use super::device::Device;
+use super::op::{Op, Traffic};
 use super::sample::{Effort, Summary};
-use super::suite::{Op, Traffic};
 use crate::failure::Failure;
 use patterns::Pattern;
 
@@ -63,6 +63,15 @@ impl Bandwidth {
             copy: best(&[BUFFER_COPY, KERNEL_COPY, THREAD_COPY]),
             kernel_copy: best(&[KERNEL_COPY, THREAD_COPY]),
             sum: best(&[KERNEL_SUM, THREAD_SUM]),
+        }
+    }
+
+    /// The faster of both, kind by kind.
+    pub fn better(self, other: Self) -> Self {
+        Self {
+            copy: self.copy.max(other.copy),
+            kernel_copy: self.kernel_copy.max(other.kernel_copy),
+            sum: self.sum.max(other.sum),
         }
     }
 
@@ -126,6 +135,8 @@ mod tests {
             measured(KERNEL_SUM, 100),
         ]);
         assert_eq!(bandwidth.copy, 400.0);
+        let disturbed = Bandwidth::of(&[measured(KERNEL_COPY, 50), measured(KERNEL_SUM, 100)]);
+        let bandwidth = disturbed.better(bandwidth);
         let floor = |op| bandwidth.floor(op, 1000);
         assert_eq!(floor(Op::Train), 10.0 + 10.0);
         assert_eq!(floor(Op::Inference), 10.0);

@@ -2,8 +2,8 @@
 
 use std::fmt::Write;
 
+use super::super::op::Op;
 use super::super::report::{Report, Row};
-use super::super::suite::Op;
 use super::{number, text, time, title};
 use crate::table;
 

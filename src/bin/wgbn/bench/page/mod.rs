@@ -6,8 +6,8 @@ mod tables;
 
 use std::fmt::Write;
 
+use super::op::Op;
 use super::report::{About, Report};
-use super::suite::Op;
 
 /// The page.
 pub fn html(report: &Report) -> String {

@@ -2,8 +2,9 @@
 
 use std::fmt::Write;
 
+use super::super::op::Op;
 use super::super::report::{Report, Row};
-use super::super::suite::{Layout, Op, Suite};
+use super::super::suite::{Layout, Suite};
 use super::{number, text, time, title};
 use crate::table;
 
