@@ -119,7 +119,7 @@ fn an_adapter_and_the_cpu_side_by_side() {
 #[test]
 fn the_cpu_path_needs_no_adapter() {
     let folder = Folder::without_adapter();
-    let line = "--suite small --seconds 0.1 --ops inference,frozen --device cpu";
+    let line = "--suite small,host --seconds 0.1 --ops inference,frozen --device cpu";
     let (value, html, stdout) = bench(&folder, line);
     assert_rows(&value, &["inference", "frozen"], 1);
     assert_eq!(value["devices"][0]["name"], "CPU path");
@@ -128,6 +128,10 @@ fn the_cpu_path_needs_no_adapter() {
     assert!(value["host"]["threads"].as_u64() > Some(0));
     assert!(value["command"].as_str().unwrap().contains(line));
     assert_self_contained(&html);
+    assert!(
+        value["skipped"].to_string().contains("needs an adapter"),
+        "{value}"
+    );
     assert!(!stdout.contains("no GPU adapter"), "{stdout}");
     assert_eq!(folder.names(), ["no_driver.json", "out.html", "out.json"]);
 }

@@ -65,7 +65,14 @@ pub fn measure(args: &BenchArgs, devices: &[Device]) -> Result<Report, Failure> 
     let gpus = devices.iter().filter(|d| matches!(d, Device::Gpu(_)));
     let host = args.suite.contains(&Suite::Host);
     let mut rows: usize = jobs.iter().map(|(_, ops)| ops.len() * devices.len()).sum();
-    rows += if host { gpus.count() * host::ROWS } else { 0 };
+    if host {
+        let gpus = gpus.count();
+        rows += gpus * host::ROWS;
+        if gpus == 0 {
+            let why = "the suite host, which needs an adapter".to_owned();
+            report.skipped.push(why);
+        }
+    }
     let bar = progress::bar(rows);
     bar.set_message("bandwidth");
     bar.enable_steady_tick(Duration::from_millis(200));

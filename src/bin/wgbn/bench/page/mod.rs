@@ -8,6 +8,7 @@ use std::fmt::Write;
 
 use super::op::Op;
 use super::report::{About, Report};
+use super::suite::Suite;
 
 /// The page.
 pub fn html(report: &Report) -> String {
@@ -77,6 +78,9 @@ fn legend(page: &mut String, report: &Report) -> std::fmt::Result {
     }
     for (layout, mark) in [("nchw", "●"), ("nhwc", "○"), ("nc", "◆")] {
         write!(page, "<span><b class=\"mark\">{mark}</b>{layout}</span>")?;
+    }
+    if report.rows.iter().any(|row| row.case.suite == Suite::Sweep) {
+        page.push_str("<span>lines: 1 channel, 64 dashed, 1,024 dotted</span>");
     }
     page.push_str("</p>\n");
     Ok(())

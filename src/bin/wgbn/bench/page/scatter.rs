@@ -121,7 +121,11 @@ fn lines(page: &mut String, axes: &Axes, report: &Report, rows: &[&Row]) -> std:
             format!("{x:.1},{y:.1}")
         });
         let points = points.collect::<Vec<_>>().join(" ");
-        writeln!(page, "<polyline class=\"line d{n}\" points=\"{points}\"/>")?;
+        writeln!(
+            page,
+            "<polyline class=\"line d{n} c{}\" points=\"{points}\"/>",
+            mine.2
+        )?;
         seen.push(mine);
     }
     Ok(())
