@@ -26,6 +26,12 @@ struct Line {
     op: String,
 }
 
+impl Line {
+    fn same_tensor(&self, other: &Self) -> bool {
+        self.shape == other.shape && self.channels_last == other.channels_last
+    }
+}
+
 /// One row of a file.
 struct Time {
     line: Line,
@@ -50,6 +56,8 @@ pub fn table(files: &[Value]) -> Result<String, String> {
             lines.push(time);
         }
     }
+    // What only one program measured stands with its shape.
+    lines.sort_by_cached_key(|time| times.iter().position(|t| t.line.same_tensor(&time.line)));
     let adapter = adapter(&times);
 
     let mut text = String::from(
@@ -426,6 +434,19 @@ mod tests {
         let mut files = [ours(3.0, 2.0), ours(3.0, 2.0)];
         files[1]["rows"][0]["layout"] = json!("ncl");
         assert_eq!(cells(&files).len(), 1);
+    }
+
+    #[test]
+    fn lines_of_one_shape_stand_together() {
+        let another = row("a CPU", "train", &[4, 2], "nc", 1.0);
+        let frozen = row("a CPU", "frozen", &SHAPE, "nchw", 1.0);
+        let peer = file("pytorch", &[("a CPU", "cpu")], vec![another, frozen]);
+        let lines = cells(&[ours(3.0, 2.0), peer]);
+        let names: Vec<String> = lines.iter().map(|l| format!("{} {}", l[0], l[2])).collect();
+        assert_eq!(
+            names,
+            ["8×64×56×56 train", "8×64×56×56 frozen", "4×2 train"]
+        );
     }
 
     #[test]
