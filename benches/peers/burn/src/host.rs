@@ -18,8 +18,12 @@ impl Adapter {
     /// Burn tells only the name; the rest is what wgpu says of that adapter.
     pub fn of(device: &Device) -> Result<Self, String> {
         let name = device.identity().ok_or("Burn names no adapter")?.name;
-        let instance = wgpu::Instance::default();
-        let adapters = pollster::block_on(instance.enumerate_adapters(wgpu::Backends::PRIMARY));
+        let backends = wgpu::Backends::PRIMARY;
+        let instance = wgpu::Instance::new(wgpu::InstanceDescriptor {
+            backends,
+            ..wgpu::InstanceDescriptor::new_without_display_handle()
+        });
+        let adapters = pollster::block_on(instance.enumerate_adapters(backends));
         let info = adapters
             .iter()
             .map(wgpu::Adapter::get_info)
