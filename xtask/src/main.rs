@@ -1,10 +1,12 @@
 //! The checks of this repository, the same on a developer's machine and in CI.
 //!
 //! `cargo xtask test` runs all of them in order and stops at the first that
-//! fails; `cargo xtask msrv` checks the oldest supported Rust alone.
+//! fails; `cargo xtask msrv` checks the oldest supported Rust alone. `cargo
+//! xtask peers` measures other libraries side by side with this one.
 
 mod adapter;
 mod msrv;
+mod peers;
 
 use std::env;
 use std::ffi::OsStr;
@@ -30,6 +32,10 @@ commands:
          documentation, the dependencies' minimum Rust versions
   msrv   the minimum Rust version: what the dependencies need, and a check
          with that toolchain where it is installed
+  peers  the speed of this library, PyTorch and Burn side by side, those that
+         are installed (benches/peers):
+           peers [--suite resnet50,small] [--seconds PER-PROGRAM] [--out FOLDER]
+           peers --table FILE.json...   the table of files that are there
 ";
 
 fn main() -> ExitCode {
@@ -42,6 +48,18 @@ fn main() -> ExitCode {
     let outcome = match args[..] {
         ["test"] => test(&mut steps),
         ["msrv"] => msrv(&mut steps),
+        ["peers", "--table", ref files @ ..] => {
+            return match peers::print_table(files) {
+                Ok(()) => ExitCode::SUCCESS,
+                Err(reason) => {
+                    eprintln!("xtask: {reason}");
+                    ExitCode::FAILURE
+                }
+            };
+        }
+        ["peers", ref rest @ ..] if let Some(options) = peers::Options::parse(rest) => {
+            peers::run(&mut steps, &options)
+        }
         ["help" | "--help" | "-h"] => {
             print!("{USAGE}");
             return ExitCode::SUCCESS;
@@ -72,7 +90,10 @@ fn test(steps: &mut Steps) -> Result<(), Failed> {
     // target of the package, as the tests do, gives its dependencies the same
     // features, so that nothing is compiled twice. (Not `--workspace`: Windows
     // does not let cargo replace this program while it runs.)
-    let wgbn = steps.run("build", || build_program("wgbn"))?;
+    let wgbn = steps.run("build", || {
+        let args = ["build", "--locked", "--package", PACKAGE, "--all-targets"];
+        build_program(&args, "wgbn")
+    })?;
     steps.run("adapter", || adapter::ensure(&wgbn))?;
 
     steps.run("rustfmt", || cargo(["fmt", "--all", "--", "--check"]).run())?;
@@ -233,9 +254,10 @@ fn command_line(command: &Command) -> String {
         .join(" ")
 }
 
-/// Builds every target of the package and says where its program `name` is.
-fn build_program(name: &str) -> Result<PathBuf, String> {
-    let messages = cargo(["build", "--locked", "--package", PACKAGE, "--all-targets"])
+/// Runs `cargo build` as the arguments say, and says where the program `name`
+/// is that it built.
+fn build_program(args: &[&str], name: &str) -> Result<PathBuf, String> {
+    let messages = cargo(args.iter().copied())
         .arg("--message-format=json-render-diagnostics")
         .read()?;
     String::from_utf8_lossy(&messages)
