@@ -93,7 +93,11 @@ fn grid(grid: &Grid) -> String {
             1 => String::new(),
             many => format!(", {many} a lane"),
         };
-        let _ = write!(words, " over {} columns{each}", grid.columns * grid.lane_columns);
+        let _ = write!(
+            words,
+            " over {} columns{each}",
+            grid.columns * grid.lane_columns
+        );
     }
     words
 }

@@ -7,9 +7,9 @@ mod bindings;
 pub mod check;
 mod config;
 mod context;
-mod describe;
 #[cfg(feature = "cpu")]
 pub mod cpu;
+mod describe;
 pub mod error;
 pub mod functional;
 mod gpu;

@@ -62,7 +62,9 @@ impl DeviceClass {
 
     /// The class whose tuning this is.
     pub(crate) fn of(tuning: &Tuning) -> Option<Self> {
-        Self::ALL.into_iter().find(|class| class.tuning() == *tuning)
+        Self::ALL
+            .into_iter()
+            .find(|class| class.tuning() == *tuning)
     }
 
     /// How this class likes its work cut.
@@ -247,7 +249,13 @@ pub fn plan_strided(
         true => Pattern::Interleaved,
         false => Pattern::Planar,
     };
-    let cut = Cut::new(view, pattern, Load::Scalar, MAX_POSITIONS_STRIDED, &machine.tuning);
+    let cut = Cut::new(
+        view,
+        pattern,
+        Load::Scalar,
+        MAX_POSITIONS_STRIDED,
+        &machine.tuning,
+    );
     let splits = cut.splits(machine.tuning.fill, mergeable(&view, Load::Scalar));
     let grid = cut.grid(splits, true, machine);
     let schedule = Schedule {
@@ -318,7 +326,13 @@ fn cut_to_bindings(view: &View, load: Load, machine: &Machine) -> Vec<Piece> {
     } else if inner <= most {
         for o in 0..outer {
             for (c, len) in ranges(channels, most / inner) {
-                pieces.push(Piece::new(o * slab + c * inner, view(1, len, inner), c, o, load));
+                pieces.push(Piece::new(
+                    o * slab + c * inner,
+                    view(1, len, inner),
+                    c,
+                    o,
+                    load,
+                ));
             }
         }
     } else {
@@ -406,7 +420,8 @@ impl Cut {
             Pattern::Interleaved => {
                 let team = tuning.planar_team;
                 let most = tuning.interleaved_workgroup;
-                let whole = |k: &u32| *k <= tuning.lane_columns && channels.is_multiple_of(team * k);
+                let whole =
+                    |k: &u32| *k <= tuning.lane_columns && channels.is_multiple_of(team * k);
                 match COLUMNS.into_iter().rev().find(whole) {
                     Some(k) if k > 1 && load == Load::Channel4 => (team, team, team, k),
                     _ => {
@@ -452,7 +467,8 @@ impl Cut {
     /// Whether one workgroup can do with its channels at once, and the channels fill the device.
     fn resident(&self, load: Load, tensors: usize, tuning: &Tuning) -> bool {
         let count = self.view.count();
-        let bytes = (self.columns * self.lane_columns) as usize * count * load.bytes() as usize * tensors;
+        let bytes =
+            (self.columns * self.lane_columns) as usize * count * load.bytes() as usize * tensors;
         let slots = (self.rows() * self.teams()) as usize;
         bytes <= tuning.resident_bytes
             && count <= slots * self.max_positions

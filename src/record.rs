@@ -176,9 +176,7 @@ impl Plan {
             }
         };
         for step in &mut last {
-            step.params = step
-                .params
-                .with_running(&self.config, self.view().count());
+            step.params = step.params.with_running(&self.config, self.view().count());
         }
         steps.append(&mut last);
         bind(&self.context, &self.schedule, &steps, &slots)

@@ -121,7 +121,12 @@ pub struct InfoArgs {
     #[arg(long, value_delimiter = ',')]
     pub shape: Option<Vec<usize>>,
     /// The channel axis of that shape; negative counts from the end.
-    #[arg(long, default_value_t = 1, allow_negative_numbers = true, requires = "shape")]
+    #[arg(
+        long,
+        default_value_t = 1,
+        allow_negative_numbers = true,
+        requires = "shape"
+    )]
     pub axis: isize,
     /// Exit with status 3 where there is no adapter.
     #[arg(long)]
