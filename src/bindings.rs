@@ -114,8 +114,10 @@ pub(crate) struct Step {
 pub(crate) enum Stage {
     /// Reduces it to partials.
     Reduce,
-    /// Writes one.
+    /// Merges partials and writes one.
     Map,
+    /// Writes one, with nothing to merge.
+    Apply,
     /// Leaves it alone, and merges partials.
     Merge,
     /// Reduces it and writes one.
@@ -134,6 +136,7 @@ impl Schedule {
         let pieces = self.pieces.iter();
         match stage {
             Stage::Reduce => pieces.map(|piece| step(piece, &piece.reduce)).collect(),
+            Stage::Apply => pieces.map(|piece| step(piece, &piece.apply)).collect(),
             Stage::Map => pieces.map(|piece| step(piece, &piece.map)).collect(),
             Stage::Merge => vec![step(&self.whole(), &self.merge)],
             Stage::Resident(grid) => vec![step(&self.whole(), &grid)],

@@ -190,7 +190,7 @@ impl Context {
             entry_point: Some("main"),
             compilation_options: wgpu::PipelineCompilationOptions {
                 constants: &[("WORKGROUP", f64::from(workgroup))],
-                // Every word that is read was written before.
+                // Every word that counts was written before it is read.
                 zero_initialize_workgroup_memory: false,
             },
             cache: None,

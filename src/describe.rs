@@ -24,24 +24,30 @@ pub(crate) fn describe(schedule: &Schedule, machine: &Machine) -> String {
         );
     }
     let first = &schedule.pieces[0];
-    let split = |last: &str| {
+    let split = |last: &str, on: &Grid| {
         let partials = schedule.partials;
         let reduce = grid(&first.reduce);
-        let map = grid(&first.map);
-        format!("split: {reduce}, {partials} partials a channel; then {last} on {map}")
+        let on = grid(on);
+        format!("split: {reduce} leave {partials} partial(s) a channel; then {last} on {on}")
     };
     let resident = |whole: &Option<Grid>, last: &str| match whole {
+        Some(whole) if schedule.partials == 1 => {
+            format!("one dispatch of {}: no channel need be split", grid(whole))
+        }
         Some(whole) => format!(
-            "resident: one dispatch of {}; a workgroup's channels are at most {} KiB",
+            "one dispatch of {}: a workgroup's channels are at most {} KiB and fill the device",
             grid(whole),
             machine.tuning.resident_bytes >> 10
         ),
-        None => split(last),
+        None => split(last, &first.map),
     };
     line("train", resident(&schedule.resident_train, "y"));
-    line("inference", format!("one dispatch of {}", grid(&first.map)));
+    line(
+        "inference",
+        format!("one dispatch of {}", grid(&first.apply)),
+    );
     line("backward", resident(&schedule.resident_backward, "dx"));
-    line("frozen", split("dweight and dbias"));
+    line("frozen", split("dweight and dbias", &schedule.merge));
     let bytes = schedule.workspace_bytes();
     let share = 100.0 * bytes as f64 / (schedule.view.len() as f64 * 4.0);
     line(
@@ -81,7 +87,10 @@ fn loads(schedule: &Schedule) -> String {
     match schedule.load {
         Load::Run4 => format!("four neighbours of a run at a time: {inner} is a multiple of 4"),
         Load::Channel4 => format!("four channels at a time: {channels} is a multiple of 4"),
-        Load::Scalar => "one value at a time: nothing here is a multiple of 4".to_owned(),
+        Load::Scalar => match schedule.view.pattern() {
+            Pattern::Planar => format!("one value at a time: {inner} is no multiple of 4"),
+            Pattern::Interleaved => format!("one value at a time: {channels} is no multiple of 4"),
+        },
     }
 }
 

@@ -37,6 +37,9 @@ pub struct Tuning {
     pub planar_team: u32,
     /// Most invocations of a workgroup on interleaved tensors; a workgroup is one team there.
     pub interleaved_workgroup: u32,
+    /// Most channels, or fours of them, side by side in a team on interleaved tensors: enough for
+    /// contiguous reads, few enough to make many workgroups.
+    pub interleaved_columns: u32,
     /// Most columns that a lane walks on interleaved tensors, so that one team of `planar_team` lanes
     /// covers whole rows; 1 where neighbouring teams do as well.
     pub lane_columns: u32,
@@ -85,6 +88,7 @@ impl Tuning {
         planar_workgroup: 8,
         planar_team: 8,
         interleaved_workgroup: 64,
+        interleaved_columns: 64,
         lane_columns: 16,
         fill: 32,
         resident_bytes: 256 << 10,
@@ -100,6 +104,7 @@ impl Tuning {
         planar_workgroup: 256,
         planar_team: 256,
         interleaved_workgroup: 256,
+        interleaved_columns: 32,
         lane_columns: 1,
         fill: 1024,
         resident_bytes: 32 << 10,
@@ -142,8 +147,10 @@ pub struct Piece {
     pub first_partial: u32,
     /// First dispatches: they reduce the piece to partials.
     pub reduce: Grid,
-    /// Dispatches that write a tensor.
+    /// Dispatches that merge those partials and write a tensor.
     pub map: Grid,
+    /// Dispatches that write a tensor and have nothing to merge.
+    pub apply: Grid,
 }
 
 /// The grids of every operation on one view.
@@ -175,14 +182,14 @@ const PARTIAL_BYTES: u64 = 16;
 /// Bytes per channel of what training saves, the longest rows there are.
 const SAVED_BYTES: u64 = 20;
 
-/// Most positions a lane may walk. Software adapters end an invocation silently after 65,535 loop
-/// iterations, nested ones counted; and a lane's cascade of tiles is 4,096 long at most.
+/// Most positions, each a load, that a lane may walk. Software adapters end an invocation silently
+/// after 65,535 loop iterations, nested ones counted; and a lane's cascade folds 8,192 tiles of four.
 const MAX_POSITIONS: usize = 32_768;
 /// The same for a strided walk, which loops over up to eight axes at every position.
 const MAX_POSITIONS_STRIDED: usize = 4_096;
 /// Fewest positions that make a lane worth starting.
 const MIN_POSITIONS: usize = 16;
-/// Values a lane folds in registers before anything else.
+/// A lane's share is a multiple of so many loads, so that few are left over beside its tiles of four.
 const TILE: usize = 16;
 
 /// Bindings start at multiples of 256 bytes at most.
@@ -204,8 +211,10 @@ pub fn plan_dense(view: View, machine: &Machine) -> Result<Schedule, PlanError> 
     let splits = largest.splits(machine.tuning.fill, mergeable(&view, load) / sharing);
     let whole = pieces.len() == 1;
     for piece in &mut pieces {
-        let grid = cut(piece.view).grid(splits, whole, machine);
+        let cut = cut(piece.view);
+        let grid = cut.grid(splits, whole, machine);
         (piece.reduce, piece.map) = (grid, grid);
+        piece.apply = cut.grid(cut.splits(machine.tuning.fill, usize::MAX), true, machine);
     }
     let splits = pieces[0].reduce.splits;
     for piece in &mut pieces {
@@ -213,8 +222,10 @@ pub fn plan_dense(view: View, machine: &Machine) -> Result<Schedule, PlanError> 
     }
     let per_channel = pieces.iter().map(|piece| piece.first_partial).max();
     let resident = |tensors| {
-        let fits = whole && cut(loads).resident(load, tensors, &machine.tuning);
-        fits.then(|| cut(loads).grid(1, true, machine))
+        // Where nothing is split, two dispatches would have the same grid.
+        let fits = cut(loads).finishes()
+            && (splits == 1 || cut(loads).resident(load, tensors, &machine.tuning));
+        (whole && fits).then(|| cut(loads).grid(1, true, machine))
     };
     let schedule = Schedule {
         view,
@@ -266,6 +277,7 @@ pub fn plan_strided(
         pieces: vec![Piece {
             reduce: grid,
             map: grid,
+            apply: cut.grid(cut.splits(machine.tuning.fill, usize::MAX), true, machine),
             ..Piece::new(0, view, 0, 0, Load::Scalar)
         }],
         partials: grid.splits,
@@ -371,6 +383,7 @@ impl Piece {
             first_partial: index as u32,
             reduce: Grid::default(),
             map: Grid::default(),
+            apply: Grid::default(),
         }
     }
 
@@ -425,8 +438,13 @@ impl Cut {
                 match COLUMNS.into_iter().rev().find(whole) {
                     Some(k) if k > 1 && load == Load::Channel4 => (team, team, team, k),
                     _ => {
-                        let team = channels.next_multiple_of(8).clamp(most.min(32), most);
-                        (team, team, team.min(channels), 1)
+                        let columns = channels.min(tuning.interleaved_columns).min(most);
+                        // Small teams where they cost least; else as many rows as there is room for.
+                        let team = match tuning.interleaved_columns < most {
+                            true => most,
+                            false => channels.next_multiple_of(8).clamp(most.min(32), most),
+                        };
+                        (team, team, columns, 1)
                     }
                 }
             }
@@ -464,15 +482,18 @@ impl Cut {
         wanted.min(worthwhile).min(mergeable).max(least) as u32
     }
 
-    /// Whether one workgroup can do with its channels at once, and the channels fill the device.
+    /// Whether a lane of one workgroup can walk all that is its own of a channel.
+    fn finishes(&self) -> bool {
+        let slots = (self.rows() * self.teams()) as usize;
+        self.view.count() <= slots * self.max_positions
+    }
+
+    /// Whether a workgroup finds its channels in fast memory again, and the channels fill the device.
     fn resident(&self, load: Load, tensors: usize, tuning: &Tuning) -> bool {
         let count = self.view.count();
         let bytes =
             (self.columns * self.lane_columns) as usize * count * load.bytes() as usize * tensors;
-        let slots = (self.rows() * self.teams()) as usize;
-        bytes <= tuning.resident_bytes
-            && count <= slots * self.max_positions
-            && self.groups() * 2 >= tuning.fill
+        bytes <= tuning.resident_bytes && self.groups() * 2 >= tuning.fill
     }
 
     /// The grid of so many splits; `trim` leaves out those that have nothing to do.

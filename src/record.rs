@@ -147,8 +147,8 @@ impl Plan {
         self.view().channels as u64 * rows * 4
     }
 
-    /// Binds training forward: two dispatches, for each piece where one binding does not hold the
-    /// tensor; so below.
+    /// Binds training forward: one dispatch or two, as [`Plan::describe`] says; two for each piece
+    /// where one binding does not hold the tensor; so below.
     ///
     /// # Errors
     /// Options that do not allow training on this shape; buffers that do not fit.
@@ -194,11 +194,12 @@ impl Plan {
             self.slot(Role::Statistics, "running", b.running, self.rows(3)),
         ];
         slots.extend(self.affine(b.affine)?);
-        let steps = self.steps(Kernel::Inference, Stage::Map);
+        let steps = self.steps(Kernel::Inference, Stage::Apply);
         bind(&self.context, &self.schedule, &steps, &slots)
     }
 
-    /// Binds backward through batch statistics: two dispatches.
+    /// Binds backward through batch statistics: one dispatch or two, as [`Plan::describe`] says; two
+    /// without `dx`.
     ///
     /// # Errors
     /// Options that do not allow training on this shape; buffers that do not fit.

@@ -2,8 +2,8 @@
 //!
 //! A kernel file holds the mathematics of one dispatch; what it shares stands in
 //! `shaders/shared`. Only what changes types or directives is an axis here, spelt out as text:
-//! the element type, the walk, and, as they come, wider loads and subgroup reductions. All else is
-//! the override constant `WORKGROUP` or a field of `Params` in `shaders/shared/params.wgsl`.
+//! the element type, the walk, the width of loads and the channels a lane. All else is the override
+//! constant `WORKGROUP` or a field of `Params` in `shaders/shared/params.wgsl`.
 
 use crate::shape::{Pattern, View};
 

@@ -2,12 +2,16 @@
 
 use serde_json::{Value, json};
 use wgpu_batchnorm::wgpu::{self, DeviceType, Features};
-use wgpu_batchnorm::{Config, Error, Gpu, Plan, adapters_blocking};
+use wgpu_batchnorm::{Config, Error, Gpu, Plan, View, adapters_blocking};
 
 use crate::args::InfoArgs;
 use crate::failure::Failure;
 
 pub fn run(args: &InfoArgs) -> Result<(), Failure> {
+    if let Some(shape) = &args.shape {
+        // Before anything is printed.
+        View::new(shape, args.axis).map_err(Error::from)?;
+    }
     let adapters = adapters_blocking();
     if args.require_adapter && adapters.is_empty() {
         return Err(Failure::Machine("no GPU adapter was found".to_owned()));
@@ -40,7 +44,12 @@ fn plan(adapter: &wgpu::Adapter, shape: &[usize], axis: isize) -> Result<Plan, F
 
 fn print_plan(adapter: &wgpu::Adapter, shape: &[usize], axis: isize) -> Result<(), Failure> {
     say!("  plan of {shape:?}, channel axis {axis}")?;
-    for line in plan(adapter, shape, axis)?.describe().lines() {
+    // One adapter that cannot is no reason to leave out the next.
+    let plan = match plan(adapter, shape, axis) {
+        Ok(plan) => plan,
+        Err(failure) => return say!("    none: {failure}"),
+    };
+    for line in plan.describe().lines() {
         say!("    {line}")?;
     }
     Ok(())
