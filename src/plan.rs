@@ -239,7 +239,8 @@ pub fn plan_dense(view: View, machine: &Machine) -> Result<Schedule, PlanError> 
         resident_backward: resident(2),
     };
     let rows = view.channels as u64 * SAVED_BYTES;
-    fits(schedule.workspace_bytes().max(rows), machine)?;
+    fits("saved statistics", rows, machine)?;
+    fits("a workspace", schedule.workspace_bytes(), machine)?;
     Ok(schedule)
 }
 
@@ -255,7 +256,7 @@ pub fn plan_strided(
     kept_innermost: bool,
     machine: &Machine,
 ) -> Result<Schedule, PlanError> {
-    fits(view.len() as u64 * 4, machine)?;
+    fits("a tensor", view.len() as u64 * 4, machine)?;
     let pattern = match kept_innermost {
         true => Pattern::Interleaved,
         false => Pattern::Planar,
@@ -285,16 +286,17 @@ pub fn plan_strided(
         resident_train: None,
         resident_backward: None,
     };
-    fits(schedule.workspace_bytes(), machine)?;
+    fits("a workspace", schedule.workspace_bytes(), machine)?;
     Ok(schedule)
 }
 
-fn fits(bytes: u64, machine: &Machine) -> Result<(), PlanError> {
+fn fits(what: &'static str, bytes: u64, machine: &Machine) -> Result<(), PlanError> {
     let (limit, max) = machine.binding_bytes();
     if bytes <= max {
         return Ok(());
     }
     Err(PlanError::TooLarge {
+        what,
         got: bytes,
         limit,
         max,

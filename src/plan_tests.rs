@@ -618,8 +618,9 @@ fn tensors_beyond_a_binding_are_cut() {
 #[test]
 fn what_cannot_be_cut_is_refused_by_the_limits_name() {
     let small = narrow(1 << 20);
-    let refused = |plan: Result<Schedule, PlanError>, bytes| {
+    let refused = |plan: Result<Schedule, PlanError>, what, bytes| {
         let expected = PlanError::TooLarge {
+            what,
             got: bytes,
             limit: "max_storage_buffer_binding_size",
             max: 1 << 20,
@@ -633,12 +634,14 @@ fn what_cannot_be_cut_is_refused_by_the_limits_name() {
     assert!(plan_dense(view(2, most, 1), &small).is_ok());
     refused(
         plan_dense(view(2, most + 1, 1), &small),
+        "saved statistics",
         (most as u64 + 1) * 20,
     );
     // A strided tensor.
     let (strided, axes, innermost) = alternating(&[64, 64, 65], true);
     refused(
         plan_strided(strided, axes, innermost, &small),
+        "a tensor",
         64 * 64 * 65 * 4,
     );
     // Without such a limit, 32-bit indices are one.

@@ -340,6 +340,7 @@ fn statistics_beyond_a_binding() {
     assert_eq!(plan(&[20, 64]).unwrap().schedule().pieces.len(), 2);
     assert!(plan(&[2, 204]).is_ok());
     let expected = PlanError::TooLarge {
+        what: "saved statistics",
         got: 5 * 4 * 205,
         limit: "max_storage_buffer_binding_size",
         max: 4096,

@@ -102,6 +102,12 @@ pub fn check_path(path: &Path, element: Element, npy_allowed: bool) -> Result<()
 
 /// Refuses a place where no file can be, before any work is done.
 pub fn check_place(path: &Path) -> Result<(), Failure> {
+    if path == Path::new("-") {
+        return Err(refused(
+            path,
+            "standard output is no place for results, expected a file",
+        ));
+    }
     if path.is_dir() || path.file_name().is_none() {
         return Err(refused(path, "the output is a folder, expected a file"));
     }

@@ -49,7 +49,12 @@ pub fn print(report: &Report) -> Result<(), Failure> {
 fn rows(report: &Report) -> Result<(), Failure> {
     let mut heading = vec!["shape".to_owned(), String::new(), "operation".to_owned()];
     for device in &report.devices {
-        let short = if device.kind == "cpu" { "CPU" } else { "GPU" };
+        let short = match device.kind {
+            "cpu" => "CPU",
+            // No GPU, and not to be taken for one.
+            "software" => "soft",
+            _ => "GPU",
+        };
         heading.extend([
             format!("{short} ms"),
             "±".to_owned(),
