@@ -114,7 +114,8 @@ fn run(options: &Options) -> Result<usize, String> {
     for (suite, shape) in shapes {
         let mut share = || {
             let seconds = deadline.saturating_duration_since(Instant::now());
-            seconds / std::mem::replace(&mut left, left - 1) as u32
+            left -= 1;
+            seconds / (left + 1) as u32
         };
         let mut job = Job {
             suite,
