@@ -94,7 +94,9 @@ pub fn now() -> String {
 /// Year, month and day of a day counted from 1970-01-01.
 fn date(mut day: u64) -> (u64, u64, u64) {
     let mut year = 1970;
-    let leap = |year: u64| year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+    let leap = |year: u64| {
+        year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400))
+    };
     while day >= 365 + u64::from(leap(year)) {
         day -= 365 + u64::from(leap(year));
         year += 1;

@@ -117,5 +117,5 @@ fn layer(channels: &Channels, device: &Device) -> BatchNorm {
 }
 
 fn read<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
-    tensor.into_data().to_vec().expect("the tensor is f32")
+    tensor.into_data().try_to_vec().expect("the tensor is f32")
 }

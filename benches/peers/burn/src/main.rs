@@ -24,10 +24,11 @@ const BOUND: f64 = 1e-4;
 
 const USAGE: &str = "\
 usage: burn-peer [--suite resnet50,small] [--ops train,inference,step]
-                 [--seconds S] [--json FILE]
+                 [--shape 4096x512] [--seconds S] [--json FILE]
 
   --suite    the shapes (default resnet50)
   --ops      what to time (default all three)
+  --shape    only this one of the shapes
   --seconds  for all rows together, warm-up included (default 300);
              three runs a row at least, however long they take
   --json     file to write (default standard output)
@@ -62,6 +63,7 @@ fn main() -> ExitCode {
 struct Options {
     suites: Vec<Suite>,
     ops: Vec<Op>,
+    shape: Option<String>,
     seconds: f64,
     json: Option<String>,
 }
@@ -71,6 +73,7 @@ impl Options {
         let mut options = Self {
             suites: vec![Suite::ResNet50],
             ops: Op::ALL.to_vec(),
+            shape: None,
             seconds: 300.0,
             json: None,
         };
@@ -88,6 +91,7 @@ impl Options {
                     let parse = |part: &str| Op::parse(part).ok_or_else(|| unknown(part));
                     options.ops = value.split(',').map(parse).collect::<Result<_, _>>()?;
                 }
+                "--shape" => options.shape = Some(value.clone()),
                 "--seconds" => options.seconds = value.parse().map_err(|_| unknown(value))?,
                 "--json" => options.json = Some(value.clone()),
                 _ => return Err(format!("cannot understand `{name}`")),
@@ -107,14 +111,24 @@ fn run(options: &Options) -> Result<usize, String> {
         .suites
         .iter()
         .flat_map(|&suite| suite.shapes().iter().map(move |&shape| (suite, shape)))
+        .filter(|(_, shape)| {
+            options
+                .shape
+                .as_ref()
+                .is_none_or(|wanted| *wanted == name(shape))
+        })
         .collect();
+    if shapes.is_empty() {
+        return Err("the suites have no such shape".to_owned());
+    }
     let deadline = Instant::now() + Duration::from_secs_f64(options.seconds);
     let mut left = shapes.len() * options.ops.len();
     let (mut rows, mut bandwidth, mut wrong) = (Vec::new(), Vec::new(), 0);
     for (suite, shape) in shapes {
         let mut share = || {
             let seconds = deadline.saturating_duration_since(Instant::now());
-            seconds / std::mem::replace(&mut left, left - 1) as u32
+            left -= 1;
+            seconds / (left + 1) as u32
         };
         let mut job = Job {
             suite,
@@ -188,16 +202,14 @@ impl Job<'_> {
             let error = bench.worst_error(op);
             let times = bench.time(op, (self.share)());
             let ideal = op.traffic() * 4 * elements;
-            let word = if error <= BOUND {
-                "worst error"
-            } else {
-                "WRONG: error"
-            };
+            let right = error <= BOUND; // NaN is not
+            let word = if right { "worst error" } else { "WRONG: error" };
             let checked = format!("{word} {error:.1e} of the f64 result's scale");
-            wrong += usize::from(!(error <= BOUND));
+            wrong += usize::from(!right);
             eprintln!(
-                "{} {shape:?}: {:.3} ms, {:.2} GB/s, {checked}",
+                "{} {}: {:.3} ms, {:.2} GB/s, {checked}",
                 op.name(),
+                name(self.shape),
                 times.median,
                 rate(ideal, &times),
             );
@@ -223,6 +235,15 @@ impl Job<'_> {
         }
         (bandwidth, wrong)
     }
+}
+
+/// As in `4096x512`.
+fn name(shape: &[usize]) -> String {
+    shape
+        .iter()
+        .map(usize::to_string)
+        .collect::<Vec<_>>()
+        .join("x")
 }
 
 fn rate(bytes: usize, times: &Times) -> f64 {

@@ -60,9 +60,11 @@ pub fn time<T>(
     let most = (HELD_BYTES / bytes_of_a_result).clamp(1, 64);
     let calls = RUN.as_nanos().div_ceil(fastest.as_nanos().max(1)) as usize;
     let calls = calls.clamp(1, most);
-    // A longer chain of calls may be fused, and so tuned, in another way.
-    run(calls);
-    run(calls);
+    if calls > 1 {
+        // A longer chain of calls may be fused, and so tuned, in another way.
+        run(calls);
+        run(calls);
+    }
 
     let end = Instant::now() + limit / 2;
     let mut times = Vec::new();
