@@ -1,96 +1,369 @@
 //! Wall-clock time of whole operations through the recording layer and on the CPU path, each
-//! answer asserted. `cargo bench` measures; `cargo test --all-targets` runs each once.
+//! answer asserted after the run. `cargo bench` measures; `cargo test --all-targets` runs each
+//! once. `wgbn bench` measures more, and against bandwidth.
 
-use std::hint::black_box;
 use std::time::Instant;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use wgpu_batchnorm::{Adapter, Config, Gpu, Parameters, Tensor, TrainBuffers, View, cpu, wgpu};
+use wgpu_batchnorm::check::{self, Input, TrainResult};
+use wgpu_batchnorm::functional::{self, DeviceMoments};
+use wgpu_batchnorm::{
+    Adapter, BackwardBuffers, Binding, Check, Config, Gpu, HostGradients, InferenceBuffers,
+    Moments, Parameters, Plan, RunningStatistics, SavedStatistics, Tensor, TrainBuffers, View, cpu,
+    wgpu,
+};
 
 const SHAPES: [(&str, [usize; 4], isize); 2] = [
     ("nchw 8x64x28x28", [8, 64, 28, 28], 1),
     ("nhwc 8x28x28x64", [8, 28, 28, 64], -1),
 ];
+const EPS: f32 = 1e-5;
 
-fn input(view: &View) -> Vec<f32> {
-    (0..view.len())
-        .map(|i| (i * 7919 % 1024) as f32 / 512.0)
-        .collect()
+/// One layer's numbers on the host.
+struct Layer {
+    name: &'static str,
+    shape: [usize; 4],
+    axis: isize,
+    view: View,
+    x: Vec<f32>,
+    dy: Vec<f32>,
+    weight: Vec<f32>,
+    bias: Vec<f32>,
+    running: RunningStatistics,
 }
 
-/// Every channel of a normalized tensor has mean 0.
-fn assert_normalized(view: &View, y: &[f32]) {
-    for c in 0..view.channels {
-        let sum: f64 = view
-            .runs(c)
-            .flat_map(|run| &y[run])
-            .map(|&v| f64::from(v))
-            .sum();
-        assert!((sum / view.count() as f64).abs() < 1e-6, "channel {c}");
-    }
-}
-
-fn train_forward_gpu(criterion: &mut Criterion) {
-    let gpu = Gpu::new_blocking(&Adapter::Best).expect("an adapter");
-    let mut group = criterion.benchmark_group(format!("train_forward/{}", gpu.info().name));
-    for (name, shape, axis) in SHAPES {
-        let plan = gpu
-            .context()
-            .plan(&Config::pytorch().with_axis(axis), &shape)
-            .unwrap();
-        let view = plan.view();
-        let c = view.channels;
-        let tensor = |shape: &[usize]| Tensor::empty(&gpu, shape).unwrap();
-        let x = Tensor::upload(&gpu, &shape, &input(&view)).unwrap();
-        let affine = [vec![1.0; c], vec![0.0; c]].concat();
-        let affine = Tensor::upload(&gpu, &[2, c], &affine).unwrap();
-        let (y, saved, running) = (tensor(&shape), tensor(&[5, c]), tensor(&[3, c]));
-        let workspace = tensor(&[plan.workspace_bytes() as usize / 4]);
-        let binding = plan.bind_train(&TrainBuffers {
-            x: x.buffer().slice(..),
-            y: y.buffer().slice(..),
-            affine: Some(affine.buffer().slice(..)),
-            running: Some(running.buffer().slice(..)),
-            saved: saved.buffer().slice(..),
-            workspace: workspace.buffer().slice(..),
-        });
-        let binding = binding.unwrap();
-        group.throughput(Throughput::Bytes(3 * plan.tensor_bytes()));
-        group.bench_function(name, |bencher| {
-            bencher.iter_custom(|runs| {
-                let start = Instant::now();
-                for _ in 0..runs {
-                    let mut encoder = gpu.device().create_command_encoder(&Default::default());
-                    binding.encode(&mut encoder.begin_compute_pass(&Default::default()));
-                    gpu.queue().submit([encoder.finish()]);
-                }
-                gpu.device()
-                    .poll(wgpu::PollType::wait_indefinitely())
-                    .unwrap();
-                start.elapsed()
-            });
-            assert_normalized(&view, &y.read_blocking().unwrap());
-        });
-    }
-    group.finish();
-}
-
-fn train_forward_cpu(criterion: &mut Criterion) {
-    let mut group = criterion.benchmark_group("train_forward/cpu");
-    for (name, shape, axis) in SHAPES {
+fn layers() -> impl Iterator<Item = Layer> {
+    SHAPES.into_iter().map(|(name, shape, axis)| {
         let view = View::new(&shape, axis).unwrap();
-        let x = input(&view);
-        let mut y = vec![0.0; x.len()];
-        group.throughput(Throughput::Bytes(12 * x.len() as u64));
-        group.bench_function(name, |bencher| {
-            let parameters = Parameters::default();
-            bencher
-                .iter(|| cpu::train_forward(&view, black_box(&x), parameters, 1e-5, None, &mut y));
-            assert_normalized(&view, &y);
-        });
+        let c = view.channels;
+        let values = |step: usize| -> Vec<f32> {
+            (0..view.len())
+                .map(|i| (i * step % 1024) as f32 / 512.0 + view.channel_of(i) as f32)
+                .collect()
+        };
+        Layer {
+            name,
+            shape,
+            axis,
+            view,
+            x: values(7919),
+            dy: values(104_729),
+            weight: (0..c).map(|c| 1.0 + c as f32 / 64.0).collect(),
+            bias: (0..c).map(|c| c as f32 / 8.0).collect(),
+            running: RunningStatistics {
+                mean: (0..c).map(|c| c as f32 + 0.75).collect(),
+                variance: vec![0.5; c],
+                batches: vec![1; c],
+            },
+        }
+    })
+}
+
+impl Layer {
+    fn parameters(&self) -> Parameters<'_> {
+        Parameters {
+            weight: Some(&self.weight),
+            bias: Some(&self.bias),
+        }
     }
+
+    fn input(&self) -> Input<'_> {
+        Input {
+            view: self.view,
+            x: &self.x,
+            parameters: self.parameters(),
+            eps: EPS,
+        }
+    }
+
+    fn assert_train(&self, y: &[f32], saved: &SavedStatistics) {
+        let running = None;
+        let result = TrainResult { y, saved, running };
+        check::train_forward(&self.input(), &result)
+            .enforce()
+            .unwrap();
+    }
+
+    fn assert_inference(&self, y: &[f32]) {
+        let RunningStatistics { mean, variance, .. } = &self.running;
+        let report = check::inference(&self.input(), mean, variance, y);
+        report.enforce().unwrap();
+    }
+
+    fn assert_backward(&self, gradients: &HostGradients) {
+        assert_eq!(gradients.dx.len(), self.x.len());
+        let report = check::backward(&self.input(), &self.dy, gradients, None);
+        report.enforce().unwrap();
+    }
+
+    fn assert_moments(&self, moments: &Moments) {
+        let narrow = |v: Vec<f64>| -> Vec<f32> { v.into_iter().map(|v| v as f32).collect() };
+        let (mean, variance) = (narrow(moments.mean()), narrow(moments.variance()));
+        let report = check::moments(&self.view, &self.x, &mean, &variance);
+        report.enforce().unwrap();
+    }
+
+    fn axes(&self) -> Vec<isize> {
+        let channels = self.axis.rem_euclid(4);
+        (0..4).filter(|&axis| axis != channels).collect()
+    }
+}
+
+/// What is timed, what waits for it, and what asserts the answer it left behind.
+struct Case<'a, S> {
+    group: &'a str,
+    layer: &'a Layer,
+    /// Tensors of traffic.
+    tensors: u64,
+    run: &'a dyn Fn(&mut S),
+    wait: &'a dyn Fn(),
+    assert: &'a dyn Fn(&S),
+}
+
+fn bench<S>(criterion: &mut Criterion, state: &mut S, case: &Case<'_, S>) {
+    let mut group = criterion.benchmark_group(case.group);
+    let bytes = case.tensors * 4 * case.layer.x.len() as u64;
+    group.throughput(Throughput::Bytes(bytes));
+    group.bench_function(case.layer.name, |bencher| {
+        bencher.iter_custom(|runs| {
+            let start = Instant::now();
+            (0..runs).for_each(|_| (case.run)(state));
+            (case.wait)();
+            let time = start.elapsed();
+            (case.assert)(state);
+            time
+        });
+    });
     group.finish();
 }
 
-criterion_group!(operations, train_forward_gpu, train_forward_cpu);
+/// What the CPU path writes.
+#[derive(Default)]
+struct Host {
+    out: Vec<f32>,
+    saved: SavedStatistics,
+    gradients: HostGradients,
+    moments: Option<Moments>,
+}
+
+fn cpu_path(criterion: &mut Criterion) {
+    for layer in &layers().collect::<Vec<_>>() {
+        let Layer { view, x, dy, .. } = layer;
+        let RunningStatistics { mean, variance, .. } = &layer.running;
+        let p = layer.parameters();
+        let mut host = Host {
+            out: vec![f32::NAN; x.len()],
+            gradients: HostGradients {
+                dx: vec![f32::NAN; x.len()],
+                ..Default::default()
+            },
+            ..Default::default()
+        };
+        // Backward needs this where a filter leaves training out.
+        host.saved = cpu::train_forward(view, x, p, EPS, None, &mut host.out);
+        let mut case = |group: &str, tensors, run: &dyn Fn(&mut Host), assert: &dyn Fn(&Host)| {
+            let wait = &|| {};
+            let case = Case {
+                group,
+                layer,
+                tensors,
+                run,
+                wait,
+                assert,
+            };
+            bench(criterion, &mut host, &case);
+        };
+        case(
+            "cpu/train",
+            3,
+            &|h| h.saved = cpu::train_forward(view, x, p, EPS, None, &mut h.out),
+            &|h| layer.assert_train(&h.out, &h.saved),
+        );
+        case(
+            "cpu/inference",
+            2,
+            &|h| cpu::inference(view, x, p, mean, variance, EPS, &mut h.out),
+            &|h| layer.assert_inference(&h.out),
+        );
+        case(
+            "cpu/backward",
+            5,
+            &|h| {
+                let (weight, saved) = (p.weight, &h.saved);
+                let dx = Some(&mut h.gradients.dx[..]);
+                let sums = cpu::backward(view, x, dy, saved, weight, dx);
+                (h.gradients.dweight, h.gradients.dbias) = sums;
+            },
+            &|h| layer.assert_backward(&h.gradients),
+        );
+        case(
+            "cpu/moments",
+            1,
+            &|h| h.moments = Some(cpu::moments(view, x)),
+            &|h| layer.assert_moments(h.moments.as_ref().unwrap()),
+        );
+    }
+}
+
+/// A layer's tensors on an adapter.
+struct Device<'a> {
+    gpu: &'a Gpu,
+    plan: Plan,
+    x: Tensor,
+    dy: Tensor,
+    out: Tensor,
+    affine: Tensor,
+    running: Tensor,
+    saved: Tensor,
+    grads: Tensor,
+    workspace: Tensor,
+}
+
+impl<'a> Device<'a> {
+    fn new(gpu: &'a Gpu, layer: &Layer) -> Self {
+        let config = Config::pytorch().with_axis(layer.axis);
+        let plan = gpu.context().plan(&config, &layer.shape).unwrap();
+        let c = layer.view.channels;
+        let upload = |shape: &[usize], values: &[f32]| Tensor::upload(gpu, shape, values).unwrap();
+        let empty = |shape: &[usize]| Tensor::empty(gpu, shape).unwrap();
+        let affine = [&layer.weight[..], &layer.bias].concat();
+        let RunningStatistics { mean, variance, .. } = &layer.running;
+        Self {
+            gpu,
+            x: upload(&layer.shape, &layer.x),
+            dy: upload(&layer.shape, &layer.dy),
+            out: empty(&layer.shape),
+            affine: upload(&[2, c], &affine),
+            running: upload(&[3, c], &[&mean[..], variance, &vec![0.0; c]].concat()),
+            saved: empty(&[5, c]),
+            grads: empty(&[2, c]),
+            workspace: empty(&[plan.workspace_bytes().div_ceil(4) as usize]),
+            plan,
+        }
+    }
+
+    fn train(&self) -> Binding {
+        // Training moves statistics: those of inference are left alone.
+        let running = Tensor::empty(self.gpu, self.running.shape()).unwrap();
+        let buffers = TrainBuffers {
+            x: self.x.buffer().slice(..),
+            y: self.out.buffer().slice(..),
+            affine: Some(self.affine.buffer().slice(..)),
+            running: Some(running.buffer().slice(..)),
+            saved: self.saved.buffer().slice(..),
+            workspace: self.workspace.buffer().slice(..),
+        };
+        self.plan.bind_train(&buffers).unwrap()
+    }
+
+    fn inference(&self) -> Binding {
+        let buffers = InferenceBuffers {
+            x: self.x.buffer().slice(..),
+            y: self.out.buffer().slice(..),
+            affine: Some(self.affine.buffer().slice(..)),
+            running: self.running.buffer().slice(..),
+        };
+        self.plan.bind_inference(&buffers).unwrap()
+    }
+
+    fn backward(&self) -> Binding {
+        let buffers = BackwardBuffers {
+            x: self.x.buffer().slice(..),
+            dy: self.dy.buffer().slice(..),
+            dx: Some(self.out.buffer().slice(..)),
+            affine: Some(self.affine.buffer().slice(..)),
+            saved: self.saved.buffer().slice(..),
+            grads: Some(self.grads.buffer().slice(..)),
+            accumulate: false,
+            workspace: self.workspace.buffer().slice(..),
+        };
+        self.plan.bind_backward(&buffers).unwrap()
+    }
+
+    fn submit(&self, binding: &Binding) {
+        let mut encoder = self
+            .gpu
+            .device()
+            .create_command_encoder(&Default::default());
+        binding.encode(&mut encoder.begin_compute_pass(&Default::default()));
+        self.gpu.queue().submit([encoder.finish()]);
+    }
+
+    fn wait(&self) {
+        let polled = self.gpu.device().poll(wgpu::PollType::wait_indefinitely());
+        polled.unwrap();
+    }
+
+    fn rows<const N: usize>(&self, tensor: &Tensor) -> [Vec<f32>; N] {
+        let values = tensor.read_blocking().unwrap();
+        let c = values.len() / N;
+        std::array::from_fn(|row| values[row * c..][..c].to_vec())
+    }
+
+    fn saved(&self) -> SavedStatistics {
+        let [pivot, offset, inv_std, batch_mean, batch_var] = self.rows(&self.saved);
+        SavedStatistics {
+            pivot,
+            offset,
+            inv_std,
+            batch_mean,
+            batch_var,
+        }
+    }
+
+    fn gradients(&self) -> HostGradients {
+        let [dweight, dbias] = self.rows(&self.grads);
+        let dx = self.out.read_blocking().unwrap();
+        HostGradients { dx, dweight, dbias }
+    }
+}
+
+fn adapter(criterion: &mut Criterion) {
+    let gpu = Gpu::new_blocking(&Adapter::Best).expect("an adapter");
+    for layer in &layers().collect::<Vec<_>>() {
+        let device = &Device::new(&gpu, layer);
+        let mut moments: Option<DeviceMoments> = None;
+        let wait = &|| device.wait();
+        let bindings = [device.train(), device.inference(), device.backward()];
+        // Backward needs what this saves where a filter leaves training out.
+        device.submit(&bindings[0]);
+        let y = || device.out.read_blocking().unwrap();
+        let asserts: [&dyn Fn(); 3] = [
+            &|| layer.assert_train(&y(), &device.saved()),
+            &|| layer.assert_inference(&y()),
+            &|| layer.assert_backward(&device.gradients()),
+        ];
+        let groups = [("gpu/train", 3), ("gpu/inference", 2), ("gpu/backward", 5)];
+        for (((group, tensors), binding), assert) in groups.into_iter().zip(&bindings).zip(asserts)
+        {
+            let case = Case {
+                group,
+                layer,
+                tensors,
+                run: &|()| device.submit(binding),
+                wait,
+                assert: &|()| assert(),
+            };
+            bench(criterion, &mut (), &case);
+        }
+        let axes = layer.axes();
+        let case = Case {
+            group: "gpu/moments",
+            layer,
+            tensors: 1,
+            run: &|state: &mut Option<DeviceMoments>| {
+                let moments = functional::blocking::moments(&device.x, &axes, false, Check::Off);
+                *state = Some(moments.unwrap());
+            },
+            wait,
+            assert: &|state| {
+                let moments = state.as_ref().unwrap();
+                layer.assert_moments(&moments.read_blocking().unwrap());
+            },
+        };
+        bench(criterion, &mut moments, &case);
+    }
+}
+
+criterion_group!(operations, adapter, cpu_path);
 criterion_main!(operations);

@@ -5,7 +5,7 @@ use crate::context::Context;
 use crate::error::{BindError, ConfigError};
 use crate::params::{FLAGS_OFFSET, MOMENTUM_OFFSET, Params};
 use crate::plan::{Axes, Grid, Piece, Schedule};
-use crate::shaders::{Kernel, Role, Variant, Walk};
+use crate::shaders::{Kernel, Load, Role, Variant, Walk};
 
 /// Uniform offsets are multiples of 256 bytes at most.
 const PARAMS_STRIDE: u64 = 256;
@@ -76,11 +76,11 @@ pub(crate) struct Slot<'a> {
 
 impl<'a> Slot<'a> {
     /// What a dispatch over `piece` binds: that piece of a tensor, all of anything else.
-    fn range(&self, piece: &Piece) -> wgpu::BufferBinding<'a> {
+    fn range(&self, piece: &Piece, load: Load) -> wgpu::BufferBinding<'a> {
         let (start, bytes) = match self.role {
             Role::X | Role::Out | Role::Dy => (
-                piece.binding_start() as u64 * 4,
-                piece.binding_len() as u64 * 4,
+                piece.binding_start() as u64 * load.bytes(),
+                piece.binding_len() as u64 * load.bytes(),
             ),
             _ => (0, self.bytes),
         };
@@ -114,10 +114,14 @@ pub(crate) struct Step {
 pub(crate) enum Stage {
     /// Reduces it to partials.
     Reduce,
-    /// Writes one.
+    /// Merges partials and writes one.
     Map,
+    /// Writes one, with nothing to merge.
+    Apply,
     /// Leaves it alone, and merges partials.
     Merge,
+    /// Reduces it and writes one.
+    Resident(Grid),
 }
 
 impl Schedule {
@@ -132,8 +136,10 @@ impl Schedule {
         let pieces = self.pieces.iter();
         match stage {
             Stage::Reduce => pieces.map(|piece| step(piece, &piece.reduce)).collect(),
+            Stage::Apply => pieces.map(|piece| step(piece, &piece.apply)).collect(),
             Stage::Map => pieces.map(|piece| step(piece, &piece.map)).collect(),
             Stage::Merge => vec![step(&self.whole(), &self.merge)],
+            Stage::Resident(grid) => vec![step(&self.whole(), &grid)],
         }
     }
 }
@@ -152,7 +158,8 @@ pub(crate) fn bind(
         None => Walk::Dense,
     };
     let dispatches = steps.iter().enumerate().map(|(k, step)| {
-        let pipeline = context.pipeline(Variant::new(step.kernel, walk), step.grid.workgroup);
+        let variant = Variant::new(step.kernel, walk, schedule.load, step.grid.lane_columns);
+        let pipeline = context.pipeline(variant, step.grid.workgroup);
         let uniform = |at: u64, bytes: usize| wgpu::BufferBinding {
             buffer: &uniforms,
             offset: at * PARAMS_STRIDE,
@@ -168,7 +175,7 @@ pub(crate) fn bind(
                 return entry(role as u32, uniform(steps.len() as u64, size_of::<Axes>()));
             }
             let buffer = match slots.iter().find(|slot| slot.role == role) {
-                Some(slot) => slot.range(&step.piece),
+                Some(slot) => slot.range(&step.piece, schedule.load),
                 None => whole(context.unused(role)),
             };
             entry(role as u32, buffer)

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::error::DeviceError;
-use crate::plan::{Machine, Tuning};
+use crate::plan::{DeviceClass, Machine, Tuning};
 use crate::shaders::{Role, Variant};
 
 /// The recording layer's entry: pipelines of one device, compiled when first bound.
@@ -38,11 +38,12 @@ impl Context {
     /// # Errors
     /// A device below WebGPU's default limits for compute.
     pub fn new(device: &wgpu::Device) -> Result<Self, DeviceError> {
-        let tuning = match device.adapter_info().device_type {
-            wgpu::DeviceType::Cpu => Tuning::CPU_ADAPTER,
-            _ => Tuning::GPU,
+        let class = match device.adapter_info().device_type {
+            wgpu::DeviceType::Cpu => DeviceClass::Cpu,
+            wgpu::DeviceType::IntegratedGpu => DeviceClass::Integrated,
+            _ => DeviceClass::Discrete,
         };
-        Self::with_tuning(device, tuning)
+        Self::with_tuning(device, class.tuning())
     }
 
     /// [`Context::new`] with the planner's sizes given: for measurements and tests.
@@ -76,7 +77,7 @@ impl Context {
             (
                 "max_compute_workgroup_storage_size",
                 limits.max_compute_workgroup_storage_size,
-                widest * 12,
+                widest * PARTIAL_BYTES,
             ),
             (
                 "max_compute_workgroups_per_dimension",
@@ -189,7 +190,7 @@ impl Context {
             entry_point: Some("main"),
             compilation_options: wgpu::PipelineCompilationOptions {
                 constants: &[("WORKGROUP", f64::from(workgroup))],
-                // Every word that is read was written before.
+                // Every word that counts was written before it is read.
                 zero_initialize_workgroup_memory: false,
             },
             cache: None,
@@ -201,6 +202,9 @@ impl Context {
         }
     }
 }
+
+/// A partial in workgroup memory, at its widest: moments of four channels.
+const PARTIAL_BYTES: u32 = 48;
 
 /// Storage offsets are multiples of 256 bytes at most.
 const UNUSED_BYTES: u64 = 256;

@@ -188,8 +188,10 @@ pub enum PlanError {
     #[error(transparent)]
     Config(#[from] ConfigError),
     /// A tensor, scratch or statistics that one binding or 32-bit indices cannot hold.
-    #[error("a buffer of {got} bytes exceeds {limit}, which is {max} bytes here")]
+    #[error("{what} of {got} bytes exceeds {limit}, which is {max} bytes here")]
     TooLarge {
+        /// What would be so large.
+        what: &'static str,
         /// The size asked for.
         got: u64,
         /// The limit's name.

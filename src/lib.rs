@@ -1,5 +1,5 @@
 #![doc = include_str!("../README.md")]
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 #![warn(missing_docs)]
 
 mod api_error;
@@ -9,6 +9,7 @@ mod config;
 mod context;
 #[cfg(feature = "cpu")]
 pub mod cpu;
+mod describe;
 pub mod error;
 pub mod functional;
 mod gpu;

@@ -60,9 +60,9 @@ impl Params {
             channels: view.channels as u32,
             inner: view.inner as u32,
             count: view.count() as u32,
-            base: piece.base() as u32,
+            base: piece.base as u32,
             first_channel: piece.first_channel as u32,
-            all_channels: schedule.view.channels as u32,
+            all_channels: schedule.loads.channels as u32,
             total: schedule.view.count() as f32,
             team: grid.team,
             columns: grid.columns,
@@ -133,7 +133,7 @@ impl Params {
 mod tests {
     use super::*;
     use crate::plan::Axes;
-    use crate::shaders::{Kernel, Variant, Walk};
+    use crate::shaders::{Kernel, Load, Variant, Walk};
     use std::mem::offset_of;
 
     /// Name, offset and size of every member of `name` as naga lays it out, and its whole size.
@@ -149,7 +149,7 @@ mod tests {
     }
 
     fn module() -> naga::Module {
-        let source = Variant::new(Kernel::Moments, Walk::Strided).source();
+        let source = Variant::new(Kernel::Moments, Walk::Strided, Load::Scalar, 1).source();
         naga::front::wgsl::parse_str(&source).unwrap()
     }
 
@@ -234,6 +234,7 @@ mod tests {
                 };
                 (value, constant.name.as_deref().unwrap())
             })
+            .filter(|(_, name)| *name != "COLUMNS")
             .collect();
         constants.sort_unstable();
         let flags = [

@@ -1,6 +1,7 @@
 //! The planner: from a view and a machine to grids and scratch. Pure host code, no device.
 
 use crate::error::PlanError;
+use crate::shaders::{COLUMNS, Load};
 use crate::shape::{Pattern, View};
 
 /// Lengths and strides of a strided walk, fastest first; mirrors `Axes` in
@@ -36,25 +37,77 @@ pub struct Tuning {
     pub planar_team: u32,
     /// Most invocations of a workgroup on interleaved tensors; a workgroup is one team there.
     pub interleaved_workgroup: u32,
+    /// Most channels, or fours of them, side by side in a team on interleaved tensors: enough for
+    /// contiguous reads, few enough to make many workgroups.
+    pub interleaved_columns: u32,
+    /// Most columns that a lane walks on interleaved tensors, so that one team of `planar_team` lanes
+    /// covers whole rows; 1 where neighbouring teams do as well.
+    pub lane_columns: u32,
     /// Workgroups that fill the device.
     pub fill: u32,
+    /// Most bytes of a tensor that a workgroup may read twice and still find in fast memory.
+    pub resident_bytes: usize,
+}
+
+/// What kind of device it is, as far as the planner cares.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum DeviceClass {
+    /// An adapter that runs on the CPU.
+    Cpu,
+    /// A GPU that shares the host's memory.
+    Integrated,
+    /// A GPU with memory of its own, or one that does not say what it is.
+    Discrete,
+}
+
+impl DeviceClass {
+    const ALL: [Self; 3] = [Self::Cpu, Self::Integrated, Self::Discrete];
+
+    /// The class whose tuning this is.
+    pub(crate) fn of(tuning: &Tuning) -> Option<Self> {
+        Self::ALL
+            .into_iter()
+            .find(|class| class.tuning() == *tuning)
+    }
+
+    /// How this class likes its work cut.
+    pub fn tuning(self) -> Tuning {
+        match self {
+            Self::Cpu => Tuning::CPU_ADAPTER,
+            Self::Integrated => Tuning::INTEGRATED,
+            Self::Discrete => Tuning::DISCRETE,
+        }
+    }
 }
 
 impl Tuning {
     /// Adapters that run on the CPU: each of their few threads runs a workgroup's lanes in
-    /// subgroups, one after the other, and pays for every barrier.
+    /// subgroups of eight, one after the other, pays for every barrier, and reads fast only what
+    /// is contiguous for a subgroup. Measured on lavapipe.
     pub const CPU_ADAPTER: Self = Self {
         planar_workgroup: 8,
         planar_team: 8,
         interleaved_workgroup: 64,
+        interleaved_columns: 64,
+        lane_columns: 16,
         fill: 32,
+        resident_bytes: 256 << 10,
     };
-    /// GPUs.
-    pub const GPU: Self = Self {
+    /// Integrated GPUs: fewer cores to fill, smaller caches. Not yet measured on one.
+    pub const INTEGRATED: Self = Self {
+        fill: 256,
+        resident_bytes: 16 << 10,
+        ..Self::DISCRETE
+    };
+    /// Discrete GPUs. Not yet measured on one.
+    pub const DISCRETE: Self = Self {
         planar_workgroup: 256,
         planar_team: 256,
         interleaved_workgroup: 256,
+        interleaved_columns: 32,
+        lane_columns: 1,
         fill: 1024,
+        resident_bytes: 32 << 10,
     };
 }
 
@@ -65,6 +118,8 @@ pub struct Grid {
     pub workgroup: u32,
     pub team: u32,
     pub columns: u32,
+    /// Channels that one lane walks, `columns` apart: a constant of the shader's variant.
+    pub lane_columns: u32,
     pub rows: u32,
     pub slots: u32,
     pub groups: u32,
@@ -82,6 +137,8 @@ pub struct Grid {
 pub struct Piece {
     /// Its first element in the tensor.
     pub start: usize,
+    /// Its first element in its binding, which has to start at a multiple of so many.
+    pub base: usize,
     /// Its view.
     pub view: View,
     /// Its first channel among all.
@@ -90,8 +147,10 @@ pub struct Piece {
     pub first_partial: u32,
     /// First dispatches: they reduce the piece to partials.
     pub reduce: Grid,
-    /// Dispatches that write a tensor.
+    /// Dispatches that merge those partials and write a tensor.
     pub map: Grid,
+    /// Dispatches that write a tensor and have nothing to merge.
+    pub apply: Grid,
 }
 
 /// The grids of every operation on one view.
@@ -99,6 +158,11 @@ pub struct Piece {
 pub struct Schedule {
     /// The view planned for.
     pub view: View,
+    /// How wide loads are. All that follows counts in loads where it says channels, positions or
+    /// elements.
+    pub load: Load,
+    /// The view in loads.
+    pub loads: View,
     /// Axes of a strided walk, where the view is not dense.
     pub axes: Option<Axes>,
     /// The tensor's pieces in memory order: one where a binding holds it all.
@@ -107,6 +171,10 @@ pub struct Schedule {
     pub partials: u32,
     /// Dispatches that only merge partials.
     pub merge: Grid,
+    /// Training forward in one dispatch, where that pays.
+    pub resident_train: Option<Grid>,
+    /// Backward through batch statistics in one dispatch, where that pays.
+    pub resident_backward: Option<Grid>,
 }
 
 /// Bytes of a partial: (count, offset, m2, pivot) or two sums.
@@ -114,50 +182,65 @@ const PARTIAL_BYTES: u64 = 16;
 /// Bytes per channel of what training saves, the longest rows there are.
 const SAVED_BYTES: u64 = 20;
 
-/// Most positions a lane may walk. Software adapters end an invocation silently after 65,535 loop
-/// iterations, nested ones counted; and a lane's cascade of tiles is 4,096 long at most.
+/// Most positions, each a load, that a lane may walk. Software adapters end an invocation silently
+/// after 65,535 loop iterations, nested ones counted; and a lane's cascade folds 8,192 tiles of four.
 const MAX_POSITIONS: usize = 32_768;
 /// The same for a strided walk, which loops over up to eight axes at every position.
 const MAX_POSITIONS_STRIDED: usize = 4_096;
 /// Fewest positions that make a lane worth starting.
-const MIN_POSITIONS: usize = 64;
-/// Values a lane folds in registers before anything else.
+const MIN_POSITIONS: usize = 16;
+/// A lane's share is a multiple of so many loads, so that few are left over beside its tiles of four.
 const TILE: usize = 16;
 
-/// Bindings start at multiples of 256 bytes at most: so many elements.
-const ALIGNMENT: usize = 64;
+/// Bindings start at multiples of 256 bytes at most.
+const ALIGNMENT: usize = 256;
 
 /// Plans every operation on a dense view.
 ///
 /// # Errors
 /// Scratch or per-channel statistics that one binding cannot hold.
 pub fn plan_dense(view: View, machine: &Machine) -> Result<Schedule, PlanError> {
-    let cut = |part| Cut::new(part, view.pattern(), MAX_POSITIONS, &machine.tuning);
-    let mut pieces = cut_to_bindings(&view, machine);
+    let load = Load::of(&view);
+    let loads = load.count(&view);
+    let cut = |part| Cut::new(part, view.pattern(), load, MAX_POSITIONS, &machine.tuning);
+    let mut pieces = cut_to_bindings(&loads, load, machine);
     let sharing = pieces.iter().map(|piece| piece.first_partial as usize + 1);
     let sharing = sharing.max().unwrap_or(1);
     // Pieces of one tensor leave equally many partials, so that these have one stride.
     let largest = cut(pieces[0].view);
-    let splits = largest.splits(machine.tuning.fill, mergeable(&view) / sharing);
+    let splits = largest.splits(machine.tuning.fill, mergeable(&view, load) / sharing);
     let whole = pieces.len() == 1;
     for piece in &mut pieces {
-        let grid = cut(piece.view).grid(splits, whole, machine);
+        let cut = cut(piece.view);
+        let grid = cut.grid(splits, whole, machine);
         (piece.reduce, piece.map) = (grid, grid);
+        piece.apply = cut.grid(cut.splits(machine.tuning.fill, usize::MAX), true, machine);
     }
     let splits = pieces[0].reduce.splits;
     for piece in &mut pieces {
         piece.first_partial *= splits;
     }
     let per_channel = pieces.iter().map(|piece| piece.first_partial).max();
+    let resident = |tensors| {
+        // Where nothing is split, two dispatches would have the same grid.
+        let fits = cut(loads).finishes()
+            && (splits == 1 || cut(loads).resident(load, tensors, &machine.tuning));
+        (whole && fits).then(|| cut(loads).grid(1, true, machine))
+    };
     let schedule = Schedule {
         view,
+        load,
+        loads,
         axes: None,
         pieces,
         partials: per_channel.unwrap_or(0) + splits,
-        merge: cut(view).grid(1, true, machine),
+        merge: cut(loads).grid(1, true, machine),
+        resident_train: resident(1),
+        resident_backward: resident(2),
     };
     let rows = view.channels as u64 * SAVED_BYTES;
-    fits(schedule.workspace_bytes().max(rows), machine)?;
+    fits("saved statistics", rows, machine)?;
+    fits("a workspace", schedule.workspace_bytes(), machine)?;
     Ok(schedule)
 }
 
@@ -173,60 +256,76 @@ pub fn plan_strided(
     kept_innermost: bool,
     machine: &Machine,
 ) -> Result<Schedule, PlanError> {
-    fits(view.len() as u64 * 4, machine)?;
+    fits("a tensor", view.len() as u64 * 4, machine)?;
     let pattern = match kept_innermost {
         true => Pattern::Interleaved,
         false => Pattern::Planar,
     };
-    let cut = Cut::new(view, pattern, MAX_POSITIONS_STRIDED, &machine.tuning);
-    let splits = cut.splits(machine.tuning.fill, mergeable(&view));
+    let cut = Cut::new(
+        view,
+        pattern,
+        Load::Scalar,
+        MAX_POSITIONS_STRIDED,
+        &machine.tuning,
+    );
+    let splits = cut.splits(machine.tuning.fill, mergeable(&view, Load::Scalar));
     let grid = cut.grid(splits, true, machine);
     let schedule = Schedule {
         view,
+        load: Load::Scalar,
+        loads: view,
         axes: Some(axes),
         pieces: vec![Piece {
             reduce: grid,
             map: grid,
-            ..Piece::new(0, view, 0, 0)
+            apply: cut.grid(cut.splits(machine.tuning.fill, usize::MAX), true, machine),
+            ..Piece::new(0, view, 0, 0, Load::Scalar)
         }],
         partials: grid.splits,
         merge: cut.grid(1, true, machine),
+        resident_train: None,
+        resident_backward: None,
     };
-    fits(schedule.workspace_bytes(), machine)?;
+    fits("a workspace", schedule.workspace_bytes(), machine)?;
     Ok(schedule)
 }
 
-fn fits(bytes: u64, machine: &Machine) -> Result<(), PlanError> {
+fn fits(what: &'static str, bytes: u64, machine: &Machine) -> Result<(), PlanError> {
     let (limit, max) = machine.binding_bytes();
     if bytes <= max {
         return Ok(());
     }
     Err(PlanError::TooLarge {
+        what,
         got: bytes,
         limit,
         max,
     })
 }
 
-/// Partials per channel that are cheap to merge. Every workgroup of the second dispatch reads all
-/// of its channels: what they read together, partials², stays far below the channel's own values.
-fn mergeable(view: &View) -> usize {
-    view.count().isqrt() / 4
+/// Partials per channel that are cheap to merge and to keep. Every workgroup of the second dispatch
+/// reads all of its channels: what they read together, partials², stays far below the channel's own
+/// loads. And scratch stays below a hundredth of the tensor, or two partials a channel.
+fn mergeable(view: &View, load: Load) -> usize {
+    let merged = load.count(view).count().isqrt() / 4;
+    let kept = view.count() * 4 / (100 * PARTIAL_BYTES as usize);
+    merged.min(kept.max(2))
 }
 
 /// Cuts a tensor into pieces that one binding holds: along the outer axis, or, where one outer
 /// index is larger than that, between channels, or, where one run is, inside it.
-fn cut_to_bindings(view: &View, machine: &Machine) -> Vec<Piece> {
+fn cut_to_bindings(view: &View, load: Load, machine: &Machine) -> Vec<Piece> {
     let View {
         outer,
         channels,
         inner,
     } = *view;
     let (_, bytes) = machine.binding_bytes();
-    if view.len() as u64 * 4 <= bytes {
-        return vec![Piece::new(0, *view, 0, 0)];
+    if view.len() as u64 * load.bytes() <= bytes {
+        return vec![Piece::new(0, *view, 0, 0, load)];
     }
-    let most = (bytes as usize / 4 - ALIGNMENT).max(1);
+    let most = (bytes as usize).saturating_sub(ALIGNMENT) / load.bytes() as usize;
+    let most = most.max(1);
     let view = |outer, channels, inner| View {
         outer,
         channels,
@@ -236,12 +335,18 @@ fn cut_to_bindings(view: &View, machine: &Machine) -> Vec<Piece> {
     let mut pieces = Vec::new();
     if slab <= most {
         for (k, (o, len)) in ranges(outer, most / slab).enumerate() {
-            pieces.push(Piece::new(o * slab, view(len, channels, inner), 0, k));
+            pieces.push(Piece::new(o * slab, view(len, channels, inner), 0, k, load));
         }
     } else if inner <= most {
         for o in 0..outer {
             for (c, len) in ranges(channels, most / inner) {
-                pieces.push(Piece::new(o * slab + c * inner, view(1, len, inner), c, o));
+                pieces.push(Piece::new(
+                    o * slab + c * inner,
+                    view(1, len, inner),
+                    c,
+                    o,
+                    load,
+                ));
             }
         }
     } else {
@@ -254,6 +359,7 @@ fn cut_to_bindings(view: &View, machine: &Machine) -> Vec<Piece> {
                     view(1, 1, len),
                     c,
                     o * cuts + k,
+                    load,
                 ));
             }
         }
@@ -269,30 +375,28 @@ fn ranges(len: usize, most: usize) -> impl Iterator<Item = (usize, usize)> {
 
 impl Piece {
     /// A piece without its grids; `index` counts the pieces that share its channels.
-    fn new(start: usize, view: View, first_channel: usize, index: usize) -> Self {
+    fn new(start: usize, view: View, first_channel: usize, index: usize, load: Load) -> Self {
+        let base = start % (ALIGNMENT / load.bytes() as usize);
         Self {
             start,
+            base,
             view,
             first_channel,
             first_partial: index as u32,
             reduce: Grid::default(),
             map: Grid::default(),
+            apply: Grid::default(),
         }
     }
 
     /// The binding's first element: the piece's, less what its offset has to be rounded down.
     pub(crate) fn binding_start(&self) -> usize {
-        self.start - self.base()
-    }
-
-    /// Elements from the binding's first to the piece's.
-    pub(crate) fn base(&self) -> usize {
-        self.start % ALIGNMENT
+        self.start - self.base
     }
 
     /// Elements of the binding.
     pub(crate) fn binding_len(&self) -> usize {
-        self.base() + self.view.len()
+        self.base + self.view.len()
     }
 }
 
@@ -313,18 +417,38 @@ struct Cut {
     workgroup: u32,
     team: u32,
     columns: u32,
+    lane_columns: u32,
     max_positions: usize,
 }
 
 impl Cut {
-    fn new(view: View, pattern: Pattern, max_positions: usize, tuning: &Tuning) -> Self {
+    fn new(
+        view: View,
+        pattern: Pattern,
+        load: Load,
+        max_positions: usize,
+        tuning: &Tuning,
+    ) -> Self {
         let channels = view.channels as u32;
-        let (workgroup, team, columns) = match pattern {
-            Pattern::Planar => (tuning.planar_workgroup, tuning.planar_team, 1),
+        let (workgroup, team, columns, lane_columns) = match pattern {
+            Pattern::Planar => (tuning.planar_workgroup, tuning.planar_team, 1, 1),
             Pattern::Interleaved => {
+                let team = tuning.planar_team;
                 let most = tuning.interleaved_workgroup;
-                let team = channels.next_multiple_of(8).clamp(most.min(32), most);
-                (team, team, team.min(channels))
+                let whole =
+                    |k: &u32| *k <= tuning.lane_columns && channels.is_multiple_of(team * k);
+                match COLUMNS.into_iter().rev().find(whole) {
+                    Some(k) if k > 1 && load == Load::Channel4 => (team, team, team, k),
+                    _ => {
+                        let columns = channels.min(tuning.interleaved_columns).min(most);
+                        // Small teams where they cost least; else as many rows as there is room for.
+                        let team = match tuning.interleaved_columns < most {
+                            true => most,
+                            false => channels.next_multiple_of(8).clamp(most.min(32), most),
+                        };
+                        (team, team, columns, 1)
+                    }
+                }
             }
         };
         Self {
@@ -332,7 +456,8 @@ impl Cut {
             workgroup,
             team,
             columns,
-            max_positions,
+            lane_columns,
+            max_positions: max_positions / lane_columns as usize,
         }
     }
 
@@ -345,7 +470,7 @@ impl Cut {
     }
 
     fn groups(&self) -> u32 {
-        (self.view.channels as u32).div_ceil(self.columns)
+        (self.view.channels as u32).div_ceil(self.columns * self.lane_columns)
     }
 
     /// Workgroups per channel group: enough to fill the device, none too small to be worth it,
@@ -357,6 +482,20 @@ impl Cut {
         let worthwhile = (count / (slots * MIN_POSITIONS)).max(1);
         let wanted = fill.div_ceil(self.groups()) as usize;
         wanted.min(worthwhile).min(mergeable).max(least) as u32
+    }
+
+    /// Whether a lane of one workgroup can walk all that is its own of a channel.
+    fn finishes(&self) -> bool {
+        let slots = (self.rows() * self.teams()) as usize;
+        self.view.count() <= slots * self.max_positions
+    }
+
+    /// Whether a workgroup finds its channels in fast memory again, and the channels fill the device.
+    fn resident(&self, load: Load, tensors: usize, tuning: &Tuning) -> bool {
+        let count = self.view.count();
+        let bytes =
+            (self.columns * self.lane_columns) as usize * count * load.bytes() as usize * tensors;
+        bytes <= tuning.resident_bytes && self.groups() * 2 >= tuning.fill
     }
 
     /// The grid of so many splits; `trim` leaves out those that have nothing to do.
@@ -387,6 +526,7 @@ impl Cut {
             workgroup: self.workgroup,
             team: self.team,
             columns: self.columns,
+            lane_columns: self.lane_columns,
             rows,
             slots: rows * teams,
             groups,
@@ -403,7 +543,7 @@ impl Cut {
 impl Schedule {
     /// The tensor as one piece, for dispatches that bind none of it.
     pub(crate) fn whole(&self) -> Piece {
-        Piece::new(0, self.view, 0, 0)
+        Piece::new(0, self.loads, 0, 0, self.load)
     }
 
     /// Scratch that any one operation needs, in bytes.

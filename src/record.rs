@@ -5,6 +5,7 @@ use wgpu::BufferSlice;
 use crate::bindings::{Binding, Slot, Stage, Step, bind};
 use crate::config::{Affine, Config};
 use crate::context::Context;
+use crate::describe::describe;
 use crate::error::{BindError, ConfigError, PlanError};
 use crate::params::flags;
 use crate::plan::{self, Schedule};
@@ -126,6 +127,11 @@ impl Plan {
         &self.schedule
     }
 
+    /// What was chosen for each operation, and why, a line each.
+    pub fn describe(&self) -> String {
+        describe(&self.schedule, self.context.machine())
+    }
+
     /// Scratch that any one operation of this plan needs, in bytes.
     pub fn workspace_bytes(&self) -> u64 {
         self.schedule.workspace_bytes()
@@ -141,8 +147,8 @@ impl Plan {
         self.view().channels as u64 * rows * 4
     }
 
-    /// Binds training forward: two dispatches, for each piece where one binding does not hold the
-    /// tensor; so below.
+    /// Binds training forward: one dispatch or two, as [`Plan::describe`] says; two for each piece
+    /// where one binding does not hold the tensor; so below.
     ///
     /// # Errors
     /// Options that do not allow training on this shape; buffers that do not fit.
@@ -159,13 +165,20 @@ impl Plan {
         if let Some(running) = given("running", b.running, wanted)? {
             slots.push(self.slot(Role::Statistics, "running", running, self.rows(3)));
         }
-        let count = self.view().count();
-        let mut steps = self.steps(Kernel::Moments, Stage::Reduce);
-        let map = self.steps(Kernel::Normalize, Stage::Map);
-        steps.extend(map.into_iter().map(|step| Step {
-            params: step.params.with_running(&self.config, count),
-            ..step
-        }));
+        let (mut steps, mut last) = match self.schedule.resident_train {
+            Some(grid) => {
+                let whole = self.steps(Kernel::TrainResident, Stage::Resident(grid));
+                (Vec::new(), whole)
+            }
+            None => {
+                let reduce = self.steps(Kernel::Moments, Stage::Reduce);
+                (reduce, self.steps(Kernel::Normalize, Stage::Map))
+            }
+        };
+        for step in &mut last {
+            step.params = step.params.with_running(&self.config, self.view().count());
+        }
+        steps.append(&mut last);
         bind(&self.context, &self.schedule, &steps, &slots)
     }
 
@@ -181,11 +194,12 @@ impl Plan {
             self.slot(Role::Statistics, "running", b.running, self.rows(3)),
         ];
         slots.extend(self.affine(b.affine)?);
-        let steps = self.steps(Kernel::Inference, Stage::Map);
+        let steps = self.steps(Kernel::Inference, Stage::Apply);
         bind(&self.context, &self.schedule, &steps, &slots)
     }
 
-    /// Binds backward through batch statistics: two dispatches.
+    /// Binds backward through batch statistics: one dispatch or two, as [`Plan::describe`] says; two
+    /// without `dx`.
     ///
     /// # Errors
     /// Options that do not allow training on this shape; buffers that do not fit.
@@ -200,11 +214,12 @@ impl Plan {
         slots.extend(b.dx.map(|dx| self.tensor(Role::Out, "dx", dx)));
         slots.extend(self.affine(b.affine)?);
         slots.extend(self.grads(b.grads));
-        let (kernel, stage) = match b.dx {
-            Some(_) => (Kernel::BackwardDx, Stage::Map),
-            None => (Kernel::Gradients, Stage::Merge),
+        let resident = self.schedule.resident_backward.filter(|_| b.dx.is_some());
+        let (mut steps, kernel, stage) = match (resident, b.dx) {
+            (Some(grid), _) => (Vec::new(), Kernel::BackwardResident, Stage::Resident(grid)),
+            (None, Some(_)) => (self.backward_sums(), Kernel::BackwardDx, Stage::Map),
+            (None, None) => (self.backward_sums(), Kernel::Gradients, Stage::Merge),
         };
-        let mut steps = self.steps(Kernel::BackwardSums, Stage::Reduce);
         steps.extend(self.gradient_steps(kernel, stage, b.grads.is_some(), b.accumulate));
         bind(&self.context, &self.schedule, &steps, &slots)
     }
@@ -253,6 +268,10 @@ impl Plan {
                 .with_affine(self.config.affine);
         }
         steps
+    }
+
+    fn backward_sums(&self) -> Vec<Step> {
+        self.steps(Kernel::BackwardSums, Stage::Reduce)
     }
 
     fn gradient_steps(

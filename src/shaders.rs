@@ -2,8 +2,10 @@
 //!
 //! A kernel file holds the mathematics of one dispatch; what it shares stands in
 //! `shaders/shared`. Only what changes types or directives is an axis here, spelt out as text:
-//! the element type, the walk, and, as they come, wider loads and subgroup reductions. All else is
-//! the override constant `WORKGROUP` or a field of `Params` in `shaders/shared/params.wgsl`.
+//! the element type, the walk, the width of loads and the channels a lane. All else is the override
+//! constant `WORKGROUP` or a field of `Params` in `shaders/shared/params.wgsl`.
+
+use crate::shape::{Pattern, View};
 
 /// One dispatch's mathematics; the name of its file, its label and its entry in the cache.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -24,6 +26,10 @@ pub enum Kernel {
     BackwardFrozen,
     /// Backward 2 where dx is not left to do: dweight, dbias.
     Gradients,
+    /// Training forward in one dispatch.
+    TrainResident,
+    /// Backward through batch statistics in one dispatch.
+    BackwardResident,
 }
 
 /// How tensors are stored. f16 and bf16 will travel as packed words of the same bindings.
@@ -42,11 +48,52 @@ pub enum Walk {
     Strided,
 }
 
-/// How wide a lane's loads are. Places for vec4 along a run and vec4 along channels.
+/// How wide a lane's loads are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Load {
-    /// One word at a time.
+    /// One value.
     Scalar,
+    /// Four neighbours of one channel's run.
+    Run4,
+    /// The same position of four neighbouring channels.
+    Channel4,
+}
+
+/// How many channels, or fours of them, one lane may walk at once; 1 where it walks one.
+pub const COLUMNS: [u32; 5] = [1, 2, 4, 8, 16];
+
+impl Load {
+    /// The widest load that a dense view allows.
+    pub(crate) fn of(view: &View) -> Self {
+        match view.pattern() {
+            Pattern::Planar if view.inner.is_multiple_of(4) => Self::Run4,
+            Pattern::Interleaved if view.channels.is_multiple_of(4) => Self::Channel4,
+            _ => Self::Scalar,
+        }
+    }
+
+    /// The view in loads of this width.
+    pub(crate) fn count(self, view: &View) -> View {
+        match self {
+            Self::Scalar => *view,
+            Self::Run4 => View {
+                inner: view.inner / 4,
+                ..*view
+            },
+            Self::Channel4 => View {
+                channels: view.channels / 4,
+                ..*view
+            },
+        }
+    }
+
+    /// Bytes of a load.
+    pub(crate) fn bytes(self) -> u64 {
+        match self {
+            Self::Scalar => 4,
+            Self::Run4 | Self::Channel4 => 16,
+        }
+    }
 }
 
 /// How partials of a workgroup are folded. A place for subgroup reductions.
@@ -67,6 +114,8 @@ pub struct Variant {
     pub walk: Walk,
     /// Its loads.
     pub load: Load,
+    /// Its channels a lane, one of [`COLUMNS`].
+    pub columns: u32,
     /// Its reduction.
     pub reduce: Reduce,
 }
@@ -79,7 +128,7 @@ macro_rules! shader {
 
 impl Kernel {
     /// All kernels.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 10] = [
         Self::Moments,
         Self::Normalize,
         Self::Inference,
@@ -88,6 +137,8 @@ impl Kernel {
         Self::BackwardDx,
         Self::BackwardFrozen,
         Self::Gradients,
+        Self::TrainResident,
+        Self::BackwardResident,
     ];
 
     /// The name of the kernel's file.
@@ -101,6 +152,8 @@ impl Kernel {
             Self::BackwardDx => "backward_dx",
             Self::BackwardFrozen => "backward_frozen",
             Self::Gradients => "gradients",
+            Self::TrainResident => "train_resident",
+            Self::BackwardResident => "backward_resident",
         }
     }
 
@@ -114,6 +167,8 @@ impl Kernel {
             Self::BackwardDx => shader!("kernels/backward_dx"),
             Self::BackwardFrozen => shader!("kernels/backward_frozen"),
             Self::Gradients => shader!("kernels/gradients"),
+            Self::TrainResident => shader!("kernels/train_resident"),
+            Self::BackwardResident => shader!("kernels/backward_resident"),
         }
     }
 
@@ -127,47 +182,90 @@ impl Kernel {
         const MOMENTS: &str = shader!("shared/partial_moments");
         const SUMS: &str = shader!("shared/partial_sums");
         const REDUCE: &str = shader!("shared/reduce_workgroup");
+        const PIVOT: &str = shader!("shared/pivot");
+        const LANE_MOMENTS: &str = shader!("shared/lane_moments");
         const MERGE_MOMENTS: &str = shader!("shared/merge_moments");
         const MERGE_SUMS: &str = shader!("shared/merge_sums");
         const STATISTICS: &str = shader!("shared/statistics");
         const AFFINE: &str = shader!("shared/affine");
         const APPLY: &str = shader!("shared/apply");
+        const FINISH: &str = shader!("shared/finish_train");
         const FROZEN: &str = shader!("shared/frozen");
         const SAVED: &str = shader!("shared/saved");
-        const TILE: &str = shader!("shared/gradient_tile");
+        const PAIR: &str = shader!("shared/gradient_pair");
         const LANE_SUMS: &str = shader!("shared/lane_sums");
+        const WRITE_SUMS: &str = shader!("shared/write_sums");
+        const GRADIENTS: &str = shader!("shared/write_gradients");
+        const DX: &str = shader!("shared/write_dx");
         match self {
-            Self::Moments => &[MOMENTS, REDUCE, shader!("shared/pivot")],
-            Self::Normalize => &[MOMENTS, REDUCE, MERGE_MOMENTS, STATISTICS, AFFINE, APPLY],
+            Self::Moments => &[MOMENTS, REDUCE, PIVOT, LANE_MOMENTS],
+            Self::Normalize => &[
+                MOMENTS,
+                REDUCE,
+                MERGE_MOMENTS,
+                STATISTICS,
+                AFFINE,
+                APPLY,
+                FINISH,
+            ],
+            Self::TrainResident => &[
+                MOMENTS,
+                REDUCE,
+                PIVOT,
+                LANE_MOMENTS,
+                STATISTICS,
+                AFFINE,
+                APPLY,
+                FINISH,
+            ],
             Self::Inference => &[STATISTICS, AFFINE, FROZEN, APPLY],
             Self::MomentsFinish => &[MOMENTS, REDUCE, MERGE_MOMENTS],
-            Self::BackwardSums => &[SUMS, REDUCE, STATISTICS, SAVED, TILE, LANE_SUMS],
-            Self::BackwardDx => &[SUMS, REDUCE, MERGE_SUMS, STATISTICS, AFFINE, SAVED, TILE],
-            Self::BackwardFrozen => &[SUMS, REDUCE, STATISTICS, AFFINE, FROZEN, TILE, LANE_SUMS],
-            Self::Gradients => &[SUMS, REDUCE, MERGE_SUMS],
+            Self::BackwardSums => &[SUMS, REDUCE, STATISTICS, SAVED, PAIR, LANE_SUMS, WRITE_SUMS],
+            Self::BackwardDx => &[
+                SUMS, REDUCE, MERGE_SUMS, STATISTICS, AFFINE, SAVED, PAIR, GRADIENTS, DX,
+            ],
+            Self::BackwardResident => &[
+                SUMS, REDUCE, STATISTICS, AFFINE, SAVED, PAIR, LANE_SUMS, GRADIENTS, DX,
+            ],
+            Self::BackwardFrozen => &[
+                SUMS, REDUCE, STATISTICS, AFFINE, FROZEN, PAIR, LANE_SUMS, WRITE_SUMS,
+            ],
+            Self::Gradients => &[SUMS, REDUCE, MERGE_SUMS, GRADIENTS],
         }
     }
 }
 
 impl Variant {
-    /// The f32, scalar, workgroup-memory form of `kernel`.
-    pub(crate) fn new(kernel: Kernel, walk: Walk) -> Self {
+    /// The f32 form of `kernel`.
+    pub(crate) fn new(kernel: Kernel, walk: Walk, load: Load, columns: u32) -> Self {
         Self {
             kernel,
             element: Element::F32,
             walk: if kernel.walks() { walk } else { Walk::Dense },
-            load: Load::Scalar,
+            load: match load {
+                Load::Run4 if !kernel.walks() => Load::Scalar,
+                load => load,
+            },
+            columns,
             reduce: Reduce::Workgroup,
         }
     }
 
     /// Every variant there is.
     pub fn all() -> Vec<Self> {
-        let dense = Kernel::ALL.map(|kernel| Self::new(kernel, Walk::Dense));
+        let one = [(Load::Scalar, 1), (Load::Run4, 1)];
+        let wide = COLUMNS.map(|columns| (Load::Channel4, columns));
+        let dense = one.into_iter().chain(wide).flat_map(|(load, columns)| {
+            Kernel::ALL
+                .into_iter()
+                // Per channel, Run4 has what Scalar has.
+                .filter(move |kernel| kernel.walks() || load != Load::Run4)
+                .map(move |kernel| Self::new(kernel, Walk::Dense, load, columns))
+        });
         // Only the functional forms meet alternating axes.
         let strided = [Kernel::Moments, Kernel::Inference];
-        let strided = strided.map(|kernel| Self::new(kernel, Walk::Strided));
-        dense.into_iter().chain(strided).collect()
+        let strided = strided.map(|kernel| Self::new(kernel, Walk::Strided, Load::Scalar, 1));
+        dense.chain(strided).collect()
     }
 
     /// The variant's name in labels and messages.
@@ -176,13 +274,29 @@ impl Variant {
             Walk::Dense => "",
             Walk::Strided => "_strided",
         };
-        format!("{}{walk}_f32", self.kernel.name())
+        let load = match self.load {
+            Load::Scalar => "",
+            Load::Run4 => "_run4",
+            Load::Channel4 => "_channel4",
+        };
+        let columns = match self.columns {
+            1 => String::new(),
+            columns => format!("_x{columns}"),
+        };
+        format!("{}{walk}{load}{columns}_f32", self.kernel.name())
     }
 
     /// The variant's WGSL.
     pub fn source(&self) -> String {
+        let columns = format!("const COLUMNS = {}u;\n", self.columns);
         let mut parts = vec![
             shader!("shared/params"),
+            &columns,
+            match self.load {
+                Load::Scalar => shader!("shared/load_scalar"),
+                Load::Run4 => shader!("shared/load_run4"),
+                Load::Channel4 => shader!("shared/load_channel4"),
+            },
             shader!("shared/numerics"),
             shader!("shared/lanes"),
         ];
@@ -191,9 +305,7 @@ impl Variant {
                 Walk::Dense => shader!("shared/walk_dense"),
                 Walk::Strided => shader!("shared/walk_strided"),
             });
-            parts.push(match self.load {
-                Load::Scalar => shader!("shared/load_scalar"),
-            });
+            parts.push(shader!("shared/next4"));
             parts.push(match self.element {
                 Element::F32 => shader!("shared/element_f32"),
             });

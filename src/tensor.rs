@@ -33,6 +33,7 @@ impl Tensor {
         let max = gpu.device().limits().max_buffer_size;
         if bytes > max {
             return Err(Error::Plan(crate::error::PlanError::TooLarge {
+                what: "a tensor",
                 got: bytes,
                 limit: "max_buffer_size",
                 max,

@@ -261,7 +261,7 @@ def empty_row(kind, variant, op, suite, shape, sets):
         "suite": suite,
         "device": device_record(kind)["name"],
         "op": op,
-        "shape": [shape[0], *shape[2:], shape[1]] if channels_last else list(shape),
+        "shape": list(shape),
         "layout": "nhwc" if channels_last else "nc" if len(shape) == 2 else "nchw",
         "variant": variant,
         "elements": math.prod(shape),

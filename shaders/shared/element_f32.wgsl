@@ -1,8 +1,11 @@
 // Storage words of f32 tensors.
-fn decode(word: u32) -> f32 {
-    return bitcast<f32>(word);
+alias Word = ValueBits;
+
+fn decode(word: Word) -> Value {
+    return bitcast<Value>(word);
 }
 
-fn encode(value: f32) -> u32 {
-    return bitcast<u32>(value);
+// NaN is stored as bits: arithmetic may assume that there is none.
+fn encode(value: Value, finite: Flag) -> Word {
+    return select(Word(nan_bits()), bitcast<Word>(value), finite);
 }

@@ -2,13 +2,14 @@
 fn frozen_statistics(channel: u32) -> Statistics {
     let c = params.all_channels;
     var mean = frozen[channel];
-    var offset = 0.0;
+    var offset = PerChannel(0.0);
     var variance = frozen[c + channel];
     if (has(FROM_MOMENTS)) {
         offset = variance;
         variance = frozen[2u * c + channel] / params.total;
     }
     // A negative variance is no variance; the sign bit decides, zero of either sign is one.
-    let negative = (bitcast<u32>(variance) >> 31u) == 1u && variance != 0.0;
+    let signs = bitcast<PerChannelBits>(variance) >> PerChannelBits(31u);
+    let negative = (signs == PerChannelBits(1u)) & (variance != PerChannel(0.0));
     return Statistics(mean, offset, inverse_sqrt(variance + params.eps), !negative);
 }

@@ -1,40 +1,49 @@
-// Partial Σdy and Σdy·x̂ of the lane's channel. `visit4` and `visit` see every value on the way, with
-// the scale given here.
-fn lane_sums(lane: Lane, s: Statistics, scale: f32) -> Partial {
+// Partial Σdy and Σdy·x̂ of the lane's channels. `visit` sees every pair on the way, with the scale
+// given here.
+fn lane_sums(
+    lane: Lane,
+    statistics: ptr<function, array<Statistics, COLUMNS>>,
+    scales: ptr<function, array<PerChannel, COLUMNS>>,
+) -> array<Partial, COLUMNS> {
     var walker = walk(lane.local, lane.first);
-    var cascade: Cascade;
-    for (var tile = lane.len / 16u; tile > 0u; tile--) {
-        let a = load_tile(&walker, s);
-        let b = load_tile(&walker, s);
-        let c = load_tile(&walker, s);
-        let d = load_tile(&walker, s);
-        let sum = (a.dy + b.dy) + (c.dy + d.dy);
-        let product = (a.dy * a.xhat + b.dy * b.xhat) + (c.dy * c.xhat + d.dy * d.xhat);
-        push(&cascade, Partial(sum4(sum), sum4(product)));
-        visit4(a, scale, s.finite);
-        visit4(b, scale, s.finite);
-        visit4(c, scale, s.finite);
-        visit4(d, scale, s.finite);
+    var cascades: array<Cascade, COLUMNS>;
+    // What the inner loop touches, nothing else does: compilers keep it in registers.
+    var s = *statistics;
+    var scale = *scales;
+    var left = lane.len;
+    while (left >= 4u) {
+        let tiles = min(left / 4u, 16u);
+        var units: array<Partial, COLUMNS>;
+        for (var tile = 0u; tile < tiles; tile++) {
+            let first = next4(&walker);
+            for (var k = 0u; k < COLUMNS; k++) {
+                let at = first + k * params.columns;
+                let a = load_pair(at.x, s[k]);
+                let b = load_pair(at.y, s[k]);
+                let c = load_pair(at.z, s[k]);
+                let d = load_pair(at.w, s[k]);
+                let dy = (a.dy + b.dy) + (c.dy + d.dy);
+                let dy_x = (a.dy * a.xhat + b.dy * b.xhat) + (c.dy * c.xhat + d.dy * d.xhat);
+                units[k] = merge(units[k], Partial(fold(dy), fold(dy_x)));
+                visit(at.x, a, scale[k], s[k].finite);
+                visit(at.y, b, scale[k], s[k].finite);
+                visit(at.z, c, scale[k], s[k].finite);
+                visit(at.w, d, scale[k], s[k].finite);
+            }
+        }
+        left -= tiles * 4u;
+        var done = units;
+        for (var k = 0u; k < COLUMNS; k++) {
+            cascades[k] = push(cascades[k], done[k]);
+        }
     }
-    var left: Partial;
-    for (var k = lane.len % 16u; k > 0u; k--) {
+    for (; left > 0u; left--) {
         let at = next(&walker);
-        let pair = load_pair(at, s);
-        left = merge(left, Partial(pair.dy, pair.dy * pair.xhat));
-        visit(at, pair, scale, s.finite);
+        for (var k = 0u; k < COLUMNS; k++) {
+            let pair = load_pair(at + k * params.columns, (*statistics)[k]);
+            cascades[k] = push(cascades[k], Partial(fold(pair.dy), fold(pair.dy * pair.xhat)));
+            visit(at + k * params.columns, pair, (*scales)[k], (*statistics)[k].finite);
+        }
     }
-    push(&cascade, left);
-    return total(cascade);
-}
-
-fn write_sums(lane: Lane, s: Statistics, scale: f32) {
-    var part: Partial;
-    if (lane.len > 0u) {
-        part = lane_sums(lane, s, scale);
-    }
-    let whole = reduce(lane, part, params.slots);
-    if (lane.live && lane.slot == 0u) {
-        partials[partial_of(lane)] =
-            vec2(whole.dy, select(nan(), whole.dy_x, s.finite));
-    }
+    return totals(&cascades);
 }

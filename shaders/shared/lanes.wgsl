@@ -25,7 +25,7 @@ fn locate(workgroup: u32, index: u32) -> Lane {
     var lane: Lane;
     lane.column = in_team % params.columns;
     lane.split = workgroup % params.splits;
-    let channel = (workgroup / params.splits) * params.columns + lane.column;
+    let channel = (workgroup / params.splits) * (params.columns * COLUMNS) + lane.column;
     lane.live = row < params.rows && channel < params.channels;
     lane.local = min(channel, params.channels - 1u);
     lane.channel = params.first_channel + lane.local;
@@ -39,6 +39,14 @@ fn locate(workgroup: u32, index: u32) -> Lane {
         lane.len = (end - lane.first + params.rows - 1u) / params.rows;
     }
     return lane;
+}
+
+// The lane at the k-th of its columns: a lane may walk COLUMNS channels, `columns` apart.
+fn column(lane: Lane, k: u32) -> Lane {
+    var here = lane;
+    here.channel += k * params.columns;
+    here.local += k * params.columns;
+    return here;
 }
 
 // Where the workgroup's partial of the lane's channel lies.

@@ -1,8 +1,17 @@
-// Four positions at a time, as four scalar accesses.
-fn next4(walker: ptr<function, Walker>) -> vec4<u32> {
-    let a = next(walker);
-    let b = next(walker);
-    let c = next(walker);
-    let d = next(walker);
-    return vec4(a, b, c, d);
+// One value a load.
+alias Value = f32;
+alias ValueBits = u32;
+// A value for each channel that a load touches.
+alias PerChannel = f32;
+alias PerChannelBits = u32;
+alias Flag = bool;
+// Values of a channel in a load.
+const VALUES = 1.0;
+
+fn fold(v: Value) -> PerChannel {
+    return v;
+}
+
+fn first_of(v: Value) -> PerChannel {
+    return v;
 }

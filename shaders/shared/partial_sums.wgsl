@@ -1,7 +1,7 @@
 // A share of a channel: Σdy and Σdy·x̂.
 struct Partial {
-    dy: f32,
-    dy_x: f32,
+    dy: PerChannel,
+    dy_x: PerChannel,
 }
 
 fn merge(a: Partial, b: Partial) -> Partial {

@@ -3,25 +3,91 @@
 
 use super::Tensors;
 use super::operations::Operation;
+use super::wide::wide;
 
 /// Rows that are added at a time, where there are as many: their terms are added to each other
 /// first, so the sums are loaded and stored once for all of them.
-pub(super) const STEP: usize = 4;
+const STEP: usize = 4;
 
-/// Adds `N` rows of equal length to the two sums of each column; `center` is the column's.
-pub(super) fn add<O: Operation, const N: usize>(
+/// The two sums of neighbouring columns.
+pub(super) struct ColumnSums<'a> {
+    /// What is subtracted from `x` in each column.
+    centers: &'a [f64],
+    pub first: Vec<f64>,
+    pub second: Vec<f64>,
+}
+
+impl<'a> ColumnSums<'a> {
+    pub fn new(centers: &'a [f64]) -> Self {
+        let zeros = || vec![0.0; centers.len()];
+        Self {
+            centers,
+            first: zeros(),
+            second: zeros(),
+        }
+    }
+
+    pub fn merge(mut self, other: Self) -> Self {
+        let add = |a: &mut [f64], b: &[f64]| a.iter_mut().zip(b).for_each(|(a, b)| *a += b);
+        add(&mut self.first, &other.first);
+        add(&mut self.second, &other.second);
+        self
+    }
+
+    /// Adds the rows that begin every `stride` elements of `t`. The last may end early.
+    pub fn add<O: Operation>(&mut self, t: Tensors<'_>, stride: usize) {
+        add_rows::<O>(
+            t.x,
+            t.dy,
+            stride,
+            self.centers,
+            &mut self.first,
+            &mut self.second,
+        );
+    }
+}
+
+wide! {
+    fn add_rows<O: Operation>(
+        x: &[f32],
+        dy: &[f32],
+        stride: usize,
+        centers: &[f64],
+        first: &mut [f64],
+        second: &mut [f64],
+    ) {
+        let t = Tensors { x, dy };
+        let mut start = 0;
+        while start + (STEP - 1) * stride + centers.len() <= x.len() {
+            let rows = std::array::from_fn(|i| t.slice_from(start + i * stride));
+            add::<O, STEP>(rows, centers, first, second);
+            start += STEP * stride;
+        }
+        while start < x.len() {
+            let row = t.slice_from(start);
+            let columns = centers.len().min(row.x.len());
+            add::<O, 1>([row], &centers[..columns], first, second);
+            start += stride;
+        }
+    }
+}
+
+/// Adds `N` rows to the two sums of each column.
+#[inline(always)]
+fn add<O: Operation, const N: usize>(
     rows: [Tensors<'_>; N],
-    center: impl Fn(usize) -> f64,
+    centers: &[f64],
     first: &mut [f64],
     second: &mut [f64],
 ) {
-    let n = rows[0].x.len();
+    let n = centers.len();
     let rows = rows.map(|row| row.slice(0..n));
     let (first, second) = (&mut first[..n], &mut second[..n]);
     for j in 0..n {
         let [mut a, mut b] = [0.0; 2];
-        for row in &rows {
-            let term = O::terms(f64::from(row.x[j]) - center(j), f64::from(row.dy[j]));
+        // Taken all at once, the values need no check of their index.
+        for (x, dy) in rows.map(|row| (row.x[j], row.dy[j])) {
+            let term = O::terms(f64::from(x) - centers[j], f64::from(dy));
             a += term[0];
             b += term[1];
         }

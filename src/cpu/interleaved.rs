@@ -3,25 +3,24 @@
 //!
 //! A row holds each channel `inner` times, and that as often as it takes to be worth a loop.
 
-use std::ops::Range;
-
 use rayon::prelude::*;
 
-use super::columns::{self, STEP};
+use super::columns::ColumnSums;
 use super::operations::{Coefficients, Operation};
+use super::wide::wide;
 use super::{Tensors, tree};
 use crate::shape::View;
 
 /// Columns that a row at least has, where there are as many values.
 const WIDTH: usize = 512;
 
-/// Columns whose sums are kept at a time: they stay in the first-level cache.
-const TILE: usize = 512;
+/// Columns whose sums are kept at a time: they stay in the nearest caches.
+const TILE: usize = 1024;
 
 /// Rows that are summed in one task.
-const ROWS: usize = 256;
+const ROWS: usize = 64;
 
-/// Elements that are mapped in one task.
+/// Elements, about, that are mapped in one task.
 const PIECE: usize = 16384;
 
 /// Sums every channel and maps it to `out`, if there is one.
@@ -40,20 +39,31 @@ pub(super) fn run<O: Operation>(
     let finished = finished.map(|((c, center), sums)| op.finish(c, center, sums));
     let (summaries, coefficients): (Vec<_>, Vec<Coefficients>) = finished.unzip();
     if let Some(out) = out {
-        let channels = |n: usize| coefficients.iter().map(move |k| k[n]).collect::<Vec<_>>();
-        let columns = std::array::from_fn(|n| spread(view, width, &channels(n)));
-        // From the end, which the caches still hold.
-        let pieces = out.par_chunks_mut(PIECE).enumerate().rev();
-        pieces.for_each(|(i, out)| map::<O>(&columns, i * PIECE, t, out));
+        let columns =
+            std::array::from_fn(|n| spread(view, width, coefficients.iter().map(|k| k[n])));
+        let piece = width * (PIECE / width).max(1);
+        let pieces = out.par_chunks_mut(piece).enumerate();
+        let map_piece = |(i, out): (usize, &mut [f32])| {
+            let t = t.slice(i * piece..i * piece + out.len());
+            map::<O>(&columns, t.x, t.dy, out);
+        };
+        if O::SUMS {
+            // From the end, which the caches still hold.
+            pieces.rev().for_each(map_piece);
+        } else {
+            pieces.for_each(map_piece);
+        }
     }
     summaries
 }
 
 /// One value per channel as one value per column.
-fn spread<T: Copy>(view: &View, width: usize, channels: &[T]) -> Vec<T> {
-    let runs = channels.iter().map(|&v| std::iter::repeat_n(v, view.inner));
-    let row: Vec<T> = runs.flatten().collect();
-    row.repeat(width / row.len())
+fn spread<T: Copy>(view: &View, width: usize, channels: impl Iterator<Item = T>) -> Vec<T> {
+    let mut columns = Vec::with_capacity(width);
+    for value in channels {
+        columns.extend(std::iter::repeat_n(value, view.inner));
+    }
+    columns.repeat(width / columns.len())
 }
 
 /// The two sums of every channel.
@@ -62,13 +72,13 @@ fn sums<O: Operation>(view: &View, width: usize, t: Tensors<'_>, centers: &[f64]
     if !O::SUMS {
         return sums;
     }
-    let centers = spread(view, width, centers);
+    let centers = spread(view, width, centers.iter().copied());
     let rows = t.x.len().div_ceil(width);
     let tiles = centers.par_chunks(TILE).enumerate().map(|(tile, centers)| {
         let leaf = |i: usize| {
             let mut sums = ColumnSums::new(centers);
-            let rows = i * ROWS..rows.min((i + 1) * ROWS);
-            sums.add_rows::<O>(t, width, tile * TILE, rows);
+            let start = |i: usize| t.x.len().min(i * ROWS * width + tile * TILE);
+            sums.add::<O>(t.slice(start(i)..start(i + 1)), width);
             sums
         };
         tree(0..rows.div_ceil(ROWS), &leaf, &ColumnSums::merge)
@@ -83,70 +93,17 @@ fn sums<O: Operation>(view: &View, width: usize, t: Tensors<'_>, centers: &[f64]
     sums
 }
 
-/// The two sums of neighbouring columns.
-struct ColumnSums<'a> {
-    centers: &'a [f64],
-    first: Vec<f64>,
-    second: Vec<f64>,
-}
-
-impl<'a> ColumnSums<'a> {
-    fn new(centers: &'a [f64]) -> Self {
-        let zeros = || vec![0.0; centers.len()];
-        Self {
-            centers,
-            first: zeros(),
-            second: zeros(),
-        }
-    }
-
-    fn merge(mut self, other: Self) -> Self {
-        let add = |a: &mut [f64], b: &[f64]| a.iter_mut().zip(b).for_each(|(a, b)| *a += b);
-        add(&mut self.first, &other.first);
-        add(&mut self.second, &other.second);
-        self
-    }
-
-    /// Adds `rows`, each `width` long, from the column at `start` on. The last row of the tensor
-    /// may end early.
-    fn add_rows<O: Operation>(
-        &mut self,
-        t: Tensors<'_>,
-        width: usize,
-        start: usize,
-        rows: Range<usize>,
-    ) {
-        let row = |r: usize| {
-            let start = t.x.len().min(r * width + start);
-            t.slice(start..t.x.len().min(start + self.centers.len()))
-        };
-        let centers = self.centers;
-        let mut r = rows.start;
-        while r < rows.end {
-            let step: [_; STEP] = std::array::from_fn(|i| row(r + i));
-            if r + STEP <= rows.end && step[STEP - 1].x.len() == self.centers.len() {
-                columns::add::<O, STEP>(step, |j| centers[j], &mut self.first, &mut self.second);
-                r += STEP;
-            } else {
-                columns::add::<O, 1>([row(r)], |j| centers[j], &mut self.first, &mut self.second);
-                r += 1;
+wide! {
+    /// Maps rows to `out`. The last may end early.
+    fn map<O: Operation>(columns: &[Vec<f32>; 5], x: &[f32], dy: &[f32], out: &mut [f32]) {
+        let width = columns[0].len();
+        for start in (0..out.len()).step_by(width) {
+            let n = width.min(out.len() - start);
+            let k = columns.each_ref().map(|k| &k[..n]);
+            let (x, dy, out) = (&x[start..][..n], &dy[start..][..n], &mut out[start..][..n]);
+            for j in 0..n {
+                out[j] = O::map(k.map(|k| k[j]), x[j], dy[j]);
             }
         }
-    }
-}
-
-/// Maps the elements from `start` on to `out`.
-fn map<O: Operation>(columns: &[Vec<f32>; 5], start: usize, t: Tensors<'_>, out: &mut [f32]) {
-    let width = columns[0].len();
-    let mut done = 0;
-    while done < out.len() {
-        let column = (start + done) % width;
-        let n = (width - column).min(out.len() - done);
-        let t = t.slice(start + done..start + done + n);
-        let k = columns.each_ref().map(|k| &k[column..column + n]);
-        for (j, out) in out[done..done + n].iter_mut().enumerate() {
-            *out = O::map(k.map(|k| k[j]), t.x[j], t.dy[j]);
-        }
-        done += n;
     }
 }

@@ -10,6 +10,7 @@ mod operations;
 mod planar;
 #[cfg(test)]
 mod tests;
+mod wide;
 
 use std::ops::Range;
 
@@ -175,6 +176,10 @@ impl Tensors<'_> {
             dy: &self.dy[range],
         }
     }
+
+    fn slice_from(&self, start: usize) -> Self {
+        self.slice(start..self.x.len())
+    }
 }
 
 /// Carries out `op` along the memory pattern of `view`.
@@ -194,19 +199,22 @@ fn run<O: Operation>(
     if let Some(out) = &out {
         assert_eq!(out.len(), view.len(), "the output does not fit {view:?}");
     }
-    if view.channels == 1 {
-        // One run, however it is written.
-        let view = View {
-            outer: 1,
-            channels: 1,
-            inner: view.count(),
-        };
-        planar::run(&view, t, out, op)
-    } else if view.inner < SHORT && view.inner < view.outer {
-        interleaved::run(view, t, out, op)
-    } else {
-        planar::run(view, t, out, op)
-    }
+    // The pool is entered once: each time costs tens of microseconds.
+    rayon::scope(|_| {
+        if view.channels == 1 {
+            // One run, however it is written.
+            let view = View {
+                outer: 1,
+                channels: 1,
+                inner: view.count(),
+            };
+            planar::run(&view, t, out, op)
+        } else if view.inner < SHORT && view.inner < view.outer {
+            interleaved::run(view, t, out, op)
+        } else {
+            planar::run(view, t, out, op)
+        }
+    })
 }
 
 /// The results of `leaf` for every index, merged pair by pair, in an order that does not depend

@@ -27,11 +27,6 @@ pub(super) trait Operation: Sync {
     fn map(k: Coefficients, x: f32, dy: f32) -> f32;
 }
 
-/// `y = ((x − pivot) − offset)·scale + bias`: the mean in two f32, for one rounds away too much.
-fn normalize([pivot, offset, scale, bias, _]: Coefficients, x: f32) -> f32 {
-    ((x - pivot) - offset) * scale + bias
-}
-
 /// A number as two f32: its nearest, and what that leaves.
 pub(super) fn split(v: f64) -> [f32; 2] {
     let high = v as f32;
@@ -77,6 +72,13 @@ impl<'a> Train<'a> {
     }
 }
 
+/// The median of five, without a branch to guess.
+fn median([a, b, c, d, e]: [f32; 5]) -> f32 {
+    // Neither the smaller of the smaller ones nor the larger of the larger ones is the median.
+    let (f, g) = (a.min(b).max(c.min(d)), a.max(b).min(c.max(d)));
+    f.min(g).max(f.max(g).min(e))
+}
+
 /// Mean and biased variance of one channel, before they are rounded to f32.
 #[derive(Clone, Copy)]
 pub(super) struct Batch {
@@ -99,9 +101,9 @@ impl Operation for Train<'_> {
 
     /// The median of five values spread over the channel.
     fn center(&self, c: usize) -> f64 {
-        let mut samples = self.samples.map(|i| self.x[i + c * self.inner]);
-        samples.sort_unstable_by(f32::total_cmp);
-        f64::from(samples[2])
+        let x = &self.x[c * self.inner..];
+        let [i, j, k, l, m] = self.samples;
+        f64::from(median([x[i], x[j], x[k], x[l], x[m]]))
     }
 
     fn terms(d: f64, _: f64) -> [f64; 2] {
@@ -125,8 +127,9 @@ impl Operation for Train<'_> {
         (batch, [pivot, offset, scale as f32, bias, 0.0])
     }
 
-    fn map(k: Coefficients, x: f32, _: f32) -> f32 {
-        normalize(k, x)
+    /// `y = ((x − pivot) − offset)·scale + bias`: the mean in two f32, for one rounds away too much.
+    fn map([pivot, offset, scale, bias, _]: Coefficients, x: f32, _: f32) -> f32 {
+        ((x - pivot) - offset) * scale + bias
     }
 }
 
@@ -155,11 +158,11 @@ impl Operation for Inference<'_> {
         let inv_std = inv_std(f64::from(self.variance[c]), self.eps);
         let scale = inv_std * f64::from(self.parameters.weight(c));
         let bias = self.parameters.bias(c);
-        ((), [self.mean[c], 0.0, scale as f32, bias, 0.0])
+        ((), [self.mean[c], scale as f32, bias, 0.0, 0.0])
     }
 
-    fn map(k: Coefficients, x: f32, _: f32) -> f32 {
-        normalize(k, x)
+    fn map([mean, scale, bias, ..]: Coefficients, x: f32, _: f32) -> f32 {
+        (x - mean) * scale + bias
     }
 }
 

@@ -7,8 +7,9 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
-use super::columns::{self, STEP};
+use super::columns::ColumnSums;
 use super::operations::{Coefficients, Operation};
+use super::wide::wide;
 use super::{Tensors, tree};
 use crate::shape::View;
 
@@ -16,13 +17,13 @@ use crate::shape::View;
 const BAND: usize = 1024;
 
 /// The longest stretch, in elements, that is summed or mapped in one go.
-const PIECE: usize = 8192;
+const PIECE: usize = 16384;
 
 /// Elements, about, that are summed in one task.
 const TASK: usize = 32768;
 
-/// Sums that a run has side by side.
-const LANES: usize = 128;
+/// Sums that a run has side by side, unless it has a group's runs beside it.
+const LANES: usize = 64;
 
 /// Sums every channel and maps it to `out`, if there is one.
 pub(super) fn run<O: Operation>(
@@ -31,6 +32,20 @@ pub(super) fn run<O: Operation>(
     out: Option<&mut [f32]>,
     op: &O,
 ) -> Vec<O::Summary> {
+    if !O::SUMS {
+        // Nothing is read twice: straight through memory.
+        let finished = (0..view.channels).map(|c| op.finish(c, 0.0, [0.0; 2]));
+        let (summaries, coefficients): (Vec<_>, Vec<_>) = finished.unzip();
+        if let Some(out) = out {
+            let pieces = out.par_chunks_mut(PIECE).enumerate();
+            pieces.for_each(|(i, out)| {
+                let start = i * PIECE;
+                let t = t.slice(start..start + out.len());
+                map::<O>(&coefficients, view.inner, start, t.x, t.dy, out);
+            });
+        }
+        return summaries;
+    }
     let width = (BAND / view.inner).clamp(1, view.channels);
     let groups = split(view, width, out);
     let summaries = groups
@@ -45,10 +60,10 @@ pub(super) fn run<O: Operation>(
             let finished = finished.map(|((c, center), sums)| op.finish(c, center, sums));
             let (summaries, coefficients): (Vec<_>, Vec<_>) = finished.unzip();
             out.into_par_iter().zip(pieces).for_each(|(out, piece)| {
-                for (k, part) in runs(view, &channels, piece.clone()) {
-                    let out = &mut out[part.start - piece.start..part.end - piece.start];
-                    map::<O>(coefficients[k], t.slice(part), out);
-                }
+                let row = view.channels * view.inner;
+                let start = piece.start % row - channels.start * view.inner;
+                let t = t.slice(piece);
+                map::<O>(&coefficients, view.inner, start, t.x, t.dy, out);
             });
             summaries
         });
@@ -81,18 +96,6 @@ fn split<'a>(view: &View, width: usize, out: Option<&'a mut [f32]>) -> Vec<Vec<&
     groups
 }
 
-/// The runs, or the one part of a run, in a piece: the channel's place in its group, the range.
-fn runs(
-    view: &View,
-    channels: &Range<usize>,
-    piece: Range<usize>,
-) -> impl Iterator<Item = (usize, Range<usize>)> {
-    let first = view.channel_of(piece.start) - channels.start;
-    let starts = piece.clone().step_by(view.inner);
-    let inner = view.inner;
-    (first..).zip(starts.map(move |start| start..piece.end.min(start + inner)))
-}
-
 /// The two sums of every channel of a group.
 fn sums<O: Operation>(
     view: &View,
@@ -100,82 +103,51 @@ fn sums<O: Operation>(
     centers: &[f64],
     pieces: &[Range<usize>],
 ) -> Vec<[f64; 2]> {
-    if !O::SUMS {
-        return vec![[0.0; 2]; centers.len()];
-    }
-    let bundle = STEP * (TASK / STEP / pieces[0].len()).max(1);
+    let long = view.inner > BAND;
+    let lanes = if long { LANES } else { view.inner };
+    let centers: Vec<f64> = centers
+        .iter()
+        .flat_map(|&c| std::iter::repeat_n(c, lanes))
+        .collect();
+    let bundle = TASK.div_ceil(pieces[0].len());
     let leaf = |i: usize| {
-        let mut sums = LaneSums::new(view, centers);
+        let mut sums = ColumnSums::new(&centers);
         let pieces = &pieces[i * bundle..pieces.len().min((i + 1) * bundle)];
-        for step in pieces.chunks(STEP) {
-            match <&[_; STEP]>::try_from(step) {
-                Ok(step) if step.iter().all(|piece| piece.len() == step[0].len()) => {
-                    sums.add::<O, STEP>(t, step.each_ref());
-                }
-                _ => step.iter().for_each(|piece| sums.add::<O, 1>(t, [piece])),
-            }
+        if long {
+            let pieces = pieces.iter().cloned();
+            pieces.for_each(|piece| sums.add::<O>(t.slice(piece), LANES));
+        } else {
+            let all = pieces[0].start..pieces[pieces.len() - 1].end;
+            sums.add::<O>(t.slice(all), view.channels * view.inner);
         }
-        sums.fold()
+        sums
     };
-    let merge = |mut a: Vec<[f64; 2]>, b: Vec<[f64; 2]>| {
-        for (a, b) in a.iter_mut().flatten().zip(b.iter().flatten()) {
-            *a += b;
-        }
-        a
-    };
-    tree(0..pieces.len().div_ceil(bundle), &leaf, &merge)
+    let sums = tree(0..pieces.len().div_ceil(bundle), &leaf, &ColumnSums::merge);
+    let channels = sums.first.chunks(lanes).zip(sums.second.chunks(lanes));
+    let channels = channels.map(|(a, b)| [a.iter().sum(), b.iter().sum()]);
+    channels.collect()
 }
 
-/// The two sums of each channel of a group, in lanes: every `lanes`-th value of a run has a sum
-/// of its own.
-struct LaneSums<'a> {
-    inner: usize,
-    centers: &'a [f64],
-    lanes: usize,
-    first: Vec<f64>,
-    second: Vec<f64>,
-}
-
-impl<'a> LaneSums<'a> {
-    fn new(view: &View, centers: &'a [f64]) -> Self {
-        let lanes = LANES.min(view.inner);
-        let zeros = || vec![0.0; centers.len() * lanes];
-        Self {
-            inner: view.inner,
-            centers,
-            lanes,
-            first: zeros(),
-            second: zeros(),
-        }
-    }
-
-    /// Adds `N` pieces of equal length.
-    fn add<O: Operation, const N: usize>(&mut self, t: Tensors<'_>, pieces: [&Range<usize>; N]) {
-        let len = pieces[0].len();
-        for (k, &center) in self.centers.iter().enumerate() {
-            let lanes = k * self.lanes..(k + 1) * self.lanes;
-            let (first, second) = (&mut self.first[lanes.clone()], &mut self.second[lanes]);
-            let run = k * self.inner..len.min((k + 1) * self.inner);
-            for start in run.clone().step_by(self.lanes) {
-                let part = start..run.end.min(start + self.lanes);
-                let rows = pieces.map(|p| t.slice(p.start + part.start..p.start + part.end));
-                columns::add::<O, N>(rows, |_| center, first, second);
+wide! {
+    /// Maps the elements from the one at `start` on to `out`; channels repeat after the last.
+    fn map<O: Operation>(
+        channels: &[Coefficients],
+        inner: usize,
+        start: usize,
+        x: &[f32],
+        dy: &[f32],
+        out: &mut [f32],
+    ) {
+        let mut done = 0;
+        while done < out.len() {
+            let at = start + done;
+            let k = channels[at / inner % channels.len()];
+            let run = done..out.len().min(done + inner - at % inner);
+            let (x, dy) = (&x[run.clone()], &dy[run.clone()]);
+            for ((out, &x), &dy) in out[run.clone()].iter_mut().zip(x).zip(dy) {
+                *out = O::map(k, x, dy);
             }
+            done = run.end;
         }
-    }
-
-    /// The two sums of each channel.
-    fn fold(&self) -> Vec<[f64; 2]> {
-        let first = self.first.chunks(self.lanes);
-        let channels = first.zip(self.second.chunks(self.lanes));
-        let sums = channels.map(|(a, b)| [a.iter().sum(), b.iter().sum()]);
-        sums.collect()
-    }
-}
-
-/// Maps one run to `out`.
-fn map<O: Operation>(k: Coefficients, t: Tensors<'_>, out: &mut [f32]) {
-    for ((out, &x), &dy) in out.iter_mut().zip(t.x).zip(t.dy) {
-        *out = O::map(k, x, dy);
     }
 }

@@ -81,7 +81,7 @@ pub async fn normalize(
     let schedule = reduction.plan(context)?;
     let y = Tensor::empty(gpu, x.shape())?;
     let paired = matches!(statistics, Statistics::Moments(_));
-    let mut steps = schedule.steps(Kernel::Inference, Stage::Map);
+    let mut steps = schedule.steps(Kernel::Inference, Stage::Apply);
     for step in &mut steps {
         step.params = step
             .params

@@ -181,7 +181,7 @@ fn cpu_agrees() {
 #[test]
 fn recording_layer_agrees() {
     // As GPUs cut it, on whatever adapter there is.
-    drive(&GpuImplementation::new(&gpu(), "gpu", Tuning::GPU));
+    drive(&GpuImplementation::new(&gpu(), "gpu", Tuning::DISCRETE));
 }
 
 #[test]

@@ -109,7 +109,9 @@ fn verify_on_an_adapter() {
 fn help_is_no_failure() {
     let folder = Folder::new();
     let run = folder.wgbn("--help");
-    let commands = ["demo", "forward", "backward", "moments", "info", "verify"];
+    let commands = [
+        "demo", "forward", "backward", "moments", "info", "verify", "bench",
+    ];
     for command in commands {
         assert!(run.succeeded().contains(command), "{run:?}");
         let run = folder.wgbn(&format!("{command} --help"));

@@ -9,6 +9,7 @@ mod npy;
 mod support;
 mod tensors;
 
+mod bench;
 mod commands;
 mod corrupt;
 mod files;

@@ -40,14 +40,17 @@ pub fn record(info: &wgpu::AdapterInfo) {
 pub fn tunings() -> Vec<(&'static str, Tuning)> {
     vec![
         ("cpu adapter", Tuning::CPU_ADAPTER),
-        ("gpu", Tuning::GPU),
+        ("gpu", Tuning::DISCRETE),
         (
             "many teams, odd fill",
             Tuning {
                 planar_workgroup: 64,
                 planar_team: 16,
                 interleaved_workgroup: 40,
+                interleaved_columns: 12,
+                lane_columns: 2,
                 fill: 77,
+                resident_bytes: 0,
             },
         ),
         (
@@ -56,7 +59,10 @@ pub fn tunings() -> Vec<(&'static str, Tuning)> {
                 planar_workgroup: 32,
                 planar_team: 1,
                 interleaved_workgroup: 8,
+                interleaved_columns: 3,
+                lane_columns: 4,
                 fill: 5,
+                resident_bytes: 1 << 20,
             },
         ),
     ]

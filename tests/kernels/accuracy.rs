@@ -32,7 +32,7 @@ fn implementations() -> Vec<Box<dyn Implementation>> {
             "cpu adapter",
             Tuning::CPU_ADAPTER,
         )),
-        Box::new(GpuImplementation::new(&gpu, "gpu", Tuning::GPU)),
+        Box::new(GpuImplementation::new(&gpu, "gpu", Tuning::DISCRETE)),
         Box::new(Cpu),
     ]
 }
@@ -115,7 +115,7 @@ fn hot_pixels_where_the_pivot_was() {
     // Five samples are spread over a channel, and two of them may be far off: the pivot stays
     // among the other values.
     let gpu = gpu();
-    for tuning in [Tuning::CPU_ADAPTER, Tuning::GPU] {
+    for tuning in [Tuning::CPU_ADAPTER, Tuning::DISCRETE] {
         let implementation = GpuImplementation::new(&gpu, "hot", tuning);
         for (shape, axis) in [(&[2, 3, 67, 61][..], 1), (&[134, 61, 3], -1)] {
             let config = Config::pytorch().with_axis(axis).without_running();

@@ -315,7 +315,7 @@ fn devices_below_webgpus_defaults() {
     assert_eq!((got, expected), (4, 8));
     let wide = Tuning {
         planar_workgroup: 512,
-        ..Tuning::GPU
+        ..Tuning::DISCRETE
     };
     let Err(DeviceError::Limit { limit, .. }) = Context::with_tuning(gpu().device(), wide) else {
         panic!("WebGPU's 256 invocations were enough for 512");
@@ -324,7 +324,7 @@ fn devices_below_webgpus_defaults() {
     let ragged = Tuning {
         planar_workgroup: 64,
         planar_team: 24,
-        ..Tuning::GPU
+        ..Tuning::DISCRETE
     };
     let refused = Context::with_tuning(gpu().device(), ragged);
     let text = refused.unwrap_err().to_string();
@@ -340,6 +340,7 @@ fn statistics_beyond_a_binding() {
     assert_eq!(plan(&[20, 64]).unwrap().schedule().pieces.len(), 2);
     assert!(plan(&[2, 204]).is_ok());
     let expected = PlanError::TooLarge {
+        what: "saved statistics",
         got: 5 * 4 * 205,
         limit: "max_storage_buffer_binding_size",
         max: 4096,

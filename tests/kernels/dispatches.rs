@@ -19,6 +19,8 @@ fn cases() -> Vec<Case> {
         (&[3, 70], last.with_affine(Affine::Bias)),
         (&[5, 4, 7, 7], base.without_running()),
         (&[61, 5], last.with_momentum(Momentum::Cumulative)),
+        (&[4, 64, 6, 6], base),
+        (&[40, 64], base),
     ]
     .into_iter()
     .map(|(shape, config)| Case::new(shape, config, Kind::ALL[0], 3))
@@ -35,13 +37,19 @@ fn operations_record_what_the_design_allows() {
     for case in cases() {
         let plan = plan(&gpu, &case);
         let b = Buffers::apart(&gpu, &plan, &case);
-        assert_eq!(plan.bind_train(&b.train()).unwrap().dispatch_count(), 2);
+        let resident = |grid: Option<_>| if grid.is_some() { 1 } else { 2 };
+        let train = resident(plan.schedule().resident_train);
+        assert_eq!(plan.bind_train(&b.train()).unwrap().dispatch_count(), train);
         for dx in [Some(b.dx.slice()), None] {
             for grads in [Some(b.grads.slice()), None] {
                 let mut backward = b.backward();
                 (backward.dx, backward.grads) = (dx, grads);
                 let binding = plan.bind_backward(&backward).unwrap();
-                assert_eq!(binding.dispatch_count(), 2);
+                let expected = match dx {
+                    Some(_) => resident(plan.schedule().resident_backward),
+                    None => 2,
+                };
+                assert_eq!(binding.dispatch_count(), expected);
                 if case.running.is_none() {
                     continue;
                 }

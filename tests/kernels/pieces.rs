@@ -37,7 +37,7 @@ fn several_bindings_give_one_result() {
         ("rows", &[2, 17, 19, 11], interleaved),
         ("rows of pairs", &[9001, 2], planar),
     ] {
-        for tuning in [Tuning::CPU_ADAPTER, Tuning::GPU] {
+        for tuning in [Tuning::CPU_ADAPTER, Tuning::DISCRETE] {
             let implementation = GpuImplementation::new(&gpu, name, tuning);
             for (seed, kind) in Kind::ALL.into_iter().enumerate() {
                 let case = Case::new(shape, config, kind, seed as u64 + 1);

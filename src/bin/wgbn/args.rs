@@ -5,6 +5,9 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand, ValueEnum};
 use wgpu_batchnorm::{Config, Momentum, NonFinite, RunningVariance};
 
+use crate::bench::op::Op;
+use crate::bench::suite::Suite;
+
 /// Batch normalization on any GPU that wgpu reaches, or on the CPU.
 #[derive(Debug, Parser)]
 #[command(name = "wgbn", version)]
@@ -27,6 +30,8 @@ pub enum Command {
     Info(InfoArgs),
     /// Sweep operations, layouts and data against the f64 reference.
     Verify(VerifyArgs),
+    /// Measure adapters and the CPU path side by side, over the bandwidth of each.
+    Bench(BenchArgs),
 }
 
 #[derive(Debug, clap::Args)]
@@ -112,6 +117,17 @@ pub struct MomentsArgs {
 
 #[derive(Debug, clap::Args)]
 pub struct InfoArgs {
+    /// Show how a tensor of this shape, such as 32,64,56,56, is planned on every adapter.
+    #[arg(long, value_delimiter = ',')]
+    pub shape: Option<Vec<usize>>,
+    /// The channel axis of that shape; negative counts from the end.
+    #[arg(
+        long,
+        default_value_t = 1,
+        allow_negative_numbers = true,
+        requires = "shape"
+    )]
+    pub axis: isize,
     /// Exit with status 3 where there is no adapter.
     #[arg(long)]
     pub require_adapter: bool,
@@ -131,6 +147,44 @@ pub struct VerifyArgs {
     /// Print a JSON object instead of a table.
     #[arg(long)]
     pub json: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub struct BenchArgs {
+    /// Which shapes.
+    #[arg(long, value_enum, value_delimiter = ',', default_value = "small")]
+    pub suite: Vec<Suite>,
+    /// Which operations, instead of the suite's usual ones; sum is one of reductions only.
+    #[arg(long, value_enum, value_delimiter = ',')]
+    pub ops: Option<Vec<Op>>,
+    /// auto, gpu, cpu, a part of an adapter's name, or both: the best adapter and the CPU path.
+    #[arg(long, value_delimiter = ',', default_value = "both")]
+    pub device: Vec<String>,
+    /// Time to spend on measuring; preparing and checking come on top.
+    #[arg(long, value_parser = seconds, allow_hyphen_values = true, default_value = "40")]
+    pub seconds: f64,
+    /// Only tensors of up to 2^18 elements, and bandwidth within the caches: to see that all works.
+    #[arg(long)]
+    pub quick: bool,
+    /// What times an adapter.
+    #[arg(long, value_enum, default_value_t = ClockArg::Auto)]
+    pub clock: ClockArg,
+    /// Write the results there.
+    #[arg(long)]
+    pub json: Option<PathBuf>,
+    /// Write a page with plots there.
+    #[arg(long)]
+    pub html: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ClockArg {
+    /// Timestamps on GPUs that have them, else the host's clock.
+    Auto,
+    /// Timestamps where the adapter has them.
+    Timestamps,
+    /// The host's clock.
+    Wall,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -165,6 +219,13 @@ fn momentum(text: &str) -> Result<Momentum, String> {
             Ok(momentum) => Ok(Momentum::new(momentum)),
             Err(_) => Err("expected a number or `cumulative`".to_owned()),
         },
+    }
+}
+
+fn seconds(text: &str) -> Result<f64, String> {
+    match text.parse() {
+        Ok(seconds) if (0.0..=86_400.0).contains(&seconds) => Ok(seconds),
+        _ => Err("expected a number of seconds from 0 to 86400".to_owned()),
     }
 }
 

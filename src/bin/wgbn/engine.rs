@@ -20,7 +20,7 @@ pub enum Engine {
 }
 
 /// What to say where there is no adapter.
-const NO_ADAPTER: &str = "no GPU adapter was found: running on the CPU path (on Debian and Ubuntu \
+pub const NO_ADAPTER: &str = "no GPU adapter was found: running on the CPU path (on Debian and Ubuntu \
      `apt-get install mesa-vulkan-drivers libvulkan1` gives a software adapter)";
 
 /// A batch norm and its input, on the host.

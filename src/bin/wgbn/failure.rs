@@ -5,7 +5,9 @@ use std::process::ExitCode;
 
 use wgpu_batchnorm::Error;
 use wgpu_batchnorm::check::CheckError;
-use wgpu_batchnorm::error::{ConfigError, DeviceError, RunError, ShapeError, StateError};
+use wgpu_batchnorm::error::{
+    BindError, ConfigError, DeviceError, PlanError, RunError, ShapeError, StateError,
+};
 
 /// A failure and its exit status.
 #[derive(Debug)]
@@ -70,9 +72,11 @@ macro_rules! from_phases {
 }
 
 from_phases!(
+    BindError,
     CheckError,
     ConfigError,
     DeviceError,
+    PlanError,
     RunError,
     ShapeError,
     StateError
@@ -92,7 +96,8 @@ pub fn usage(error: &clap::Error) -> Failure {
         .collect();
     Failure::Input(match rest.is_empty() {
         true if text.starts_with("error: ") => format!("{first} (see --help)"),
-        true => "a command is needed: demo, forward, backward, moments, info or verify".to_owned(),
+        true => "a command is needed: demo, forward, backward, moments, info, verify or bench"
+            .to_owned(),
         false => format!("{first} {} (see --help)", rest.join(" ")),
     })
 }

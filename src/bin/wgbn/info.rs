@@ -2,18 +2,23 @@
 
 use serde_json::{Value, json};
 use wgpu_batchnorm::wgpu::{self, DeviceType, Features};
-use wgpu_batchnorm::{Gpu, adapters_blocking};
+use wgpu_batchnorm::{Config, Error, Gpu, Plan, View, adapters_blocking};
 
 use crate::args::InfoArgs;
 use crate::failure::Failure;
 
 pub fn run(args: &InfoArgs) -> Result<(), Failure> {
+    if let Some(shape) = &args.shape {
+        // Before anything is printed.
+        View::new(shape, args.axis).map_err(Error::from)?;
+    }
     let adapters = adapters_blocking();
     if args.require_adapter && adapters.is_empty() {
         return Err(Failure::Machine("no GPU adapter was found".to_owned()));
     }
     if args.json {
-        let adapters: Value = adapters.iter().map(as_json).collect();
+        let adapters = adapters.iter().map(|adapter| as_json(adapter, args));
+        let adapters = adapters.collect::<Result<Value, _>>()?;
         return say!("{}", json!({ "adapters": adapters }));
     }
     if adapters.is_empty() {
@@ -24,6 +29,28 @@ pub fn run(args: &InfoArgs) -> Result<(), Failure> {
     }
     for adapter in &adapters {
         print_adapter(adapter)?;
+        if let Some(shape) = &args.shape {
+            print_plan(adapter, shape, args.axis)?;
+        }
+    }
+    Ok(())
+}
+
+fn plan(adapter: &wgpu::Adapter, shape: &[usize], axis: isize) -> Result<Plan, Failure> {
+    let config = Config::pytorch().with_axis(axis);
+    let gpu = Gpu::open_blocking(adapter).map_err(Error::from)?;
+    Ok(gpu.context().plan(&config, shape).map_err(Error::from)?)
+}
+
+fn print_plan(adapter: &wgpu::Adapter, shape: &[usize], axis: isize) -> Result<(), Failure> {
+    say!("  plan of {shape:?}, channel axis {axis}")?;
+    // One adapter that cannot is no reason to leave out the next.
+    let plan = match plan(adapter, shape, axis) {
+        Ok(plan) => plan,
+        Err(failure) => return say!("    none: {failure}"),
+    };
+    for line in plan.describe().lines() {
+        say!("    {line}")?;
     }
     Ok(())
 }
@@ -70,7 +97,16 @@ fn print_adapter(adapter: &wgpu::Adapter) -> Result<(), Failure> {
     )
 }
 
-fn as_json(adapter: &wgpu::Adapter) -> Value {
+fn as_json(adapter: &wgpu::Adapter, args: &InfoArgs) -> Result<Value, Failure> {
+    let mut json = described(adapter);
+    if let Some(shape) = &args.shape {
+        let plan = plan(adapter, shape, args.axis)?;
+        json["plan"] = plan.describe().lines().collect();
+    }
+    Ok(json)
+}
+
+fn described(adapter: &wgpu::Adapter) -> Value {
     let (info, limits, features) = (adapter.get_info(), adapter.limits(), adapter.features());
     json!({
         "name": info.name, "backend": info.backend.to_string(), "kind": kind(info.device_type),

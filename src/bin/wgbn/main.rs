@@ -1,4 +1,5 @@
-//! `wgbn`: batch normalization of files, a demonstration on real data, and the sweep that checks.
+//! `wgbn`: batch normalization of files, a demonstration on real data, the sweep that checks, and
+//! the benchmark.
 #![deny(unsafe_code)]
 
 #[macro_use]
@@ -6,6 +7,7 @@ mod say;
 
 mod args;
 mod backward;
+mod bench;
 mod data;
 mod demo;
 mod engine;
@@ -59,6 +61,7 @@ fn run() -> Result<(), Failure> {
         Command::Moments(args) => moments::run(&args),
         Command::Info(args) => info::run(&args),
         Command::Verify(args) => verify::run(&args),
+        Command::Bench(args) => bench::run(&args),
     }
 }
 

@@ -49,8 +49,7 @@ impl Outputs {
             false => self.safetensors(),
         };
         let bytes = bytes.map_err(|e| Failure::Machine(e.to_string()))?;
-        write_whole(path, &bytes)
-            .map_err(|e| Failure::Machine(format!("cannot write {}: {e}", path.display())))
+        write_whole(path, &bytes).map_err(|e| unwritten(path, &e))
     }
 
     fn safetensors(&self) -> io::Result<Vec<u8>> {
@@ -90,13 +89,8 @@ pub fn is_npy(path: &Path) -> bool {
 
 /// Refuses an output that could not be written, before any work is done.
 pub fn check_path(path: &Path, element: Element, npy_allowed: bool) -> Result<(), Failure> {
-    let refused = |why: &str| Err(Failure::Input(format!("{}: {why}", path.display())));
-    if path.is_dir() || path.file_name().is_none() {
-        return refused("the output is a folder, expected a file");
-    }
-    if !folder(path).is_dir() {
-        return refused("there is no such output folder");
-    }
+    check_place(path)?;
+    let refused = |why: &str| Err(refused(path, why));
     if is_npy(path) && !npy_allowed {
         return refused("only forward writes .npy; give a .safetensors output");
     }
@@ -104,6 +98,36 @@ pub fn check_path(path: &Path, element: Element, npy_allowed: bool) -> Result<()
         return refused(".npy holds no bf16; give a .safetensors output");
     }
     Ok(())
+}
+
+/// Refuses a place where no file can be, before any work is done.
+pub fn check_place(path: &Path) -> Result<(), Failure> {
+    if path == Path::new("-") {
+        return Err(refused(
+            path,
+            "standard output is no place for results, expected a file",
+        ));
+    }
+    if path.is_dir() || path.file_name().is_none() {
+        return Err(refused(path, "the output is a folder, expected a file"));
+    }
+    if !folder(path).is_dir() {
+        return Err(refused(path, "there is no such output folder"));
+    }
+    Ok(())
+}
+
+fn refused(path: &Path, why: &str) -> Failure {
+    Failure::Input(format!("{}: {why}", path.display()))
+}
+
+/// Writes a text file, whole or not at all.
+pub fn write_text(path: &Path, text: &str) -> Result<(), Failure> {
+    write_whole(path, text.as_bytes()).map_err(|e| unwritten(path, &e))
+}
+
+fn unwritten(path: &Path, error: &io::Error) -> Failure {
+    Failure::Machine(format!("cannot write {}: {error}", path.display()))
 }
 
 fn folder(path: &Path) -> &Path {

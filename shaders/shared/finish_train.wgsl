@@ -1,0 +1,50 @@
+// What training forward does once the moments of the batch are known: the saved and the running
+// statistics.
+fn write_saved(channel: u32, s: Statistics, mean: PerChannel, variance: PerChannel) {
+    let c = params.all_channels;
+    saved[channel] = or_nan(s.pivot, s.finite);
+    saved[c + channel] = or_nan(s.offset, s.finite);
+    saved[2u * c + channel] = or_nan(s.inv_std, s.finite);
+    saved[3u * c + channel] = or_nan(mean, s.finite);
+    saved[4u * c + channel] = or_nan(variance, s.finite);
+}
+
+fn write_running(channel: u32, s: Statistics, variance: PerChannel) {
+    let c = params.all_channels;
+    let update = variance * params.correction;
+    let finite = s.finite & is_finite(update);
+    let moves = finite | Flag(!has(SKIP_NON_FINITE));
+    let old_mean = running[channel];
+    let old_variance = running[c + channel];
+    let old_batches = running[2u * c + channel];
+    let full = old_batches == PerChannelBits(0xffffffffu);
+    let batches = old_batches + select(PerChannelBits(1u), PerChannelBits(0u), full);
+    var factor = PerChannel(params.momentum);
+    if (has(CUMULATIVE)) {
+        factor = 1.0 / PerChannel(batches);
+    }
+    let keep = 1.0 - factor;
+    let mean = (keep * bitcast<PerChannel>(old_mean) + factor * s.pivot) + factor * s.offset;
+    let new_variance = keep * bitcast<PerChannel>(old_variance) + factor * update;
+    let nan = PerChannelBits(nan_bits());
+    let mean_bits = select(nan, bitcast<PerChannelBits>(mean), finite);
+    let variance_bits = select(nan, bitcast<PerChannelBits>(new_variance), finite);
+    running[channel] = select(old_mean, mean_bits, moves);
+    running[c + channel] = select(old_variance, variance_bits, moves);
+    running[2u * c + channel] = select(old_batches, batches, moves);
+}
+
+// The channel's statistics, which are saved on the way.
+fn finish_train(lane: Lane, pivot: PerChannel, batch: Partial) -> Statistics {
+    let mean = pivot + batch.offset;
+    let variance = batch.m2 / params.total;
+    let finite = is_finite(mean) & is_finite(variance);
+    let s = Statistics(pivot, batch.offset, inverse_sqrt(variance + params.eps), finite);
+    if (speaks(lane)) {
+        write_saved(lane.channel, s, mean, variance);
+        if (has(HAS_RUNNING)) {
+            write_running(lane.channel, s, variance);
+        }
+    }
+    return s;
+}

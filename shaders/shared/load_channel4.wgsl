@@ -1,0 +1,17 @@
+// The same position of four neighbouring channels a load. Channels and addresses count loads.
+alias Value = vec4<f32>;
+alias ValueBits = vec4<u32>;
+// A value for each channel that a load touches.
+alias PerChannel = vec4<f32>;
+alias PerChannelBits = vec4<u32>;
+alias Flag = vec4<bool>;
+// Values of a channel in a load.
+const VALUES = 1.0;
+
+fn fold(v: Value) -> PerChannel {
+    return v;
+}
+
+fn first_of(v: Value) -> PerChannel {
+    return v;
+}

@@ -1,0 +1,218 @@
+//! One shape on an adapter, through the recording layer.
+
+use wgpu_batchnorm::functional::{self, DeviceMoments};
+use wgpu_batchnorm::{
+    BackwardBuffers, Binding, Check, FrozenBackwardBuffers, InferenceBuffers, Plan, Tensor,
+    TrainBuffers, wgpu,
+};
+
+use super::bandwidth::kernels::{self, Kernel};
+use super::bandwidth::patterns::Pattern;
+use super::device::GpuDevice;
+use super::gpu_tensors::{self, Set, Shared};
+use super::inputs::Inputs;
+use super::op::Op;
+use super::results::Results;
+use super::sample::Effort;
+use super::subject::Subject;
+use super::timer::{self, Timing};
+use crate::failure::Failure;
+
+/// An adapter with its tensors of one shape.
+pub struct GpuSubject<'a> {
+    device: &'a GpuDevice,
+    inputs: &'a Inputs,
+    plan: Plan,
+    sets: Vec<Set>,
+    shared: Shared,
+    /// How the plain sum goes through memory.
+    sum: Pattern,
+}
+
+/// What is recorded for one set.
+enum Work {
+    Library(Vec<Binding>),
+    Sum(Kernel),
+}
+
+impl Work {
+    fn encode(&self, pass: &mut wgpu::ComputePass<'_>) {
+        match self {
+            Self::Library(bindings) => bindings.iter().for_each(|b| b.encode(pass)),
+            Self::Sum(kernel) => kernel.encode(pass),
+        }
+    }
+}
+
+impl<'a> GpuSubject<'a> {
+    pub fn new(
+        device: &'a GpuDevice,
+        inputs: &'a Inputs,
+        sets: usize,
+        sum: Pattern,
+    ) -> Result<Self, Failure> {
+        let context = device.gpu.context();
+        let plan = context.plan(&inputs.config, &inputs.case.stored())?;
+        let subject = Self {
+            device,
+            inputs,
+            sets: gpu_tensors::sets(device, inputs, sets)?,
+            shared: Shared::new(device, inputs, plan.workspace_bytes())?,
+            plan,
+            sum,
+        };
+        // Backward reads what this saves.
+        subject.run_once(Op::Train)?;
+        device.wait()?;
+        Ok(subject)
+    }
+
+    fn train(&self, set: &Set) -> Result<Binding, Failure> {
+        Ok(self.plan.bind_train(&TrainBuffers {
+            x: all(&set.x),
+            y: all(&set.y),
+            affine: Some(all(&self.shared.affine)),
+            running: Some(all(&self.shared.running)),
+            saved: all(&self.shared.saved),
+            workspace: all(&self.shared.workspace),
+        })?)
+    }
+
+    fn inference(&self, set: &Set) -> Result<Binding, Failure> {
+        Ok(self.plan.bind_inference(&InferenceBuffers {
+            x: all(&set.x),
+            y: all(&set.y),
+            affine: Some(all(&self.shared.affine)),
+            running: all(&self.shared.frozen),
+        })?)
+    }
+
+    fn backward(&self, set: &Set) -> Result<Binding, Failure> {
+        Ok(self.plan.bind_backward(&BackwardBuffers {
+            x: all(&set.x),
+            dy: all(&set.dy),
+            dx: Some(all(&set.dx)),
+            affine: Some(all(&self.shared.affine)),
+            saved: all(&self.shared.saved),
+            grads: Some(all(&self.shared.grads)),
+            accumulate: false,
+            workspace: all(&self.shared.workspace),
+        })?)
+    }
+
+    fn frozen(&self, set: &Set) -> Result<Binding, Failure> {
+        Ok(self.plan.bind_backward_frozen(&FrozenBackwardBuffers {
+            x: all(&set.x),
+            dy: all(&set.dy),
+            dx: Some(all(&set.dx)),
+            affine: Some(all(&self.shared.affine)),
+            running: all(&self.shared.frozen),
+            grads: Some(all(&self.shared.grads)),
+            accumulate: false,
+            workspace: all(&self.shared.workspace),
+        })?)
+    }
+
+    /// The work of `op` on each of `sets`. Moments have none: the library submits them itself.
+    fn work(&self, op: Op, sets: &[Set]) -> Result<Vec<Work>, Failure> {
+        if op == Op::Sum {
+            return Ok(self.sums(sets));
+        }
+        let bind = |set: &Set| {
+            Ok(Work::Library(match op {
+                Op::Train => vec![self.train(set)?],
+                Op::Inference => vec![self.inference(set)?],
+                Op::Backward => vec![self.backward(set)?],
+                Op::Frozen => vec![self.frozen(set)?],
+                Op::Step => vec![self.train(set)?, self.backward(set)?],
+                Op::Moments | Op::Sum => vec![],
+            }))
+        };
+        sets.iter().map(bind).collect()
+    }
+
+    fn sums(&self, sets: &[Set]) -> Vec<Work> {
+        let vectors = (self.inputs.x.len() / 4) as u32;
+        let program = kernels::sum(self.device, self.sum, vectors);
+        let partials = program.partials(self.device);
+        let result = self.shared.sum.buffer();
+        let bind = |set: &Set| program.bind(self.device, &[set.x.buffer(), &partials, result]);
+        sets.iter().map(|set| Work::Sum(bind(set))).collect()
+    }
+
+    fn moments(&self, set: &Set) -> Result<DeviceMoments, Failure> {
+        let axes = self.inputs.reduced_axes();
+        let moments = functional::blocking::moments(&set.x, &axes, false, Check::Off)?;
+        Ok(moments)
+    }
+
+    /// Runs on the first set.
+    fn run_once(&self, op: Op) -> Result<(), Failure> {
+        let work = self.work(op, &self.sets[..1])?;
+        self.device.submit(|encoder| {
+            let mut pass = encoder.begin_compute_pass(&Default::default());
+            work.iter().for_each(|work| work.encode(&mut pass));
+        });
+        Ok(())
+    }
+}
+
+impl Subject for GpuSubject<'_> {
+    fn sets(&self) -> usize {
+        self.sets.len()
+    }
+
+    fn time(&mut self, op: Op, effort: Effort) -> Result<Timing, Failure> {
+        let count = self.sets.len();
+        if op == Op::Moments {
+            let mut k = 0;
+            let mut call = || {
+                self.moments(&self.sets[k % count])?;
+                k += 1;
+                Ok(())
+            };
+            return timer::host(effort, &mut call, &|| self.device.wait());
+        }
+        let work = self.work(op, &self.sets)?;
+        let bytes = op.ideal_bytes(self.inputs.case.bytes());
+        timer::compute(self.device, effort, bytes, &|k, pass| {
+            work[k % count].encode(pass);
+        })
+    }
+
+    fn results(&mut self, op: Op) -> Result<Results, Failure> {
+        let (set, shared) = (&self.sets[0], &self.shared);
+        if op == Op::Moments {
+            return Ok(Results {
+                moments: Some(self.moments(set)?.read_blocking()?),
+                ..Default::default()
+            });
+        }
+        shared.reset(self.inputs)?;
+        self.device.submit(|encoder| {
+            for tensor in [&set.y, &set.dx, &shared.grads, &shared.sum] {
+                encoder.clear_buffer(tensor.buffer(), 0, None);
+            }
+        });
+        self.run_once(op)?;
+        let mut results = Results::default();
+        match op {
+            Op::Sum => results.sum = shared.sum.read_blocking()?.first().copied(),
+            Op::Inference => results.y = set.y.read_blocking()?,
+            Op::Train | Op::Step => {
+                results.y = set.y.read_blocking()?;
+                results.saved = shared.read_saved()?;
+                results.running = Some(shared.read_running()?);
+            }
+            Op::Backward | Op::Frozen | Op::Moments => {}
+        }
+        if matches!(op, Op::Backward | Op::Frozen | Op::Step) {
+            results.gradients = shared.read_gradients(&set.dx)?;
+        }
+        Ok(results)
+    }
+}
+
+fn all(tensor: &Tensor) -> wgpu::BufferSlice<'_> {
+    tensor.buffer().slice(..)
+}

@@ -1,0 +1,69 @@
+//! `wgbn bench`: adapters and the CPU path side by side, over the bandwidth of each.
+
+mod bandwidth;
+mod device;
+mod gpu_subject;
+mod gpu_tensors;
+mod host;
+mod inputs;
+mod json;
+mod machine;
+mod measure;
+pub mod op;
+mod page;
+mod part;
+mod report;
+mod results;
+mod sample;
+mod stamps;
+mod subject;
+pub mod suite;
+mod terminal;
+mod timer;
+
+use sample::Clock;
+use suite::Suite;
+
+use crate::args::{BenchArgs, ClockArg};
+use crate::failure::Failure;
+use crate::output;
+
+pub fn run(args: &BenchArgs) -> Result<(), Failure> {
+    let outputs = [&args.json, &args.html];
+    for path in outputs.into_iter().flatten() {
+        output::check_place(path)?;
+    }
+    if args.json.is_some() && args.json == args.html {
+        return Err(Failure::Input(
+            "--json and --html name the same file".to_owned(),
+        ));
+    }
+    let idle = |suite: &&Suite| **suite != Suite::Host && suite.ops(args.ops.as_deref()).is_empty();
+    if let Some(suite) = args.suite.iter().find(idle) {
+        return Err(Failure::Input(format!(
+            "the suite {} has none of these operations",
+            suite.name()
+        )));
+    }
+    let (devices, notes) = device::open(&args.device, clock(args.clock))?;
+    for note in notes {
+        say!("{note}")?;
+    }
+    let report = measure::measure(args, &devices)?;
+    terminal::print(&report)?;
+    if let Some(path) = &args.json {
+        output::write_text(path, &format!("{:#}\n", report.json()))?;
+    }
+    if let Some(path) = &args.html {
+        output::write_text(path, &page::html(&report))?;
+    }
+    Ok(())
+}
+
+fn clock(arg: ClockArg) -> Option<Clock> {
+    match arg {
+        ClockArg::Auto => None,
+        ClockArg::Timestamps => Some(Clock::Timestamps),
+        ClockArg::Wall => Some(Clock::Wall),
+    }
+}

@@ -1,0 +1,112 @@
+//! What the planner chose for a view, and why, in words.
+
+use std::fmt::Write as _;
+
+use crate::plan::{DeviceClass, Grid, Machine, Schedule};
+use crate::shaders::Load;
+use crate::shape::Pattern;
+
+/// One line a decision.
+pub(crate) fn describe(schedule: &Schedule, machine: &Machine) -> String {
+    let mut text = String::new();
+    let mut line = |name: &str, words: String| {
+        // Writing to a string cannot fail.
+        let _ = writeln!(text, "{name:<11}{words}");
+    };
+    line("view", view(schedule));
+    line("device", device(machine));
+    line("loads", loads(schedule));
+    if schedule.pieces.len() > 1 {
+        let (pieces, most) = (schedule.pieces.len(), machine.max_binding_bytes);
+        line(
+            "pieces",
+            format!("{pieces}: one binding holds {most} bytes; a dispatch for each"),
+        );
+    }
+    let first = &schedule.pieces[0];
+    let split = |last: &str, on: &Grid| {
+        let partials = schedule.partials;
+        let reduce = grid(&first.reduce);
+        let on = grid(on);
+        format!("split: {reduce} leave {partials} partial(s) a channel; then {last} on {on}")
+    };
+    let resident = |whole: &Option<Grid>, last: &str| match whole {
+        Some(whole) if schedule.partials == 1 => {
+            format!("one dispatch of {}: no channel need be split", grid(whole))
+        }
+        Some(whole) => format!(
+            "one dispatch of {}: a workgroup's channels are at most {} KiB and fill the device",
+            grid(whole),
+            machine.tuning.resident_bytes >> 10
+        ),
+        None => split(last, &first.map),
+    };
+    line("train", resident(&schedule.resident_train, "y"));
+    line(
+        "inference",
+        format!("one dispatch of {}", grid(&first.apply)),
+    );
+    line("backward", resident(&schedule.resident_backward, "dx"));
+    line("frozen", split("dweight and dbias", &schedule.merge));
+    let bytes = schedule.workspace_bytes();
+    let share = 100.0 * bytes as f64 / (schedule.view.len() as f64 * 4.0);
+    line(
+        "workspace",
+        format!("{bytes} bytes, {share:.2} % of the tensor"),
+    );
+    text
+}
+
+fn view(schedule: &Schedule) -> String {
+    let view = &schedule.view;
+    let pattern = match view.pattern() {
+        Pattern::Planar => "planar, runs of one channel",
+        Pattern::Interleaved => "interleaved, neighbours are channels",
+    };
+    format!(
+        "outer {}, channels {}, inner {}: {pattern}; {} values a channel",
+        view.outer,
+        view.channels,
+        view.inner,
+        view.count()
+    )
+}
+
+fn device(machine: &Machine) -> String {
+    let class = match DeviceClass::of(&machine.tuning) {
+        Some(DeviceClass::Cpu) => "software adapter: small teams on contiguous streams",
+        Some(DeviceClass::Integrated) => "integrated GPU: wide workgroups, few of them",
+        Some(DeviceClass::Discrete) => "discrete GPU: wide workgroups, many of them",
+        None => "sizes given by the caller",
+    };
+    format!("{class}; {} workgroups fill it", machine.tuning.fill)
+}
+
+fn loads(schedule: &Schedule) -> String {
+    let (inner, channels) = (schedule.view.inner, schedule.view.channels);
+    match schedule.load {
+        Load::Run4 => format!("four neighbours of a run at a time: {inner} is a multiple of 4"),
+        Load::Channel4 => format!("four channels at a time: {channels} is a multiple of 4"),
+        Load::Scalar => match schedule.view.pattern() {
+            Pattern::Planar => format!("one value at a time: {inner} is no multiple of 4"),
+            Pattern::Interleaved => format!("one value at a time: {channels} is no multiple of 4"),
+        },
+    }
+}
+
+fn grid(grid: &Grid) -> String {
+    let workgroups = u64::from(grid.groups) * u64::from(grid.splits);
+    let mut words = format!("{workgroups} workgroups of {} lanes", grid.workgroup);
+    if grid.columns * grid.lane_columns > 1 {
+        let each = match grid.lane_columns {
+            1 => String::new(),
+            many => format!(", {many} a lane"),
+        };
+        let _ = write!(
+            words,
+            " over {} columns{each}",
+            grid.columns * grid.lane_columns
+        );
+    }
+    words
+}
