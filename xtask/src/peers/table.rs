@@ -81,7 +81,7 @@ pub fn table(files: &[Value]) -> Result<String, String> {
         writeln!(text, "| {shape} | {layout} | {op} | {cells} | {ratios} |").expect("a string");
     }
     text.push_str(
-        "\nA ratio above 1 means that ours is faster; it needs both times, on a GPU of the same device. \
+        "\nA ratio above 1 means that ours is faster; it needs both times, of right results, on the same GPU. \
          Of several runs the median; of PyTorch's CUDA variants the fastest. No time: –.\n\n",
     );
     for file in files {
@@ -209,10 +209,13 @@ impl Cell {
         text
     }
 
-    /// This time over `ours`, where both are there and may be compared.
+    /// This time over `ours`, where both are there, of right results, and may be
+    /// compared.
     fn over(&self, ours: &Self, comparable: impl Fn(&str, &str) -> bool) -> String {
         match (self.median, ours.median) {
-            (Some(theirs), Some(median)) if comparable(&self.device, &ours.device) => {
+            (Some(theirs), Some(median))
+                if !self.wrong && !ours.wrong && comparable(&self.device, &ours.device) =>
+            {
                 three_digits(theirs / median)
             }
             _ => NONE.to_owned(),
@@ -524,7 +527,8 @@ mod tests {
         );
         torch["rows"][0]["checked"] = json!("WRONG: error 0.5");
         torch["skipped"] = json!(["cuda: no device"]);
-        assert_eq!(cells(std::slice::from_ref(&torch))[0][5], "5.00 WRONG");
+        let line = &cells(&[ours(3.0, 2.0), torch.clone()])[0];
+        assert_eq!([&line[5], &line[9]], ["5.00 WRONG", NONE]);
         assert!(
             table(&[torch])
                 .expect("a table")
