@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use crate::plan::{DeviceClass, Grid, Machine, Schedule};
+use crate::plan::{Bound, DeviceClass, Grid, Machine, Schedule};
 use crate::shaders::Load;
 use crate::shape::Pattern;
 
@@ -41,6 +41,7 @@ pub(crate) fn describe(schedule: &Schedule, machine: &Machine) -> String {
         ),
         None => split(last, &first.map),
     };
+    line("splits", splits(schedule));
     line("train", resident(&schedule.resident_train, "y"));
     line(
         "inference",
@@ -92,6 +93,17 @@ fn loads(schedule: &Schedule) -> String {
             Pattern::Interleaved => format!("one value at a time: {channels} is no multiple of 4"),
         },
     }
+}
+
+fn splits(schedule: &Schedule) -> String {
+    let splits = schedule.pieces[0].reduce.splits;
+    let why = match schedule.bound {
+        Bound::Fill => "that fills the device",
+        Bound::Share => "a lane's share would be too small with more",
+        Bound::Merge => "more partials would cost too much to merge and to keep",
+        Bound::Loop => "a lane could not finish its share with fewer",
+    };
+    format!("{splits} a channel: {why}")
 }
 
 fn grid(grid: &Grid) -> String {

@@ -89,8 +89,8 @@ impl Tuning {
         planar_team: 8,
         interleaved_workgroup: 64,
         interleaved_columns: 64,
-        lane_columns: 16,
-        fill: 32,
+        lane_columns: 8,
+        fill: 16,
         resident_bytes: 256 << 10,
     };
     /// Integrated GPUs: fewer cores to fill, smaller caches. Not yet measured on one.
@@ -153,6 +153,19 @@ pub struct Piece {
     pub apply: Grid,
 }
 
+/// What decided how often a channel is split.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Bound {
+    /// The device is full.
+    Fill,
+    /// A lane's share would be too small to start one for.
+    Share,
+    /// Merging and keeping more partials would cost more than it gains.
+    Merge,
+    /// A lane could not finish a larger share.
+    Loop,
+}
+
 /// The grids of every operation on one view.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Schedule {
@@ -169,6 +182,8 @@ pub struct Schedule {
     pub pieces: Vec<Piece>,
     /// Partials per channel, over all pieces.
     pub partials: u32,
+    /// Why there are not more of them, or not fewer.
+    pub bound: Bound,
     /// Dispatches that only merge partials.
     pub merge: Grid,
     /// Training forward in one dispatch, where that pays.
@@ -208,13 +223,13 @@ pub fn plan_dense(view: View, machine: &Machine) -> Result<Schedule, PlanError> 
     let sharing = sharing.max().unwrap_or(1);
     // Pieces of one tensor leave equally many partials, so that these have one stride.
     let largest = cut(pieces[0].view);
-    let splits = largest.splits(machine.tuning.fill, mergeable(&view, load) / sharing);
+    let (splits, bound) = largest.splits(machine.tuning.fill, mergeable(&view, load) / sharing);
     let whole = pieces.len() == 1;
     for piece in &mut pieces {
         let cut = cut(piece.view);
         let grid = cut.grid(splits, whole, machine);
         (piece.reduce, piece.map) = (grid, grid);
-        piece.apply = cut.grid(cut.splits(machine.tuning.fill, usize::MAX), true, machine);
+        piece.apply = cut.unmerged(machine);
     }
     let splits = pieces[0].reduce.splits;
     for piece in &mut pieces {
@@ -234,6 +249,7 @@ pub fn plan_dense(view: View, machine: &Machine) -> Result<Schedule, PlanError> 
         axes: None,
         pieces,
         partials: per_channel.unwrap_or(0) + splits,
+        bound,
         merge: cut(loads).grid(1, true, machine),
         resident_train: resident(1),
         resident_backward: resident(2),
@@ -268,7 +284,7 @@ pub fn plan_strided(
         MAX_POSITIONS_STRIDED,
         &machine.tuning,
     );
-    let splits = cut.splits(machine.tuning.fill, mergeable(&view, Load::Scalar));
+    let (splits, bound) = cut.splits(machine.tuning.fill, mergeable(&view, Load::Scalar));
     let grid = cut.grid(splits, true, machine);
     let schedule = Schedule {
         view,
@@ -278,10 +294,11 @@ pub fn plan_strided(
         pieces: vec![Piece {
             reduce: grid,
             map: grid,
-            apply: cut.grid(cut.splits(machine.tuning.fill, usize::MAX), true, machine),
+            apply: cut.unmerged(machine),
             ..Piece::new(0, view, 0, 0, Load::Scalar)
         }],
         partials: grid.splits,
+        bound,
         merge: cut.grid(1, true, machine),
         resident_train: None,
         resident_backward: None,
@@ -412,6 +429,7 @@ impl Machine {
 }
 
 /// What the grids of one schedule share.
+#[derive(Clone, Copy)]
 struct Cut {
     view: View,
     workgroup: u32,
@@ -429,36 +447,39 @@ impl Cut {
         max_positions: usize,
         tuning: &Tuning,
     ) -> Self {
-        let channels = view.channels as u32;
-        let (workgroup, team, columns, lane_columns) = match pattern {
-            Pattern::Planar => (tuning.planar_workgroup, tuning.planar_team, 1, 1),
-            Pattern::Interleaved => {
-                let team = tuning.planar_team;
-                let most = tuning.interleaved_workgroup;
-                let whole =
-                    |k: &u32| *k <= tuning.lane_columns && channels.is_multiple_of(team * k);
-                match COLUMNS.into_iter().rev().find(whole) {
-                    Some(k) if k > 1 && load == Load::Channel4 => (team, team, team, k),
-                    _ => {
-                        let columns = channels.min(tuning.interleaved_columns).min(most);
-                        // Small teams where they cost least; else as many rows as there is room for.
-                        let team = match tuning.interleaved_columns < most {
-                            true => most,
-                            false => channels.next_multiple_of(8).clamp(most.min(32), most),
-                        };
-                        (team, team, columns, 1)
-                    }
-                }
-            }
-        };
-        Self {
+        let cut = |workgroup, team, columns, lane_columns| Self {
             view,
             workgroup,
             team,
             columns,
             lane_columns,
             max_positions: max_positions / lane_columns as usize,
+        };
+        let team = tuning.planar_team;
+        if pattern == Pattern::Planar {
+            return cut(tuning.planar_workgroup, team, 1, 1);
         }
+        let channels = view.channels as u32;
+        if load == Load::Channel4 {
+            let divides = |k: &u32| *k <= tuning.lane_columns && channels.is_multiple_of(team * k);
+            let widths = COLUMNS.into_iter().rev().filter(|&k| k > 1).filter(divides);
+            let mut cuts = widths.map(|k| cut(team, team, team, k));
+            // The widest, unless a narrower one finds its channels in fast memory again.
+            let widest = cuts.next();
+            let resident = |cut: &Self| cut.resident(load, 2, tuning);
+            let resident = widest.into_iter().chain(cuts).find(resident);
+            if let Some(cut) = resident.or(widest) {
+                return cut;
+            }
+        }
+        let most = tuning.interleaved_workgroup;
+        let columns = channels.min(tuning.interleaved_columns).min(most);
+        // Small teams where they cost least; else as many rows as there is room for.
+        let team = match tuning.interleaved_columns < most {
+            true => most,
+            false => channels.next_multiple_of(8).clamp(most.min(32), most),
+        };
+        cut(team, team, columns, 1)
     }
 
     fn rows(&self) -> u32 {
@@ -475,13 +496,28 @@ impl Cut {
 
     /// Workgroups per channel group: enough to fill the device, none too small to be worth it,
     /// none that a lane could not finish, no more than are `mergeable`.
-    fn splits(&self, fill: u32, mergeable: usize) -> u32 {
+    fn splits(&self, fill: u32, mergeable: usize) -> (u32, Bound) {
         let count = self.view.count();
         let slots = (self.rows() * self.teams()) as usize;
         let least = count.div_ceil(slots * self.max_positions);
         let worthwhile = (count / (slots * MIN_POSITIONS)).max(1);
         let wanted = fill.div_ceil(self.groups()) as usize;
-        wanted.min(worthwhile).min(mergeable).max(least) as u32
+        let (mut splits, mut bound) = (wanted, Bound::Fill);
+        for (fewer, why) in [(worthwhile, Bound::Share), (mergeable, Bound::Merge)] {
+            if fewer < splits {
+                (splits, bound) = (fewer, why);
+            }
+        }
+        if splits < least {
+            (splits, bound) = (least, Bound::Loop);
+        }
+        (splits as u32, bound)
+    }
+
+    /// The grid of a dispatch that merges nothing.
+    fn unmerged(&self, machine: &Machine) -> Grid {
+        let (splits, _) = self.splits(machine.tuning.fill, usize::MAX);
+        self.grid(splits, true, machine)
     }
 
     /// Whether a lane of one workgroup can walk all that is its own of a channel.

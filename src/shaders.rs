@@ -60,7 +60,7 @@ pub enum Load {
 }
 
 /// How many channels, or fours of them, one lane may walk at once; 1 where it walks one.
-pub const COLUMNS: [u32; 5] = [1, 2, 4, 8, 16];
+pub const COLUMNS: [u32; 4] = [1, 2, 4, 8];
 
 impl Load {
     /// The widest load that a dense view allows.
