@@ -247,7 +247,8 @@ impl<'a> Device<'a> {
         let running = Tensor::empty(self.gpu, self.running.shape()).unwrap();
         let buffers = TrainBuffers {
             x: self.x.buffer().slice(..),
-            y: self.out.buffer().slice(..),
+            y: Some(self.out.buffer().slice(..)),
+            residual: None,
             affine: Some(self.affine.buffer().slice(..)),
             running: Some(running.buffer().slice(..)),
             saved: self.saved.buffer().slice(..),
@@ -259,7 +260,8 @@ impl<'a> Device<'a> {
     fn inference(&self) -> Binding {
         let buffers = InferenceBuffers {
             x: self.x.buffer().slice(..),
-            y: self.out.buffer().slice(..),
+            y: Some(self.out.buffer().slice(..)),
+            residual: None,
             affine: Some(self.affine.buffer().slice(..)),
             running: self.running.buffer().slice(..),
         };
@@ -271,6 +273,8 @@ impl<'a> Device<'a> {
             x: self.x.buffer().slice(..),
             dy: self.dy.buffer().slice(..),
             dx: Some(self.out.buffer().slice(..)),
+            residual: None,
+            dresidual: None,
             affine: Some(self.affine.buffer().slice(..)),
             saved: self.saved.buffer().slice(..),
             grads: Some(self.grads.buffer().slice(..)),

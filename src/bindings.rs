@@ -1,11 +1,11 @@
 //! From buffers to bind groups, everything checked before anything is made; then to passes.
 
-use crate::config::Momentum;
+use crate::config::{Element, Momentum};
 use crate::context::Context;
 use crate::error::{BindError, ConfigError};
 use crate::params::{FLAGS_OFFSET, MOMENTUM_OFFSET, Params};
 use crate::plan::{Axes, Grid, Piece, Schedule};
-use crate::shaders::{Kernel, Load, Role, Variant, Walk};
+use crate::shaders::{Constants, Kernel, Role, Storage, Variant, Walk};
 
 /// Uniform offsets are multiples of 256 bytes at most.
 const PARAMS_STRIDE: u64 = 256;
@@ -76,13 +76,13 @@ pub(crate) struct Slot<'a> {
 
 impl<'a> Slot<'a> {
     /// What a dispatch over `piece` binds: that piece of a tensor, all of anything else.
-    fn range(&self, piece: &Piece, load: Load) -> wgpu::BufferBinding<'a> {
-        let (start, bytes) = match self.role {
-            Role::X | Role::Out | Role::Dy => (
-                piece.binding_start() as u64 * load.bytes(),
-                piece.binding_len() as u64 * load.bytes(),
+    fn range(&self, piece: &Piece, load_bytes: u64) -> wgpu::BufferBinding<'a> {
+        let (start, bytes) = match self.role.is_tensor() {
+            true => (
+                piece.binding_start() as u64 * load_bytes,
+                (piece.binding_len() as u64 * load_bytes).next_multiple_of(4),
             ),
-            _ => (0, self.bytes),
+            false => (0, self.bytes),
         };
         wgpu::BufferBinding {
             buffer: self.slice.buffer(),
@@ -107,6 +107,8 @@ pub(crate) struct Step {
     pub(crate) piece: Piece,
     pub(crate) grid: Grid,
     pub(crate) params: Params,
+    /// [`Activation::code`](crate::Activation::code).
+    pub(crate) activation: u32,
 }
 
 /// What a dispatch does with the tensor.
@@ -132,6 +134,7 @@ impl Schedule {
             piece: *piece,
             grid: *grid,
             params: Params::new(self, piece, grid),
+            activation: 0,
         };
         let pieces = self.pieces.iter();
         match stage {
@@ -152,14 +155,28 @@ pub(crate) fn bind(
     slots: &[Slot<'_>],
 ) -> Result<Binding, BindError> {
     check(context.device(), slots)?;
+    let slot = |role| slots.iter().find(|slot| slot.role == role);
     let uniforms = uniforms(context.device(), steps, schedule.axes.as_ref());
     let walk = match schedule.axes {
         Some(_) => Walk::Strided,
         None => Walk::Dense,
     };
+    let storage = match schedule.element {
+        Element::F32 => Storage::Single,
+        Element::F16 | Element::Bf16 => Storage::Half,
+    };
     let dispatches = steps.iter().enumerate().map(|(k, step)| {
-        let variant = Variant::new(step.kernel, walk, schedule.load, step.grid.lane_columns);
-        let pipeline = context.pipeline(variant, step.grid.workgroup);
+        // Without a buffer of its own, y goes over x.
+        let in_place = step.kernel.maps() && slot(Role::Out).is_none();
+        let columns = step.grid.lane_columns;
+        let variant = Variant::new(step.kernel, storage, walk, schedule.load, columns);
+        let constants = Constants {
+            workgroup: step.grid.workgroup,
+            activation: step.activation,
+            in_place,
+            bfloat: schedule.element == Element::Bf16,
+        };
+        let pipeline = context.pipeline(variant, constants);
         let uniform = |at: u64, bytes: usize| wgpu::BufferBinding {
             buffer: &uniforms,
             offset: at * PARAMS_STRIDE,
@@ -174,8 +191,13 @@ pub(crate) fn bind(
             if role == Role::Axes {
                 return entry(role as u32, uniform(steps.len() as u64, size_of::<Axes>()));
             }
-            let buffer = match slots.iter().find(|slot| slot.role == role) {
-                Some(slot) => slot.range(&step.piece, schedule.load),
+            let bound = match role {
+                Role::X if in_place => None,
+                Role::Out if in_place => slot(Role::X),
+                role => slot(role),
+            };
+            let buffer = match bound {
+                Some(slot) => slot.range(&step.piece, schedule.load_bytes()),
                 None => whole(context.unused(role)),
             };
             entry(role as u32, buffer)

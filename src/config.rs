@@ -89,6 +89,82 @@ pub struct Running {
     pub non_finite: NonFinite,
 }
 
+/// How tensors are stored. Statistics and parameters are f32 always.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Element {
+    /// IEEE single precision.
+    F32,
+    /// IEEE half precision: packed, two values a 32-bit word, no device feature needed.
+    F16,
+    /// The upper half of an f32, packed likewise.
+    Bf16,
+}
+
+impl Element {
+    /// Bytes of a value.
+    pub fn bytes(self) -> u64 {
+        match self {
+            Self::F32 => 4,
+            Self::F16 | Self::Bf16 => 2,
+        }
+    }
+
+    /// Bytes of `len` values: whole 32-bit words.
+    pub fn bytes_of(self, len: usize) -> u64 {
+        (len as u64 * self.bytes()).next_multiple_of(4)
+    }
+}
+
+/// What comes after the normalization and the residual: `y = g(BN(x) + residual)`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Activation {
+    /// g(z) = z.
+    None,
+    /// max(z, 0).
+    Relu,
+    /// z where it is positive, else so much of it.
+    LeakyRelu(f32),
+    /// 1/(1 + e^−z).
+    Sigmoid,
+    /// tanh z.
+    Tanh,
+    /// z/(1 + e^−z).
+    Silu,
+    /// z·Φ(z), Φ the normal distribution (not the approximation by tanh).
+    Gelu,
+}
+
+impl Activation {
+    /// Its number in the shaders.
+    pub fn code(self) -> u32 {
+        match self {
+            Self::None => 0,
+            Self::Relu => 1,
+            Self::LeakyRelu(_) => 2,
+            Self::Sigmoid => 3,
+            Self::Tanh => 4,
+            Self::Silu => 5,
+            Self::Gelu => 6,
+        }
+    }
+
+    pub(crate) fn negative_slope(self) -> f32 {
+        match self {
+            Self::LeakyRelu(slope) => slope,
+            _ => 0.0,
+        }
+    }
+
+    fn validate(self) -> Result<(), ConfigError> {
+        match self {
+            Self::LeakyRelu(slope) if !slope.is_finite() => {
+                Err(ConfigError::NegativeSlope { got: slope })
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
 /// The options of a batch normalization; start from a preset and change what differs.
 ///
 /// ```
@@ -111,6 +187,10 @@ pub struct Config {
     pub affine: Affine,
     /// Running statistics, or none kept at all.
     pub running: Option<Running>,
+    /// How `x`, `y`, `dy`, `dx` and residuals are stored.
+    pub element: Element,
+    /// What comes after the normalization and the residual.
+    pub activation: Activation,
 }
 
 impl Config {
@@ -144,6 +224,8 @@ impl Config {
                 variance,
                 non_finite: NonFinite::Skip,
             }),
+            element: Element::F32,
+            activation: Activation::None,
         }
     }
 
@@ -189,6 +271,18 @@ impl Config {
         self
     }
 
+    /// Sets how `x`, `y`, `dy`, `dx` and residuals are stored.
+    pub fn with_element(mut self, element: Element) -> Self {
+        self.element = element;
+        self
+    }
+
+    /// Sets what comes after the normalization and the residual.
+    pub fn with_activation(mut self, activation: Activation) -> Self {
+        self.activation = activation;
+        self
+    }
+
     /// Keeps no running statistics: both modes normalize with the batch's own.
     pub fn without_running(mut self) -> Self {
         self.running = None;
@@ -198,11 +292,12 @@ impl Config {
     /// Checks the options that hold for every operation.
     ///
     /// # Errors
-    /// `eps` negative or not finite; momentum outside [0, 1] or not finite.
+    /// `eps` negative or not finite; momentum outside [0, 1] or not finite; a slope that is not finite.
     pub fn validate(&self) -> Result<(), ConfigError> {
         if !(self.eps.is_finite() && self.eps >= 0.0) {
             return Err(ConfigError::Eps { got: self.eps });
         }
+        self.activation.validate()?;
         self.running.map_or(Ok(()), |r| r.momentum.validate())
     }
 

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::error::DeviceError;
 use crate::plan::{DeviceClass, Machine, Tuning};
-use crate::shaders::{Role, Variant};
+use crate::shaders::{Constants, Role, Variant};
 
 /// The recording layer's entry: pipelines of one device, compiled when first bound.
 ///
@@ -20,7 +20,7 @@ pub struct Context {
 struct Shared {
     device: wgpu::Device,
     machine: Machine,
-    pipelines: Mutex<HashMap<(Variant, u32), Pipeline>>,
+    pipelines: Mutex<HashMap<(Variant, Constants), Pipeline>>,
     unused: wgpu::Buffer,
 }
 
@@ -136,25 +136,27 @@ impl Context {
     }
 
     /// The pipeline of `variant`, compiled now if nobody asked before.
-    pub(crate) fn pipeline(&self, variant: Variant, schedule_workgroup: u32) -> Pipeline {
-        let key = (variant, schedule_workgroup);
+    pub(crate) fn pipeline(&self, variant: Variant, constants: Constants) -> Pipeline {
+        let key = (variant, constants);
         let mut pipelines = self
             .shared
             .pipelines
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
-        let compile = || self.compile(variant, schedule_workgroup);
+        let compile = || self.compile(variant, constants);
         pipelines.entry(key).or_insert_with(compile).clone()
     }
 
-    fn compile(&self, variant: Variant, workgroup: u32) -> Pipeline {
-        tracing::debug!(variant = variant.label(), workgroup, "compiling");
+    fn compile(&self, variant: Variant, constants: Constants) -> Pipeline {
+        tracing::debug!(variant = variant.label(), ?constants, "compiling");
         let device = self.device();
         let label = variant.label();
         let roles = variant.roles();
+        let source = variant.source();
+        let constants = constants.of(&source);
         let module = device.create_shader_module(wgpu::ShaderModuleDescriptor {
             label: Some(&label),
-            source: wgpu::ShaderSource::Wgsl(variant.source().into()),
+            source: wgpu::ShaderSource::Wgsl(source.into()),
         });
         let entry = |binding, ty| wgpu::BindGroupLayoutEntry {
             binding,
@@ -189,7 +191,7 @@ impl Context {
             module: &module,
             entry_point: Some("main"),
             compilation_options: wgpu::PipelineCompilationOptions {
-                constants: &[("WORKGROUP", f64::from(workgroup))],
+                constants: &constants,
                 // Every word that counts was written before it is read.
                 zero_initialize_workgroup_memory: false,
             },

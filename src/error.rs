@@ -99,6 +99,12 @@ pub enum ConfigError {
         /// The value given.
         got: f32,
     },
+    /// A slope of leaky relu that is not finite.
+    #[error("the negative slope of leaky relu is {got}, expected a finite number")]
+    NegativeSlope {
+        /// The value given.
+        got: f32,
+    },
     /// A layer of zero channels.
     #[error("a layer has 0 channels, expected at least 1")]
     NoChannels,

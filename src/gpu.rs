@@ -233,7 +233,10 @@ impl Gpu {
     /// Copies a buffer to the host.
     ///
     /// On native targets this waits for the device on the calling thread; in browsers it yields.
-    pub(crate) async fn read(&self, buffer: &wgpu::Buffer) -> Result<Vec<f32>, RunError> {
+    pub(crate) async fn read<T: bytemuck::Pod>(
+        &self,
+        buffer: &wgpu::Buffer,
+    ) -> Result<Vec<T>, RunError> {
         let bytes = buffer.size();
         let staging = self.device().create_buffer(&wgpu::BufferDescriptor {
             label: Some("wgpu-batchnorm readback"),

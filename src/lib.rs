@@ -28,7 +28,7 @@ mod tensor;
 pub use api_error::Error;
 pub use bindings::Binding;
 pub use check::Check;
-pub use config::{Affine, Config, Momentum, NonFinite, Running, RunningVariance};
+pub use config::{Activation, Affine, Config, Element, Momentum, NonFinite, Running, RunningVariance};
 pub use context::Context;
 
 #[cfg(feature = "blocking")]

@@ -32,6 +32,8 @@ pub struct Params {
     pub eps: f32,
     pub momentum: f32,
     pub correction: f32,
+    pub given_total: f32,
+    pub negative_slope: f32,
 }
 
 /// Bits of [`Params::flags`], as the shaders name them.
@@ -46,6 +48,9 @@ pub mod flags {
     pub const ACCUMULATE: u32 = 64;
     pub const HAS_DX: u32 = 128;
     pub const FROM_MOMENTS: u32 = 256;
+    pub const HAS_RESIDUAL: u32 = 512;
+    pub const HAS_DRESIDUAL: u32 = 1024;
+    pub const FROM_SUMS: u32 = 2048;
 }
 
 /// Where [`Params::flags`] and [`Params::momentum`] lie, for those who change a momentum.
@@ -81,6 +86,8 @@ impl Params {
             eps: 0.0,
             momentum: 0.0,
             correction: 1.0,
+            given_total: 0.0,
+            negative_slope: 0.0,
         }
     }
 
@@ -96,12 +103,23 @@ impl Params {
             .with_flag(flags::HAS_BIAS, affine.has_bias())
     }
 
+    pub(crate) fn with_negative_slope(mut self, slope: f32) -> Self {
+        self.negative_slope = slope;
+        self
+    }
+
+    /// Statistics of `count` values per channel instead of the tensor's own.
+    pub(crate) fn with_total(mut self, count: u64) -> Self {
+        self.total = count as f32;
+        self
+    }
+
     pub(crate) fn with_eps(mut self, eps: f32) -> Self {
         self.eps = eps;
         self
     }
 
-    pub(crate) fn with_running(mut self, config: &Config, count: usize) -> Self {
+    pub(crate) fn with_running(mut self, config: &Config, count: u64) -> Self {
         let Some(running) = config.running else {
             return self;
         };
@@ -133,7 +151,7 @@ impl Params {
 mod tests {
     use super::*;
     use crate::plan::Axes;
-    use crate::shaders::{Kernel, Load, Variant, Walk};
+    use crate::shaders::{Kernel, Load, Storage, Variant, Walk};
     use std::mem::offset_of;
 
     /// Name, offset and size of every member of `name` as naga lays it out, and its whole size.
@@ -149,7 +167,7 @@ mod tests {
     }
 
     fn module() -> naga::Module {
-        let source = Variant::new(Kernel::Moments, Walk::Strided, Load::Scalar, 1).source();
+        let source = Variant::new(Kernel::Moments, Storage::Single, Walk::Strided, Load::Scalar, 1).source();
         naga::front::wgsl::parse_str(&source).unwrap()
     }
 
@@ -190,6 +208,8 @@ mod tests {
             eps,
             momentum,
             correction,
+            given_total,
+            negative_slope,
         });
         assert_eq!(layout(&module, "Params"), params);
         assert_eq!(
@@ -212,7 +232,7 @@ mod tests {
         for member in members {
             let name = member.name.as_deref().unwrap();
             let scalar = match name {
-                "total" | "eps" | "momentum" | "correction" => naga::Scalar::F32,
+                "total" | "eps" | "momentum" | "correction" | "given_total" | "negative_slope" => naga::Scalar::F32,
                 _ => naga::Scalar::U32,
             };
             let inner = &module.types[member.ty].inner;
@@ -247,6 +267,9 @@ mod tests {
             (flags::ACCUMULATE, "ACCUMULATE"),
             (flags::HAS_DX, "HAS_DX"),
             (flags::FROM_MOMENTS, "FROM_MOMENTS"),
+            (flags::HAS_RESIDUAL, "HAS_RESIDUAL"),
+            (flags::HAS_DRESIDUAL, "HAS_DRESIDUAL"),
+            (flags::FROM_SUMS, "FROM_SUMS"),
         ];
         assert_eq!(constants, flags);
     }

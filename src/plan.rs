@@ -1,5 +1,6 @@
 //! The planner: from a view and a machine to grids and scratch. Pure host code, no device.
 
+use crate::config::Element;
 use crate::error::PlanError;
 use crate::shaders::{COLUMNS, Load};
 use crate::shape::{Pattern, View};
@@ -171,6 +172,8 @@ pub enum Bound {
 pub struct Schedule {
     /// The view planned for.
     pub view: View,
+    /// How its values are stored.
+    pub element: Element,
     /// How wide loads are. All that follows counts in loads where it says channels, positions or
     /// elements.
     pub load: Load,
@@ -214,16 +217,17 @@ const ALIGNMENT: usize = 256;
 ///
 /// # Errors
 /// Scratch or per-channel statistics that one binding cannot hold.
-pub fn plan_dense(view: View, machine: &Machine) -> Result<Schedule, PlanError> {
+pub fn plan_dense(view: View, element: Element, machine: &Machine) -> Result<Schedule, PlanError> {
     let load = Load::of(&view);
     let loads = load.count(&view);
-    let cut = |part| Cut::new(part, view.pattern(), load, MAX_POSITIONS, &machine.tuning);
-    let mut pieces = cut_to_bindings(&loads, load, machine);
+    let bytes = load.values() * element.bytes();
+    let cut = |part| Cut::new(part, view.pattern(), load, bytes, MAX_POSITIONS, &machine.tuning);
+    let mut pieces = cut_to_bindings(&loads, bytes, machine);
     let sharing = pieces.iter().map(|piece| piece.first_partial as usize + 1);
     let sharing = sharing.max().unwrap_or(1);
     // Pieces of one tensor leave equally many partials, so that these have one stride.
     let largest = cut(pieces[0].view);
-    let (splits, bound) = largest.splits(machine.tuning.fill, mergeable(&view, load) / sharing);
+    let (splits, bound) = largest.splits(machine.tuning.fill, mergeable(&view, load, element) / sharing);
     let whole = pieces.len() == 1;
     for piece in &mut pieces {
         let cut = cut(piece.view);
@@ -239,11 +243,12 @@ pub fn plan_dense(view: View, machine: &Machine) -> Result<Schedule, PlanError> 
     let resident = |tensors| {
         // Where nothing is split, two dispatches would have the same grid.
         let fits = cut(loads).finishes()
-            && (splits == 1 || cut(loads).resident(load, tensors, &machine.tuning));
+            && (splits == 1 || cut(loads).resident(tensors, &machine.tuning));
         (whole && fits).then(|| cut(loads).grid(1, true, machine))
     };
     let schedule = Schedule {
         view,
+        element,
         load,
         loads,
         axes: None,
@@ -268,11 +273,12 @@ pub fn plan_dense(view: View, machine: &Machine) -> Result<Schedule, PlanError> 
 /// A tensor that one binding cannot hold.
 pub fn plan_strided(
     view: View,
+    element: Element,
     axes: Axes,
     kept_innermost: bool,
     machine: &Machine,
 ) -> Result<Schedule, PlanError> {
-    fits("a tensor", view.len() as u64 * 4, machine)?;
+    fits("a tensor", element.bytes_of(view.len()), machine)?;
     let pattern = match kept_innermost {
         true => Pattern::Interleaved,
         false => Pattern::Planar,
@@ -281,13 +287,15 @@ pub fn plan_strided(
         view,
         pattern,
         Load::Scalar,
+        element.bytes(),
         MAX_POSITIONS_STRIDED,
         &machine.tuning,
     );
-    let (splits, bound) = cut.splits(machine.tuning.fill, mergeable(&view, Load::Scalar));
+    let (splits, bound) = cut.splits(machine.tuning.fill, mergeable(&view, Load::Scalar, element));
     let grid = cut.grid(splits, true, machine);
     let schedule = Schedule {
         view,
+        element,
         load: Load::Scalar,
         loads: view,
         axes: Some(axes),
@@ -295,7 +303,7 @@ pub fn plan_strided(
             reduce: grid,
             map: grid,
             apply: cut.unmerged(machine),
-            ..Piece::new(0, view, 0, 0, Load::Scalar)
+            ..Piece::new(0, view, 0, 0, element.bytes())
         }],
         partials: grid.splits,
         bound,
@@ -323,25 +331,26 @@ fn fits(what: &'static str, bytes: u64, machine: &Machine) -> Result<(), PlanErr
 /// Partials per channel that are cheap to merge and to keep. Every workgroup of the second dispatch
 /// reads all of its channels: what they read together, partials², stays far below the channel's own
 /// loads. And scratch stays below a hundredth of the tensor, or two partials a channel.
-fn mergeable(view: &View, load: Load) -> usize {
+fn mergeable(view: &View, load: Load, element: Element) -> usize {
     let merged = load.count(view).count().isqrt() / 4;
-    let kept = view.count() * 4 / (100 * PARTIAL_BYTES as usize);
+    let kept = view.count() * element.bytes() as usize / (100 * PARTIAL_BYTES as usize);
     merged.min(kept.max(2))
 }
 
 /// Cuts a tensor into pieces that one binding holds: along the outer axis, or, where one outer
-/// index is larger than that, between channels, or, where one run is, inside it.
-fn cut_to_bindings(view: &View, load: Load, machine: &Machine) -> Vec<Piece> {
+/// index is larger than that, between channels, or, where one run is, inside it. Lengths are in loads
+/// of so many bytes.
+fn cut_to_bindings(view: &View, load_bytes: u64, machine: &Machine) -> Vec<Piece> {
     let View {
         outer,
         channels,
         inner,
     } = *view;
     let (_, bytes) = machine.binding_bytes();
-    if view.len() as u64 * load.bytes() <= bytes {
-        return vec![Piece::new(0, *view, 0, 0, load)];
+    if (view.len() as u64 * load_bytes).next_multiple_of(4) <= bytes {
+        return vec![Piece::new(0, *view, 0, 0, load_bytes)];
     }
-    let most = (bytes as usize).saturating_sub(ALIGNMENT) / load.bytes() as usize;
+    let most = (bytes as usize).saturating_sub(ALIGNMENT) / load_bytes as usize;
     let most = most.max(1);
     let view = |outer, channels, inner| View {
         outer,
@@ -352,7 +361,7 @@ fn cut_to_bindings(view: &View, load: Load, machine: &Machine) -> Vec<Piece> {
     let mut pieces = Vec::new();
     if slab <= most {
         for (k, (o, len)) in ranges(outer, most / slab).enumerate() {
-            pieces.push(Piece::new(o * slab, view(len, channels, inner), 0, k, load));
+            pieces.push(Piece::new(o * slab, view(len, channels, inner), 0, k, load_bytes));
         }
     } else if inner <= most {
         for o in 0..outer {
@@ -362,7 +371,7 @@ fn cut_to_bindings(view: &View, load: Load, machine: &Machine) -> Vec<Piece> {
                     view(1, len, inner),
                     c,
                     o,
-                    load,
+                    load_bytes,
                 ));
             }
         }
@@ -376,7 +385,7 @@ fn cut_to_bindings(view: &View, load: Load, machine: &Machine) -> Vec<Piece> {
                     view(1, 1, len),
                     c,
                     o * cuts + k,
-                    load,
+                    load_bytes,
                 ));
             }
         }
@@ -392,8 +401,8 @@ fn ranges(len: usize, most: usize) -> impl Iterator<Item = (usize, usize)> {
 
 impl Piece {
     /// A piece without its grids; `index` counts the pieces that share its channels.
-    fn new(start: usize, view: View, first_channel: usize, index: usize, load: Load) -> Self {
-        let base = start % (ALIGNMENT / load.bytes() as usize);
+    fn new(start: usize, view: View, first_channel: usize, index: usize, load_bytes: u64) -> Self {
+        let base = start % (ALIGNMENT / load_bytes as usize);
         Self {
             start,
             base,
@@ -432,6 +441,7 @@ impl Machine {
 #[derive(Clone, Copy)]
 struct Cut {
     view: View,
+    load_bytes: u64,
     workgroup: u32,
     team: u32,
     columns: u32,
@@ -444,11 +454,13 @@ impl Cut {
         view: View,
         pattern: Pattern,
         load: Load,
+        load_bytes: u64,
         max_positions: usize,
         tuning: &Tuning,
     ) -> Self {
         let cut = |workgroup, team, columns, lane_columns| Self {
             view,
+            load_bytes,
             workgroup,
             team,
             columns,
@@ -466,7 +478,7 @@ impl Cut {
             let mut cuts = widths.map(|k| cut(team, team, team, k));
             // The widest, unless a narrower one finds its channels in fast memory again.
             let widest = cuts.next();
-            let resident = |cut: &Self| cut.resident(load, 2, tuning);
+            let resident = |cut: &Self| cut.resident(2, tuning);
             let resident = widest.into_iter().chain(cuts).find(resident);
             if let Some(cut) = resident.or(widest) {
                 return cut;
@@ -527,10 +539,10 @@ impl Cut {
     }
 
     /// Whether a workgroup finds its channels in fast memory again, and the channels fill the device.
-    fn resident(&self, load: Load, tensors: usize, tuning: &Tuning) -> bool {
+    fn resident(&self, tensors: usize, tuning: &Tuning) -> bool {
         let count = self.view.count();
         let bytes =
-            (self.columns * self.lane_columns) as usize * count * load.bytes() as usize * tensors;
+            (self.columns * self.lane_columns) as usize * count * self.load_bytes as usize * tensors;
         bytes <= tuning.resident_bytes && self.groups() * 2 >= tuning.fill
     }
 
@@ -579,7 +591,12 @@ impl Cut {
 impl Schedule {
     /// The tensor as one piece, for dispatches that bind none of it.
     pub(crate) fn whole(&self) -> Piece {
-        Piece::new(0, self.loads, 0, 0, self.load)
+        Piece::new(0, self.loads, 0, 0, self.load_bytes())
+    }
+
+    /// Bytes of a load.
+    pub(crate) fn load_bytes(&self) -> u64 {
+        self.load.values() * self.element.bytes()
     }
 
     /// Scratch that any one operation needs, in bytes.

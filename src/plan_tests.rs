@@ -2,6 +2,21 @@
 
 use super::*;
 
+/// Most of what is planned does not depend on the element.
+fn plan_dense(view: View, machine: &Machine) -> Result<Schedule, PlanError> {
+    super::plan_dense(view, Element::F32, machine)
+}
+
+fn plan_strided(
+    view: View,
+    axes: Axes,
+    kept_innermost: bool,
+    machine: &Machine,
+) -> Result<Schedule, PlanError> {
+    super::plan_strided(view, Element::F32, axes, kept_innermost, machine)
+}
+
+
 fn machine(tuning: Tuning) -> Machine {
     Machine {
         max_groups_per_dimension: 65_535,
@@ -158,7 +173,7 @@ fn assert_covers(schedule: &Schedule, over: Over, channel_of: &dyn Fn(usize) -> 
         return;
     }
     let channels = schedule.loads.channels;
-    let elements = schedule.load.bytes() as usize / 4;
+    let elements = schedule.load_bytes() as usize / 4;
     let together = schedule.view.channels / channels;
     let partials = match over {
         Over::Reduce | Over::Map => schedule.partials as usize,
@@ -271,7 +286,7 @@ fn pieces_visit_every_element_once_and_fit_their_bindings() {
                 };
                 cut += usize::from(schedule.pieces.len() > 1);
                 for piece in &schedule.pieces {
-                    let load = schedule.load.bytes() as usize;
+                    let load = schedule.load_bytes() as usize;
                     let bytes = piece.binding_len() * load;
                     assert!(bytes as u64 <= max_binding_bytes, "{view:?} {piece:?}");
                     assert_eq!(piece.binding_start() * load % ALIGNMENT, 0);
@@ -585,7 +600,7 @@ fn pieces_tile_the_tensor_and_fit_a_binding() {
         for piece in &schedule.pieces {
             assert_eq!(piece.start, next);
             next += piece.view.len();
-            let load = schedule.load.bytes();
+            let load = schedule.load_bytes();
             assert!(piece.binding_len() as u64 * load <= limit.min(1 << 33));
             assert_eq!(piece.binding_start() as u64 * load % 256, 0);
             for k in 0..piece.view.channels {

@@ -15,8 +15,8 @@ use crate::shape::View;
 /// Every operation of one configuration on one shape.
 ///
 /// `bind_*` checks the caller's buffers and makes bind groups; the [`Binding`] it gives records.
-/// Buffers may be slices of one pooled buffer. C is the channel count; all sizes in bytes follow
-/// from f32 elements.
+/// Buffers may be slices of one pooled buffer. C is the channel count; per-channel values are f32.
+/// Tensors hold the configuration's [`Element`](crate::Element): [`Plan::tensor_bytes`], whole words.
 #[derive(Clone, Debug)]
 pub struct Plan {
     context: Context,
@@ -29,8 +29,11 @@ pub struct Plan {
 pub struct TrainBuffers<'a> {
     /// Input, read.
     pub x: BufferSlice<'a>,
-    /// Output in the input's shape, written.
-    pub y: BufferSlice<'a>,
+    /// Output in the input's shape, written; `None` puts it over `x`, after
+    /// which there is no backward through these statistics.
+    pub y: Option<BufferSlice<'a>>,
+    /// What is added before the activation, in the input's shape, read.
+    pub residual: Option<BufferSlice<'a>>,
     /// weight and bias, `[2][C]`, read; given unless the configuration has neither.
     pub affine: Option<BufferSlice<'a>>,
     /// mean, variance and batches (u32), `[3][C]`, moved; given where the configuration keeps
@@ -47,8 +50,10 @@ pub struct TrainBuffers<'a> {
 pub struct InferenceBuffers<'a> {
     /// Input, read.
     pub x: BufferSlice<'a>,
-    /// Output in the input's shape, written.
-    pub y: BufferSlice<'a>,
+    /// Output in the input's shape, written; `None` puts it over `x`.
+    pub y: Option<BufferSlice<'a>>,
+    /// What is added before the activation, in the input's shape, read.
+    pub residual: Option<BufferSlice<'a>>,
     /// weight and bias, `[2][C]`, read; given unless the configuration has neither.
     pub affine: Option<BufferSlice<'a>>,
     /// mean, variance and batches, `[3][C]`, read.
@@ -64,6 +69,10 @@ pub struct BackwardBuffers<'a> {
     pub dy: BufferSlice<'a>,
     /// Gradient of the input, written; may be skipped.
     pub dx: Option<BufferSlice<'a>>,
+    /// The residual of the forward pass, read; without an activation it is not needed.
+    pub residual: Option<BufferSlice<'a>>,
+    /// Gradient of the residual, written; may be skipped.
+    pub dresidual: Option<BufferSlice<'a>>,
     /// weight and bias, `[2][C]`, read; given unless the configuration has neither.
     pub affine: Option<BufferSlice<'a>>,
     /// What training forward saved, `[5][C]`, read.
@@ -85,6 +94,10 @@ pub struct FrozenBackwardBuffers<'a> {
     pub dy: BufferSlice<'a>,
     /// Gradient of the input, written; may be skipped.
     pub dx: Option<BufferSlice<'a>>,
+    /// The residual of the forward pass, read; without an activation it is not needed.
+    pub residual: Option<BufferSlice<'a>>,
+    /// Gradient of the residual, written; may be skipped.
+    pub dresidual: Option<BufferSlice<'a>>,
     /// weight and bias, `[2][C]`, read; given unless the configuration has neither.
     pub affine: Option<BufferSlice<'a>>,
     /// The statistics that inference used, `[3][C]`, read.
@@ -107,7 +120,7 @@ impl Context {
     pub fn plan(&self, config: &Config, shape: &[usize]) -> Result<Plan, PlanError> {
         config.validate()?;
         let view = View::new(shape, config.axis)?;
-        let schedule = plan::plan_dense(view, self.machine())?;
+        let schedule = plan::plan_dense(view, config.element, self.machine())?;
         Ok(Plan {
             context: self.clone(),
             config: *config,
@@ -139,7 +152,7 @@ impl Plan {
 
     /// Bytes of a tensor in the input's shape.
     pub fn tensor_bytes(&self) -> u64 {
-        self.view().len() as u64 * 4
+        self.config.element.bytes_of(self.view().len())
     }
 
     /// Bytes of `rows` rows of per-channel values.
@@ -156,15 +169,12 @@ impl Plan {
         self.config.validate_training(&self.view())?;
         let mut slots = vec![
             self.tensor(Role::X, "x", b.x),
-            self.tensor(Role::Out, "y", b.y),
             self.slot(Role::Saved, "saved", b.saved, self.rows(5)),
             self.workspace(b.workspace),
         ];
+        slots.extend(self.output(b.y, b.residual));
         slots.extend(self.affine(b.affine)?);
-        let wanted = self.config.running.is_some();
-        if let Some(running) = given("running", b.running, wanted)? {
-            slots.push(self.slot(Role::Statistics, "running", running, self.rows(3)));
-        }
+        slots.extend(self.running(b.running)?);
         let (mut steps, mut last) = match self.schedule.resident_train {
             Some(grid) => {
                 let whole = self.steps(Kernel::TrainResident, Stage::Resident(grid));
@@ -176,8 +186,10 @@ impl Plan {
             }
         };
         for step in &mut last {
-            step.params = step.params.with_running(&self.config, self.view().count());
+            let count = self.view().count() as u64;
+            step.params = step.params.with_running(&self.config, count);
         }
+        self.activate(&mut last, b.residual.is_some());
         steps.append(&mut last);
         bind(&self.context, &self.schedule, &steps, &slots)
     }
@@ -190,11 +202,12 @@ impl Plan {
         self.needs_running()?;
         let mut slots = vec![
             self.tensor(Role::X, "x", b.x),
-            self.tensor(Role::Out, "y", b.y),
             self.slot(Role::Statistics, "running", b.running, self.rows(3)),
         ];
+        slots.extend(self.output(b.y, b.residual));
         slots.extend(self.affine(b.affine)?);
-        let steps = self.steps(Kernel::Inference, Stage::Apply);
+        let mut steps = self.steps(Kernel::Inference, Stage::Apply);
+        self.activate(&mut steps, b.residual.is_some());
         bind(&self.context, &self.schedule, &steps, &slots)
     }
 
@@ -212,15 +225,18 @@ impl Plan {
             self.workspace(b.workspace),
         ];
         slots.extend(b.dx.map(|dx| self.tensor(Role::Out, "dx", dx)));
+        slots.extend(self.residuals(b.residual, b.dresidual));
         slots.extend(self.affine(b.affine)?);
         slots.extend(self.grads(b.grads));
         let resident = self.schedule.resident_backward.filter(|_| b.dx.is_some());
+        let sums = || self.steps(Kernel::BackwardSums, Stage::Reduce);
         let (mut steps, kernel, stage) = match (resident, b.dx) {
             (Some(grid), _) => (Vec::new(), Kernel::BackwardResident, Stage::Resident(grid)),
-            (None, Some(_)) => (self.backward_sums(), Kernel::BackwardDx, Stage::Map),
-            (None, None) => (self.backward_sums(), Kernel::Gradients, Stage::Merge),
+            (None, Some(_)) => (sums(), Kernel::BackwardDx, Stage::Map),
+            (None, None) => (sums(), Kernel::Gradients, Stage::Merge),
         };
         steps.extend(self.gradient_steps(kernel, stage, b.grads.is_some(), b.accumulate));
+        self.activate_backward(&mut steps, b.residual.is_some(), b.dresidual.is_some());
         bind(&self.context, &self.schedule, &steps, &slots)
     }
 
@@ -240,6 +256,7 @@ impl Plan {
             self.workspace(b.workspace),
         ];
         slots.extend(b.dx.map(|dx| self.tensor(Role::Out, "dx", dx)));
+        slots.extend(self.residuals(b.residual, b.dresidual));
         slots.extend(self.affine(b.affine)?);
         slots.extend(self.grads(b.grads));
         let mut steps = self.steps(Kernel::BackwardFrozen, Stage::Reduce);
@@ -248,6 +265,7 @@ impl Plan {
         }
         let has_grads = b.grads.is_some();
         steps.extend(self.gradient_steps(Kernel::Gradients, Stage::Merge, has_grads, b.accumulate));
+        self.activate_backward(&mut steps, b.residual.is_some(), b.dresidual.is_some());
         bind(&self.context, &self.schedule, &steps, &slots)
     }
 
@@ -270,8 +288,23 @@ impl Plan {
         steps
     }
 
-    fn backward_sums(&self) -> Vec<Step> {
-        self.steps(Kernel::BackwardSums, Stage::Reduce)
+    /// The epilogue of a forward pass.
+    fn activate(&self, steps: &mut [Step], residual: bool) {
+        for step in steps {
+            step.activation = self.config.activation.code();
+            step.params = step
+                .params
+                .with_negative_slope(self.config.activation.negative_slope())
+                .with_flag(flags::HAS_RESIDUAL, residual);
+        }
+    }
+
+    /// Back through it: the residual is read only to know where the activation was.
+    fn activate_backward(&self, steps: &mut [Step], residual: bool, dresidual: bool) {
+        self.activate(steps, residual);
+        for step in steps {
+            step.params = step.params.with_flag(flags::HAS_DRESIDUAL, dresidual);
+        }
     }
 
     fn gradient_steps(
@@ -312,6 +345,31 @@ impl Plan {
 
     fn workspace<'a>(&self, slice: BufferSlice<'a>) -> Slot<'a> {
         self.slot(Role::Partials, "workspace", slice, self.workspace_bytes())
+    }
+
+    fn output<'a>(
+        &self,
+        y: Option<BufferSlice<'a>>,
+        residual: Option<BufferSlice<'a>>,
+    ) -> impl Iterator<Item = Slot<'a>> {
+        let y = y.map(|y| self.tensor(Role::Out, "y", y));
+        let residual = residual.map(|r| self.tensor(Role::Residual, "residual", r));
+        y.into_iter().chain(residual)
+    }
+
+    fn residuals<'a>(
+        &self,
+        residual: Option<BufferSlice<'a>>,
+        dresidual: Option<BufferSlice<'a>>,
+    ) -> impl Iterator<Item = Slot<'a>> {
+        let residual = residual.map(|r| self.tensor(Role::Residual, "residual", r));
+        let dresidual = dresidual.map(|d| self.tensor(Role::Dresidual, "dresidual", d));
+        residual.into_iter().chain(dresidual)
+    }
+
+    fn running<'a>(&self, slice: Option<BufferSlice<'a>>) -> Result<Option<Slot<'a>>, BindError> {
+        let slice = given("running", slice, self.config.running.is_some())?;
+        Ok(slice.map(|slice| self.slot(Role::Statistics, "running", slice, self.rows(3))))
     }
 
     fn affine<'a>(&self, slice: Option<BufferSlice<'a>>) -> Result<Option<Slot<'a>>, BindError> {

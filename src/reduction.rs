@@ -1,5 +1,6 @@
 //! From a shape and any set of reduced axes to a view, dense where the axes allow it.
 
+use crate::config::Element;
 use crate::context::Context;
 use crate::error::{PlanError, ShapeError};
 use crate::plan::{self, Axes, Schedule};
@@ -95,9 +96,9 @@ impl Reduction {
     }
 
     /// Plans the functional forms over this split.
-    pub(crate) fn plan(&self, context: &Context) -> Result<Schedule, PlanError> {
+    pub(crate) fn plan(&self, element: Element, context: &Context) -> Result<Schedule, PlanError> {
         match self.dense() {
-            Some(view) => plan::plan_dense(view, context.machine()),
+            Some(view) => plan::plan_dense(view, element, context.machine()),
             None => {
                 let (axes, innermost) = self.axes()?;
                 let (count, channels) = self.counts();
@@ -106,7 +107,7 @@ impl Reduction {
                     channels,
                     inner: 1,
                 };
-                plan::plan_strided(view, axes, innermost, context.machine())
+                plan::plan_strided(view, element, axes, innermost, context.machine())
             }
         }
     }

@@ -2,8 +2,8 @@
 //!
 //! A kernel file holds the mathematics of one dispatch; what it shares stands in
 //! `shaders/shared`. Only what changes types or directives is an axis here, spelt out as text:
-//! the element type, the walk, the width of loads and the channels a lane. All else is the override
-//! constant `WORKGROUP` or a field of `Params` in `shaders/shared/params.wgsl`.
+//! the element's width, the walk, the width of loads and the channels a lane. All else is an override
+//! constant, see [`Constants`], or a field of `Params` in `shaders/shared/params.wgsl`.
 
 use crate::shape::{Pattern, View};
 
@@ -30,13 +30,17 @@ pub enum Kernel {
     TrainResident,
     /// Backward through batch statistics in one dispatch.
     BackwardResident,
+    /// The moments of two batches into those of both.
+    MomentsMerge,
 }
 
-/// How tensors are stored. f16 and bf16 will travel as packed words of the same bindings.
+/// How the shaders read and write tensors.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Element {
-    /// IEEE single precision.
-    F32,
+pub enum Storage {
+    /// 32-bit words, one for each value.
+    Single,
+    /// Two halves a word; the override constant `BFLOAT` says which.
+    Half,
 }
 
 /// How a lane finds a channel's next value.
@@ -87,11 +91,11 @@ impl Load {
         }
     }
 
-    /// Bytes of a load.
-    pub(crate) fn bytes(self) -> u64 {
+    /// Values of a load.
+    pub(crate) fn values(self) -> u64 {
         match self {
-            Self::Scalar => 4,
-            Self::Run4 | Self::Channel4 => 16,
+            Self::Scalar => 1,
+            Self::Run4 | Self::Channel4 => 4,
         }
     }
 }
@@ -108,8 +112,8 @@ pub enum Reduce {
 pub struct Variant {
     /// Its kernel.
     pub kernel: Kernel,
-    /// Its element type.
-    pub element: Element,
+    /// Its storage.
+    pub storage: Storage,
     /// Its walk.
     pub walk: Walk,
     /// Its loads.
@@ -128,7 +132,7 @@ macro_rules! shader {
 
 impl Kernel {
     /// All kernels.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Moments,
         Self::Normalize,
         Self::Inference,
@@ -139,6 +143,7 @@ impl Kernel {
         Self::Gradients,
         Self::TrainResident,
         Self::BackwardResident,
+        Self::MomentsMerge,
     ];
 
     /// The name of the kernel's file.
@@ -154,6 +159,7 @@ impl Kernel {
             Self::Gradients => "gradients",
             Self::TrainResident => "train_resident",
             Self::BackwardResident => "backward_resident",
+            Self::MomentsMerge => "moments_merge",
         }
     }
 
@@ -169,15 +175,63 @@ impl Kernel {
             Self::Gradients => shader!("kernels/gradients"),
             Self::TrainResident => shader!("kernels/train_resident"),
             Self::BackwardResident => shader!("kernels/backward_resident"),
+            Self::MomentsMerge => shader!("kernels/moments_merge"),
         }
     }
 
-    /// Whether the kernel reads or writes tensors, or partials alone.
+    /// Whether the kernel reads or writes tensors, or what there is one of a channel alone.
     fn walks(self) -> bool {
-        !matches!(self, Self::MomentsFinish | Self::Gradients)
+        !matches!(
+            self,
+            Self::MomentsFinish | Self::Gradients | Self::MomentsMerge
+        )
     }
 
-    /// The parts of `shaders/shared` that belong to this kernel alone.
+    /// Whether the kernel maps `x` to `out`, each value to its own place.
+    pub(crate) fn maps(self) -> bool {
+        matches!(self, Self::Normalize | Self::Inference | Self::TrainResident)
+    }
+
+    /// The tensors that a kernel which walks them reads and writes, and what it does with each.
+    fn tensors(self, shared: bool) -> &'static [&'static str] {
+        const X: &str = shader!("shared/x");
+        const X_OR_OUT: &str = shader!("shared/x_or_out");
+        const DY: &str = shader!("shared/dy");
+        const ACTIVATION: &str = shader!("shared/activation");
+        const RESIDUAL: &str = shader!("shared/residual");
+        const OUT: [&str; 2] = [shader!("shared/out"), shader!("shared/out_shared")];
+        const DRESIDUAL: [&str; 2] = [
+            shader!("shared/dresidual"),
+            shader!("shared/dresidual_shared"),
+        ];
+        const MAP: [[&str; 4]; 2] = [
+            [OUT[0], X_OR_OUT, RESIDUAL, ACTIVATION],
+            [OUT[1], X_OR_OUT, RESIDUAL, ACTIVATION],
+        ];
+        const SUMS: [[&str; 5]; 2] = [
+            [X, DY, RESIDUAL, ACTIVATION, DRESIDUAL[0]],
+            [X, DY, RESIDUAL, ACTIVATION, DRESIDUAL[1]],
+        ];
+        const DX: [[&str; 5]; 2] = [
+            [OUT[0], X, DY, RESIDUAL, ACTIVATION],
+            [OUT[1], X, DY, RESIDUAL, ACTIVATION],
+        ];
+        const WHOLE: [[&str; 6]; 2] = [
+            [OUT[0], X, DY, RESIDUAL, ACTIVATION, DRESIDUAL[0]],
+            [OUT[1], X, DY, RESIDUAL, ACTIVATION, DRESIDUAL[1]],
+        ];
+        let shared = usize::from(shared);
+        match self {
+            Self::Moments => &[X],
+            Self::Normalize | Self::Inference | Self::TrainResident => &MAP[shared],
+            Self::BackwardSums => &SUMS[shared],
+            Self::BackwardDx => &DX[shared],
+            Self::BackwardFrozen | Self::BackwardResident => &WHOLE[shared],
+            Self::MomentsFinish | Self::Gradients | Self::MomentsMerge => &[],
+        }
+    }
+
+    /// The other parts of `shaders/shared` that not every kernel has.
     fn parts(self) -> &'static [&'static str] {
         const MOMENTS: &str = shader!("shared/partial_moments");
         const SUMS: &str = shader!("shared/partial_sums");
@@ -187,7 +241,6 @@ impl Kernel {
         const MERGE_MOMENTS: &str = shader!("shared/merge_moments");
         const MERGE_SUMS: &str = shader!("shared/merge_sums");
         const STATISTICS: &str = shader!("shared/statistics");
-        const AFFINE: &str = shader!("shared/affine");
         const APPLY: &str = shader!("shared/apply");
         const FINISH: &str = shader!("shared/finish_train");
         const FROZEN: &str = shader!("shared/frozen");
@@ -199,53 +252,53 @@ impl Kernel {
         const DX: &str = shader!("shared/write_dx");
         match self {
             Self::Moments => &[MOMENTS, REDUCE, PIVOT, LANE_MOMENTS],
-            Self::Normalize => &[
-                MOMENTS,
-                REDUCE,
-                MERGE_MOMENTS,
-                STATISTICS,
-                AFFINE,
-                APPLY,
-                FINISH,
-            ],
+            Self::Normalize => &[MOMENTS, REDUCE, MERGE_MOMENTS, STATISTICS, APPLY, FINISH],
             Self::TrainResident => &[
                 MOMENTS,
                 REDUCE,
                 PIVOT,
                 LANE_MOMENTS,
                 STATISTICS,
-                AFFINE,
                 APPLY,
                 FINISH,
             ],
-            Self::Inference => &[STATISTICS, AFFINE, FROZEN, APPLY],
+            Self::Inference => &[STATISTICS, FROZEN, APPLY],
             Self::MomentsFinish => &[MOMENTS, REDUCE, MERGE_MOMENTS],
             Self::BackwardSums => &[SUMS, REDUCE, STATISTICS, SAVED, PAIR, LANE_SUMS, WRITE_SUMS],
             Self::BackwardDx => &[
-                SUMS, REDUCE, MERGE_SUMS, STATISTICS, AFFINE, SAVED, PAIR, GRADIENTS, DX,
+                SUMS, REDUCE, MERGE_SUMS, STATISTICS, SAVED, PAIR, GRADIENTS, DX,
             ],
             Self::BackwardResident => &[
-                SUMS, REDUCE, STATISTICS, AFFINE, SAVED, PAIR, LANE_SUMS, GRADIENTS, DX,
+                SUMS, REDUCE, STATISTICS, SAVED, PAIR, LANE_SUMS, GRADIENTS, DX,
             ],
             Self::BackwardFrozen => &[
-                SUMS, REDUCE, STATISTICS, AFFINE, FROZEN, PAIR, LANE_SUMS, WRITE_SUMS,
+                SUMS, REDUCE, STATISTICS, FROZEN, PAIR, LANE_SUMS, WRITE_SUMS,
             ],
             Self::Gradients => &[SUMS, REDUCE, MERGE_SUMS, GRADIENTS],
+            Self::MomentsMerge => &[MOMENTS],
         }
     }
 }
 
 impl Variant {
-    /// The f32 form of `kernel`.
-    pub(crate) fn new(kernel: Kernel, walk: Walk, load: Load, columns: u32) -> Self {
+    pub(crate) fn new(
+        kernel: Kernel,
+        storage: Storage,
+        walk: Walk,
+        load: Load,
+        columns: u32,
+    ) -> Self {
+        // What there is one of a channel has no width of its own; merging moments needs none.
+        let (load, columns) = match kernel {
+            Kernel::MomentsMerge => (Load::Scalar, 1),
+            _ if load == Load::Run4 && !kernel.walks() => (Load::Scalar, columns),
+            _ => (load, columns),
+        };
         Self {
             kernel,
-            element: Element::F32,
+            storage: if kernel.walks() { storage } else { Storage::Single },
             walk: if kernel.walks() { walk } else { Walk::Dense },
-            load: match load {
-                Load::Run4 if !kernel.walks() => Load::Scalar,
-                load => load,
-            },
+            load,
             columns,
             reduce: Reduce::Workgroup,
         }
@@ -255,17 +308,22 @@ impl Variant {
     pub fn all() -> Vec<Self> {
         let one = [(Load::Scalar, 1), (Load::Run4, 1)];
         let wide = COLUMNS.map(|columns| (Load::Channel4, columns));
-        let dense = one.into_iter().chain(wide).flat_map(|(load, columns)| {
-            Kernel::ALL
-                .into_iter()
-                // Per channel, Run4 has what Scalar has.
-                .filter(move |kernel| kernel.walks() || load != Load::Run4)
-                .map(move |kernel| Self::new(kernel, Walk::Dense, load, columns))
-        });
-        // Only the functional forms meet alternating axes.
-        let strided = [Kernel::Moments, Kernel::Inference];
-        let strided = strided.map(|kernel| Self::new(kernel, Walk::Strided, Load::Scalar, 1));
-        dense.chain(strided).collect()
+        let mut all = Vec::new();
+        for storage in [Storage::Single, Storage::Half] {
+            for (load, columns) in one.into_iter().chain(wide) {
+                all.extend(
+                    Kernel::ALL.map(|kernel| Self::new(kernel, storage, Walk::Dense, load, columns)),
+                );
+            }
+            // Only the functional forms meet alternating axes.
+            all.extend(
+                [Kernel::Moments, Kernel::Inference]
+                    .map(|kernel| Self::new(kernel, storage, Walk::Strided, Load::Scalar, 1)),
+            );
+        }
+        let mut seen = std::collections::HashSet::new();
+        all.retain(|variant| seen.insert(*variant));
+        all
     }
 
     /// The variant's name in labels and messages.
@@ -283,7 +341,11 @@ impl Variant {
             1 => String::new(),
             columns => format!("_x{columns}"),
         };
-        format!("{}{walk}{load}{columns}_f32", self.kernel.name())
+        let storage = match self.storage {
+            Storage::Single => "",
+            Storage::Half => "_half",
+        };
+        format!("{}{walk}{load}{columns}{storage}", self.kernel.name())
     }
 
     /// The variant's WGSL.
@@ -306,9 +368,13 @@ impl Variant {
                 Walk::Strided => shader!("shared/walk_strided"),
             });
             parts.push(shader!("shared/next4"));
-            parts.push(match self.element {
-                Element::F32 => shader!("shared/element_f32"),
+            let one = self.load == Load::Scalar;
+            parts.extend(match (self.storage, one) {
+                (Storage::Single, _) => &[shader!("shared/element_f32")][..],
+                (Storage::Half, true) => &[shader!("shared/half"), shader!("shared/element_half1")],
+                (Storage::Half, false) => &[shader!("shared/half"), shader!("shared/element_half4")],
             });
+            parts.extend(self.kernel.tensors(one && self.storage == Storage::Half));
         }
         parts.extend(self.kernel.parts());
         parts.push(self.kernel.source());
@@ -324,6 +390,33 @@ impl Variant {
             .into_iter()
             .filter(|&role| source.contains(&format!("@binding({})", role as u32)))
             .collect()
+    }
+}
+
+/// The override constants of a pipeline.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Constants {
+    /// Invocations of a workgroup.
+    pub workgroup: u32,
+    /// [`Activation::code`](crate::Activation::code).
+    pub activation: u32,
+    /// Whether `out` lies where `x` lay.
+    pub in_place: bool,
+    /// Whether halves are bf16.
+    pub bfloat: bool,
+}
+
+impl Constants {
+    /// Names and values of those that `source` declares.
+    pub fn of(&self, source: &str) -> Vec<(&'static str, f64)> {
+        let all = [
+            ("WORKGROUP", f64::from(self.workgroup)),
+            ("ACTIVATION", f64::from(self.activation)),
+            ("IN_PLACE", f64::from(u8::from(self.in_place))),
+            ("BFLOAT", f64::from(u8::from(self.bfloat))),
+        ];
+        let declared = |(name, _): &(&str, f64)| source.contains(&format!("override {name}:"));
+        all.into_iter().filter(declared).collect()
     }
 }
 
@@ -349,11 +442,17 @@ pub enum Role {
     Grads = 8,
     /// The axes of a strided walk: a uniform, the one role that is no storage buffer.
     Axes = 9,
+    /// What is added before the activation.
+    Residual = 10,
+    /// Gradient of the residual.
+    Dresidual = 11,
+    /// Moments that the caller gives, `[3][C]`.
+    Given = 12,
 }
 
 impl Role {
     /// All roles.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 12] = [
         Self::X,
         Self::Out,
         Self::Dy,
@@ -363,5 +462,16 @@ impl Role {
         Self::Partials,
         Self::Grads,
         Self::Axes,
+        Self::Residual,
+        Self::Dresidual,
+        Self::Given,
     ];
+
+    /// Whether it is a tensor in the input's shape.
+    pub(crate) fn is_tensor(self) -> bool {
+        matches!(
+            self,
+            Self::X | Self::Out | Self::Dy | Self::Residual | Self::Dresidual
+        )
+    }
 }

@@ -1,35 +1,60 @@
 //! A shape on a buffer.
 
+use half::{bf16, f16};
+
 use crate::api_error::Error;
+use crate::config::Element;
 use crate::error::{RunError, ShapeError};
 use crate::gpu::Gpu;
 use crate::shape::checked_len;
 
-/// An f32 tensor on a device, row-major and dense.
+/// A tensor on a device, row-major and dense: f32, or f16 or bf16 packed two to a 32-bit word.
 #[derive(Clone, Debug)]
 pub struct Tensor {
     gpu: Gpu,
     shape: Vec<usize>,
+    element: Element,
     buffer: wgpu::Buffer,
 }
 
 impl Tensor {
-    /// Uploads `values`.
+    /// Uploads `values` as f32.
     ///
     /// # Errors
     /// An empty shape, or another number of values than it has.
     pub fn upload(gpu: &Gpu, shape: &[usize], values: &[f32]) -> Result<Self, Error> {
-        let tensor = Self::empty(gpu, shape)?;
+        Self::upload_as(gpu, shape, Element::F32, values)
+    }
+
+    /// Uploads `values`, each rounded to the nearest `element`, ties to even.
+    ///
+    /// # Errors
+    /// As [`Tensor::upload`].
+    pub fn upload_as(
+        gpu: &Gpu,
+        shape: &[usize],
+        element: Element,
+        values: &[f32],
+    ) -> Result<Self, Error> {
+        let tensor = Self::empty_as(gpu, shape, element)?;
         tensor.write(values)?;
         Ok(tensor)
+    }
+
+    /// A tensor of f32 zeros.
+    ///
+    /// # Errors
+    /// An empty shape, or one larger than the device's buffers.
+    pub fn empty(gpu: &Gpu, shape: &[usize]) -> Result<Self, Error> {
+        Self::empty_as(gpu, shape, Element::F32)
     }
 
     /// A tensor of zeros.
     ///
     /// # Errors
-    /// An empty shape, or one larger than the device's buffers.
-    pub fn empty(gpu: &Gpu, shape: &[usize]) -> Result<Self, Error> {
-        let bytes = checked_len(shape)? as u64 * 4;
+    /// As [`Tensor::empty`].
+    pub fn empty_as(gpu: &Gpu, shape: &[usize], element: Element) -> Result<Self, Error> {
+        let bytes = element.bytes_of(checked_len(shape)?);
         let max = gpu.device().limits().max_buffer_size;
         if bytes > max {
             return Err(Error::Plan(crate::error::PlanError::TooLarge {
@@ -43,8 +68,14 @@ impl Tensor {
         Ok(Self {
             gpu: gpu.clone(),
             shape: shape.to_vec(),
+            element,
             buffer,
         })
+    }
+
+    /// How its values are stored.
+    pub fn element(&self) -> Element {
+        self.element
     }
 
     /// The shape.
@@ -69,7 +100,7 @@ impl Tensor {
         &self.gpu
     }
 
-    /// Overwrites all values.
+    /// Overwrites all values, each rounded to the nearest of the tensor's element.
     ///
     /// # Errors
     /// Another number of values than the tensor has.
@@ -81,19 +112,39 @@ impl Tensor {
                 expected: self.len(),
             });
         }
-        let bytes = bytemuck::cast_slice(values);
+        let halves: Vec<u16>;
+        let bytes = match self.element {
+            Element::F32 => bytemuck::cast_slice(values),
+            Element::F16 => {
+                halves = packed(values, |v| f16::from_f32(v).to_bits());
+                bytemuck::cast_slice(&halves)
+            }
+            Element::Bf16 => {
+                halves = packed(values, |v| bf16::from_f32(v).to_bits());
+                bytemuck::cast_slice(&halves)
+            }
+        };
         self.gpu.queue().write_buffer(&self.buffer, 0, bytes);
         Ok(())
     }
 
-    /// Copies the values to the host.
+    /// Copies the values to the host, widened to f32.
     ///
     /// On native targets this waits for the device on the calling thread.
     ///
     /// # Errors
     /// A device that was lost, or that reported a fault since the last readback.
     pub async fn read(&self) -> Result<Vec<f32>, RunError> {
-        self.gpu.read(&self.buffer).await
+        if self.element == Element::F32 {
+            return self.gpu.read(&self.buffer).await;
+        }
+        let mut halves: Vec<u16> = self.gpu.read(&self.buffer).await?;
+        halves.truncate(self.len());
+        let widen = |bits| match self.element {
+            Element::Bf16 => bf16::from_bits(bits).to_f32(),
+            _ => f16::from_bits(bits).to_f32(),
+        };
+        Ok(halves.into_iter().map(widen).collect())
     }
 
     /// Blocking twin of [`Tensor::read`].
@@ -108,4 +159,11 @@ impl Tensor {
     pub(crate) fn slice(&self) -> wgpu::BufferSlice<'_> {
         self.buffer.slice(..)
     }
+}
+
+/// Halves, as many as fill whole words.
+fn packed(values: &[f32], narrow: impl Fn(f32) -> u16) -> Vec<u16> {
+    let mut halves: Vec<u16> = values.iter().map(|&v| narrow(v)).collect();
+    halves.resize(halves.len().next_multiple_of(2), 0);
+    halves
 }

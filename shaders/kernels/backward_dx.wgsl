@@ -1,7 +1,5 @@
-// Backward through batch statistics, second dispatch: merges the sums, writes dweight, dbias and dx.
-@group(0) @binding(1) var<storage, read_write> x: array<Word>;
-@group(0) @binding(2) var<storage, read_write> dx: array<Word>;
-@group(0) @binding(3) var<storage, read_write> dy: array<Word>;
+// Backward through batch statistics, second dispatch: merges the sums and writes dweight and dbias, or
+// takes sums that were merged already; writes dx.
 @group(0) @binding(4) var<storage, read_write> affine: array<PerChannel>;
 @group(0) @binding(6) var<storage, read_write> saved: array<PerChannel>;
 @group(0) @binding(7) var<storage, read_write> partials: array<Partial>;
@@ -13,7 +11,14 @@ fn run(lane: Lane) {
     var slopes: array<Slope, COLUMNS>;
     for (var k = 0u; k < COLUMNS; k++) {
         let here = column(lane, k);
-        slopes[k] = slope_of(here, s[k], merged_sums(here));
+        if (has(FROM_SUMS)) {
+            let sums = Partial(grads[params.all_channels + here.channel], grads[here.channel]);
+            slopes[k] = slope_of(s[k], sums);
+        } else {
+            let sums = merged_sums(here);
+            slopes[k] = slope_of(s[k], sums);
+            write_gradients(here, sums, slopes[k].finite);
+        }
     }
     write_dx(lane, &s, &slopes);
 }

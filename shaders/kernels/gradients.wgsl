@@ -6,6 +6,6 @@ fn run(lane: Lane) {
     for (var k = 0u; k < COLUMNS; k++) {
         let here = column(lane, k);
         let sums = merged_sums(here);
-        write_gradients(here, sums, is_finite(sums.dy) & is_finite(sums.dy_x));
+        write_gradients(here, sums, is_finite(sums.dz) & is_finite(sums.dz_x));
     }
 }

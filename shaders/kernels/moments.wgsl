@@ -1,5 +1,4 @@
 // Training forward, first dispatch: partial moments of every channel about its pivot.
-@group(0) @binding(1) var<storage, read_write> x: array<Word>;
 // `[C][splits]`.
 @group(0) @binding(7) var<storage, read_write> partials: array<Stored>;
 

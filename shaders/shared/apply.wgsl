@@ -1,44 +1,37 @@
-// What maps x to y: `((x - pivot) - offset)·scale + bias`, NaN where the statistics are not finite.
-struct Affine {
-    pivot: PerChannel,
-    offset: PerChannel,
-    scale: PerChannel,
-    bias: PerChannel,
-    finite: Flag,
-}
-
-fn affine_of(channel: u32, s: Statistics) -> Affine {
-    let scale = s.inv_std * weight_of(channel);
-    return Affine(s.pivot, s.offset, scale, bias_of(channel), s.finite);
-}
-
-fn apply_to(value: Value, a: Affine) -> Word {
-    return encode((centered(value, a.pivot) - a.offset) * a.scale + a.bias, a.finite);
+// y = g(z + residual), NaN where the statistics are not finite.
+fn y_of(at: u32, value: Value, s: Statistics) -> Value {
+    let z = (centered(value, s.pivot) - s.offset) * s.scale + s.bias;
+    return activate(with_residual(at, z));
 }
 
 // Over the lane's positions.
-fn apply(lane: Lane, affine: ptr<function, array<Affine, COLUMNS>>) {
+fn apply(lane: Lane, statistics: ptr<function, array<Statistics, COLUMNS>>) {
     var walker = walk(lane.local, lane.first);
     var left = lane.len;
     if (COLUMNS == 1u) {
+        let s = (*statistics)[0];
         // All loads before all stores: x and y might overlap for all a compiler knows.
         for (; left >= 4u; left -= 4u) {
             let at = next4(&walker);
-            let a = decode(x[at.x]);
-            let b = decode(x[at.y]);
-            let c = decode(x[at.z]);
-            let d = decode(x[at.w]);
-            y[at.x] = apply_to(a, (*affine)[0]);
-            y[at.y] = apply_to(b, (*affine)[0]);
-            y[at.z] = apply_to(c, (*affine)[0]);
-            y[at.w] = apply_to(d, (*affine)[0]);
+            let a = x_at(at.x);
+            let b = x_at(at.y);
+            let c = x_at(at.z);
+            let d = x_at(at.w);
+            let ya = y_of(at.x, a, s);
+            let yb = y_of(at.y, b, s);
+            let yc = y_of(at.z, c, s);
+            let yd = y_of(at.w, d, s);
+            store(at.x, ya, s.finite);
+            store(at.y, yb, s.finite);
+            store(at.z, yc, s.finite);
+            store(at.w, yd, s.finite);
         }
     }
     for (; left > 0u; left--) {
         let at = next(&walker);
         for (var k = 0u; k < COLUMNS; k++) {
             let here = at + k * params.columns;
-            y[here] = apply_to(decode(x[here]), (*affine)[k]);
+            store(here, y_of(here, x_at(here), (*statistics)[k]), (*statistics)[k].finite);
         }
     }
 }

@@ -1,7 +1,11 @@
-// Storage words of f32 tensors.
+// Storage words of f32 tensors: a load each.
 alias Word = ValueBits;
 
-fn decode(word: Word) -> Value {
+fn word_of(at: u32) -> u32 {
+    return at;
+}
+
+fn decode(word: Word, at: u32) -> Value {
     return bitcast<Value>(word);
 }
 

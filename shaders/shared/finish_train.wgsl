@@ -39,7 +39,8 @@ fn finish_train(lane: Lane, pivot: PerChannel, batch: Partial) -> Statistics {
     let mean = pivot + batch.offset;
     let variance = batch.m2 / params.total;
     let finite = is_finite(mean) & is_finite(variance);
-    let s = Statistics(pivot, batch.offset, inverse_sqrt(variance + params.eps), finite);
+    let inv_std = inverse_sqrt(variance + params.eps);
+    let s = statistics_of(lane.channel, pivot, batch.offset, inv_std, finite);
     if (speaks(lane)) {
         write_saved(lane.channel, s, mean, variance);
         if (has(HAS_RUNNING)) {

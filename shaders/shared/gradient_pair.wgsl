@@ -1,9 +1,15 @@
-// x̂ and dy. The product dy·x̂ stays in range where dy·(x−μ) might not.
+// x̂ and dz = dy·g'(z + residual), z recomputed as forward had it. The product dz·x̂ stays in range
+// where dz·(x−μ) might not.
 struct Pair {
     xhat: Value,
-    dy: Value,
+    dz: Value,
 }
 
 fn load_pair(at: u32, s: Statistics) -> Pair {
-    return Pair((centered(decode(x[at]), s.pivot) - s.offset) * s.inv_std, decode(dy[at]));
+    let distance = centered(x_at(at), s.pivot) - s.offset;
+    var dz = dy_at(at);
+    if (ACTIVATION != 0u) {
+        dz *= activation_slope(with_residual(at, distance * s.scale + s.bias));
+    }
+    return Pair(distance * s.inv_std, dz);
 }

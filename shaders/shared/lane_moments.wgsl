@@ -16,10 +16,10 @@ fn lane_moments(
             let first = next4(&walker);
             for (var k = 0u; k < COLUMNS; k++) {
                 let at = first + k * params.columns;
-                let a = centered(decode(x[at.x]), pivot[k]);
-                let b = centered(decode(x[at.y]), pivot[k]);
-                let c = centered(decode(x[at.z]), pivot[k]);
-                let d = centered(decode(x[at.w]), pivot[k]);
+                let a = centered(x_at(at.x), pivot[k]);
+                let b = centered(x_at(at.y), pivot[k]);
+                let c = centered(x_at(at.z), pivot[k]);
+                let d = centered(x_at(at.w), pivot[k]);
                 units[k] = merge_share(units[k], tile_moments(a, b, c, d), share);
             }
         }
@@ -32,7 +32,7 @@ fn lane_moments(
     for (; left > 0u; left--) {
         let at = next(&walker);
         for (var k = 0u; k < COLUMNS; k++) {
-            let value = centered(decode(x[at + k * params.columns]), (*pivots)[k]);
+            let value = centered(x_at(at + k * params.columns), (*pivots)[k]);
             cascades[k] = push(cascades[k], load_moments(value));
         }
     }

@@ -14,7 +14,7 @@ struct Params {
     // The piece's first channel among all C.
     first_channel: u32,
     all_channels: u32,
-    // Values per channel of the whole tensor, m.
+    // Values per channel behind the statistics, m.
     total: f32,
     // Lanes that share a contiguous stream, and the channels side by side in it.
     team: u32,
@@ -43,6 +43,10 @@ struct Params {
     momentum: f32,
     // m/(m-1) where the running variance is unbiased, else 1.
     correction: f32,
+    // Values per channel behind given moments.
+    given_total: f32,
+    // Of leaky relu.
+    negative_slope: f32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -57,6 +61,10 @@ const ACCUMULATE = 64u;
 const HAS_DX = 128u;
 // The statistics are rows of pivot, offset and m2 instead of mean and variance.
 const FROM_MOMENTS = 256u;
+const HAS_RESIDUAL = 512u;
+const HAS_DRESIDUAL = 1024u;
+// The sums of backward are given as gradients.
+const FROM_SUMS = 2048u;
 
 fn has(flag: u32) -> bool {
     return (params.flags & flag) != 0u;

@@ -1,9 +1,9 @@
-// A share of a channel: Σdy and Σdy·x̂.
+// A share of a channel: Σdz and Σdz·x̂.
 struct Partial {
-    dy: PerChannel,
-    dy_x: PerChannel,
+    dz: PerChannel,
+    dz_x: PerChannel,
 }
 
 fn merge(a: Partial, b: Partial) -> Partial {
-    return Partial(a.dy + b.dy, a.dy_x + b.dy_x);
+    return Partial(a.dz + b.dz, a.dz_x + b.dz_x);
 }

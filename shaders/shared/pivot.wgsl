@@ -1,6 +1,6 @@
 fn sample(channel: u32, fraction: f32) -> PerChannel {
     let last = params.count - 1u;
-    return first_of(decode(x[address_of(channel, min(u32(f32(last) * fraction), last))]));
+    return first_of(x_at(address_of(channel, min(u32(f32(last) * fraction), last))));
 }
 
 // The median of five samples spread over the channel: an actual value of where most values are,

@@ -5,7 +5,7 @@ fn saved_statistics(lane: Lane) -> array<Statistics, COLUMNS> {
     for (var k = 0u; k < COLUMNS; k++) {
         let channel = column(lane, k).channel;
         let inv_std = saved[2u * c + channel];
-        s[k] = Statistics(saved[channel], saved[c + channel], inv_std, is_finite(inv_std));
+        s[k] = statistics_of(channel, saved[channel], saved[c + channel], inv_std, is_finite(inv_std));
     }
     return s;
 }

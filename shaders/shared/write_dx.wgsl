@@ -1,21 +1,18 @@
-// What maps dy and x̂ to dx = weight·inv_std·(dy − dbias/m − x̂·dweight/m).
+// What maps dz and x̂ to dx = weight·inv_std·(dz − dbias/m − x̂·dweight/m).
 struct Slope {
-    mean_dy: PerChannel,
-    mean_dy_x: PerChannel,
+    mean_dz: PerChannel,
+    mean_dz_x: PerChannel,
     scale: PerChannel,
     finite: Flag,
 }
 
-// The channel's slope; its gradients are written on the way.
-fn slope_of(lane: Lane, s: Statistics, sums: Partial) -> Slope {
-    let finite = s.finite & is_finite(sums.dy) & is_finite(sums.dy_x);
-    write_gradients(lane, sums, finite);
-    let scale = s.inv_std * weight_of(lane.channel);
-    return Slope(sums.dy / params.total, sums.dy_x / params.total, scale, finite);
+fn slope_of(s: Statistics, sums: Partial) -> Slope {
+    let finite = s.finite & is_finite(sums.dz) & is_finite(sums.dz_x);
+    return Slope(sums.dz / params.total, sums.dz_x / params.total, s.scale, finite);
 }
 
-fn dx_of(pair: Pair, s: Slope) -> Word {
-    return encode(((pair.dy - s.mean_dy) - pair.xhat * s.mean_dy_x) * s.scale, s.finite);
+fn dx_of(pair: Pair, s: Slope) -> Value {
+    return ((pair.dz - s.mean_dz) - pair.xhat * s.mean_dz_x) * s.scale;
 }
 
 // dx over the lane's positions.
@@ -27,6 +24,7 @@ fn write_dx(
     var walker = walk(lane.local, lane.first);
     var left = lane.len;
     if (COLUMNS == 1u) {
+        let slope = (*slopes)[0];
         // All loads before all stores, as in `apply`.
         for (; left >= 4u; left -= 4u) {
             let at = next4(&walker);
@@ -34,17 +32,17 @@ fn write_dx(
             let b = load_pair(at.y, (*s)[0]);
             let c = load_pair(at.z, (*s)[0]);
             let d = load_pair(at.w, (*s)[0]);
-            dx[at.x] = dx_of(a, (*slopes)[0]);
-            dx[at.y] = dx_of(b, (*slopes)[0]);
-            dx[at.z] = dx_of(c, (*slopes)[0]);
-            dx[at.w] = dx_of(d, (*slopes)[0]);
+            store(at.x, dx_of(a, slope), slope.finite);
+            store(at.y, dx_of(b, slope), slope.finite);
+            store(at.z, dx_of(c, slope), slope.finite);
+            store(at.w, dx_of(d, slope), slope.finite);
         }
     }
     for (; left > 0u; left--) {
         let at = next(&walker);
         for (var k = 0u; k < COLUMNS; k++) {
             let here = at + k * params.columns;
-            dx[here] = dx_of(load_pair(here, (*s)[k]), (*slopes)[k]);
+            store(here, dx_of(load_pair(here, (*s)[k]), (*slopes)[k]), (*slopes)[k].finite);
         }
     }
 }

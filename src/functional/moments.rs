@@ -78,7 +78,7 @@ pub async fn moments(
     let gpu = x.gpu();
     let context = gpu.context();
     let reduction = Reduction::over(x.shape(), axes)?;
-    let schedule = reduction.plan(context)?;
+    let schedule = reduction.plan(x.element(), context)?;
     let rows = Tensor::empty(gpu, &[3, reduction.counts().1])?;
     let workspace = gpu.storage("wgpu-batchnorm workspace", schedule.workspace_bytes());
     let mut steps = schedule.steps(Kernel::Moments, Stage::Reduce);

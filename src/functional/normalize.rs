@@ -78,7 +78,7 @@ pub async fn normalize(
         Statistics::Plain { mean, .. } => [mean.shape().to_vec(), mean.shape().to_vec()],
     };
     let affine_rows = affine_rows(x, &reduction, &own_shapes, affine)?;
-    let schedule = reduction.plan(context)?;
+    let schedule = reduction.plan(x.element(), context)?;
     let y = Tensor::empty(gpu, x.shape())?;
     let paired = matches!(statistics, Statistics::Moments(_));
     let mut steps = schedule.steps(Kernel::Inference, Stage::Apply);

@@ -92,7 +92,8 @@ impl BatchNorm {
         let workspace = self.workspace(plan.workspace_bytes());
         let binding = plan.bind_train(&TrainBuffers {
             x: x.slice(),
-            y: y.slice(),
+            y: Some(y.slice()),
+            residual: None,
             affine: self.bound_affine(),
             running: self.running.as_ref().map(Tensor::slice),
             saved: saved.slice(),
@@ -131,7 +132,8 @@ impl BatchNorm {
         let y = Tensor::empty(&self.gpu, x.shape())?;
         let binding = plan.bind_inference(&InferenceBuffers {
             x: x.slice(),
-            y: y.slice(),
+            y: Some(y.slice()),
+            residual: None,
             affine: self.bound_affine(),
             running: running.slice(),
         })?;

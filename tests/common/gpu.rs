@@ -164,7 +164,8 @@ impl Implementation for GpuImplementation {
         let workspace = workspace.buffer().slice(..);
         let train = plan.bind_train(&TrainBuffers {
             x: x.buffer().slice(..),
-            y: y.buffer().slice(..),
+            y: Some(y.buffer().slice(..)),
+            residual: None,
             affine,
             running: running.as_ref().map(|t| t.buffer().slice(..)),
             saved: saved.buffer().slice(..),
@@ -174,6 +175,8 @@ impl Implementation for GpuImplementation {
             x: x.buffer().slice(..),
             dy: dy.buffer().slice(..),
             dx: Some(dx.buffer().slice(..)),
+            residual: None,
+            dresidual: None,
             affine,
             saved: saved.buffer().slice(..),
             grads: Some(grads.buffer().slice(..)),
@@ -188,7 +191,8 @@ impl Implementation for GpuImplementation {
         if let Some(running) = &frozen {
             let inference = plan.bind_inference(&InferenceBuffers {
                 x: x.buffer().slice(..),
-                y: frozen_y.buffer().slice(..),
+                y: Some(frozen_y.buffer().slice(..)),
+                residual: None,
                 affine,
                 running: running.buffer().slice(..),
             });
@@ -196,6 +200,8 @@ impl Implementation for GpuImplementation {
                 x: x.buffer().slice(..),
                 dy: dy.buffer().slice(..),
                 dx: Some(frozen_dx.buffer().slice(..)),
+                residual: None,
+                dresidual: None,
                 affine,
                 running: running.buffer().slice(..),
                 grads: Some(frozen_grads.buffer().slice(..)),

@@ -126,7 +126,7 @@ fn buffers_that_are_no_storage() {
         mapped_at_creation: false,
     });
     let mut train = good.train();
-    train.y = buffer.slice(..);
+    train.y = Some(buffer.slice(..));
     let refused = plan.bind_train(&train).err();
     assert_eq!(refused, Some(BindError::Usage { buffer: "y" }));
     let mut backward = good.backward();

@@ -131,7 +131,8 @@ impl Buffers {
     pub fn train(&self) -> TrainBuffers<'_> {
         TrainBuffers {
             x: self.x.slice(),
-            y: self.y.slice(),
+            y: Some(self.y.slice()),
+            residual: None,
             affine: self.affine(),
             running: self.running.as_ref().map(Place::slice),
             saved: self.saved.slice(),
@@ -144,7 +145,8 @@ impl Buffers {
     pub fn inference(&self) -> InferenceBuffers<'_> {
         InferenceBuffers {
             x: self.x.slice(),
-            y: self.y.slice(),
+            y: Some(self.y.slice()),
+            residual: None,
             affine: self.affine(),
             running: self.running.as_ref().unwrap().slice(),
         }
@@ -155,6 +157,8 @@ impl Buffers {
             x: self.x.slice(),
             dy: self.dy.slice(),
             dx: Some(self.dx.slice()),
+            residual: None,
+            dresidual: None,
             affine: self.affine(),
             saved: self.saved.slice(),
             grads: Some(self.grads.slice()),
@@ -170,6 +174,8 @@ impl Buffers {
             x: self.x.slice(),
             dy: self.dy.slice(),
             dx: Some(self.dx.slice()),
+            residual: None,
+            dresidual: None,
             affine: self.affine(),
             running: self.running.as_ref().unwrap().slice(),
             grads: Some(self.grads.slice()),

@@ -113,7 +113,8 @@ fn bindings(gpu: &Gpu) -> [Binding; 2] {
     let workspace = tensor(&[plan.workspace_bytes() as usize / 4]);
     let train = TrainBuffers {
         x: x.buffer().slice(..),
-        y: y.buffer().slice(..),
+        y: Some(y.buffer().slice(..)),
+        residual: None,
         affine: Some(affine.buffer().slice(..)),
         running: Some(running.buffer().slice(..)),
         saved: saved.buffer().slice(..),
@@ -122,6 +123,7 @@ fn bindings(gpu: &Gpu) -> [Binding; 2] {
     let inference = InferenceBuffers {
         x: train.x,
         y: train.y,
+        residual: None,
         affine: train.affine,
         running: running.buffer().slice(..),
     };

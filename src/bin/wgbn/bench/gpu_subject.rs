@@ -70,7 +70,8 @@ impl<'a> GpuSubject<'a> {
     fn train(&self, set: &Set) -> Result<Binding, Failure> {
         Ok(self.plan.bind_train(&TrainBuffers {
             x: all(&set.x),
-            y: all(&set.y),
+            y: Some(all(&set.y)),
+            residual: None,
             affine: Some(all(&self.shared.affine)),
             running: Some(all(&self.shared.running)),
             saved: all(&self.shared.saved),
@@ -81,7 +82,8 @@ impl<'a> GpuSubject<'a> {
     fn inference(&self, set: &Set) -> Result<Binding, Failure> {
         Ok(self.plan.bind_inference(&InferenceBuffers {
             x: all(&set.x),
-            y: all(&set.y),
+            y: Some(all(&set.y)),
+            residual: None,
             affine: Some(all(&self.shared.affine)),
             running: all(&self.shared.frozen),
         })?)
@@ -92,6 +94,8 @@ impl<'a> GpuSubject<'a> {
             x: all(&set.x),
             dy: all(&set.dy),
             dx: Some(all(&set.dx)),
+            residual: None,
+            dresidual: None,
             affine: Some(all(&self.shared.affine)),
             saved: all(&self.shared.saved),
             grads: Some(all(&self.shared.grads)),
@@ -105,6 +109,8 @@ impl<'a> GpuSubject<'a> {
             x: all(&set.x),
             dy: all(&set.dy),
             dx: Some(all(&set.dx)),
+            residual: None,
+            dresidual: None,
             affine: Some(all(&self.shared.affine)),
             running: all(&self.shared.frozen),
             grads: Some(all(&self.shared.grads)),

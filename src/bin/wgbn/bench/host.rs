@@ -122,7 +122,8 @@ impl Layer {
     fn train(&self, plan: &Plan) -> Result<Binding, BindError> {
         plan.bind_train(&TrainBuffers {
             x: self.x.buffer().slice(..),
-            y: self.y.buffer().slice(..),
+            y: Some(self.y.buffer().slice(..)),
+            residual: None,
             affine: Some(self.affine.buffer().slice(..)),
             running: Some(self.running.buffer().slice(..)),
             saved: self.saved.buffer().slice(..),
@@ -133,7 +134,8 @@ impl Layer {
     fn inference(&self, plan: &Plan) -> Result<Binding, BindError> {
         plan.bind_inference(&InferenceBuffers {
             x: self.x.buffer().slice(..),
-            y: self.y.buffer().slice(..),
+            y: Some(self.y.buffer().slice(..)),
+            residual: None,
             affine: Some(self.affine.buffer().slice(..)),
             running: self.running.buffer().slice(..),
         })

@@ -1,0 +1,119 @@
+// The activation g of y = g(BN(x) + residual), and its slope.
+override ACTIVATION: u32;
+
+const RELU = 1u;
+const LEAKY_RELU = 2u;
+const SIGMOID = 3u;
+const TANH = 4u;
+const SILU = 5u;
+const GELU = 6u;
+
+// Exponentials are of what is not positive, so none overflows.
+fn sigmoid(z: Value) -> Value {
+    let e = exp(-abs(z));
+    return select(e, Value(1.0), z >= Value(0.0)) / (1.0 + e);
+}
+
+// Near zero, where the quotient would cancel, the odd polynomial nearest to tanh up to 0.6: 9e-9 off.
+fn tanh_of(z: Value) -> Value {
+    let e = exp(-2.0 * abs(z));
+    let far = sign(z) * ((1.0 - e) / (1.0 + e));
+    let s = z * z;
+    var p = Value(-0.00598451489);
+    p = p * s + 0.0208678096;
+    p = p * s - 0.0538034781;
+    p = p * s + 0.13332132;
+    p = p * s - 0.333333046;
+    return select(far, z + z * s * p, abs(z) < Value(0.6));
+}
+
+// What is left of the normal distribution beyond |z|, erfc(|z|/√2)/2, and its density times √(2π).
+struct Tail {
+    beyond: Value,
+    density: Value,
+}
+
+// erfc(t) = exp(−t²)·erfcx(t), and erfcx is a polynomial of 1/(1 + 0.38·t): 2e-8 off.
+fn tail_of(z: Value) -> Tail {
+    let t = abs(z) * 0.70710678;
+    let u = 1.0 / (1.0 + 0.38 * t);
+    var p = Value(0.0588743114);
+    p = p * u - 0.26181028;
+    p = p * u + 0.362838978;
+    p = p * u - 0.160223709;
+    p = p * u + 0.229118744;
+    p = p * u + 0.139062262;
+    p = p * u + 0.203793394;
+    p = p * u + 0.213936452;
+    p = p * u + 0.214409875;
+    let density = exp(-t * t);
+    return Tail(0.5 * density * (p * u), density);
+}
+
+// Φ(z), the normal distribution.
+fn normal_below(z: Value, tail: Tail) -> Value {
+    return select(1.0 - tail.beyond, tail.beyond, z < Value(0.0));
+}
+
+// NaN stays NaN: comparisons and maxima may lose it.
+fn or_its_nan(result: Value, z: Value) -> Value {
+    let number = (bitcast<ValueBits>(z) & ValueBits(0x7fffffffu)) <= ValueBits(0x7f800000u);
+    return select(z, result, number);
+}
+
+fn activate(z: Value) -> Value {
+    switch (ACTIVATION) {
+        case RELU: {
+            return or_its_nan(max(z, Value(0.0)), z);
+        }
+        case LEAKY_RELU: {
+            return or_its_nan(select(z * params.negative_slope, z, z > Value(0.0)), z);
+        }
+        case SIGMOID: {
+            return or_its_nan(sigmoid(z), z);
+        }
+        case TANH: {
+            return or_its_nan(tanh_of(z), z);
+        }
+        case SILU: {
+            return or_its_nan(z * sigmoid(z), z);
+        }
+        case GELU: {
+            return or_its_nan(z * normal_below(z, tail_of(z)), z);
+        }
+        default: {
+            return z;
+        }
+    }
+}
+
+// dg/dz; 0 at the kink of relu, `negative_slope` at leaky relu's, as in PyTorch.
+fn activation_slope(z: Value) -> Value {
+    switch (ACTIVATION) {
+        case RELU: {
+            return or_its_nan(select(Value(0.0), Value(1.0), z > Value(0.0)), z);
+        }
+        case LEAKY_RELU: {
+            return or_its_nan(select(Value(params.negative_slope), Value(1.0), z > Value(0.0)), z);
+        }
+        case SIGMOID: {
+            let s = sigmoid(z);
+            return or_its_nan(s * sigmoid(-z), z);
+        }
+        case TANH: {
+            let e = exp(-2.0 * abs(z));
+            return or_its_nan(4.0 * e / ((1.0 + e) * (1.0 + e)), z);
+        }
+        case SILU: {
+            let s = sigmoid(z);
+            return or_its_nan(s + z * (s * sigmoid(-z)), z);
+        }
+        case GELU: {
+            let tail = tail_of(z);
+            return or_its_nan(normal_below(z, tail) + z * (0.398942280 * tail.density), z);
+        }
+        default: {
+            return Value(1.0);
+        }
+    }
+}

@@ -1,0 +1,5 @@
+@group(0) @binding(3) var<storage, read_write> dy: array<Word>;
+
+fn dy_at(at: u32) -> Value {
+    return decode(dy[word_of(at)], at);
+}
