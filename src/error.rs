@@ -39,6 +39,16 @@ pub enum ShapeError {
         /// The shape given.
         shape: Vec<usize>,
     },
+    /// A tensor stored as another element type than the others of its call.
+    #[error("{tensor} holds {got:?}, expected {expected:?}")]
+    Element {
+        /// The tensor's name.
+        tensor: &'static str,
+        /// What it holds.
+        got: crate::config::Element,
+        /// What it should.
+        expected: crate::config::Element,
+    },
     /// Two shapes that should agree.
     #[error("{tensor} has shape {got:?}, expected {expected:?}")]
     Mismatch {
@@ -105,6 +115,9 @@ pub enum ConfigError {
         /// The value given.
         got: f32,
     },
+    /// Backward after a forward pass in place.
+    #[error("backward needs x, and the forward pass put y over it")]
+    InPlace,
     /// A layer of zero channels.
     #[error("a layer has 0 channels, expected at least 1")]
     NoChannels,

@@ -34,7 +34,7 @@ pub use context::Context;
 #[cfg(feature = "blocking")]
 pub use gpu::adapters_blocking;
 pub use gpu::{Adapter, Gpu, adapters};
-pub use layer::{BackwardRequest, BatchNorm, Forward, Gradients, Mode, Saved};
+pub use layer::{BackwardRequest, BatchNorm, Forward, ForwardRequest, Gradients, Mode, Saved};
 pub use record::{BackwardBuffers, FrozenBackwardBuffers, InferenceBuffers, Plan, TrainBuffers};
 pub use shape::{Pattern, View};
 pub use state::LayerState;

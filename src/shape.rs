@@ -1,5 +1,6 @@
 //! From a shape and a channel axis to the one view that every kernel works on.
 
+use crate::config::Element;
 use crate::error::ShapeError;
 
 /// A tensor seen from its channel axis: `(outer, channels, inner)`, row-major.
@@ -138,6 +139,22 @@ pub(crate) fn same_shape(
         got: got.to_vec(),
         expected: expected.to_vec(),
     })
+}
+
+/// Refuses an element type other than `expected`.
+pub(crate) fn same_element(
+    tensor: &'static str,
+    got: Element,
+    expected: Element,
+) -> Result<(), ShapeError> {
+    match got == expected {
+        true => Ok(()),
+        false => Err(ShapeError::Element {
+            tensor,
+            got,
+            expected,
+        }),
+    }
 }
 
 #[cfg(test)]

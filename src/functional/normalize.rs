@@ -79,7 +79,7 @@ pub async fn normalize(
     };
     let affine_rows = affine_rows(x, &reduction, &own_shapes, affine)?;
     let schedule = reduction.plan(x.element(), context)?;
-    let y = Tensor::empty(gpu, x.shape())?;
+    let y = Tensor::empty_as(gpu, x.shape(), x.element())?;
     let paired = matches!(statistics, Statistics::Moments(_));
     let mut steps = schedule.steps(Kernel::Inference, Stage::Apply);
     for step in &mut steps {
@@ -147,6 +147,10 @@ async fn check_normalize(
             bias: bias.as_deref(),
         },
         eps,
+        epilogue: check::Epilogue {
+            element: x.element(),
+            ..Default::default()
+        },
     };
     Ok(check::normalize(&input, &given, &result))
 }

@@ -5,7 +5,8 @@ use super::{BatchNorm, Saved, row};
 use crate::api_error::Error;
 use crate::check::{Check, Report};
 use crate::record::{BackwardBuffers, FrozenBackwardBuffers};
-use crate::shape::same_shape;
+use crate::error::ConfigError;
+use crate::shape::{same_element, same_shape};
 use crate::tensor::Tensor;
 
 /// Gradients of one backward pass.
@@ -13,6 +14,8 @@ use crate::tensor::Tensor;
 pub struct Gradients {
     /// Gradient of the input, where it was wanted.
     pub dx: Option<Tensor>,
+    /// Gradient of the residual, where it was wanted.
+    pub dresidual: Option<Tensor>,
     /// dweight and dbias, `[2][C]`; for a parameter the layer lacks, that of a weight of 1 or a
     /// bias of 0.
     pub affine: Tensor,
@@ -43,6 +46,8 @@ impl Gradients {
 pub struct BackwardRequest<'a> {
     /// Whether the input's gradient is wanted.
     pub dx: bool,
+    /// Whether the residual's gradient is wanted. Without an activation it is `dy`.
+    pub dresidual: bool,
     /// Rows of dweight and dbias, `[2, C]`, to add into; fresh ones where `None`.
     pub add_into: Option<&'a Tensor>,
 }
@@ -51,6 +56,7 @@ impl Default for BackwardRequest<'_> {
     fn default() -> Self {
         Self {
             dx: true,
+            dresidual: false,
             add_into: None,
         }
     }
@@ -61,7 +67,8 @@ impl BatchNorm {
     /// through batch statistics after [`Mode::Train`](super::Mode::Train), through frozen ones after [`Mode::Eval`](super::Mode::Eval).
     ///
     /// # Errors
-    /// Shapes that do not fit `saved`; a failed check; a failed device.
+    /// Shapes or elements that do not fit `saved`; a forward in place, which left no `x`; a failed check;
+    /// a failed device.
     pub async fn backward(
         &mut self,
         x: &Tensor,
@@ -72,7 +79,7 @@ impl BatchNorm {
             .await
     }
 
-    /// [`BatchNorm::backward`], without `dx` or adding into given gradients.
+    /// [`BatchNorm::backward`], without `dx`, with `dresidual`, or adding into given gradients.
     ///
     /// # Errors
     /// As [`BatchNorm::backward`].
@@ -83,13 +90,20 @@ impl BatchNorm {
         saved: Saved,
         request: BackwardRequest<'_>,
     ) -> Result<Gradients, Error> {
+        if saved.in_place {
+            return Err(ConfigError::InPlace.into());
+        }
         same_shape("x", x.shape(), &saved.shape)?;
-        same_shape("dy", dy.shape(), &saved.shape)?;
-        self.gpu.owns("dy", dy.gpu())?;
+        same_element("x", x.element(), saved.element)?;
+        self.like(x, "dy", dy)?;
         self.gpu.owns("saved", saved.statistics.rows().gpu())?;
         let plan = self.plan(x)?;
         let dx = match request.dx {
-            true => Some(Tensor::empty(&self.gpu, x.shape())?),
+            true => Some(Tensor::empty_as(&self.gpu, x.shape(), x.element())?),
+            false => None,
+        };
+        let dresidual = match request.dresidual {
+            true => Some(Tensor::empty_as(&self.gpu, x.shape(), x.element())?),
             false => None,
         };
         let grads = match request.add_into {
@@ -107,14 +121,14 @@ impl BatchNorm {
         let accumulate = request.add_into.is_some();
         let workspace = self.workspace(plan.workspace_bytes());
         let binding = match &saved.statistics {
-            Used::Batch(saved) => plan.bind_backward(&BackwardBuffers {
+            Used::Batch(rows) => plan.bind_backward(&BackwardBuffers {
                 x: x.slice(),
                 dy: dy.slice(),
                 dx: dx.as_ref().map(Tensor::slice),
-                residual: None,
-                dresidual: None,
+                residual: saved.residual.as_ref().map(Tensor::slice),
+                dresidual: dresidual.as_ref().map(Tensor::slice),
                 affine: self.bound_affine(),
-                saved: saved.slice(),
+                saved: rows.slice(),
                 grads: Some(grads.slice()),
                 accumulate,
                 workspace: workspace.slice(..),
@@ -123,8 +137,8 @@ impl BatchNorm {
                 x: x.slice(),
                 dy: dy.slice(),
                 dx: dx.as_ref().map(Tensor::slice),
-                residual: None,
-                dresidual: None,
+                residual: saved.residual.as_ref().map(Tensor::slice),
+                dresidual: dresidual.as_ref().map(Tensor::slice),
                 affine: self.bound_affine(),
                 running: running.slice(),
                 grads: Some(grads.slice()),
@@ -135,6 +149,7 @@ impl BatchNorm {
         self.gpu.submit(|_| {}, |pass| binding.encode(pass));
         let mut gradients = Gradients {
             dx,
+            dresidual,
             affine: grads,
             report: None,
         };

@@ -4,17 +4,29 @@ use super::forward::Used;
 use super::{BatchNorm, Gradients, Saved, read_running, read_saved, row};
 use crate::api_error::Error;
 use crate::check::{self, Report};
+use crate::config::{Activation, Element};
 use crate::shape::View;
 use crate::stats::{HostGradients, Parameters, RunningStatistics};
 use crate::tensor::Tensor;
 
 impl BatchNorm {
-    pub(super) async fn host_input(&self, view: View, x: &Tensor) -> Result<HostInput, Error> {
+    pub(super) async fn host_input(
+        &self,
+        view: View,
+        x: &Tensor,
+        residual: Option<&Tensor>,
+    ) -> Result<HostInput, Error> {
         let affine = self.affine.read().await?;
         let has = self.config.affine;
         Ok(HostInput {
             view,
             x: x.read().await?,
+            residual: match residual {
+                Some(residual) => Some(residual.read().await?),
+                None => None,
+            },
+            element: x.element(),
+            activation: self.config.activation,
             weight: has.has_weight().then(|| row(&affine, 2, 0)),
             bias: has.has_bias().then(|| row(&affine, 2, 1)),
             eps: self.config.eps,
@@ -23,13 +35,11 @@ impl BatchNorm {
 
     pub(super) async fn check_train(
         &self,
-        view: View,
-        x: &Tensor,
+        host: &HostInput,
         y: &Tensor,
         saved: &Tensor,
         before: Option<&RunningStatistics>,
     ) -> Result<Report, Error> {
-        let host = self.host_input(view, x).await?;
         let after = match &self.running {
             Some(running) => Some(read_running(running).await?),
             None => None,
@@ -52,7 +62,8 @@ impl BatchNorm {
         gradients: &Gradients,
         before: Option<&[f32]>,
     ) -> Result<Report, Error> {
-        let host = self.host_input(view, x).await?;
+        let residual = saved.residual.as_ref();
+        let host = self.host_input(view, x, residual).await?;
         let dy = dy.read().await?;
         let result = HostGradients {
             dx: match &gradients.dx {
@@ -63,13 +74,23 @@ impl BatchNorm {
             dbias: gradients.dbias().await?,
         };
         let before = before.map(|rows| rows.split_at(self.channels));
-        Ok(match &saved.statistics {
-            Used::Batch(_) => check::backward(&host.input(), &dy, &result, before),
-            Used::Frozen(running) => {
-                let RunningStatistics { mean, variance, .. } = read_running(running).await?;
-                check::backward_frozen(&host.input(), &dy, &mean, &variance, &result, before)
+        let input = host.input();
+        let frozen = match &saved.statistics {
+            Used::Batch(_) => None,
+            Used::Frozen(running) => Some(read_running(running).await?),
+        };
+        let frozen = frozen.as_ref().map(|r| (&r.mean[..], &r.variance[..]));
+        let mut report = match frozen {
+            None => check::backward(&input, &dy, &result, before),
+            Some((mean, variance)) => {
+                check::backward_frozen(&input, &dy, mean, variance, &result, before)
             }
-        })
+        };
+        if let Some(dresidual) = &gradients.dresidual {
+            let got = dresidual.read().await?;
+            report.findings.extend(check::dresidual(&input, &dy, frozen, &got).findings);
+        }
+        Ok(report)
     }
 }
 
@@ -77,6 +98,9 @@ impl BatchNorm {
 pub(super) struct HostInput {
     view: View,
     x: Vec<f32>,
+    residual: Option<Vec<f32>>,
+    element: Element,
+    activation: Activation,
     weight: Option<Vec<f32>>,
     bias: Option<Vec<f32>>,
     eps: f32,
@@ -92,6 +116,11 @@ impl HostInput {
                 bias: self.bias.as_deref(),
             },
             eps: self.eps,
+            epilogue: check::Epilogue {
+                element: self.element,
+                activation: self.activation,
+                residual: self.residual.as_deref(),
+            },
         }
     }
 }

@@ -3,6 +3,7 @@
 use super::{BatchNorm, read_running, read_saved};
 use crate::api_error::Error;
 use crate::check::{self, Check, Report};
+use crate::config::Element;
 use crate::error::ConfigError;
 use crate::record::{InferenceBuffers, Plan, TrainBuffers};
 use crate::stats::SavedStatistics;
@@ -28,10 +29,23 @@ pub struct Forward {
     pub report: Option<Report>,
 }
 
+/// What a forward pass does besides normalizing.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ForwardRequest<'a> {
+    /// What is added before the activation, in the input's shape and element.
+    pub residual: Option<&'a Tensor>,
+    /// Puts `y` over `x`, without a tensor of its own. There is no backward after it.
+    pub in_place: bool,
+}
+
 /// What a forward pass leaves for its backward pass: the statistics it normalized with.
 #[derive(Debug)]
 pub struct Saved {
     pub(super) shape: Vec<usize>,
+    pub(super) element: Element,
+    /// Kept until backward has found where the activation was.
+    pub(super) residual: Option<Tensor>,
+    pub(super) in_place: bool,
     pub(super) statistics: Used,
 }
 
@@ -52,6 +66,16 @@ impl Used {
 }
 
 impl Saved {
+    fn new(x: &Tensor, request: ForwardRequest<'_>, statistics: Used) -> Self {
+        Self {
+            shape: x.shape().to_vec(),
+            element: x.element(),
+            residual: request.residual.cloned(),
+            in_place: request.in_place,
+            statistics,
+        }
+    }
+
     /// The batch's statistics on the host; `None` where running statistics were used.
     ///
     /// # Errors
@@ -71,29 +95,55 @@ impl BatchNorm {
     /// A shape that does not fit the layer; one value per channel where the options rule that
     /// out; a failed check, which leaves running statistics as they were; a failed device.
     pub async fn forward(&mut self, x: &Tensor, mode: Mode) -> Result<Forward, Error> {
-        let plan = self.plan(x)?;
-        if mode == Mode::Eval && self.running.is_some() {
-            return self.infer(&plan, x).await;
-        }
-        self.train(&plan, x, mode).await
+        self.forward_with(x, mode, ForwardRequest::default()).await
     }
 
-    async fn train(&mut self, plan: &Plan, x: &Tensor, mode: Mode) -> Result<Forward, Error> {
+    /// [`BatchNorm::forward`] with a residual, or in place: `y = g(BN(x) + residual)`, g the
+    /// configuration's activation.
+    ///
+    /// # Errors
+    /// As [`BatchNorm::forward`], and a residual that does not fit `x`.
+    pub async fn forward_with(
+        &mut self,
+        x: &Tensor,
+        mode: Mode,
+        request: ForwardRequest<'_>,
+    ) -> Result<Forward, Error> {
+        let plan = self.plan(x)?;
+        if let Some(residual) = request.residual {
+            self.like(x, "residual", residual)?;
+        }
+        if mode == Mode::Eval && self.running.is_some() {
+            return self.infer(&plan, x, request).await;
+        }
+        self.train(&plan, x, request).await
+    }
+
+    async fn train(
+        &mut self,
+        plan: &Plan,
+        x: &Tensor,
+        request: ForwardRequest<'_>,
+    ) -> Result<Forward, Error> {
         let view = plan.view();
         // Refused before anything is allocated or moved.
         self.config.validate_training(&view)?;
-        debug_assert!(mode == Mode::Train || self.running.is_none());
         let before = match (&self.running, self.check) {
             (Some(running), Check::Report | Check::Enforce) => Some(read_running(running).await?),
             _ => None,
         };
-        let y = Tensor::empty(&self.gpu, x.shape())?;
+        // In place, x is gone afterwards.
+        let host = match self.check {
+            Check::Off => None,
+            _ => Some(self.host_input(view, x, request.residual).await?),
+        };
+        let (y, bound_y) = self.output(x, request)?;
         let saved = Tensor::empty(&self.gpu, &[5, self.channels])?;
         let workspace = self.workspace(plan.workspace_bytes());
         let binding = plan.bind_train(&TrainBuffers {
             x: x.slice(),
-            y: Some(y.slice()),
-            residual: None,
+            y: bound_y.as_ref().map(Tensor::slice),
+            residual: request.residual.map(Tensor::slice),
             affine: self.bound_affine(),
             running: self.running.as_ref().map(Tensor::slice),
             saved: saved.slice(),
@@ -101,10 +151,8 @@ impl BatchNorm {
         })?;
         self.gpu.submit(|_| {}, |pass| binding.encode(pass));
         let mut report = None;
-        if self.check != Check::Off {
-            let checked = self
-                .check_train(view, x, &y, &saved, before.as_ref())
-                .await?;
+        if let Some(host) = host {
+            let checked = self.check_train(&host, &y, &saved, before.as_ref()).await?;
             let enforced = self.check.apply(checked);
             if let (Err(_), Some(before)) = (&enforced, &before) {
                 self.write_running(before)?;
@@ -116,24 +164,43 @@ impl BatchNorm {
         }
         Ok(Forward {
             y,
-            saved: Saved {
-                shape: x.shape().to_vec(),
-                statistics: Used::Batch(saved),
-            },
+            saved: Saved::new(x, request, Used::Batch(saved)),
             report,
         })
     }
 
-    async fn infer(&mut self, plan: &Plan, x: &Tensor) -> Result<Forward, Error> {
+    /// Where y goes, and what to bind for it: nothing in place.
+    fn output(
+        &self,
+        x: &Tensor,
+        request: ForwardRequest<'_>,
+    ) -> Result<(Tensor, Option<Tensor>), Error> {
+        if request.in_place {
+            return Ok((x.clone(), None));
+        }
+        let y = Tensor::empty_as(&self.gpu, x.shape(), x.element())?;
+        Ok((y.clone(), Some(y)))
+    }
+
+    async fn infer(
+        &mut self,
+        plan: &Plan,
+        x: &Tensor,
+        request: ForwardRequest<'_>,
+    ) -> Result<Forward, Error> {
+        let host = match self.check {
+            Check::Off => None,
+            _ => Some(self.host_input(plan.view(), x, request.residual).await?),
+        };
         let running = self
             .running
             .as_ref()
             .ok_or(ConfigError::NoRunningStatistics)?;
-        let y = Tensor::empty(&self.gpu, x.shape())?;
+        let (y, bound_y) = self.output(x, request)?;
         let binding = plan.bind_inference(&InferenceBuffers {
             x: x.slice(),
-            y: Some(y.slice()),
-            residual: None,
+            y: bound_y.as_ref().map(Tensor::slice),
+            residual: request.residual.map(Tensor::slice),
             affine: self.bound_affine(),
             running: running.slice(),
         })?;
@@ -147,19 +214,15 @@ impl BatchNorm {
             |pass| binding.encode(pass),
         );
         let mut report = None;
-        if self.check != Check::Off {
+        if let Some(host) = host {
             let statistics = read_running(&frozen).await?;
-            let host = self.host_input(plan.view(), x).await?;
             let (mean, variance) = (&statistics.mean, &statistics.variance);
             let checked = check::inference(&host.input(), mean, variance, &y.read().await?);
             report = self.check.apply(checked)?;
         }
         Ok(Forward {
             y,
-            saved: Saved {
-                shape: x.shape().to_vec(),
-                statistics: Used::Frozen(frozen),
-            },
+            saved: Saved::new(x, request, Used::Frozen(frozen)),
             report,
         })
     }

@@ -9,12 +9,13 @@ mod forward;
 mod twins;
 
 pub use backward::{BackwardRequest, Gradients};
-pub use forward::{Forward, Mode, Saved};
+pub use forward::{Forward, ForwardRequest, Mode, Saved};
 
 use crate::api_error::Error;
 use crate::check::Check;
 use crate::config::{Affine, Config, Momentum};
 use crate::error::{ConfigError, ShapeError};
+use crate::shape::{same_element, same_shape};
 use crate::functional::{Folded, Trained, fold_into_linear};
 use crate::gpu::Gpu;
 use crate::record::Plan;
@@ -23,6 +24,9 @@ use crate::stats::{Parameters, RunningStatistics, SavedStatistics};
 use crate::tensor::Tensor;
 
 /// A batch normalization layer.
+///
+/// Tensors are taken as they are stored, f32, f16 or bf16, whatever the configuration's element;
+/// what a call gives back is stored as its `x`.
 ///
 /// ```
 /// # use wgpu_batchnorm::{Adapter, BatchNorm, Config, Gpu, Mode, Tensor};
@@ -210,7 +214,8 @@ impl BatchNorm {
 
     fn plan(&self, x: &Tensor) -> Result<Plan, Error> {
         self.gpu.owns("x", x.gpu())?;
-        let plan = self.gpu.context().plan(&self.config, x.shape())?;
+        let config = self.config.with_element(x.element());
+        let plan = self.gpu.context().plan(&config, x.shape())?;
         if plan.view().channels == self.channels {
             return Ok(plan);
         }
@@ -223,6 +228,13 @@ impl BatchNorm {
             expected,
         }
         .into())
+    }
+
+    /// Refuses a tensor of another device, shape or element than `x`.
+    fn like(&self, x: &Tensor, name: &'static str, tensor: &Tensor) -> Result<(), Error> {
+        self.gpu.owns(name, tensor.gpu())?;
+        same_shape(name, tensor.shape(), x.shape())?;
+        Ok(same_element(name, tensor.element(), x.element())?)
     }
 
     fn bound_affine(&self) -> Option<wgpu::BufferSlice<'_>> {

@@ -1,6 +1,6 @@
 //! Blocking twins.
 
-use super::{BackwardRequest, BatchNorm, Forward, Gradients, Mode, Saved};
+use super::{BackwardRequest, BatchNorm, Forward, ForwardRequest, Gradients, Mode, Saved};
 use crate::api_error::Error;
 use crate::functional::Folded;
 use crate::state::LayerState;
@@ -14,6 +14,19 @@ impl BatchNorm {
     /// As there.
     pub fn forward_blocking(&mut self, x: &Tensor, mode: Mode) -> Result<Forward, Error> {
         pollster::block_on(self.forward(x, mode))
+    }
+
+    /// Blocking twin of [`BatchNorm::forward_with`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn forward_with_blocking(
+        &mut self,
+        x: &Tensor,
+        mode: Mode,
+        request: ForwardRequest<'_>,
+    ) -> Result<Forward, Error> {
+        pollster::block_on(self.forward_with(x, mode, request))
     }
 
     /// Blocking twin of [`BatchNorm::backward_with`].

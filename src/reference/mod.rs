@@ -4,6 +4,8 @@
 //! formulas of Ioffe & Szegedy (2015), and is itself checked by finite differences and by the
 //! results of other frameworks. Slices must have the lengths their view gives; callers check.
 
+pub mod epilogue;
+
 use crate::config::{Momentum, NonFinite, Running, RunningVariance};
 use crate::shape::View;
 use crate::stats::{Parameters, RunningStatistics};
@@ -126,7 +128,13 @@ pub fn update_running(
 /// `dβ = Σdy`, `dγ = Σdy·x̂`, `dx = γ·inv_std·(dy − dβ/m − x̂·dγ/m)`.
 ///
 /// A channel is NaN throughout where its statistics or its sums are not finite in f32.
-pub fn backward(view: &View, x: &[f32], dy: &[f32], weight: Option<&[f32]>, eps: f32) -> Gradients {
+pub fn backward<T: Into<f64> + Copy>(
+    view: &View,
+    x: &[f32],
+    dy: &[T],
+    weight: Option<&[f32]>,
+    eps: f32,
+) -> Gradients {
     let batch = moments(view, x);
     // What the mean lost to its rounding: dy that does not sum to zero would multiply it by m.
     let lost = centered_means(view, x, &batch);
@@ -141,7 +149,7 @@ pub fn backward(view: &View, x: &[f32], dy: &[f32], weight: Option<&[f32]>, eps:
         let scale = f64::from(weight.map_or(1.0, |w| w[c])) * inv_std;
         for i in view.runs(c).flatten() {
             let xhat = ((f64::from(x[i]) - batch.mean[c]) - lost[c]) * inv_std;
-            let inner = f64::from(dy[i]) - g.dbias[c] / m - xhat * g.dweight[c] / m;
+            let inner = dy[i].into() - g.dbias[c] / m - xhat * g.dweight[c] / m;
             g.dx[i] = if finite { scale * inner } else { f64::NAN };
         }
     }
@@ -150,10 +158,10 @@ pub fn backward(view: &View, x: &[f32], dy: &[f32], weight: Option<&[f32]>, eps:
 
 /// Gradients through frozen statistics: the same sums with the given moments,
 /// `dx = dy·γ·inv_std`. A sum that is not finite in f32 is NaN, and so is its twin.
-pub fn backward_frozen(
+pub fn backward_frozen<T: Into<f64> + Copy>(
     view: &View,
     x: &[f32],
-    dy: &[f32],
+    dy: &[T],
     frozen: &Moments,
     weight: Option<&[f32]>,
     eps: f32,
@@ -169,7 +177,7 @@ pub fn backward_frozen(
             f64::from(weight.map_or(1.0, |w| w[c])) * frozen.inv_std(c, eps)
         };
         for i in view.runs(c).flatten() {
-            g.dx[i] = f64::from(dy[i]) * scale;
+            g.dx[i] = dy[i].into() * scale;
         }
     }
     g
@@ -192,7 +200,14 @@ fn centered_means(view: &View, x: &[f32], s: &Moments) -> Vec<f64> {
 }
 
 /// `dγ` and `dβ` about `s.mean + lost`; `dx` is left zero.
-fn sums(view: &View, x: &[f32], dy: &[f32], s: &Moments, lost: &[f64], eps: f32) -> Gradients {
+fn sums<T: Into<f64> + Copy>(
+    view: &View,
+    x: &[f32],
+    dy: &[T],
+    s: &Moments,
+    lost: &[f64],
+    eps: f32,
+) -> Gradients {
     let mut g = Gradients {
         dx: vec![0.0; x.len()],
         dweight: vec![0.0; view.channels],
@@ -201,7 +216,7 @@ fn sums(view: &View, x: &[f32], dy: &[f32], s: &Moments, lost: &[f64], eps: f32)
     for (c, lost) in lost.iter().enumerate() {
         let inv_std = s.inv_std(c, eps);
         for i in view.runs(c).flatten() {
-            let dy = f64::from(dy[i]);
+            let dy: f64 = dy[i].into();
             g.dbias[c] += dy;
             g.dweight[c] += dy * ((f64::from(x[i]) - s.mean[c]) - lost) * inv_std;
         }

@@ -1,7 +1,8 @@
 //! The seed table: one case is one shape, options and data.
 
+use half::{bf16, f16};
 use wgpu_batchnorm::{
-    Affine, Config, Momentum, NonFinite, Parameters, RunningStatistics, RunningVariance, View,
+    Affine, Config, Element, Momentum, NonFinite, Parameters, RunningStatistics, RunningVariance, View,
     check,
 };
 
@@ -17,6 +18,7 @@ pub struct Case {
     pub dy: Vec<f32>,
     pub weight: Option<Vec<f32>>,
     pub bias: Option<Vec<f32>>,
+    pub residual: Option<Vec<f32>>,
     /// Before the step, and what inference uses.
     pub running: Option<RunningStatistics>,
 }
@@ -25,8 +27,8 @@ impl Case {
     pub fn new(shape: &[usize], config: Config, kind: Kind, seed: u64) -> Self {
         let view = View::new(shape, config.axis).unwrap();
         let mut random = Random::new(seed);
-        let x = kind.tensor(&mut random, &view);
-        let dy = random.normals(view.len(), 0.1, 1.0);
+        let x = stored(config.element, kind.tensor(&mut random, &view));
+        let dy = stored(config.element, random.normals(view.len(), 0.1, 1.0));
         let c = view.channels;
         let weight = random.normals(c, 1.0, 0.5);
         let bias = random.normals(c, 0.0, 1.0);
@@ -47,8 +49,16 @@ impl Case {
             dy,
             weight: config.affine.has_weight().then_some(weight),
             bias: config.affine.has_bias().then_some(bias),
+            residual: None,
             running,
         }
+    }
+
+    /// With something to add before the activation.
+    pub fn with_residual(mut self, seed: u64) -> Self {
+        let residual = Random::new(seed).normals(self.view.len(), -0.2, 0.7);
+        self.residual = Some(stored(self.config.element, residual));
+        self
     }
 
     pub fn with_dy(mut self, dy: Vec<f32>) -> Self {
@@ -69,8 +79,24 @@ impl Case {
             x: &self.x,
             parameters: self.parameters(),
             eps: self.config.eps,
+            epilogue: check::Epilogue {
+                element: self.config.element,
+                activation: self.config.activation,
+                residual: self.residual.as_deref(),
+            },
         }
     }
+}
+
+/// What is left of `values` in storage of this type.
+pub fn stored(element: Element, mut values: Vec<f32>) -> Vec<f32> {
+    let round = |v: &mut f32| match element {
+        Element::F32 => {}
+        Element::F16 => *v = f16::from_f32(*v).to_f32(),
+        Element::Bf16 => *v = bf16::from_f32(*v).to_f32(),
+    };
+    values.iter_mut().for_each(round);
+    values
 }
 
 /// Shapes that find the corners: every rank and axis, odd and tiny `inner`, one and many channels.

@@ -145,6 +145,7 @@ impl Golden {
             dy: self.input("dy").unwrap_or_else(|| vec![0.0; view.len()]),
             weight: self.input("weight"),
             bias: self.input("bias"),
+            residual: None,
             running: Some(RunningStatistics {
                 mean: self.input("running_mean").unwrap(),
                 variance: self.input("running_var").unwrap(),

@@ -4,7 +4,7 @@ use std::io::Write;
 
 use wgpu_batchnorm::plan::Tuning;
 use wgpu_batchnorm::{
-    Adapter, BackwardBuffers, Context, FrozenBackwardBuffers, Gpu, HostGradients, InferenceBuffers,
+    Adapter, BackwardBuffers, Context, Element, FrozenBackwardBuffers, Gpu, HostGradients, InferenceBuffers,
     RunningStatistics, SavedStatistics, Tensor, TrainBuffers, wgpu,
 };
 
@@ -93,8 +93,12 @@ impl GpuImplementation {
 
 /// A tensor of NaN: what is not written does not look right.
 pub fn poisoned(gpu: &Gpu, shape: &[usize]) -> Tensor {
+    poisoned_as(gpu, shape, Element::F32)
+}
+
+pub fn poisoned_as(gpu: &Gpu, shape: &[usize], element: Element) -> Tensor {
     let len = shape.iter().product();
-    Tensor::upload(gpu, shape, &vec![f32::NAN; len]).unwrap()
+    Tensor::upload_as(gpu, shape, element, &vec![f32::NAN; len]).unwrap()
 }
 
 pub fn rows(values: &[f32], rows: usize) -> Vec<Vec<f32>> {
@@ -138,8 +142,15 @@ impl Implementation for GpuImplementation {
         let plan = self.context.plan(&case.config, &case.shape).unwrap();
         let c = case.view.channels;
         let upload = |shape: &[usize], values: &[f32]| Tensor::upload(gpu, shape, values).unwrap();
-        let x = upload(&case.shape, &case.x);
-        let dy = upload(&case.shape, &case.dy);
+        let element = case.config.element;
+        let stored = |values: &[f32]| {
+            Tensor::upload_as(gpu, &case.shape, element, values).unwrap()
+        };
+        let output = || poisoned_as(gpu, &case.shape, element);
+        let x = stored(&case.x);
+        let dy = stored(&case.dy);
+        let residual = case.residual.as_deref().map(stored);
+        let residual = residual.as_ref().map(|t| t.buffer().slice(..));
         // Rows of parameters that do not exist hold NaN: they must not be read.
         let nan = vec![f32::NAN; c];
         let weight = case.weight.as_deref().unwrap_or(&nan);
@@ -156,16 +167,18 @@ impl Implementation for GpuImplementation {
             .as_ref()
             .map(|r| upload(&[3, c], &running_rows(r)));
 
-        let y = poisoned(gpu, &case.shape);
+        let y = output();
         let saved = poisoned(gpu, &[5, c]);
-        let dx = poisoned(gpu, &case.shape);
+        let dx = output();
+        let (dresidual, frozen_dresidual) = (output(), output());
+        let with_residual = |t| residual.is_some().then_some(t);
         let grads = poisoned(gpu, &[2, c]);
         let workspace = poisoned(gpu, &[plan.workspace_bytes() as usize / 4]);
         let workspace = workspace.buffer().slice(..);
         let train = plan.bind_train(&TrainBuffers {
             x: x.buffer().slice(..),
             y: Some(y.buffer().slice(..)),
-            residual: None,
+            residual,
             affine,
             running: running.as_ref().map(|t| t.buffer().slice(..)),
             saved: saved.buffer().slice(..),
@@ -175,8 +188,8 @@ impl Implementation for GpuImplementation {
             x: x.buffer().slice(..),
             dy: dy.buffer().slice(..),
             dx: Some(dx.buffer().slice(..)),
-            residual: None,
-            dresidual: None,
+            residual,
+            dresidual: with_residual(dresidual.buffer().slice(..)),
             affine,
             saved: saved.buffer().slice(..),
             grads: Some(grads.buffer().slice(..)),
@@ -185,14 +198,14 @@ impl Implementation for GpuImplementation {
         });
         let mut bindings = vec![train.unwrap(), backward.unwrap()];
 
-        let frozen_y = poisoned(gpu, &case.shape);
-        let frozen_dx = poisoned(gpu, &case.shape);
+        let frozen_y = output();
+        let frozen_dx = output();
         let frozen_grads = poisoned(gpu, &[2, c]);
         if let Some(running) = &frozen {
             let inference = plan.bind_inference(&InferenceBuffers {
                 x: x.buffer().slice(..),
                 y: Some(frozen_y.buffer().slice(..)),
-                residual: None,
+                residual,
                 affine,
                 running: running.buffer().slice(..),
             });
@@ -200,8 +213,8 @@ impl Implementation for GpuImplementation {
                 x: x.buffer().slice(..),
                 dy: dy.buffer().slice(..),
                 dx: Some(frozen_dx.buffer().slice(..)),
-                residual: None,
-                dresidual: None,
+                residual,
+                dresidual: with_residual(frozen_dresidual.buffer().slice(..)),
                 affine,
                 running: running.buffer().slice(..),
                 grads: Some(frozen_grads.buffer().slice(..)),
@@ -234,9 +247,11 @@ impl Implementation for GpuImplementation {
             saved: saved_of(&read(&saved)),
             running: running.as_ref().map(|t| running_of(&read(t))),
             gradients: gradients(&dx, &grads),
+            dresidual: residual.map_or(vec![], |_| read(&dresidual)),
             frozen: frozen.is_some().then(|| Frozen {
                 y: read(&frozen_y),
                 gradients: gradients(&frozen_dx, &frozen_grads),
+                dresidual: residual.map_or(vec![], |_| read(&frozen_dresidual)),
             }),
         }
     }

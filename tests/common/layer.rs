@@ -1,7 +1,7 @@
 //! The layer API as an implementation.
 
 use wgpu_batchnorm::{
-    BackwardRequest, BatchNorm, Check, Gpu, Gradients, HostGradients, LayerState, Mode, Tensor,
+    BackwardRequest, BatchNorm, ForwardRequest, Check, Gpu, Gradients, HostGradients, LayerState, Mode, Tensor,
 };
 
 use super::case::Case;
@@ -40,17 +40,33 @@ pub fn host(gradients: &Gradients) -> HostGradients {
 
 impl Layer {
     fn step(&self, case: &Case, layer: &mut BatchNorm, mode: Mode) -> Outcome {
-        let upload = |values: &[f32]| Tensor::upload(&self.gpu, &case.shape, values).unwrap();
+        let element = case.config.element;
+        let upload = |values: &[f32]| {
+            Tensor::upload_as(&self.gpu, &case.shape, element, values).unwrap()
+        };
         let (x, dy) = (upload(&case.x), upload(&case.dy));
-        let forward = layer.forward_blocking(&x, mode).unwrap();
+        let residual = case.residual.as_deref().map(upload);
+        let request = ForwardRequest {
+            residual: residual.as_ref(),
+            in_place: false,
+        };
+        let forward = layer.forward_with_blocking(&x, mode, request).unwrap();
         let saved = pollster::block_on(forward.saved.read()).unwrap();
-        let all = BackwardRequest::default();
+        let all = BackwardRequest {
+            dresidual: residual.is_some(),
+            ..Default::default()
+        };
         let gradients = layer.backward_blocking(&x, &dy, forward.saved, all);
+        let gradients = gradients.unwrap();
         Outcome {
             y: forward.y.read_blocking().unwrap(),
             saved: saved.unwrap_or_default(),
             running: layer.state_blocking().unwrap().running,
-            gradients: host(&gradients.unwrap()),
+            gradients: host(&gradients),
+            dresidual: match &gradients.dresidual {
+                Some(dresidual) => dresidual.read_blocking().unwrap(),
+                None => vec![],
+            },
             frozen: None,
         }
     }
@@ -66,8 +82,12 @@ impl Implementation for Layer {
         layer.set_check(self.check);
         // Before training moves the statistics.
         let frozen = case.running.as_ref().map(|_| {
-            let Outcome { y, gradients, .. } = self.step(case, &mut layer, Mode::Eval);
-            Frozen { y, gradients }
+            let outcome = self.step(case, &mut layer, Mode::Eval);
+            Frozen {
+                y: outcome.y,
+                gradients: outcome.gradients,
+                dresidual: outcome.dresidual,
+            }
         });
         Outcome {
             frozen,

@@ -12,6 +12,8 @@ pub struct Outcome {
     pub saved: SavedStatistics,
     pub running: Option<RunningStatistics>,
     pub gradients: HostGradients,
+    /// Where there was a residual.
+    pub dresidual: Vec<f32>,
     /// With the running statistics from before the step, where there are any.
     pub frozen: Option<Frozen>,
 }
@@ -20,6 +22,7 @@ pub struct Outcome {
 pub struct Frozen {
     pub y: Vec<f32>,
     pub gradients: HostGradients,
+    pub dresidual: Vec<f32>,
 }
 
 impl Outcome {
@@ -37,6 +40,8 @@ impl Outcome {
             ("dx", &self.gradients.dx),
             ("dweight", &self.gradients.dweight),
             ("dbias", &self.gradients.dbias),
+            ("dresidual", &self.dresidual),
+            ("frozen dresidual", &frozen.dresidual),
             ("frozen y", &frozen.y),
             ("frozen dx", &frozen.gradients.dx),
             ("frozen dweight", &frozen.gradients.dweight),
@@ -90,6 +95,15 @@ pub fn judge(case: &Case, outcome: &Outcome) -> Report {
         let gradients = &frozen.gradients;
         let report = check::backward_frozen(&input, &case.dy, mean, variance, gradients, None);
         findings.extend(report.findings);
+        if case.residual.is_some() {
+            let frozen_by = Some((&mean[..], &variance[..]));
+            let report = check::dresidual(&input, &case.dy, frozen_by, &frozen.dresidual);
+            findings.extend(report.findings);
+        }
+    }
+    if case.residual.is_some() {
+        let report = check::dresidual(&input, &case.dy, None, &outcome.dresidual);
+        findings.extend(report.findings);
     }
     Report { findings }
 }
@@ -140,6 +154,7 @@ impl Implementation for Reference {
                 gradients: gradients(reference::backward_frozen(
                     view, &case.x, &case.dy, &frozen, weight, eps,
                 )),
+                dresidual: vec![],
             }
         });
         Outcome {
@@ -157,6 +172,7 @@ impl Implementation for Reference {
             },
             running,
             gradients: gradients(reference::backward(view, &case.x, &case.dy, weight, eps)),
+            dresidual: vec![],
             frozen,
         }
     }
@@ -201,6 +217,7 @@ impl Implementation for Cpu {
             Frozen {
                 y,
                 gradients: HostGradients { dx, dweight, dbias },
+                dresidual: vec![],
             }
         });
         Outcome {
@@ -208,6 +225,7 @@ impl Implementation for Cpu {
             saved,
             running,
             gradients: HostGradients { dx, dweight, dbias },
+            dresidual: vec![],
             frozen,
         }
     }

@@ -10,6 +10,7 @@ mod buffers;
 mod cases;
 mod determinism;
 mod dispatches;
+mod epilogue;
 mod exact;
 mod harness;
 mod pieces;

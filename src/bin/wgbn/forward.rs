@@ -73,6 +73,7 @@ pub fn input<'a>(job: &'a Job<'_>) -> check::Input<'a> {
         x: job.x,
         parameters: job.parameters(),
         eps: job.config.eps,
+        epilogue: check::Epilogue::default(),
     }
 }
 

@@ -39,6 +39,7 @@ pub fn check(inputs: &Inputs, op: Op, results: &Results) -> Result<String, Failu
             bias: Some(&bias),
         },
         eps: inputs.config.eps,
+        epilogue: Default::default(),
     };
     let frozen = part.running(&inputs.running);
     let reports = match op {

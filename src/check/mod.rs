@@ -5,8 +5,18 @@
 //! and `inv_std` the true value, for `dx` the largest sum of its terms' magnitudes, for `dweight`
 //! and `dbias` Σ|dy·x̂| and Σ|dy|. Where the reference is NaN the result must be, and where f32
 //! overflows it must be that infinity.
+//!
+//! With an activation g, an error of its argument z may be magnified by the largest |g'|, and g
+//! itself may be off by so much of the largest |y|: the scale of `y` is the sum of both. Backward has
+//! dz = dy·g'(z), and the scales have |dy|·(|g'| + ½·max|g"|·scale of z) where they have |dy|. Where z
+//! is so close to a kink that its own error decides the side, either slope will do.
+//!
+//! f16 and bf16 results may be half a unit in the last place of their type further off.
 
-use crate::config::Running;
+mod storage;
+
+use crate::config::{Activation, Element, Running};
+use crate::reference::epilogue::{activate, curvature, kink, slope, steepest};
 use crate::reference::{self, Gradients, Moments};
 use crate::shape::View;
 use crate::stats::{HostGradients, Parameters, RunningStatistics, SavedStatistics};
@@ -134,6 +144,30 @@ pub struct Input<'a> {
     pub parameters: Parameters<'a>,
     /// Added to variances.
     pub eps: f32,
+    /// What comes after the normalization.
+    pub epilogue: Epilogue<'a>,
+}
+
+/// What comes after the normalization, and how the results are stored.
+#[derive(Clone, Copy, Debug)]
+pub struct Epilogue<'a> {
+    /// How `y`, `dx` and `dresidual` are stored; inputs are as stored already.
+    pub element: Element,
+    /// After the residual.
+    pub activation: Activation,
+    /// In the input's shape.
+    pub residual: Option<&'a [f32]>,
+}
+
+impl Default for Epilogue<'_> {
+    /// f32, nothing added, no activation.
+    fn default() -> Self {
+        Self {
+            element: Element::F32,
+            activation: Activation::None,
+            residual: None,
+        }
+    }
 }
 
 /// What training forward gave.
@@ -154,19 +188,13 @@ pub fn train_forward(input: &Input<'_>, result: &TrainResult<'_>) -> Report {
         x,
         parameters,
         eps,
+        ..
     } = *input;
-    let (y, mut batch) = reference::train_forward(&view, x, parameters, eps);
+    let (z, mut batch) = reference::train_forward(&view, x, parameters, eps);
     let scale_x = largest_input(&view, x);
     let channels = 0..view.channels;
     let mut inv_std: Vec<f64> = channels.clone().map(|c| batch.inv_std(c, eps)).collect();
-    let mut findings = vec![judge(
-        "y",
-        FORWARD_BOUND,
-        result.y,
-        &y,
-        forward_scale(input, &batch),
-        |i| view.channel_of(i),
-    )];
+    let mut findings = vec![judge_y(input, z, &batch, result.y)];
     let mut running_findings = Vec::new();
     if let Some((before, after, running)) = result.running {
         let (expected, batches) = reference::update_running(before, &batch, view.count(), running);
@@ -265,12 +293,39 @@ pub fn inference(input: &Input<'_>, mean: &[f32], variance: &[f32], y: &[f32]) -
 /// Checks functional normalization with the given statistics.
 pub fn normalize(input: &Input<'_>, statistics: &Moments, y: &[f32]) -> Report {
     let view = input.view;
-    let expected = reference::normalize(&view, input.x, statistics, input.parameters, input.eps);
-    let scale = forward_scale(input, statistics);
-    let findings = vec![judge("y", FORWARD_BOUND, y, &expected, scale, |i| {
-        view.channel_of(i)
-    })];
-    Report { findings }
+    let z = reference::normalize(&view, input.x, statistics, input.parameters, input.eps);
+    Report {
+        findings: vec![judge_y(input, z, statistics, y)],
+    }
+}
+
+/// `y` against g(z + residual).
+fn judge_y(input: &Input<'_>, z: Vec<f64>, statistics: &Moments, y: &[f32]) -> Finding {
+    let Epilogue {
+        element,
+        activation,
+        residual,
+    } = input.epilogue;
+    let view = input.view;
+    let mut scale = forward_scale(input, statistics);
+    let mut expected = z;
+    if activation != Activation::None || residual.is_some() {
+        for (i, z) in expected.iter_mut().enumerate() {
+            *z = activate(activation, *z + residual.map_or(0.0, |r| f64::from(r[i])));
+        }
+    }
+    if activation != Activation::None {
+        for (c, scale) in scale.iter_mut().enumerate() {
+            let values = view.runs(c).flat_map(|run| &expected[run]);
+            let largest = values
+                .filter(|y| y.is_finite())
+                .fold(0.0, |max: f64, y| max.max(y.abs()));
+            *scale = *scale * steepest(activation) + largest;
+        }
+    }
+    judge_stored("y", element, FORWARD_BOUND, y, &expected, |i| {
+        scale[view.channel_of(i)]
+    })
 }
 
 /// Checks functional moments.
@@ -305,9 +360,10 @@ pub fn backward(
     before: Option<(&[f32], &[f32])>,
 ) -> Report {
     let batch = reference::moments(&input.view, input.x);
+    let upstream = Upstream::of(input, dy, &batch);
     let weight = input.parameters.weight;
-    let expected = reference::backward(&input.view, input.x, dy, weight, input.eps);
-    judge_gradients(input, dy, &batch, &expected, true, result, before)
+    let expected = reference::backward(&input.view, input.x, &upstream.dz, weight, input.eps);
+    judge_gradients(input, &upstream, &batch, &expected, true, result, before)
 }
 
 /// Checks backward through frozen statistics, as [`backward`].
@@ -320,14 +376,102 @@ pub fn backward_frozen(
     before: Option<(&[f32], &[f32])>,
 ) -> Report {
     let frozen = widen(mean, variance);
-    let weight = input.parameters.weight;
-    let expected = reference::backward_frozen(&input.view, input.x, dy, &frozen, weight, input.eps);
-    judge_gradients(input, dy, &frozen, &expected, false, result, before)
+    let upstream = Upstream::of(input, dy, &frozen);
+    let (x, weight) = (input.x, input.parameters.weight);
+    let expected =
+        reference::backward_frozen(&input.view, x, &upstream.dz, &frozen, weight, input.eps);
+    judge_gradients(input, &upstream, &frozen, &expected, false, result, before)
+}
+
+/// Checks the gradient of the residual, through batch statistics or these frozen ones: of mean and
+/// variance.
+pub fn dresidual(
+    input: &Input<'_>,
+    dy: &[f32],
+    frozen: Option<(&[f32], &[f32])>,
+    got: &[f32],
+) -> Report {
+    let view = input.view;
+    let statistics = match frozen {
+        Some((mean, variance)) => widen(mean, variance),
+        None => reference::moments(&view, input.x),
+    };
+    let mut upstream = Upstream::of(input, dy, &statistics);
+    let mut scale = vec![0.0; view.channels];
+    for (c, scale) in scale.iter_mut().enumerate() {
+        let bad = match frozen {
+            Some((_, variance)) => variance[c] < 0.0,
+            None => !statistics.is_finite(c),
+        };
+        for i in view.runs(c).flatten() {
+            *scale = f64::max(*scale, upstream.size[i]);
+            if bad {
+                upstream.dz[i] = f64::NAN;
+            }
+        }
+    }
+    let element = input.epilogue.element;
+    let finding = judge_stored("dresidual", element, BACKWARD_BOUND, got, &upstream.dz, |i| {
+        scale[view.channel_of(i)] + upstream.slack[i] / BACKWARD_BOUND
+    });
+    Report {
+        findings: vec![finding],
+    }
+}
+
+/// What comes back through the activation.
+struct Upstream {
+    /// dy·g'(z).
+    dz: Vec<f64>,
+    /// What stands for |dy| in scales.
+    size: Vec<f64>,
+    /// How far dz may be off because z is at a kink.
+    slack: Vec<f64>,
+}
+
+impl Upstream {
+    fn of(input: &Input<'_>, dy: &[f32], statistics: &Moments) -> Self {
+        let Epilogue {
+            activation,
+            residual,
+            ..
+        } = input.epilogue;
+        let widened = || dy.iter().map(|&v| f64::from(v));
+        if activation == Activation::None {
+            return Self {
+                dz: widened().collect(),
+                size: widened().map(f64::abs).collect(),
+                slack: vec![0.0; dy.len()],
+            };
+        }
+        let view = input.view;
+        let scale = forward_scale(input, statistics);
+        let z = reference::normalize(&view, input.x, statistics, input.parameters, input.eps);
+        let mut upstream = Self {
+            dz: Vec::with_capacity(dy.len()),
+            size: Vec::with_capacity(dy.len()),
+            slack: Vec::with_capacity(dy.len()),
+        };
+        for (i, dy) in widened().enumerate() {
+            let z = z[i] + residual.map_or(0.0, |r| f64::from(r[i]));
+            let scale = scale[view.channel_of(i)];
+            let slope = slope(activation, z);
+            let near = z.abs() <= FORWARD_BOUND * scale;
+            upstream.dz.push(dy * slope);
+            let size = dy.abs() * (slope.abs() + 0.5 * curvature(activation) * scale);
+            upstream.size.push(size);
+            upstream.slack.push(match near {
+                true => dy.abs() * kink(activation),
+                false => 0.0,
+            });
+        }
+        upstream
+    }
 }
 
 fn judge_gradients(
     input: &Input<'_>,
-    dy: &[f32],
+    upstream: &Upstream,
     statistics: &Moments,
     expected: &Gradients,
     through_batch: bool,
@@ -338,22 +482,29 @@ fn judge_gradients(
     let m = view.count() as f64;
     let zeros = vec![0.0; view.channels];
     let (old_weight, old_bias) = before.unwrap_or((&zeros, &zeros));
+    let xhat = |c: usize, i: usize| {
+        let inv_std = statistics.inv_std(c, input.eps);
+        ((f64::from(input.x[i]) - statistics.mean[c]) * inv_std).abs()
+    };
     let mut dx_scale = vec![0.0; view.channels];
     let mut dweight_scale = vec![0.0; view.channels];
     let mut dbias_scale = vec![0.0; view.channels];
+    let mut dweight_slack = vec![0.0; view.channels];
+    let mut dbias_slack = vec![0.0; view.channels];
     for c in 0..view.channels {
         let inv_std = statistics.inv_std(c, input.eps);
         let weight = f64::from(input.parameters.weight(c)).abs();
         for i in view.runs(c).flatten() {
-            let dy = f64::from(dy[i]).abs();
-            let xhat = ((f64::from(input.x[i]) - statistics.mean[c]) * inv_std).abs();
-            let mut term = dy;
+            let (size, slack, xhat) = (upstream.size[i], upstream.slack[i], xhat(c, i));
+            let mut term = size;
             if through_batch {
                 term += expected.dbias[c].abs() / m + xhat * expected.dweight[c].abs() / m;
             }
             dx_scale[c] = f64::max(dx_scale[c], weight * inv_std * term);
-            dweight_scale[c] += dy * xhat;
-            dbias_scale[c] += dy;
+            dweight_scale[c] += size * xhat;
+            dbias_scale[c] += size;
+            dweight_slack[c] += slack * xhat;
+            dbias_slack[c] += slack;
         }
         dweight_scale[c] += f64::from(old_weight[c]).abs();
         dbias_scale[c] += f64::from(old_bias[c]).abs();
@@ -364,16 +515,35 @@ fn judge_gradients(
     };
     let dweight = add(&expected.dweight, old_weight);
     let dbias = add(&expected.dbias, old_bias);
-    let judge = |name, got, want: &[f64], scale, channel: &dyn Fn(usize) -> usize| {
-        judge(name, BACKWARD_BOUND, got, want, scale, channel)
+    let per_channel = |name, got, want: &[f64], scale: &[f64], slack: &[f64]| {
+        judge_stored(name, Element::F32, BACKWARD_BOUND, got, want, |c| {
+            scale[c] + slack[c] / BACKWARD_BOUND
+        })
     };
     let mut findings = vec![
-        judge("dweight", &result.dweight, &dweight, dweight_scale, &|c| c),
-        judge("dbias", &result.dbias, &dbias, dbias_scale, &|c| c),
+        per_channel("dweight", &result.dweight, &dweight, &dweight_scale, &dweight_slack),
+        per_channel("dbias", &result.dbias, &dbias, &dbias_scale, &dbias_slack),
     ];
     if !result.dx.is_empty() {
-        let channel = |i| view.channel_of(i);
-        findings.push(judge("dx", &result.dx, &expected.dx, dx_scale, &channel));
+        let scale = |i| {
+            let c = view.channel_of(i);
+            let mut slack = upstream.slack[i];
+            if through_batch && dbias_slack[c] > 0.0 {
+                slack += (dbias_slack[c] + xhat(c, i) * dweight_slack[c]) / m;
+            }
+            let weight = f64::from(input.parameters.weight(c)).abs();
+            let factor = weight * statistics.inv_std(c, input.eps);
+            dx_scale[c] + if slack > 0.0 { factor * slack / BACKWARD_BOUND } else { 0.0 }
+        };
+        let element = input.epilogue.element;
+        findings.push(judge_stored(
+            "dx",
+            element,
+            BACKWARD_BOUND,
+            &result.dx,
+            &expected.dx,
+            scale,
+        ));
     }
     Report { findings }
 }
@@ -395,14 +565,26 @@ fn largest_input(view: &View, x: &[f32]) -> Vec<f64> {
     (0..view.channels).map(largest).collect()
 }
 
-/// Per channel, the largest |x̂·weight| + |bias|.
+/// Per channel, the largest finite magnitude.
+fn largest_finite(view: &View, values: &[f32]) -> Vec<f64> {
+    let largest = |c| {
+        let values = view.runs(c).flat_map(|run| &values[run]);
+        let finite = values.filter(|v| v.is_finite());
+        finite.fold(0.0, |max: f64, v| max.max(f64::from(v.abs())))
+    };
+    (0..view.channels).map(largest).collect()
+}
+
+/// Per channel, the largest |x̂·weight| + |bias|, and the largest |residual|.
 fn forward_scale(input: &Input<'_>, statistics: &Moments) -> Vec<f64> {
     let Input {
         view,
         x,
         parameters,
         eps,
+        epilogue,
     } = *input;
+    let residual = epilogue.residual.map(|r| largest_finite(&view, r));
     let scale = |c| {
         let factor = statistics.inv_std(c, eps) * f64::from(parameters.weight(c));
         let finite = view.runs(c).flat_map(|run| &x[run]);
@@ -410,12 +592,13 @@ fn forward_scale(input: &Input<'_>, statistics: &Moments) -> Vec<f64> {
         let largest = finite.fold(0.0, |max: f64, &v| {
             max.max(((f64::from(v) - statistics.mean[c]) * factor).abs())
         });
-        largest + f64::from(parameters.bias(c)).abs()
+        let added = residual.as_ref().map_or(0.0, |largest| largest[c]);
+        largest + f64::from(parameters.bias(c)).abs() + added
     };
     (0..view.channels).map(scale).collect()
 }
 
-/// The worst error of `got`, each value over the scale of its channel.
+/// The worst error of f32 results, each value over the scale of its channel.
 fn judge(
     tensor: &'static str,
     bound: f64,
@@ -423,6 +606,20 @@ fn judge(
     expected: &[f64],
     scale: Vec<f64>,
     channel: impl Fn(usize) -> usize,
+) -> Finding {
+    judge_stored(tensor, Element::F32, bound, got, expected, |i| {
+        scale[channel(i)]
+    })
+}
+
+/// The worst error of `got`, each value over its scale.
+fn judge_stored(
+    tensor: &'static str,
+    element: Element,
+    bound: f64,
+    got: &[f32],
+    expected: &[f64],
+    scale: impl Fn(usize) -> f64,
 ) -> Finding {
     let mut worst = Finding {
         tensor,
@@ -438,8 +635,7 @@ fn judge(
         return worst;
     }
     for (index, (&got, &expected)) in got.iter().zip(expected).enumerate() {
-        let scale = scale[channel(index)].max(SCALE_FLOOR);
-        let error = error_of(got, expected, scale);
+        let error = storage::error(element, got, expected, scale(index).max(SCALE_FLOOR), bound);
         if error > worst.error {
             worst = Finding {
                 error,
@@ -451,16 +647,4 @@ fn judge(
         }
     }
     worst
-}
-
-fn error_of(got: f32, expected: f64, scale: f64) -> f64 {
-    let same = got == expected as f32 || (got.is_nan() && expected.is_nan());
-    let error = (f64::from(got) - expected).abs() / scale;
-    if same && !error.is_finite() {
-        0.0
-    } else if error.is_nan() {
-        f64::INFINITY
-    } else {
-        error
-    }
 }
