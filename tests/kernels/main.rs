@@ -12,6 +12,7 @@ mod determinism;
 mod dispatches;
 mod exact;
 mod harness;
+mod large;
 mod pieces;
 mod random;
 mod shaders;

@@ -8,7 +8,7 @@ use crate::common::data::Kind;
 use crate::common::gpu::{GpuImplementation, record};
 use crate::common::outcome::{Implementation, judge};
 
-/// A device that binds so few bytes at most, so that small tensors need several bindings.
+/// A device that binds so few bytes at most, so that smaller tensors need several bindings.
 pub fn narrow(bytes: u64) -> Gpu {
     let adapters = pollster::block_on(adapters());
     let adapter = adapters.first().expect("an adapter");
@@ -16,6 +16,7 @@ pub fn narrow(bytes: u64) -> Gpu {
     let request = wgpu::DeviceDescriptor {
         required_limits: wgpu::Limits {
             max_storage_buffer_binding_size: bytes,
+            max_buffer_size: adapter.limits().max_buffer_size,
             ..wgpu::Limits::default()
         },
         ..Default::default()
