@@ -12,8 +12,7 @@ use wgpu_batchnorm::{Config, HostGradients, RunningStatistics, View};
 use crate::buffers::{Buffers, run};
 use crate::common::case::Case;
 use crate::common::data::{Kind, Random};
-use crate::common::gpu::{rows, running_of, saved_of};
-use crate::pieces::narrow;
+use crate::common::gpu::{narrow, rows, running_of, saved_of};
 
 const BINDING: u64 = 128 << 20;
 const LEAST: u64 = 300_000_000;

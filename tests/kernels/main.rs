@@ -15,5 +15,6 @@ mod harness;
 mod large;
 mod pieces;
 mod random;
+mod recording;
 mod shaders;
 mod special;
