@@ -6,11 +6,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use wgpu_batchnorm::check::{self, TrainResult};
 use wgpu_batchnorm::wgpu::{self, ComputePass};
-use wgpu_batchnorm::{Binding, Context, Gpu, Plan, RunningStatistics};
+use wgpu_batchnorm::{
+    Affine, BackwardBuffers, Binding, Context, FrozenBackwardBuffers, Gpu, InferenceBuffers, Plan,
+    RunningStatistics, TrainBuffers, adapters,
+};
 
 use crate::buffers::{Buffers, Place, run, submit};
 use crate::common::case::Case;
-use crate::common::gpu::{gpu, limited, narrow, running_of, saved_of};
+use crate::common::gpu::{gpu, limited, narrow, record, running_of, saved_of};
 use crate::common::outcome::{Implementation, Reference};
 use crate::dispatches::{cases, plan};
 
@@ -80,6 +83,76 @@ fn nothing_runs_that_was_not_submitted() {
 }
 
 #[test]
+fn recording_needs_no_submission() {
+    let adapters = pollster::block_on(adapters());
+    let request = adapters[0].request_device(&Default::default());
+    // Never touched; wgpu itself panics at bind groups of a device whose queue was dropped.
+    let (device, _queue) = pollster::block_on(request).unwrap();
+    record(&adapters[0].get_info());
+    let context = Context::new(&device.clone()).unwrap();
+    for case in cases().into_iter().filter(|case| case.running.is_some()) {
+        let plan = context.plan(&case.config, &case.shape).unwrap();
+        let longest = plan.tensor_bytes().max(plan.workspace_bytes());
+        let place = longest.max(20 * case.view.channels as u64);
+        let place = place.next_multiple_of(256);
+        let pool = device.create_buffer(&wgpu::BufferDescriptor {
+            label: None,
+            size: 9 * place,
+            usage: wgpu::BufferUsages::STORAGE,
+            mapped_at_creation: false,
+        });
+        let [x, y, dy, dx, affine, running, saved, grads, workspace] =
+            std::array::from_fn(|k| pool.slice(k as u64 * place..(k as u64 + 1) * place));
+        let affine = (case.config.affine != Affine::None).then_some(affine);
+        let (dx, grads) = (Some(dx), Some(grads));
+        let bindings = [
+            plan.bind_train(&TrainBuffers {
+                x,
+                y,
+                affine,
+                running: Some(running),
+                saved,
+                workspace,
+            }),
+            plan.bind_inference(&InferenceBuffers {
+                x,
+                y,
+                affine,
+                running,
+            }),
+            plan.bind_backward(&BackwardBuffers {
+                x,
+                dy,
+                dx,
+                affine,
+                saved,
+                grads,
+                accumulate: false,
+                workspace,
+            }),
+            plan.bind_backward_frozen(&FrozenBackwardBuffers {
+                x,
+                dy,
+                dx,
+                affine,
+                running,
+                grads,
+                accumulate: false,
+                workspace,
+            }),
+        ];
+        let mut encoder = device.create_command_encoder(&Default::default());
+        let mut pass = encoder.begin_compute_pass(&Default::default());
+        for binding in bindings {
+            binding.unwrap().encode(&mut pass);
+        }
+        drop(pass);
+        // Whatever is wrong with a recording comes to light here, as a panic.
+        let _ = encoder.finish();
+    }
+}
+
+#[test]
 fn nothing_is_polled() {
     // What waits for an idle device is called back by the next poll or submission, whoever does
     // it.
@@ -138,6 +211,7 @@ fn no_device_is_created_and_after_bind_nothing_at_all() {
             made.map(|objects| objects.num_kept_from_user),
         )
     };
+    record(&adapter.get_info());
     let gpu = Gpu::with_device(device, queue).unwrap();
     for case in cases() {
         let before = counts();
@@ -226,6 +300,30 @@ fn two_bindings_of_one_plan_share_a_pass_and_a_workspace() {
                 let [alone, together] = [alone, together].map(|pair| pair.map(|b| results(&b)));
                 assert!(alone == together, "{operation} of {}", case.name);
             }
+        }
+    }
+}
+
+#[test]
+fn two_bindings_of_one_plan_keep_their_own_options() {
+    for gpu in devices() {
+        for case in cases() {
+            let plan = plan(&gpu, &case);
+            let pair = [false, true].map(|accumulate| {
+                let b = Buffers::apart(&gpu, &plan, &case);
+                b.grads.write(&vec![100.0; b.grads.len]);
+                run(&gpu, &[&plan.bind_train(&b.train()).unwrap()]);
+                let backward = plan.bind_backward(&BackwardBuffers {
+                    accumulate,
+                    ..b.backward()
+                });
+                (b, backward.unwrap())
+            });
+            let [(one, sets), (other, adds)] = pair;
+            run(&gpu, &[&sets, &adds]);
+            let expected: Vec<_> = one.grads.read().iter().map(|v| v + 100.0).collect();
+            assert_eq!(other.grads.read(), expected, "{}", case.name);
+            assert!(one.dx.bits() == other.dx.bits(), "{}", case.name);
         }
     }
 }
