@@ -594,24 +594,170 @@ fn pieces_tile_the_tensor_and_fit_a_binding() {
     ] {
         let schedule = plan_dense(view, &narrow(limit)).unwrap();
         assert!(schedule.pieces.len() > 1, "{view:?}");
-        let mut next = 0;
-        let loads = schedule.loads;
-        let mut partials = vec![0u32; loads.channels];
-        for piece in &schedule.pieces {
-            assert_eq!(piece.start, next);
-            next += piece.view.len();
-            let load = schedule.load_bytes();
-            assert!(piece.binding_len() as u64 * load <= limit.min(1 << 33));
-            assert_eq!(piece.binding_start() as u64 * load % 256, 0);
-            for k in 0..piece.view.channels {
-                let c = piece.first_channel + k;
-                assert_eq!(piece.first_partial, partials[c], "they follow each other");
-                partials[c] += piece.reduce.splits;
-                assert_eq!(loads.channel_of(piece.start + k * loads.inner), c);
+        assert_tiles(&schedule, limit);
+    }
+}
+
+/// Pieces follow each other without gaps, their bindings hold them, and so do their partials.
+fn assert_tiles(schedule: &Schedule, limit: u64) {
+    let mut next = 0;
+    let (view, loads) = (schedule.view, schedule.loads);
+    let mut partials = vec![0u32; loads.channels];
+    for piece in &schedule.pieces {
+        assert_eq!(piece.start, next);
+        next += piece.view.len();
+        let load = schedule.load_bytes();
+        assert!(piece.binding_len() as u64 * load <= limit.min(1 << 33));
+        assert_eq!(piece.binding_start() as u64 * load % 256, 0);
+        for k in 0..piece.view.channels {
+            let c = piece.first_channel + k;
+            assert_eq!(piece.first_partial, partials[c], "they follow each other");
+            partials[c] += piece.reduce.splits;
+            assert_eq!(loads.channel_of(piece.start + k * loads.inner), c);
+        }
+    }
+    assert_eq!(next, loads.len());
+    assert!(partials.iter().all(|&n| n == schedule.partials), "{view:?}");
+}
+
+/// 2³¹ elements and some more: both patterns, few channels and many, with loads of every width.
+fn beyond_31_bits() -> Vec<View> {
+    let views = vec![
+        view(1, 1, (1 << 31) + 11),
+        view(1, 2, (1 << 30) + 4),
+        view(7, 3, 102_261_127),
+        view(5, 70_001, 6137),
+        view(33, 20_000, 3256),
+        view(43_826_197, 7, 7),
+        view(((1 << 31) / 3) + 2, 3, 1),
+        view((1 << 29) + 1, 4, 1),
+        view(32_769, 65_536, 1),
+        view(8195, 262_147, 1),
+    ];
+    assert!(views.iter().all(|view| view.len() > 1 << 31));
+    views
+}
+
+#[test]
+fn more_than_31_bits_of_elements_are_planned() {
+    let limits = [1 << 27, 1 << 31, u64::MAX];
+    let mut planned = 0;
+    for tuning in tunings() {
+        for view in beyond_31_bits() {
+            for max_binding_bytes in limits {
+                let machine = Machine {
+                    max_binding_bytes,
+                    ..machine(tuning)
+                };
+                let Ok(schedule) = plan_dense(view, &machine) else {
+                    // Of so many channels in so many pieces, the partials fit no binding.
+                    let pieces = view.len() as u64 * 4 / max_binding_bytes + 1;
+                    assert!(view.channels as u64 * 16 * pieces > max_binding_bytes);
+                    continue;
+                };
+                planned += 1;
+                assert_tiles(&schedule, max_binding_bytes);
+                assert_budget(&schedule, 32_768);
+                if [Tuning::CPU_ADAPTER, Tuning::DISCRETE].contains(&tuning) {
+                    assert_short_chains(&schedule);
+                }
+                assert_32_bits_suffice(&schedule);
+                for over in DISPATCHES {
+                    let grids = over.grids(&schedule);
+                    for (piece, grid) in &grids {
+                        assert_grid_reaches_all(&piece.view, grid);
+                    }
+                    // Pieces of one size have one grid.
+                    let first_and_last = grids.first().into_iter().chain(grids.last());
+                    for (piece, grid) in first_and_last {
+                        assert_lanes_are_where_they_should(&schedule, piece, grid, over);
+                    }
+                }
             }
         }
-        assert_eq!(next, loads.len());
-        assert!(partials.iter().all(|&n| n == schedule.partials), "{view:?}");
+    }
+    // All but the one of most channels where bindings hold least.
+    let all = beyond_31_bits().len() * limits.len() - 1;
+    assert_eq!(planned, all * tunings().len());
+}
+
+/// What dispatches are told and what they index, as 64-bit arithmetic has it.
+fn assert_32_bits_suffice(schedule: &Schedule) {
+    let at = format!("{:?}", schedule.view);
+    let fits = |value: usize| assert!(u32::try_from(value).is_ok(), "{at}: {value}");
+    let channels = schedule.loads.channels;
+    for piece in &schedule.pieces {
+        // Addresses, and the positions that lead to them.
+        fits(piece.binding_len());
+        fits(piece.view.count());
+        let partials = piece.first_partial as usize + piece.reduce.splits as usize;
+        assert!(partials <= schedule.partials as usize, "{at}");
+    }
+    fits(channels * schedule.partials as usize);
+    // Five rows of statistics.
+    fits(5 * channels);
+}
+
+/// Teams walk `span` positions each, one after the other: together all, and so do the groups of
+/// channels; steps and workgroup ids have lost no bits.
+fn assert_grid_reaches_all(view: &View, grid: &Grid) {
+    let at = format!("{view:?} {grid:?}");
+    let wide = |n: u32| n as usize;
+    let teams = wide(grid.workgroup / grid.team) * wide(grid.splits);
+    let positions = teams * wide(grid.span);
+    assert!(positions >= view.count(), "{at}");
+    // A team's end is computed before it is cut off at the last position.
+    assert!(u32::try_from(positions).is_ok(), "{at}");
+    let together = wide(grid.columns * grid.lane_columns);
+    assert_eq!(wide(grid.groups), view.channels.div_ceil(together), "{at}");
+    assert_eq!(grid.team / grid.columns, grid.rows, "{at}");
+    let (runs, step) = (wide(grid.rows) / view.inner, wide(grid.rows) % view.inner);
+    let address_step = runs * view.channels * view.inner + step;
+    assert_eq!(wide(grid.address_step), address_step, "{at}");
+    assert_eq!(wide(grid.inner_step), step, "{at}");
+    let wrap_step = (view.channels - 1) * view.inner;
+    assert_eq!(wide(grid.wrap_step), wrap_step, "{at}");
+    let [width, height] = grid.dispatch.map(wide);
+    assert!(width <= 65_535 && height <= 65_535, "{at}");
+    assert!(u32::try_from(width * height).is_ok(), "{at}");
+    assert!(width * height >= wide(grid.groups) * wide(grid.splits));
+}
+
+/// Lanes at the edges of the grid walk what 64-bit arithmetic gives them, through every address,
+/// to the end.
+fn assert_lanes_are_where_they_should(schedule: &Schedule, piece: &Piece, grid: &Grid, over: Over) {
+    let (view, wide) = (&piece.view, |n: u32| n as usize);
+    let (last_group, last_split) = (grid.groups - 1, grid.splits - 1);
+    for group in [0, grid.groups / 2, last_group] {
+        for split in [0, grid.splits / 2, last_split] {
+            for index in [0, grid.workgroup / 2, grid.workgroup - 1] {
+                let at = format!("{view:?} {over:?} {grid:?} {group} {split} {index}");
+                let lane = locate(view, grid, group * grid.splits + split, index);
+                let (team, in_team) = (wide(index / grid.team), wide(index % grid.team));
+                let teams = wide(grid.workgroup / grid.team);
+                let start = (wide(split) * teams + team) * wide(grid.span);
+                let end = view.count().min(start + wide(grid.span));
+                let first = start + in_team / wide(grid.columns);
+                assert_eq!(wide(lane.first), first, "{at}");
+                if lane.live {
+                    let positions = (first..end).step_by(wide(grid.rows));
+                    assert_eq!(wide(lane.len), positions.len(), "{at}");
+                }
+                if matches!(over, Over::Merge) {
+                    // Of the tensor, which no binding has to hold, it reads nothing.
+                    continue;
+                }
+                for (k, address) in dense_walk(piece, grid, &lane).enumerate() {
+                    let (channel, position) = (wide(lane.channel), first + k * wide(grid.rows));
+                    let run = position / view.inner * view.channels + channel;
+                    let expected = piece.base + run * view.inner + position % view.inner;
+                    assert_eq!(wide(address), expected, "{at}");
+                    let element = piece.binding_start() + expected;
+                    let of = schedule.loads.channel_of(element);
+                    assert_eq!(of, piece.first_channel + channel, "{at}");
+                }
+            }
+        }
     }
 }
 

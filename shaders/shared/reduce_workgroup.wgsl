@@ -1,10 +1,11 @@
 // Partials folded in a fixed order: first a lane's own, then a workgroup's.
 
-// A lane folds sixteen tiles, then sixteen of those, and so on, so that no chain is longer than 16
-// as long as it folds at most 4,096 tiles, and none than 32 up to 8,192.
+// A lane folds sixteen parts, then sixteen of those, and so on, so that no chain is longer than 16 as
+// long as it folds at most 4,096 parts, and none than 32 up to 8,192.
 struct Cascade {
     units: Partial,
     sixteens: Partial,
+    rest: Partial,
     pushed: u32,
 }
 
@@ -16,11 +17,15 @@ fn push(before: Cascade, part: Partial) -> Cascade {
         cascade.sixteens = merge(cascade.sixteens, cascade.units);
         cascade.units = Partial();
     }
+    if ((cascade.pushed & 255u) == 0u) {
+        cascade.rest = merge(cascade.rest, cascade.sixteens);
+        cascade.sixteens = Partial();
+    }
     return cascade;
 }
 
 fn total(cascade: Cascade) -> Partial {
-    return merge(cascade.sixteens, cascade.units);
+    return merge(cascade.rest, merge(cascade.sixteens, cascade.units));
 }
 
 fn totals(cascades: ptr<function, array<Cascade, COLUMNS>>) -> array<Partial, COLUMNS> {

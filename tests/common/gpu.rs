@@ -4,8 +4,8 @@ use std::io::Write;
 
 use wgpu_batchnorm::plan::Tuning;
 use wgpu_batchnorm::{
-    Adapter, BackwardBuffers, Context, Element, FrozenBackwardBuffers, Gpu, HostGradients, InferenceBuffers,
-    RunningStatistics, SavedStatistics, Tensor, TrainBuffers, wgpu,
+    Adapter, BackwardBuffers, Context, Element, FrozenBackwardBuffers, Gpu, HostGradients,
+    InferenceBuffers, RunningStatistics, SavedStatistics, Tensor, TrainBuffers, adapters, wgpu,
 };
 
 use super::case::Case;
@@ -17,6 +17,28 @@ pub fn gpu() -> Gpu {
         .expect("these tests need an adapter: `cargo xtask test` says how to get one");
     record(gpu.info());
     gpu
+}
+
+/// A device with the limits that `choose` makes of what the adapter offers.
+pub fn limited(choose: impl FnOnce(wgpu::Limits) -> wgpu::Limits) -> Gpu {
+    let adapters = pollster::block_on(adapters());
+    let adapter = adapters.first().expect("an adapter");
+    record(&adapter.get_info());
+    let request = wgpu::DeviceDescriptor {
+        required_limits: choose(adapter.limits()),
+        ..Default::default()
+    };
+    let (device, queue) = pollster::block_on(adapter.request_device(&request)).unwrap();
+    Gpu::with_device(device, queue).unwrap()
+}
+
+/// A device that binds so few bytes at most, so that smaller tensors need several bindings.
+pub fn narrow(bytes: u64) -> Gpu {
+    limited(|offered| wgpu::Limits {
+        max_storage_buffer_binding_size: bytes,
+        max_buffer_size: offered.max_buffer_size,
+        ..wgpu::Limits::default()
+    })
 }
 
 /// Appends adapter, backend and test to the file that `cargo xtask test` asks for.

@@ -70,15 +70,20 @@ impl Buffers {
         Self::from(case, contents(plan, case).map(place))
     }
 
-    /// One buffer for all, at aligned offsets, with NaN between them.
-    pub fn pooled(gpu: &Gpu, plan: &Plan, case: &Case) -> Self {
+    /// One buffer for all, each at the first aligned offset that leaves a sentinel before it; and
+    /// what the buffer holds.
+    pub fn pooled(gpu: &Gpu, plan: &Plan, case: &Case) -> (Self, Vec<f32>) {
         let alignment = gpu.device().limits().min_storage_buffer_offset_alignment as usize / 4;
-        let mut pool = vec![f32::NAN; alignment];
+        let mut pool = Vec::new();
+        let pad = |pool: &mut Vec<f32>| {
+            let aligned = (pool.len() + 1).next_multiple_of(alignment);
+            pool.extend((pool.len()..aligned).map(sentinel));
+        };
+        pad(&mut pool);
         let ranges = contents(plan, case).map(|values| {
             let range = (pool.len(), values.len());
             pool.extend(values);
-            let aligned = (pool.len() + 1).next_multiple_of(alignment);
-            pool.resize(aligned, f32::NAN);
+            pad(&mut pool);
             range
         });
         let tensor = Tensor::upload(gpu, &[pool.len()], &pool).unwrap();
@@ -87,7 +92,21 @@ impl Buffers {
             at,
             len,
         };
-        Self::from(case, ranges.map(place))
+        (Self::from(case, ranges.map(place)), pool)
+    }
+
+    /// Whether a pool that held `before` still does, outside of every tensor.
+    pub fn kept_between(&self, before: &[f32]) -> bool {
+        let mut outside = vec![true; before.len()];
+        let tensors = [&self.x, &self.y, &self.dy, &self.dx];
+        let rest = [&self.saved, &self.grads, &self.workspace];
+        let optional = [&self.affine, &self.running].into_iter().flatten();
+        for place in tensors.into_iter().chain(rest).chain(optional) {
+            outside[place.at..][..place.len].fill(false);
+        }
+        let after = self.x.tensor.read_blocking().unwrap();
+        let mut pairs = after.iter().zip(before).zip(outside);
+        pairs.all(|((after, before), outside)| !outside || after.to_bits() == before.to_bits())
     }
 
     fn from(case: &Case, places: [Place; 9]) -> Self {
@@ -183,6 +202,11 @@ impl Buffers {
             workspace: self.workspace.slice(),
         }
     }
+}
+
+/// No result, and another one at every place.
+fn sentinel(at: usize) -> f32 {
+    f32::from_bits(0x4f00_0000 | at as u32)
 }
 
 /// In the order of the fields.

@@ -5,9 +5,8 @@ use wgpu_batchnorm::plan::Tuning;
 
 use crate::common::case::Case;
 use crate::common::data::Kind;
-use crate::common::gpu::{GpuImplementation, gpu};
+use crate::common::gpu::{GpuImplementation, gpu, narrow};
 use crate::common::outcome::{Cpu, Implementation};
-use crate::pieces::narrow;
 
 const LARGE_MEAN: Kind = Kind::Normal {
     mean: 1e4,

@@ -7,9 +7,8 @@ use wgpu_batchnorm::{Affine, Config, Momentum, RunningStatistics, RunningVarianc
 
 use crate::common::case::{Case, shapes};
 use crate::common::data::{Kind, Random};
-use crate::common::gpu::{GpuImplementation, gpu};
+use crate::common::gpu::{GpuImplementation, gpu, narrow};
 use crate::common::outcome::{Cpu, Implementation, Outcome};
-use crate::pieces::narrow;
 
 /// An integer from -`reach` to `reach`.
 fn integer(random: &mut Random, reach: u64) -> f32 {

@@ -1,28 +1,12 @@
 //! Tensors larger than one storage binding: several bindings, one result.
 
+use wgpu_batchnorm::Config;
 use wgpu_batchnorm::plan::Tuning;
-use wgpu_batchnorm::{Config, Gpu, adapters, wgpu};
 
 use crate::common::case::Case;
 use crate::common::data::Kind;
-use crate::common::gpu::{GpuImplementation, record};
+use crate::common::gpu::{GpuImplementation, narrow};
 use crate::common::outcome::{Implementation, judge};
-
-/// A device that binds so few bytes at most, so that small tensors need several bindings.
-pub fn narrow(bytes: u64) -> Gpu {
-    let adapters = pollster::block_on(adapters());
-    let adapter = adapters.first().expect("an adapter");
-    record(&adapter.get_info());
-    let request = wgpu::DeviceDescriptor {
-        required_limits: wgpu::Limits {
-            max_storage_buffer_binding_size: bytes,
-            ..wgpu::Limits::default()
-        },
-        ..Default::default()
-    };
-    let (device, queue) = pollster::block_on(adapter.request_device(&request)).unwrap();
-    Gpu::with_device(device, queue).unwrap()
-}
 
 #[test]
 fn several_bindings_give_one_result() {

@@ -9,9 +9,8 @@ use wgpu_batchnorm::{
 use crate::buffers::{Buffers, run};
 use crate::common::case::Case;
 use crate::common::data::{Kind, Random};
-use crate::common::gpu::{GpuImplementation, gpu, running_of, saved_of};
+use crate::common::gpu::{GpuImplementation, gpu, narrow, running_of, saved_of};
 use crate::common::outcome::{Cpu, Implementation, Outcome, judge};
-use crate::pieces::narrow;
 
 const ORDINARY: Kind = Kind::ALL[0];
 

@@ -2,11 +2,19 @@
 //!
 //! A binary of its own, since it counts what the allocator does.
 
+#[path = "../common/mod.rs"]
+mod common;
+
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::time::{Duration, Instant};
 
-use wgpu_batchnorm::{Adapter, Binding, Config, Gpu, InferenceBuffers, Tensor, TrainBuffers, wgpu};
+use wgpu_batchnorm::{
+    BackwardBuffers, Binding, Config, FrozenBackwardBuffers, Gpu, InferenceBuffers, Tensor,
+    TrainBuffers, wgpu,
+};
+
+use common::gpu::{gpu, narrow};
 
 thread_local! {
     static ALLOCATIONS: Cell<usize> = const { Cell::new(0) };
@@ -81,19 +89,31 @@ impl Bare {
             compilation_options: Default::default(),
             cache: None,
         });
+        let bind_group = Self::bind(gpu, &pipeline);
+        Self {
+            pipeline,
+            bind_group,
+        }
+    }
+
+    /// The same kernel on another buffer.
+    fn with_own_bind_group(&self, gpu: &Gpu) -> Self {
+        Self {
+            pipeline: self.pipeline.clone(),
+            bind_group: Self::bind(gpu, &self.pipeline),
+        }
+    }
+
+    fn bind(gpu: &Gpu, pipeline: &wgpu::ComputePipeline) -> wgpu::BindGroup {
         let buffer = Tensor::empty(gpu, &[64]).unwrap();
-        let bind_group = device.create_bind_group(&wgpu::BindGroupDescriptor {
+        gpu.device().create_bind_group(&wgpu::BindGroupDescriptor {
             label: None,
             layout: &pipeline.get_bind_group_layout(0),
             entries: &[wgpu::BindGroupEntry {
                 binding: 0,
                 resource: buffer.buffer().as_entire_binding(),
             }],
-        });
-        Self {
-            pipeline,
-            bind_group,
-        }
+        })
     }
 
     fn record(&self, pass: &mut wgpu::ComputePass<'_>) {
@@ -103,12 +123,13 @@ impl Bare {
     }
 }
 
-/// Training in two dispatches, and inference.
-fn bindings(gpu: &Gpu) -> [Binding; 2] {
+/// Every operation, by name and with how many kernels it has.
+fn bindings(gpu: &Gpu) -> Vec<(&'static str, usize, Binding)> {
     let shape = [2, 3, 100, 200];
     let plan = gpu.context().plan(&Config::pytorch(), &shape).unwrap();
     let tensor = |shape: &[usize]| Tensor::empty(gpu, shape).unwrap();
-    let (x, y, affine) = (tensor(&shape), tensor(&shape), tensor(&[2, 3]));
+    let [x, y, dy, dx] = [(); 4].map(|()| tensor(&shape));
+    let (affine, grads) = (tensor(&[2, 3]), tensor(&[2, 3]));
     let (running, saved) = (tensor(&[3, 3]), tensor(&[5, 3]));
     let workspace = tensor(&[plan.workspace_bytes() as usize / 4]);
     let train = TrainBuffers {
@@ -127,29 +148,76 @@ fn bindings(gpu: &Gpu) -> [Binding; 2] {
         affine: train.affine,
         running: running.buffer().slice(..),
     };
-    [
-        plan.bind_train(&train).unwrap(),
-        plan.bind_inference(&inference).unwrap(),
+    let backward = BackwardBuffers {
+        x: train.x,
+        dy: dy.buffer().slice(..),
+        dx: Some(dx.buffer().slice(..)),
+        affine: train.affine,
+        saved: train.saved,
+        grads: Some(grads.buffer().slice(..)),
+        accumulate: false,
+        workspace: train.workspace,
+    };
+    let frozen = FrozenBackwardBuffers {
+        x: train.x,
+        dy: backward.dy,
+        dx: backward.dx,
+        affine: train.affine,
+        running: inference.running,
+        grads: backward.grads,
+        accumulate: false,
+        workspace: train.workspace,
+    };
+    vec![
+        ("train", 2, plan.bind_train(&train).unwrap()),
+        ("inference", 1, plan.bind_inference(&inference).unwrap()),
+        ("backward", 2, plan.bind_backward(&backward).unwrap()),
+        ("frozen", 2, plan.bind_backward_frozen(&frozen).unwrap()),
     ]
+}
+
+/// Dispatches by wgpu alone, of as many kernels: wgpu leaves out what is set already.
+fn bare(gpu: &Gpu, name: &str, kernels: usize, dispatches: usize) -> Vec<Bare> {
+    let firsts: Vec<_> = (0..kernels).map(|_| Bare::new(gpu)).collect();
+    let pieces = dispatches.div_ceil(kernels);
+    let kernel = |k: usize| match name {
+        // Its second kernel merges, once for all pieces.
+        "frozen" => usize::from(k + 1 == dispatches),
+        _ => k / pieces,
+    };
+    let all = (0..dispatches).map(|k| firsts[kernel(k)].with_own_bind_group(gpu));
+    all.collect()
+}
+
+/// `encode` against the bare calls, on tensors in so many pieces.
+fn assert_cheap(gpu: &Gpu, pieces: usize) {
+    for (name, kernels, binding) in bindings(gpu) {
+        let dispatches = binding.dispatch_count();
+        let expected = match name {
+            "inference" => pieces,
+            "frozen" => pieces + 1,
+            _ => 2 * pieces,
+        };
+        assert_eq!(dispatches, expected, "{name}");
+        let bare = bare(gpu, name, kernels, dispatches);
+        let (allocations, time) = usual(gpu, |pass| binding.encode(pass));
+        let (least, floor) = usual(gpu, |pass| bare.iter().for_each(|bare| bare.record(pass)));
+        println!(
+            "{name}, {dispatches} dispatches: {allocations} allocations, {time:?}; bare: {least}, {floor:?}"
+        );
+        assert!(allocations <= least, "{name}: {allocations} > {least}");
+        let budget = Duration::from_micros(10) * dispatches.max(2) as u32;
+        assert!(time <= budget, "{name}: {time:?}");
+    }
 }
 
 #[test]
 fn encode_costs_what_its_wgpu_calls_cost() {
-    let gpu = Gpu::new_blocking(&Adapter::Best).unwrap();
-    // One for each dispatch: wgpu leaves out what is set already.
-    let bare = [Bare::new(&gpu), Bare::new(&gpu)];
-    for binding in bindings(&gpu) {
-        let dispatches = binding.dispatch_count();
-        let (allocations, time) = usual(&gpu, |pass| binding.encode(pass));
-        let (least, floor) = usual(&gpu, |pass| {
-            for bare in &bare[..dispatches] {
-                bare.record(pass);
-            }
-        });
-        println!(
-            "{dispatches} dispatches: {allocations} allocations, {time:?}; bare: {least}, {floor:?}"
-        );
-        assert!(allocations <= least, "{allocations} > {least}");
-        assert!(time <= Duration::from_micros(20), "{time:?}");
-    }
+    assert_cheap(&gpu(), 1);
+}
+
+#[test]
+fn encode_in_pieces_costs_what_its_wgpu_calls_cost() {
+    // 480 kB, between channels.
+    assert_cheap(&narrow(100_000), 6);
 }
