@@ -108,7 +108,8 @@ fn recording_needs_no_submission() {
         let bindings = [
             plan.bind_train(&TrainBuffers {
                 x,
-                y,
+                y: Some(y),
+                residual: None,
                 affine,
                 running: Some(running),
                 saved,
@@ -116,7 +117,8 @@ fn recording_needs_no_submission() {
             }),
             plan.bind_inference(&InferenceBuffers {
                 x,
-                y,
+                y: Some(y),
+                residual: None,
                 affine,
                 running,
             }),
@@ -124,6 +126,8 @@ fn recording_needs_no_submission() {
                 x,
                 dy,
                 dx,
+                residual: None,
+                dresidual: None,
                 affine,
                 saved,
                 grads,
@@ -134,6 +138,8 @@ fn recording_needs_no_submission() {
                 x,
                 dy,
                 dx,
+                residual: None,
+                dresidual: None,
                 affine,
                 running,
                 grads,
