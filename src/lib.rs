@@ -28,14 +28,19 @@ mod tensor;
 pub use api_error::Error;
 pub use bindings::Binding;
 pub use check::Check;
-pub use config::{Activation, Affine, Config, Element, Momentum, NonFinite, Running, RunningVariance};
+pub use config::{
+    Activation, Affine, Config, Element, Momentum, NonFinite, Running, RunningVariance,
+};
 pub use context::Context;
 
 #[cfg(feature = "blocking")]
 pub use gpu::adapters_blocking;
 pub use gpu::{Adapter, Gpu, adapters};
 pub use layer::{BackwardRequest, BatchNorm, Forward, ForwardRequest, Gradients, Mode, Saved};
-pub use record::{BackwardBuffers, FrozenBackwardBuffers, InferenceBuffers, Plan, TrainBuffers};
+pub use record::{
+    BackwardBuffers, FrozenBackwardBuffers, InferenceBuffers, MomentsBuffers, MomentsRows, Plan,
+    TrainBuffers,
+};
 pub use shape::{Pattern, View};
 pub use state::LayerState;
 #[cfg(feature = "state")]

@@ -189,7 +189,10 @@ impl Kernel {
 
     /// Whether the kernel maps `x` to `out`, each value to its own place.
     pub(crate) fn maps(self) -> bool {
-        matches!(self, Self::Normalize | Self::Inference | Self::TrainResident)
+        matches!(
+            self,
+            Self::Normalize | Self::Inference | Self::TrainResident
+        )
     }
 
     /// The tensors that a kernel which walks them reads and writes, and what it does with each.
@@ -288,17 +291,19 @@ impl Variant {
         load: Load,
         columns: u32,
     ) -> Self {
-        // What there is one of a channel has no width of its own; merging moments needs none.
-        let (load, columns) = match kernel {
-            Kernel::MomentsMerge => (Load::Scalar, 1),
-            _ if load == Load::Run4 && !kernel.walks() => (Load::Scalar, columns),
-            _ => (load, columns),
-        };
         Self {
             kernel,
-            storage: if kernel.walks() { storage } else { Storage::Single },
+            storage: if kernel.walks() {
+                storage
+            } else {
+                Storage::Single
+            },
             walk: if kernel.walks() { walk } else { Walk::Dense },
-            load,
+            // Per channel, Run4 has what Scalar has.
+            load: match load {
+                Load::Run4 if !kernel.walks() => Load::Scalar,
+                load => load,
+            },
             columns,
             reduce: Reduce::Workgroup,
         }
@@ -312,7 +317,8 @@ impl Variant {
         for storage in [Storage::Single, Storage::Half] {
             for (load, columns) in one.into_iter().chain(wide) {
                 all.extend(
-                    Kernel::ALL.map(|kernel| Self::new(kernel, storage, Walk::Dense, load, columns)),
+                    Kernel::ALL
+                        .map(|kernel| Self::new(kernel, storage, Walk::Dense, load, columns)),
                 );
             }
             // Only the functional forms meet alternating axes.
@@ -372,7 +378,9 @@ impl Variant {
             parts.extend(match (self.storage, one) {
                 (Storage::Single, _) => &[shader!("shared/element_f32")][..],
                 (Storage::Half, true) => &[shader!("shared/half"), shader!("shared/element_half1")],
-                (Storage::Half, false) => &[shader!("shared/half"), shader!("shared/element_half4")],
+                (Storage::Half, false) => {
+                    &[shader!("shared/half"), shader!("shared/element_half4")]
+                }
             });
             parts.extend(self.kernel.tensors(one && self.storage == Storage::Half));
         }

@@ -18,4 +18,5 @@ mod pieces;
 mod random;
 mod recording;
 mod shaders;
+mod shards;
 mod special;
