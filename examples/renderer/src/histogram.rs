@@ -110,6 +110,8 @@ impl Panel {
         canvas.horizontal(LEFT..RIGHT + 1, self.bottom, INK);
         canvas.vertical(LEFT, self.top..self.bottom, INK);
         canvas.text([LEFT, self.top - 30], title, Align::Start, INK, true);
+        let label = [LEFT + 100, self.top - 26];
+        canvas.text(label, "share of the pixels", Align::Start, INK, false);
         let mut end = RIGHT;
         for channel in (0..3).rev() {
             let (name, colour) = CHANNELS[channel];
@@ -182,8 +184,8 @@ impl Canvas {
             let Some(raster) = get_raster(character, weight, height) else {
                 continue;
             };
-            for (row, covers) in (y..).zip(raster.raster()) {
-                for (column, &cover) in (left..).zip(*covers) {
+            for (row, covers) in (y..).zip(raster.rows()) {
+                for (column, &cover) in (left..).zip(covers) {
                     self.blend([column, row], colour, f32::from(cover) / 255.0);
                 }
             }

@@ -20,6 +20,22 @@ use wgpu_batchnorm::{Context, wgpu};
 pub const MEAN: f32 = 0.5;
 pub const STD: f32 = 0.16;
 
+/// The best adapter there is, for off-screen work.
+pub fn device() -> Result<(wgpu::Device, wgpu::Queue), Box<dyn Error>> {
+    let instance = wgpu::Instance::new(wgpu::InstanceDescriptor {
+        backends: wgpu::Backends::from_env().unwrap_or(wgpu::Backends::PRIMARY),
+        ..wgpu::InstanceDescriptor::new_without_display_handle()
+    });
+    let options = wgpu::RequestAdapterOptions {
+        power_preference: wgpu::PowerPreference::HighPerformance,
+        ..Default::default()
+    };
+    let adapter = pollster::block_on(instance.request_adapter(&options))?;
+    Ok(pollster::block_on(
+        adapter.request_device(&Default::default()),
+    )?)
+}
+
 /// The scene and its normalization on one device.
 pub struct Renderer {
     pub scene: Scene,

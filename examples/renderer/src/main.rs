@@ -8,7 +8,6 @@ use std::process::ExitCode;
 
 use renderer::picture::{Statistics, write_png};
 use renderer::{Renderer, histogram};
-use wgpu_batchnorm::{Adapter, Gpu};
 
 const USAGE: &str = "\
 Draws a scene off-screen, batch-normalizes the frame's colours in the same encoder, and writes
@@ -79,10 +78,10 @@ fn size(text: &str) -> Result<[u32; 2], String> {
 }
 
 fn run(options: &Options) -> Result<(), Box<dyn Error>> {
-    let gpu = pollster::block_on(Gpu::new(&Adapter::Best))?;
-    println!("adapter: {}", gpu.info().name);
-    let renderer = Renderer::new(gpu.device(), options.size)?;
-    let pictures = renderer.pictures(gpu.device(), gpu.queue(), 0.0)?;
+    let (device, queue) = renderer::device()?;
+    println!("adapter: {}", device.adapter_info().name);
+    let renderer = Renderer::new(&device, options.size)?;
+    let pictures = renderer.pictures(&device, &queue, 0.0)?;
     let [before, after] = pictures.each_ref().map(|picture| picture.rgb8());
 
     println!("\n         before            after             of pixels");

@@ -27,6 +27,7 @@ pub struct Scene {
     shadow_pipeline: wgpu::RenderPipeline,
     globals: wgpu::Buffer,
     globals_group: wgpu::BindGroup,
+    sun_group: wgpu::BindGroup,
     shadow_group: wgpu::BindGroup,
     shadow_map: wgpu::TextureView,
     objects: Vec<Object>,
@@ -69,19 +70,23 @@ impl Scene {
             min_filter: wgpu::FilterMode::Linear,
             ..Default::default()
         });
-        let group = |index, resources: Vec<wgpu::BindingResource<'_>>| {
-            let entries: Vec<_> = (0..)
-                .zip(resources)
-                .map(|(binding, resource)| wgpu::BindGroupEntry { binding, resource })
-                .collect();
-            device.create_bind_group(&wgpu::BindGroupDescriptor {
-                label: None,
-                layout: &pipeline.get_bind_group_layout(index),
-                entries: &entries,
-            })
-        };
-        let globals_group = group(0, vec![globals.as_entire_binding()]);
+        let group =
+            |pipeline: &wgpu::RenderPipeline, index, resources: Vec<wgpu::BindingResource<'_>>| {
+                let entries: Vec<_> = (0..)
+                    .zip(resources)
+                    .map(|(binding, resource)| wgpu::BindGroupEntry { binding, resource })
+                    .collect();
+                device.create_bind_group(&wgpu::BindGroupDescriptor {
+                    label: None,
+                    layout: &pipeline.get_bind_group_layout(index),
+                    entries: &entries,
+                })
+            };
+        // Layouts that wgpu derives belong to one pipeline each.
+        let globals_group = group(&pipeline, 0, vec![globals.as_entire_binding()]);
+        let sun_group = group(&shadow_pipeline, 0, vec![globals.as_entire_binding()]);
         let shadow_group = group(
+            &pipeline,
             1,
             vec![
                 wgpu::BindingResource::TextureView(&shadow_map),
@@ -93,6 +98,7 @@ impl Scene {
             shadow_pipeline,
             globals,
             globals_group,
+            sun_group,
             shadow_group,
             shadow_map,
             objects: objects(device),
@@ -125,7 +131,7 @@ impl Scene {
             ..Default::default()
         });
         pass.set_pipeline(&self.shadow_pipeline);
-        pass.set_bind_group(0, &self.globals_group, &[]);
+        pass.set_bind_group(0, &self.sun_group, &[]);
         for object in self.objects.iter().filter(|object| object.casts_shadow) {
             object.draw(&mut pass);
         }
@@ -207,11 +213,11 @@ fn objects(device: &wgpu::Device) -> Vec<Object> {
     let ball = |radius, at, colour| Instance::new(Vec3::splat(radius), still, at, colour, 0.8);
     let balls = [
         ball(0.62, [-1.75, 0.60, 2.2], [0.80, 0.10, 0.06]),
-        ball(0.40, [2.35, 0.38, 3.0], [0.85, 0.52, 0.05]),
+        ball(0.42, [2.30, 0.40, 2.3], [0.85, 0.52, 0.05]),
         ball(0.50, [1.25, 0.48, 1.2], [0.80, 0.78, 0.74]),
-        ball(0.27, [-0.55, 0.25, 3.4], [0.12, 0.42, 0.10]),
+        ball(0.27, [-0.85, 0.25, 2.75], [0.12, 0.42, 0.10]),
         ball(0.30, [0.15, 0.28, 2.5], [0.42, 0.10, 0.42]),
-        ball(0.20, [1.30, 0.18, 3.9], [0.10, 0.20, 0.60]),
+        ball(0.22, [1.02, 0.20, 2.75], [0.06, 0.16, 0.70]),
     ];
     let ring = [
         Instance::new(

@@ -80,7 +80,7 @@ fn caustics(position: vec3f) -> f32 {
     let p = position.xz - globals.sun.xz / globals.sun.y * position.y;
     let turned = vec2f(0.8 * p.x - 0.6 * p.y, 0.6 * p.x + 0.8 * p.y);
     let lines = ridge(2.1 * p, globals.time) * ridge(2.7 * turned + 4.0, 1.3 * globals.time);
-    return 0.55 + 1.9 * pow(lines, 4.0);
+    return 0.6 + 1.3 * pow(lines, 4.0);
 }
 
 fn hash(p: vec2f) -> f32 {
@@ -131,7 +131,7 @@ fn encode(linear: vec3f) -> vec3f {
         let fade = exp(-0.07 * distance);
         normal = normalize(normal + 0.22 * fade * cos(phase) * vec3f(1.0, 0.0, 0.3));
         albedo *= 0.75 + 0.5 * clouds(0.8 * p.xz);
-        albedo *= mix(1.0, 0.85 + 0.3 * hash(floor(60.0 * p.xz)), exp(-0.3 * distance));
+        albedo *= mix(1.0, 0.91 + 0.18 * hash(floor(60.0 * p.xz)), exp(-0.3 * distance));
     } else if gloss < 0.2 {
         // Stone is stained.
         albedo *= 0.6 + 0.7 * clouds(vec2f(2.0 * (p.x + p.z), 1.5 * p.y + p.x));

@@ -229,7 +229,7 @@ impl Screen {
         drop(pass);
         self.queue.submit([encoder.finish()]);
         self.window.pre_present_notify();
-        target.present();
+        self.queue.present(target);
         Ok(())
     }
 }

@@ -2,12 +2,11 @@
 
 use renderer::picture::{Picture, Statistics};
 use renderer::{MEAN, Renderer, STD};
-use wgpu_batchnorm::{Adapter, Gpu};
 
 fn pictures(size: [u32; 2]) -> [Picture; 2] {
-    let gpu = pollster::block_on(Gpu::new(&Adapter::Best)).expect("an adapter");
-    let renderer = Renderer::new(gpu.device(), size).unwrap();
-    renderer.pictures(gpu.device(), gpu.queue(), 0.0).unwrap()
+    let (device, queue) = renderer::device().expect("an adapter");
+    let renderer = Renderer::new(&device, size).unwrap();
+    renderer.pictures(&device, &queue, 0.0).unwrap()
 }
 
 #[test]
