@@ -18,8 +18,9 @@ use crate::Renderer;
 pub fn run(size: [u32; 2]) -> Result<(), Box<dyn Error>> {
     let events = match EventLoop::new() {
         Ok(events) => events,
-        Err(error) => {
-            println!("no window: {error}");
+        // The reason names places in winit's source.
+        Err(_) => {
+            println!("no window: there is no display");
             return Ok(());
         }
     };
