@@ -14,18 +14,19 @@ fn the_normalized_frame_has_the_mean_and_deviation_asked_for() {
     // Rows that are padded when they are read back.
     let [before, after] = pictures([420, 236]);
 
-    // Half floats: rounded to 11 bits, not clamped.
+    // Half floats: not clamped, and rounded to 11 bits, towards zero on some adapters.
+    let rounding = 5e-4;
     for channel in 0..3 {
         let values = || after.texels.iter().map(|t| f64::from(t[channel]));
         let count = after.texels.len() as f64;
         let mean = values().sum::<f64>() / count;
         let std = (values().map(|v| (v - mean).powi(2)).sum::<f64>() / count).sqrt();
         assert!(
-            (mean - f64::from(MEAN)).abs() < 1e-4,
+            (mean - f64::from(MEAN)).abs() < rounding,
             "channel {channel}: mean {mean}"
         );
         assert!(
-            (std - f64::from(STD)).abs() < 1e-4,
+            (std - f64::from(STD)).abs() < rounding,
             "channel {channel}: std {std}"
         );
     }
