@@ -89,7 +89,8 @@ async fn run() -> Result<(), Box<dyn Error>> {
     // Bound once, recorded as often as wanted: `bind_train` makes all that the operation needs.
     let batch_norm = plan.bind_train(&TrainBuffers {
         x: pool.slice(x.clone()),
-        y: pool.slice(y.clone()),
+        y: Some(pool.slice(y.clone())),
+        residual: None,
         affine: Some(pool.slice(affine)),
         running: Some(pool.slice(running.clone())),
         saved: pool.slice(saved),

@@ -142,7 +142,8 @@ impl Training {
         let workspace = tensor(&[plan.workspace_bytes() as usize / 4])?;
         let forward = plan.bind_train(&TrainBuffers {
             x: x.buffer().slice(..),
-            y: y.buffer().slice(..),
+            y: Some(y.buffer().slice(..)),
+            residual: None,
             affine: Some(affine.buffer().slice(..)),
             running: Some(running.buffer().slice(..)),
             saved: saved.buffer().slice(..),
@@ -153,6 +154,8 @@ impl Training {
             x: x.buffer().slice(..),
             dy: dz.buffer().slice(..),
             dx: Some(dx.buffer().slice(..)),
+            residual: None,
+            dresidual: None,
             affine: Some(affine.buffer().slice(..)),
             saved: saved.buffer().slice(..),
             grads: Some(grads.buffer().slice(..)),
@@ -223,7 +226,8 @@ async fn infer(
     let plan = gpu.context().plan(&Config::pytorch(), x.shape())?;
     let inference = plan.bind_inference(&InferenceBuffers {
         x: x.buffer().slice(..),
-        y: y.buffer().slice(..),
+        y: Some(y.buffer().slice(..)),
+        residual: None,
         affine: Some(parameters.affine.buffer().slice(..)),
         running: parameters.running.buffer().slice(..),
     })?;

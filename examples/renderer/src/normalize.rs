@@ -56,7 +56,8 @@ impl Normalization {
         });
         let batch_norm = plan.bind_train(&TrainBuffers {
             x: x.slice(..),
-            y: y.slice(..),
+            y: Some(y.slice(..)),
+            residual: None,
             affine: Some(affine.slice(..)),
             running: None,
             saved: saved.slice(..),
