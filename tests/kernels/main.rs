@@ -13,6 +13,7 @@ mod dispatches;
 mod epilogue;
 mod exact;
 mod harness;
+mod in_place;
 mod large;
 mod pieces;
 mod random;
