@@ -107,8 +107,16 @@ pub(crate) struct Step {
     pub(crate) piece: Piece,
     pub(crate) grid: Grid,
     pub(crate) params: Params,
+    pub(crate) epilogue: Epilogue,
+}
+
+/// What comes after the normalization, as the shaders' constants have it.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Epilogue {
     /// [`Activation::code`](crate::Activation::code).
     pub(crate) activation: u32,
+    pub(crate) residual: bool,
+    pub(crate) dresidual: bool,
 }
 
 /// What a dispatch does with the tensor.
@@ -134,7 +142,7 @@ impl Schedule {
             piece: *piece,
             grid: *grid,
             params: Params::new(self, piece, grid),
-            activation: 0,
+            epilogue: Epilogue::default(),
         };
         let pieces = self.pieces.iter();
         match stage {
@@ -172,7 +180,9 @@ pub(crate) fn bind(
         let variant = Variant::new(step.kernel, storage, walk, schedule.load, columns);
         let constants = Constants {
             workgroup: step.grid.workgroup,
-            activation: step.activation,
+            activation: step.epilogue.activation,
+            residual: step.epilogue.residual,
+            dresidual: step.epilogue.dresidual,
             in_place,
             bfloat: schedule.element == Element::Bf16,
         };

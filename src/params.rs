@@ -48,9 +48,7 @@ pub mod flags {
     pub const ACCUMULATE: u32 = 64;
     pub const HAS_DX: u32 = 128;
     pub const FROM_MOMENTS: u32 = 256;
-    pub const HAS_RESIDUAL: u32 = 512;
-    pub const HAS_DRESIDUAL: u32 = 1024;
-    pub const FROM_SUMS: u32 = 2048;
+    pub const FROM_SUMS: u32 = 512;
 }
 
 /// Where [`Params::flags`] and [`Params::momentum`] lie, for those who change a momentum.
@@ -276,8 +274,6 @@ mod tests {
             (flags::ACCUMULATE, "ACCUMULATE"),
             (flags::HAS_DX, "HAS_DX"),
             (flags::FROM_MOMENTS, "FROM_MOMENTS"),
-            (flags::HAS_RESIDUAL, "HAS_RESIDUAL"),
-            (flags::HAS_DRESIDUAL, "HAS_DRESIDUAL"),
             (flags::FROM_SUMS, "FROM_SUMS"),
         ];
         assert_eq!(constants, flags);

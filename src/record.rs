@@ -2,7 +2,7 @@
 
 use wgpu::BufferSlice;
 
-use crate::bindings::{Binding, Slot, Stage, Step, bind};
+use crate::bindings::{Binding, Epilogue, Slot, Stage, Step, bind};
 use crate::config::{Affine, Config};
 use crate::context::Context;
 use crate::describe::describe;
@@ -298,7 +298,7 @@ impl Plan {
                 step.params = step.params.with_running(&self.config, count);
             }
         }
-        self.activate(&mut steps, b.residual.is_some());
+        self.activate(&mut steps, b.residual.is_some(), false);
         steps
     }
 
@@ -315,7 +315,7 @@ impl Plan {
         slots.extend(self.output(b.y, b.residual));
         slots.extend(self.affine(b.affine)?);
         let mut steps = self.steps(Kernel::Inference, Stage::Apply);
-        self.activate(&mut steps, b.residual.is_some());
+        self.activate(&mut steps, b.residual.is_some(), false);
         bind(&self.context, &self.schedule, &steps, &slots)
     }
 
@@ -343,7 +343,7 @@ impl Plan {
             (None, None) => (sums(), Kernel::Gradients, Stage::Merge),
         };
         steps.extend(self.gradient_steps(kernel, stage, b.grads.is_some(), b.accumulate));
-        self.activate_backward(&mut steps, b.residual.is_some(), b.dresidual.is_some());
+        self.activate(&mut steps, b.residual.is_some(), b.dresidual.is_some());
         bind(&self.context, &self.schedule, &steps, &slots)
     }
 
@@ -371,7 +371,7 @@ impl Plan {
                 .with_count(count)
                 .with_flag(flags::FROM_SUMS, true);
         }
-        self.activate_backward(&mut steps, b.residual.is_some(), false);
+        self.activate(&mut steps, b.residual.is_some(), false);
         bind(&self.context, &self.schedule, &steps, &slots)
     }
 
@@ -414,7 +414,7 @@ impl Plan {
         }
         let has_grads = b.grads.is_some();
         steps.extend(self.gradient_steps(Kernel::Gradients, Stage::Merge, has_grads, b.accumulate));
-        self.activate_backward(&mut steps, b.residual.is_some(), b.dresidual.is_some());
+        self.activate(&mut steps, b.residual.is_some(), b.dresidual.is_some());
         bind(&self.context, &self.schedule, &steps, &slots)
     }
 
@@ -437,22 +437,17 @@ impl Plan {
         steps
     }
 
-    /// The epilogue of a forward pass.
-    fn activate(&self, steps: &mut [Step], residual: bool) {
+    /// What comes after the normalization, or what backward goes through before it: there the residual
+    /// is read only to know where the activation was.
+    fn activate(&self, steps: &mut [Step], residual: bool, dresidual: bool) {
         for step in steps {
-            step.activation = self.config.activation.code();
-            step.params = step
-                .params
-                .with_negative_slope(self.config.activation.negative_slope())
-                .with_flag(flags::HAS_RESIDUAL, residual);
-        }
-    }
-
-    /// Back through it: the residual is read only to know where the activation was.
-    fn activate_backward(&self, steps: &mut [Step], residual: bool, dresidual: bool) {
-        self.activate(steps, residual);
-        for step in steps {
-            step.params = step.params.with_flag(flags::HAS_DRESIDUAL, dresidual);
+            step.epilogue = Epilogue {
+                activation: self.config.activation.code(),
+                residual,
+                dresidual,
+            };
+            let slope = self.config.activation.negative_slope();
+            step.params = step.params.with_negative_slope(slope);
         }
     }
 

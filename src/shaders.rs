@@ -408,6 +408,10 @@ pub struct Constants {
     pub workgroup: u32,
     /// [`Activation::code`](crate::Activation::code).
     pub activation: u32,
+    /// Whether there is a residual.
+    pub residual: bool,
+    /// Whether its gradient is wanted.
+    pub dresidual: bool,
     /// Whether `out` lies where `x` lay.
     pub in_place: bool,
     /// Whether halves are bf16.
@@ -420,6 +424,8 @@ impl Constants {
         let all = [
             ("WORKGROUP", f64::from(self.workgroup)),
             ("ACTIVATION", f64::from(self.activation)),
+            ("RESIDUAL", f64::from(u8::from(self.residual))),
+            ("DRESIDUAL", f64::from(u8::from(self.dresidual))),
             ("IN_PLACE", f64::from(u8::from(self.in_place))),
             ("BFLOAT", f64::from(u8::from(self.bfloat))),
         ];

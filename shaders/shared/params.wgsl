@@ -61,10 +61,8 @@ const ACCUMULATE = 64u;
 const HAS_DX = 128u;
 // The statistics are rows of pivot, offset and m2 instead of mean and variance.
 const FROM_MOMENTS = 256u;
-const HAS_RESIDUAL = 512u;
-const HAS_DRESIDUAL = 1024u;
 // The sums of backward are given as gradients.
-const FROM_SUMS = 2048u;
+const FROM_SUMS = 512u;
 
 fn has(flag: u32) -> bool {
     return (params.flags & flag) != 0u;

@@ -15,6 +15,8 @@ const MAX_STORAGE_BUFFERS: usize = 8;
 const FULL: Constants = Constants {
     workgroup: 64,
     activation: 6,
+    residual: true,
+    dresidual: true,
     in_place: true,
     bfloat: true,
 };
