@@ -51,6 +51,7 @@ pub mod flags {
     pub const HAS_RESIDUAL: u32 = 512;
     pub const HAS_DRESIDUAL: u32 = 1024;
     pub const FROM_SUMS: u32 = 2048;
+    pub const KEEP_ALPHA: u32 = 4096;
 }
 
 /// Where [`Params::flags`] and [`Params::momentum`] lie, for those who change a momentum.
@@ -270,6 +271,7 @@ mod tests {
             (flags::HAS_RESIDUAL, "HAS_RESIDUAL"),
             (flags::HAS_DRESIDUAL, "HAS_DRESIDUAL"),
             (flags::FROM_SUMS, "FROM_SUMS"),
+            (flags::KEEP_ALPHA, "KEEP_ALPHA"),
         ];
         assert_eq!(constants, flags);
     }

@@ -41,6 +41,39 @@ pub enum Storage {
     Single,
     /// Two halves a word; the override constant `BFLOAT` says which.
     Half,
+    /// Textures, whose texels are loads of four channels: what is written has this format, where the
+    /// kernel writes one.
+    Texture(Option<TexelFormat>),
+}
+
+/// Formats that kernels write: storage textures name theirs in the text. Read is what loads as f32.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum TexelFormat {
+    /// 8 bits a channel, k/255.
+    Rgba8Unorm,
+    /// f16.
+    Rgba16Float,
+}
+
+impl TexelFormat {
+    /// All formats.
+    pub const ALL: [Self; 2] = [Self::Rgba8Unorm, Self::Rgba16Float];
+
+    /// WGSL's name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Rgba8Unorm => "rgba8unorm",
+            Self::Rgba16Float => "rgba16float",
+        }
+    }
+
+    fn holds_nan(self) -> bool {
+        self == Self::Rgba16Float
+    }
+}
+
+fn holds_nan(yes: bool) -> String {
+    format!("const HOLDS_NAN = {yes};\n")
 }
 
 /// How a lane finds a channel's next value.
@@ -130,6 +163,35 @@ macro_rules! shader {
     };
 }
 
+// What kernels and the render pipeline share.
+const X_TEXTURE: &str = shader!("shared/x_texture");
+const TEXEL: &str = shader!("shared/texel");
+const NO_RESIDUAL: &str = shader!("shared/no_residual");
+const ACTIVATION: &str = shader!("shared/activation");
+const STATISTICS: &str = shader!("shared/statistics");
+const SAVED_CHANNEL: &str = shader!("shared/saved_channel");
+const Y: &str = shader!("shared/y");
+
+/// The WGSL of the render pipeline that normalizes into a colour target: `cover` is its vertex
+/// shader, `shade` its fragment shader. It is no variant of a kernel, but made of the same parts.
+pub fn render_source(target_holds_nan: bool) -> String {
+    [
+        shader!("shared/params"),
+        &holds_nan(target_holds_nan),
+        shader!("shared/load_channel4"),
+        shader!("shared/numerics"),
+        X_TEXTURE,
+        TEXEL,
+        NO_RESIDUAL,
+        ACTIVATION,
+        STATISTICS,
+        SAVED_CHANNEL,
+        Y,
+        shader!("render/normalize"),
+    ]
+    .join("\n")
+}
+
 impl Kernel {
     /// All kernels.
     pub const ALL: [Self; 11] = [
@@ -192,12 +254,25 @@ impl Kernel {
         matches!(self, Self::Normalize | Self::Inference | Self::TrainResident)
     }
 
+    /// The textures that a kernel reads and writes, and what it does with each.
+    fn textures(self) -> &'static [&'static str] {
+        match self {
+            Self::Moments => &[X_TEXTURE],
+            _ => &[
+                X_TEXTURE,
+                TEXEL,
+                shader!("shared/out_texture"),
+                NO_RESIDUAL,
+                ACTIVATION,
+            ],
+        }
+    }
+
     /// The tensors that a kernel which walks them reads and writes, and what it does with each.
     fn tensors(self, shared: bool) -> &'static [&'static str] {
         const X: &str = shader!("shared/x");
         const X_OR_OUT: &str = shader!("shared/x_or_out");
         const DY: &str = shader!("shared/dy");
-        const ACTIVATION: &str = shader!("shared/activation");
         const RESIDUAL: &str = shader!("shared/residual");
         const OUT: [&str; 2] = [shader!("shared/out"), shader!("shared/out_shared")];
         const DRESIDUAL: [&str; 2] = [
@@ -240,7 +315,6 @@ impl Kernel {
         const LANE_MOMENTS: &str = shader!("shared/lane_moments");
         const MERGE_MOMENTS: &str = shader!("shared/merge_moments");
         const MERGE_SUMS: &str = shader!("shared/merge_sums");
-        const STATISTICS: &str = shader!("shared/statistics");
         const APPLY: &str = shader!("shared/apply");
         const FINISH: &str = shader!("shared/finish_train");
         const FROZEN: &str = shader!("shared/frozen");
@@ -252,24 +326,24 @@ impl Kernel {
         const DX: &str = shader!("shared/write_dx");
         match self {
             Self::Moments => &[MOMENTS, REDUCE, PIVOT, LANE_MOMENTS],
-            Self::Normalize => &[MOMENTS, REDUCE, MERGE_MOMENTS, STATISTICS, APPLY, FINISH],
+            Self::Normalize => &[MOMENTS, REDUCE, MERGE_MOMENTS, STATISTICS, Y, APPLY, FINISH],
             Self::TrainResident => &[
                 MOMENTS,
                 REDUCE,
                 PIVOT,
                 LANE_MOMENTS,
                 STATISTICS,
-                APPLY,
+                Y, APPLY,
                 FINISH,
             ],
-            Self::Inference => &[STATISTICS, FROZEN, APPLY],
+            Self::Inference => &[STATISTICS, FROZEN, Y, APPLY],
             Self::MomentsFinish => &[MOMENTS, REDUCE, MERGE_MOMENTS],
-            Self::BackwardSums => &[SUMS, REDUCE, STATISTICS, SAVED, PAIR, LANE_SUMS, WRITE_SUMS],
+            Self::BackwardSums => &[SUMS, REDUCE, STATISTICS, SAVED_CHANNEL, SAVED, PAIR, LANE_SUMS, WRITE_SUMS],
             Self::BackwardDx => &[
-                SUMS, REDUCE, MERGE_SUMS, STATISTICS, SAVED, PAIR, GRADIENTS, DX,
+                SUMS, REDUCE, MERGE_SUMS, STATISTICS, SAVED_CHANNEL, SAVED, PAIR, GRADIENTS, DX,
             ],
             Self::BackwardResident => &[
-                SUMS, REDUCE, STATISTICS, SAVED, PAIR, LANE_SUMS, GRADIENTS, DX,
+                SUMS, REDUCE, STATISTICS, SAVED_CHANNEL, SAVED, PAIR, LANE_SUMS, GRADIENTS, DX,
             ],
             Self::BackwardFrozen => &[
                 SUMS, REDUCE, STATISTICS, FROZEN, PAIR, LANE_SUMS, WRITE_SUMS,
@@ -294,9 +368,14 @@ impl Variant {
             _ if load == Load::Run4 && !kernel.walks() => (Load::Scalar, columns),
             _ => (load, columns),
         };
+        let storage = match storage {
+            _ if !kernel.walks() => Storage::Single,
+            Storage::Texture(_) if !kernel.maps() => Storage::Texture(None),
+            storage => storage,
+        };
         Self {
             kernel,
-            storage: if kernel.walks() { storage } else { Storage::Single },
+            storage,
             walk: if kernel.walks() { walk } else { Walk::Dense },
             load,
             columns,
@@ -319,6 +398,14 @@ impl Variant {
             all.extend(
                 [Kernel::Moments, Kernel::Inference]
                     .map(|kernel| Self::new(kernel, storage, Walk::Strided, Load::Scalar, 1)),
+            );
+        }
+        // Images are normalized forward.
+        for format in TexelFormat::ALL {
+            let storage = Storage::Texture(Some(format));
+            all.extend(
+                [Kernel::Moments, Kernel::Normalize, Kernel::Inference]
+                    .map(|kernel| Self::new(kernel, storage, Walk::Dense, Load::Channel4, 1)),
             );
         }
         let mut seen = std::collections::HashSet::new();
@@ -344,6 +431,9 @@ impl Variant {
         let storage = match self.storage {
             Storage::Single => "",
             Storage::Half => "_half",
+            Storage::Texture(None) => "_texture",
+            Storage::Texture(Some(TexelFormat::Rgba8Unorm)) => "_texture_rgba8unorm",
+            Storage::Texture(Some(TexelFormat::Rgba16Float)) => "_texture_rgba16float",
         };
         format!("{}{walk}{load}{columns}{storage}", self.kernel.name())
     }
@@ -351,9 +441,18 @@ impl Variant {
     /// The variant's WGSL.
     pub fn source(&self) -> String {
         let columns = format!("const COLUMNS = {}u;\n", self.columns);
+        let format = match self.storage {
+            Storage::Texture(Some(format)) => format!(
+                "alias Out = texture_storage_2d<{}, write>;\n{}",
+                format.name(),
+                holds_nan(format.holds_nan())
+            ),
+            _ => String::new(),
+        };
         let mut parts = vec![
             shader!("shared/params"),
             &columns,
+            &format,
             match self.load {
                 Load::Scalar => shader!("shared/load_scalar"),
                 Load::Run4 => shader!("shared/load_run4"),
@@ -373,13 +472,22 @@ impl Variant {
                 (Storage::Single, _) => &[shader!("shared/element_f32")][..],
                 (Storage::Half, true) => &[shader!("shared/half"), shader!("shared/element_half1")],
                 (Storage::Half, false) => &[shader!("shared/half"), shader!("shared/element_half4")],
+                (Storage::Texture(_), _) => &[],
             });
-            parts.extend(self.kernel.tensors(one && self.storage == Storage::Half));
+            parts.extend(match self.storage {
+                Storage::Texture(_) => self.kernel.textures(),
+                storage => self.kernel.tensors(one && storage == Storage::Half),
+            });
         }
         parts.extend(self.kernel.parts());
         parts.push(self.kernel.source());
         parts.push(shader!("shared/entry"));
         parts.join("\n")
+    }
+
+    /// Whether the variant binds a texture for `role`.
+    pub(crate) fn binds_texture(&self, role: Role) -> bool {
+        matches!(self.storage, Storage::Texture(_)) && matches!(role, Role::X | Role::Out)
     }
 
     /// The numbers of the variant's storage bindings, which are [`Role`]s, and whether it binds

@@ -65,6 +65,8 @@ const HAS_RESIDUAL = 512u;
 const HAS_DRESIDUAL = 1024u;
 // The sums of backward are given as gradients.
 const FROM_SUMS = 2048u;
+// An image's alpha is copied.
+const KEEP_ALPHA = 4096u;
 
 fn has(flag: u32) -> bool {
     return (params.flags & flag) != 0u;
