@@ -92,7 +92,7 @@ impl<'a> Slot<'a> {
     }
 }
 
-fn whole(slice: wgpu::BufferSlice<'_>) -> wgpu::BufferBinding<'_> {
+pub(crate) fn whole(slice: wgpu::BufferSlice<'_>) -> wgpu::BufferBinding<'_> {
     wgpu::BufferBinding {
         buffer: slice.buffer(),
         offset: slice.offset(),
@@ -174,7 +174,8 @@ pub(crate) fn bind_textures(
 ) -> Result<Binding, BindError> {
     check(context.device(), slots)?;
     let slot = |role| slots.iter().find(|slot| slot.role == role);
-    let uniforms = uniforms(context.device(), steps, schedule.axes.as_ref());
+    let params: Vec<Params> = steps.iter().map(|step| step.params).collect();
+    let uniforms = uniforms(context.device(), &params, schedule.axes.as_ref());
     let walk = match schedule.axes {
         Some(_) => Walk::Strided,
         None => Walk::Dense,
@@ -252,14 +253,18 @@ pub(crate) fn bind_textures(
 }
 
 /// The parameters of every step, and the axes behind them, in one buffer.
-pub(crate) fn uniforms(device: &wgpu::Device, steps: &[Step], axes: Option<&Axes>) -> wgpu::Buffer {
+pub(crate) fn uniforms(
+    device: &wgpu::Device,
+    params: &[Params],
+    axes: Option<&Axes>,
+) -> wgpu::Buffer {
     let mut bytes = Vec::new();
     let mut push = |part: &[u8]| {
         bytes.extend_from_slice(part);
         bytes.resize(bytes.len().next_multiple_of(PARAMS_STRIDE as usize), 0);
     };
-    for step in steps {
-        push(bytemuck::bytes_of(&step.params));
+    for params in params {
+        push(bytemuck::bytes_of(params));
     }
     if let Some(axes) = axes {
         push(bytemuck::bytes_of(axes));

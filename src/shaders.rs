@@ -170,6 +170,7 @@ const NO_RESIDUAL: &str = shader!("shared/no_residual");
 const ACTIVATION: &str = shader!("shared/activation");
 const STATISTICS: &str = shader!("shared/statistics");
 const SAVED_CHANNEL: &str = shader!("shared/saved_channel");
+const FROZEN: &str = shader!("shared/frozen");
 const Y: &str = shader!("shared/y");
 
 /// The WGSL of the render pipeline that normalizes into a colour target: `cover` is its vertex
@@ -186,6 +187,7 @@ pub fn render_source(target_holds_nan: bool) -> String {
         ACTIVATION,
         STATISTICS,
         SAVED_CHANNEL,
+        FROZEN,
         Y,
         shader!("render/normalize"),
     ]
@@ -317,7 +319,6 @@ impl Kernel {
         const MERGE_SUMS: &str = shader!("shared/merge_sums");
         const APPLY: &str = shader!("shared/apply");
         const FINISH: &str = shader!("shared/finish_train");
-        const FROZEN: &str = shader!("shared/frozen");
         const SAVED: &str = shader!("shared/saved");
         const PAIR: &str = shader!("shared/gradient_pair");
         const LANE_SUMS: &str = shader!("shared/lane_sums");

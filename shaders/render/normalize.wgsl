@@ -1,6 +1,9 @@
-// Normalization on the way into a colour target, by the statistics that training saved.
+// Normalization on the way into a colour target, by the statistics that training saved
+// or by running ones.
 // weight, bias: `[2][C]`.
 @group(0) @binding(4) var<storage, read> affine: array<PerChannel>;
+// mean, variance, …: `[3][C]`.
+@group(0) @binding(5) var<storage, read> frozen: array<PerChannel>;
 // pivot, offset, inv_std, …: `[5][C]`.
 @group(0) @binding(6) var<storage, read> saved: array<PerChannel>;
 
@@ -17,6 +20,11 @@ fn shade(@builtin(position) position: vec4<f32>) -> @location(0) vec4<f32> {
     if (any(place >= textureDimensions(x))) {
         discard;
     }
-    let s = saved_channel(0u);
+    var s: Statistics;
+    if (has(HAS_RUNNING)) {
+        s = frozen_statistics(0u);
+    } else {
+        s = saved_channel(0u);
+    }
     return texel_of(place, y_of(0u, texel_at(place), s), s.finite);
 }
