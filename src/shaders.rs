@@ -7,6 +7,12 @@
 
 use crate::shape::{Pattern, View};
 
+macro_rules! shader {
+    ($path:literal) => {
+        include_str!(concat!("../shaders/", $path, ".wgsl"))
+    };
+}
+
 /// One dispatch's mathematics; the name of its file, its label and its entry in the cache.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Kernel {
@@ -67,13 +73,36 @@ impl TexelFormat {
         }
     }
 
-    fn holds_nan(self) -> bool {
-        self == Self::Rgba16Float
+    fn conversion(self) -> Conversion {
+        match self {
+            Self::Rgba8Unorm => Conversion::Unorm,
+            Self::Rgba16Float => Conversion::Half,
+        }
     }
 }
 
-fn holds_nan(yes: bool) -> String {
-    format!("const HOLDS_NAN = {yes};\n")
+/// What becomes of values before the hardware converts them to a texture's format.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Conversion {
+    /// NaN becomes 0: for formats without it.
+    Unorm,
+    /// Rounded to f16, which drivers may truncate to.
+    Half,
+    /// Nothing.
+    Single,
+}
+
+impl Conversion {
+    /// All conversions.
+    pub const ALL: [Self; 3] = [Self::Unorm, Self::Half, Self::Single];
+
+    fn parts(self) -> &'static [&'static str] {
+        match self {
+            Self::Unorm => &[shader!("shared/convert_unorm")],
+            Self::Half => &[shader!("shared/half"), shader!("shared/convert_half")],
+            Self::Single => &[shader!("shared/convert_single")],
+        }
+    }
 }
 
 /// How a lane finds a channel's next value.
@@ -157,12 +186,6 @@ pub struct Variant {
     pub reduce: Reduce,
 }
 
-macro_rules! shader {
-    ($path:literal) => {
-        include_str!(concat!("../shaders/", $path, ".wgsl"))
-    };
-}
-
 // What kernels and the render pipeline share.
 const X_TEXTURE: &str = shader!("shared/x_texture");
 const TEXEL: &str = shader!("shared/texel");
@@ -175,23 +198,27 @@ const Y: &str = shader!("shared/y");
 
 /// The WGSL of the render pipeline that normalizes into a colour target: `cover` is its vertex
 /// shader, `shade` its fragment shader. It is no variant of a kernel, but made of the same parts.
-pub fn render_source(target_holds_nan: bool) -> String {
-    [
-        shader!("shared/params"),
-        &holds_nan(target_holds_nan),
-        shader!("shared/load_channel4"),
-        shader!("shared/numerics"),
-        X_TEXTURE,
-        TEXEL,
-        NO_RESIDUAL,
-        ACTIVATION,
-        STATISTICS,
-        SAVED_CHANNEL,
-        FROZEN,
-        Y,
-        shader!("render/normalize"),
-    ]
-    .join("\n")
+pub fn render_source(target: Conversion) -> String {
+    let parts = [
+        &[
+            shader!("shared/params"),
+            shader!("shared/load_channel4"),
+            shader!("shared/numerics"),
+            X_TEXTURE,
+        ],
+        target.parts(),
+        &[
+            TEXEL,
+            NO_RESIDUAL,
+            ACTIVATION,
+            STATISTICS,
+            SAVED_CHANNEL,
+            FROZEN,
+            Y,
+            shader!("render/normalize"),
+        ],
+    ];
+    parts.concat().join("\n")
 }
 
 impl Kernel {
@@ -444,9 +471,8 @@ impl Variant {
         let columns = format!("const COLUMNS = {}u;\n", self.columns);
         let format = match self.storage {
             Storage::Texture(Some(format)) => format!(
-                "alias Out = texture_storage_2d<{}, write>;\n{}",
-                format.name(),
-                holds_nan(format.holds_nan())
+                "alias Out = texture_storage_2d<{}, write>;\n",
+                format.name()
             ),
             _ => String::new(),
         };
@@ -473,7 +499,8 @@ impl Variant {
                 (Storage::Single, _) => &[shader!("shared/element_f32")][..],
                 (Storage::Half, true) => &[shader!("shared/half"), shader!("shared/element_half1")],
                 (Storage::Half, false) => &[shader!("shared/half"), shader!("shared/element_half4")],
-                (Storage::Texture(_), _) => &[],
+                (Storage::Texture(None), _) => &[],
+                (Storage::Texture(Some(format)), _) => format.conversion().parts(),
             });
             parts.extend(match self.storage {
                 Storage::Texture(_) => self.kernel.textures(),

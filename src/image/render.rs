@@ -8,7 +8,7 @@ use crate::config::Config;
 use crate::context::{Context, READ_TEXTURE, buffer};
 use crate::error::{BindError, PlanError};
 use crate::params::{Params, flags};
-use crate::shaders::{Constants, Role, render_source};
+use crate::shaders::{Constants, Conversion, Role, render_source};
 
 /// A render pipeline that normalizes images into colour targets of one format, sRGB ones too.
 ///
@@ -167,7 +167,7 @@ fn compile(
     config: &Config,
     target: TextureFormat,
 ) -> (wgpu::RenderPipeline, wgpu::BindGroupLayout) {
-    let source = render_source(holds_nan(target));
+    let source = render_source(conversion(target));
     let constants = Constants {
         activation: config.activation.code(),
         ..Constants::default()
@@ -227,11 +227,11 @@ fn compile(
     (pipeline, layout)
 }
 
-/// Whether NaN survives a store; where in doubt it does not.
-fn holds_nan(format: TextureFormat) -> bool {
+fn conversion(target: TextureFormat) -> Conversion {
     use TextureFormat::{R16Float, R32Float, Rg16Float, Rg32Float, Rgba16Float, Rgba32Float};
-    matches!(
-        format,
-        R16Float | Rg16Float | Rgba16Float | R32Float | Rg32Float | Rgba32Float
-    )
+    match target {
+        R16Float | Rg16Float | Rgba16Float => Conversion::Half,
+        R32Float | Rg32Float | Rgba32Float => Conversion::Single,
+        _ => Conversion::Unorm,
+    }
 }

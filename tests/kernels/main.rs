@@ -19,3 +19,4 @@ mod random;
 mod recording;
 mod shaders;
 mod special;
+mod textures;

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use naga::back::{self, PipelineConstants};
 use naga::valid::{Capabilities, ModuleInfo, ValidationFlags, Validator};
 use naga::{AddressSpace, Module, ShaderStage, StorageAccess};
-use wgpu_batchnorm::shaders::{Constants, Role, Variant, render_source};
+use wgpu_batchnorm::shaders::{Constants, Conversion, Role, Variant, render_source};
 
 /// What WebGPU grants every stage by default.
 const MAX_STORAGE_BUFFERS: usize = 8;
@@ -179,18 +179,24 @@ fn a_workgroup_fits_webgpus_memory() {
 
 #[test]
 fn the_render_shader_translates_to_every_language() {
-    for target_holds_nan in [false, true] {
-        let source = render_source(target_holds_nan);
+    for target in Conversion::ALL {
+        let source = render_source(target);
         let parsed = naga::front::wgsl::parse_str(&source)
             .unwrap_or_else(|e| panic!("{}", e.emit_to_string(&source)));
         let info = Validator::new(ValidationFlags::all(), Capabilities::empty())
             .validate(&parsed)
             .unwrap_or_else(|e| panic!("{}", e.emit_to_string(&source)));
         for (stage, entry, activation) in [
-            (ShaderStage::Vertex, "cover", 0.0),
-            (ShaderStage::Fragment, "shade", 6.0),
+            (ShaderStage::Vertex, "cover", 0),
+            (ShaderStage::Fragment, "shade", 6),
         ] {
-            let constants = PipelineConstants::from_iter([("ACTIVATION".to_owned(), activation)]);
+            let constants = Constants {
+                activation,
+                ..PLAIN
+            };
+            let named = constants.of(&source).into_iter();
+            let constants =
+                PipelineConstants::from_iter(named.map(|(name, v)| (name.to_owned(), v)));
             let main = Some((stage, entry));
             let (module, info) =
                 back::pipeline_constants::process_overrides(&parsed, &info, main, &constants)
