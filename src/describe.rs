@@ -65,7 +65,10 @@ pub(crate) fn describe_image(schedule: &Schedule, machine: &Machine, size: [u32;
     let (moments, map, apply) = (grid(&first.reduce), grid(&first.map), grid(&first.apply));
     let partials = schedule.partials;
     let lines = [
-        ("image", format!("{width}x{height} pixels: a texel, four channels, at a time")),
+        (
+            "image",
+            format!("{width}x{height} pixels: a texel, four channels, at a time"),
+        ),
         ("device", device(machine)),
         ("splits", splits(schedule)),
         (

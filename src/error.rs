@@ -217,7 +217,9 @@ pub enum PlanError {
         max: u32,
     },
     /// A format that no render pass can write normalized colours to.
-    #[error("a target of {got} takes no normalized colours, expected a renderable format of floats")]
+    #[error(
+        "a target of {got} takes no normalized colours, expected a renderable format of floats"
+    )]
     TargetFormat {
         /// The format's name.
         got: String,

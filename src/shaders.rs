@@ -280,7 +280,10 @@ impl Kernel {
 
     /// Whether the kernel maps `x` to `out`, each value to its own place.
     pub(crate) fn maps(self) -> bool {
-        matches!(self, Self::Normalize | Self::Inference | Self::TrainResident)
+        matches!(
+            self,
+            Self::Normalize | Self::Inference | Self::TrainResident
+        )
     }
 
     /// The textures that a kernel reads and writes, and what it does with each.
@@ -361,17 +364,43 @@ impl Kernel {
                 PIVOT,
                 LANE_MOMENTS,
                 STATISTICS,
-                Y, APPLY,
+                Y,
+                APPLY,
                 FINISH,
             ],
             Self::Inference => &[STATISTICS, FROZEN, Y, APPLY],
             Self::MomentsFinish => &[MOMENTS, REDUCE, MERGE_MOMENTS],
-            Self::BackwardSums => &[SUMS, REDUCE, STATISTICS, SAVED_CHANNEL, SAVED, PAIR, LANE_SUMS, WRITE_SUMS],
+            Self::BackwardSums => &[
+                SUMS,
+                REDUCE,
+                STATISTICS,
+                SAVED_CHANNEL,
+                SAVED,
+                PAIR,
+                LANE_SUMS,
+                WRITE_SUMS,
+            ],
             Self::BackwardDx => &[
-                SUMS, REDUCE, MERGE_SUMS, STATISTICS, SAVED_CHANNEL, SAVED, PAIR, GRADIENTS, DX,
+                SUMS,
+                REDUCE,
+                MERGE_SUMS,
+                STATISTICS,
+                SAVED_CHANNEL,
+                SAVED,
+                PAIR,
+                GRADIENTS,
+                DX,
             ],
             Self::BackwardResident => &[
-                SUMS, REDUCE, STATISTICS, SAVED_CHANNEL, SAVED, PAIR, LANE_SUMS, GRADIENTS, DX,
+                SUMS,
+                REDUCE,
+                STATISTICS,
+                SAVED_CHANNEL,
+                SAVED,
+                PAIR,
+                LANE_SUMS,
+                GRADIENTS,
+                DX,
             ],
             Self::BackwardFrozen => &[
                 SUMS, REDUCE, STATISTICS, FROZEN, PAIR, LANE_SUMS, WRITE_SUMS,
@@ -419,7 +448,8 @@ impl Variant {
         for storage in [Storage::Single, Storage::Half] {
             for (load, columns) in one.into_iter().chain(wide) {
                 all.extend(
-                    Kernel::ALL.map(|kernel| Self::new(kernel, storage, Walk::Dense, load, columns)),
+                    Kernel::ALL
+                        .map(|kernel| Self::new(kernel, storage, Walk::Dense, load, columns)),
                 );
             }
             // Only the functional forms meet alternating axes.
@@ -498,7 +528,9 @@ impl Variant {
             parts.extend(match (self.storage, one) {
                 (Storage::Single, _) => &[shader!("shared/element_f32")][..],
                 (Storage::Half, true) => &[shader!("shared/half"), shader!("shared/element_half1")],
-                (Storage::Half, false) => &[shader!("shared/half"), shader!("shared/element_half4")],
+                (Storage::Half, false) => {
+                    &[shader!("shared/half"), shader!("shared/element_half4")]
+                }
                 (Storage::Texture(None), _) => &[],
                 (Storage::Texture(Some(format)), _) => format.conversion().parts(),
             });

@@ -117,7 +117,12 @@ impl<'a> ImageTexture<'a> {
             return Err(BindError::TextureFormat {
                 texture,
                 got: name(self.format),
-                expected: formats.iter().copied().map(name).collect::<Vec<_>>().join(", "),
+                expected: formats
+                    .iter()
+                    .copied()
+                    .map(name)
+                    .collect::<Vec<_>>()
+                    .join(", "),
             });
         }
         if inner.format().remove_srgb_suffix() != self.format.remove_srgb_suffix() {

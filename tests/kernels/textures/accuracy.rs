@@ -13,7 +13,7 @@ use crate::buffers::run;
 use crate::common::gpu::{gpu, running_of, tunings};
 use wgpu_batchnorm::{Element, check};
 
-const SIZES: [[u32; 2]; 4] = [[7, 5], [257, 129], [1000, 3], [2, 1]];
+const SIZES: [[u32; 2]; 4] = [[7, 5], [2, 1], [1000, 3], [257, 129]];
 const READ: [TextureFormat; 6] = [
     Rgba8Unorm,
     Rgba8UnormSrgb,
@@ -34,7 +34,9 @@ fn assert_right(s: &Setup, what: &str) {
                 let mut input = s.case.input();
                 input.epilogue.element = Element::F16;
                 let report = check::inference(&input, &before.mean, &before.variance, &s.y());
-                report.enforce().unwrap_or_else(|e| panic!("{what}, inference: {e}"));
+                report
+                    .enforce()
+                    .unwrap_or_else(|e| panic!("{what}, inference: {e}"));
             }
             false => assert_unorm(&s.y(), &s.expected(true), what),
         }
@@ -51,8 +53,12 @@ fn assert_right(s: &Setup, what: &str) {
 fn every_format_and_size_matches_the_reference() {
     let gpu = gpu();
     for size in SIZES {
-        for x in READ {
+        for (k, x) in READ.into_iter().enumerate() {
             for y in WRITTEN {
+                // The reference takes its time over many pixels: every other pair will do there.
+                if size[0] * size[1] > 10_000 && (y == Rgba16Float) != (k % 2 == 0) {
+                    continue;
+                }
                 let context = (&gpu, gpu.context());
                 let s = Setup::new(context, &Config::pytorch(), size, [x, y]);
                 assert_right(&s, &format!("{size:?} {x:?} to {y:?}"));
@@ -91,7 +97,12 @@ fn however_the_work_is_cut() {
     for (name, tuning) in tunings() {
         let context = Context::with_tuning(gpu.device(), tuning).unwrap();
         for size in [[127, 65], [3, 1]] {
-            let s = Setup::new((&gpu, &context), &Config::pytorch(), size, [Rgba8Unorm, Rgba16Float]);
+            let s = Setup::new(
+                (&gpu, &context),
+                &Config::pytorch(),
+                size,
+                [Rgba8Unorm, Rgba16Float],
+            );
             assert_right(&s, &format!("{name} {size:?}"));
         }
     }
@@ -123,7 +134,10 @@ fn loads_are_what_the_formats_say() {
             if !format.is_srgb() || i % 4 == 3 {
                 let exact = [Rgba16Float, Rgba32Float].contains(&format);
                 let bound = if exact { 0.0 } else { 6e-8 };
-                assert!((got - stored).abs() <= bound, "{format:?} {i}: {got} for {stored}");
+                assert!(
+                    (got - stored).abs() <= bound,
+                    "{format:?} {i}: {got} for {stored}"
+                );
                 continue;
             }
             // Half a step of the stored value either way: neither Vulkan nor WebGPU says how exact
@@ -134,7 +148,10 @@ fn loads_are_what_the_formats_say() {
             };
             let [low, high] = [-0.5, 0.5].map(|step| linear(f64::from(stored) + step / 255.0));
             let got = f64::from(got);
-            assert!((low..=high).contains(&got), "{format:?} {i}: {got} for {stored}");
+            assert!(
+                (low..=high).contains(&got),
+                "{format:?} {i}: {got} for {stored}"
+            );
         }
     }
 }
@@ -183,13 +200,25 @@ fn alpha_is_kept_bit_for_bit_and_the_rest_is_as_without() {
                 bytes[8 * k + 6..][..2].copy_from_slice(&half.to_le_bytes());
             }
         }
-        let s = Setup::of(context, &Config::pytorch(), [61, 23], [format, format], &bytes);
+        let s = Setup::of(
+            context,
+            &Config::pytorch(),
+            [61, 23],
+            [format, format],
+            &bytes,
+        );
         let y = || read(&gpu, ImageTexture::new(&s.y));
         let bind = |keep_alpha| {
             let (train, inference) = (s.train(), s.inference());
             let train = super::setup::with_alpha(train, keep_alpha);
-            let inference = wgpu_batchnorm::ImageInferenceBuffers { keep_alpha, ..inference };
-            [s.plan.bind_train(&train).unwrap(), s.plan.bind_inference(&inference).unwrap()]
+            let inference = wgpu_batchnorm::ImageInferenceBuffers {
+                keep_alpha,
+                ..inference
+            };
+            [
+                s.plan.bind_train(&train).unwrap(),
+                s.plan.bind_inference(&inference).unwrap(),
+            ]
         };
         for (kept, moved) in bind(true).iter().zip(&bind(false)) {
             // Running statistics move with every step: back to where they were.
@@ -205,7 +234,11 @@ fn alpha_is_kept_bit_for_bit_and_the_rest_is_as_without() {
             let without = y();
             let size = bytes.len() / (61 * 23);
             let (color, alpha) = (size * 3 / 4, size / 4);
-            for ((with, without), x) in with.chunks(size).zip(without.chunks(size)).zip(bytes.chunks(size)) {
+            for ((with, without), x) in with
+                .chunks(size)
+                .zip(without.chunks(size))
+                .zip(bytes.chunks(size))
+            {
                 assert_eq!(with[..color], without[..color]);
                 assert_eq!(with[color..], x[color..], "{alpha} bytes of alpha");
             }
@@ -218,7 +251,12 @@ fn alpha_is_kept_bit_for_bit_and_the_rest_is_as_without() {
 fn levels_and_layers_are_images_of_their_own() {
     let gpu = gpu();
     let context = (&gpu, gpu.context());
-    let s = Setup::new(context, &Config::pytorch(), [31, 9], [Rgba8Unorm, Rgba8Unorm]);
+    let s = Setup::new(
+        context,
+        &Config::pytorch(),
+        [31, 9],
+        [Rgba8Unorm, Rgba8Unorm],
+    );
     run(&gpu, &[&s.plan.bind_train(&s.train()).unwrap()]);
     let expected = read(&gpu, ImageTexture::new(&s.y));
     let statistics = s.saved.bits();
@@ -226,7 +264,11 @@ fn levels_and_layers_are_images_of_their_own() {
     // Level 1 of 62×18 is 31×9; x and y are layers of one texture.
     let usage = ALL_USAGES | TextureUsages::STORAGE_BINDING;
     let all = textures(&gpu, [62, 18, 3], 2, Rgba8Unorm, usage);
-    let image = |layer| ImageTexture::new(&all).with_mip_level(1).with_array_layer(layer);
+    let image = |layer| {
+        ImageTexture::new(&all)
+            .with_mip_level(1)
+            .with_array_layer(layer)
+    };
     let (x, y) = (image(2), image(0));
     write(&gpu, x, &read(&gpu, s.x()));
     let b = wgpu_batchnorm::ImageTrainBuffers { x, y, ..s.train() };
@@ -241,10 +283,18 @@ fn statistics_alone_are_those_of_training() {
     for size in [[7, 5], [257, 129]] {
         let setup = || {
             let context = (&gpu, gpu.context());
-            Setup::new(context, &Config::pytorch(), size, [Rgba8UnormSrgb, Rgba16Float])
+            Setup::new(
+                context,
+                &Config::pytorch(),
+                size,
+                [Rgba8UnormSrgb, Rgba16Float],
+            )
         };
         let (alone, trained) = (setup(), setup());
-        run(&gpu, &[&alone.plan.bind_statistics(&alone.statistics()).unwrap()]);
+        run(
+            &gpu,
+            &[&alone.plan.bind_statistics(&alone.statistics()).unwrap()],
+        );
         run(&gpu, &[&trained.plan.bind_train(&trained.train()).unwrap()]);
         alone.assert_trained(None, "statistics");
         assert_eq!(alone.saved.bits(), trained.saved.bits());

@@ -8,7 +8,9 @@ use wgpu_batchnorm::{
     Activation, Config, ImageDraw, ImageRenderInputs, ImageStatistics, ImageTexture,
 };
 
-use super::setup::{ALL_USAGES, Setup, assert_unorm, pixels, read, submit, texture, values};
+use super::setup::{
+    ALL_USAGES, Setup, assert_stored, assert_unorm, pixels, read, submit, texture, values,
+};
 use crate::buffers::{Place, run};
 use crate::common::gpu::gpu;
 
@@ -21,7 +23,12 @@ const CLEAR: wgpu::Color = wgpu::Color {
 };
 
 fn target(s: &Setup, size: [u32; 2], format: TextureFormat) -> wgpu::Texture {
-    texture(&s.gpu, size, format, ALL_USAGES | TextureUsages::RENDER_ATTACHMENT)
+    texture(
+        &s.gpu,
+        size,
+        format,
+        ALL_USAGES | TextureUsages::RENDER_ATTACHMENT,
+    )
 }
 
 fn inputs<'a>(s: &'a Setup, statistics: ImageStatistics<'a>) -> ImageRenderInputs<'a> {
@@ -60,7 +67,10 @@ fn drawn(s: &Setup, draw: &ImageDraw, target: &wgpu::Texture, format: TextureFor
         });
         draw.draw(&mut pass);
     });
-    values(target.format(), &read(&s.gpu, ImageTexture::new(target)))
+    values(
+        format.remove_srgb_suffix(),
+        &read(&s.gpu, ImageTexture::new(target)),
+    )
 }
 
 fn setup(config: &Config, size: [u32; 2], x: TextureFormat) -> Setup {
@@ -77,8 +87,11 @@ fn encoded(linear: f64) -> f64 {
     }
 }
 
-/// Asserts the target's values; the bounds of 8 bits are those of [`assert_unorm`], in steps of
-/// what is stored, as Direct3D grants them to sRGB targets too.
+/// How far 8 bits of an sRGB target may be off, in steps of what is stored. Direct3D grants 0.6,
+/// Vulkan and WebGPU name no bound; lavapipe's approximate curve is 0.61 off.
+const SRGB_STEPS: f64 = 0.75;
+
+/// Asserts the target's values.
 fn assert_drawn(s: &Setup, got: &[f32], format: TextureFormat, frozen: bool) {
     let (expected, error) = s.expected(frozen);
     match format {
@@ -89,16 +102,25 @@ fn assert_drawn(s: &Setup, got: &[f32], format: TextureFormat, frozen: bool) {
                     _ => 0.0,
                 };
                 let off = (f64::from(*got) - expected).abs();
-                assert!(off <= ulp + error[i], "{format:?} {i}: {got} for {expected}");
+                assert!(
+                    off <= ulp + error[i],
+                    "{format:?} {i}: {got} for {expected}"
+                );
             }
         }
         Rgba8UnormSrgb => {
             let color = |i: usize| i % 4 != 3;
-            let encode = |i: usize, v: f64| if color(i) { encoded(v.clamp(0.0, 1.0)) } else { v };
+            let encode = |i: usize, v: f64| {
+                if color(i) {
+                    encoded(v.clamp(0.0, 1.0))
+                } else {
+                    v
+                }
+            };
             let stored = expected.iter().enumerate().map(|(i, &v)| encode(i, v));
             // Where the curve is steepest.
             let error = error.iter().map(|e| 12.92 * e).collect();
-            assert_unorm(got, &(stored.collect(), error), "sRGB target");
+            assert_stored(got, &(stored.collect(), error), SRGB_STEPS, "sRGB target");
         }
         _ => assert_unorm(got, &(expected, error), &format!("{format:?}")),
     }
@@ -106,12 +128,18 @@ fn assert_drawn(s: &Setup, got: &[f32], format: TextureFormat, frozen: bool) {
 
 #[test]
 fn every_target_gets_y() {
-    for size in [[7, 5], [257, 129]] {
+    for size in [[7, 5], [130, 57]] {
         for x in [Rgba8UnormSrgb, Rgba16Float] {
             for activation in [Activation::None, Activation::Silu] {
                 let config = Config::pytorch().with_activation(activation);
                 let s = setup(&config, size, x);
-                for format in [Rgba8Unorm, Rgba8UnormSrgb, Bgra8Unorm, Rgba16Float, Rgba32Float] {
+                for format in [
+                    Rgba8Unorm,
+                    Rgba8UnormSrgb,
+                    Bgra8Unorm,
+                    Rgba16Float,
+                    Rgba32Float,
+                ] {
                     let render = s.gpu.context().image_render(&config, format).unwrap();
                     let target = target(&s, size, format);
                     let draw = render.bind(&saved(&s)).unwrap();
@@ -147,7 +175,11 @@ fn alpha_is_kept_by_choice() {
     let without = drawn(&s, &render.bind(&inputs).unwrap(), &target, Rgba16Float);
     inputs.keep_alpha = true;
     let with = drawn(&s, &render.bind(&inputs).unwrap(), &target, Rgba16Float);
-    for ((with, without), x) in with.chunks(4).zip(without.chunks(4)).zip(s.case.x.chunks(4)) {
+    for ((with, without), x) in with
+        .chunks(4)
+        .zip(without.chunks(4))
+        .zip(s.case.x.chunks(4))
+    {
         assert_eq!(with[..3], without[..3]);
         assert_eq!(with[3].to_bits(), x[3].to_bits());
     }
@@ -163,11 +195,19 @@ fn a_larger_target_keeps_what_lies_beyond_the_image() {
     let got = drawn(&s, &render.bind(&saved(&s)).unwrap(), &target, Rgba16Float);
     let (mut inside, mut beyond) = (Vec::new(), Vec::new());
     for (k, pixel) in got.chunks(4).enumerate() {
-        let part = if k % 10 < 7 && k / 10 < 5 { &mut inside } else { &mut beyond };
+        let part = if k % 10 < 7 && k / 10 < 5 {
+            &mut inside
+        } else {
+            &mut beyond
+        };
         part.extend_from_slice(pixel);
     }
     assert_drawn(&s, &inside, Rgba16Float, false);
-    assert!(beyond.chunks(4).all(|pixel| *pixel == [0.25, 0.5, 1.0, 0.0]));
+    assert!(
+        beyond
+            .chunks(4)
+            .all(|pixel| *pixel == [0.25, 0.5, 1.0, 0.0])
+    );
 }
 
 #[test]
@@ -183,10 +223,23 @@ fn a_channel_that_is_not_finite_is_nan_or_zero() {
         let target = target(&s, [37, 11], format);
         let got = drawn(&s, &render.bind(&saved(&s)).unwrap(), &target, format);
         let green = |i: usize| i % 4 == 1;
-        let spoilt = |v: f32| if format == Rgba8Unorm { v == 0.0 } else { v.is_nan() };
-        assert!(got.iter().enumerate().all(|(i, &v)| !green(i) || spoilt(v)), "{format:?}");
+        let spoilt = |v: f32| {
+            if format == Rgba8Unorm {
+                v == 0.0
+            } else {
+                v.is_nan()
+            }
+        };
+        assert!(
+            got.iter().enumerate().all(|(i, &v)| !green(i) || spoilt(v)),
+            "{format:?}"
+        );
         assert!(got.iter().enumerate().any(|(i, &v)| !green(i) && v > 0.0));
-        assert!(!got.iter().enumerate().any(|(i, &v)| !green(i) && v.is_nan()));
+        assert!(
+            !got.iter()
+                .enumerate()
+                .any(|(i, &v)| !green(i) && v.is_nan())
+        );
     }
 }
 

@@ -21,8 +21,14 @@ pub const ALL_USAGES: TextureUsages = TextureUsages::TEXTURE_BINDING
     .union(TextureUsages::COPY_DST)
     .union(TextureUsages::COPY_SRC);
 
-/// A 2D texture; one that an sRGB format belongs to is made linear, with both as view formats.
-pub fn texture(gpu: &Gpu, [width, height]: [u32; 2], format: TextureFormat, usage: TextureUsages) -> wgpu::Texture {
+/// A 2D texture, with the sRGB or linear twin of its format to view it as. One that is storage too
+/// is linear.
+pub fn texture(
+    gpu: &Gpu,
+    [width, height]: [u32; 2],
+    format: TextureFormat,
+    usage: TextureUsages,
+) -> wgpu::Texture {
     textures(gpu, [width, height, 1], 1, format, usage)
 }
 
@@ -34,6 +40,7 @@ pub fn textures(
     format: TextureFormat,
     usage: TextureUsages,
 ) -> wgpu::Texture {
+    let linear = format.remove_srgb_suffix();
     gpu.device().create_texture(&TextureDescriptor {
         label: None,
         size: Extent3d {
@@ -44,9 +51,12 @@ pub fn textures(
         mip_level_count,
         sample_count: 1,
         dimension: TextureDimension::D2,
-        format: format.remove_srgb_suffix(),
+        format: match usage.contains(TextureUsages::STORAGE_BINDING) {
+            true => linear,
+            false => format,
+        },
         usage,
-        view_formats: &[format.add_srgb_suffix()],
+        view_formats: &[linear, format.add_srgb_suffix()],
     })
 }
 
@@ -101,8 +111,14 @@ pub fn read(gpu: &Gpu, image: ImageTexture<'_>) -> Vec<u8> {
     encoder.copy_texture_to_buffer(info, to, size);
     gpu.queue().submit([encoder.finish()]);
     let words = copy.read_blocking().unwrap();
-    let bytes: Vec<u8> = words.iter().flat_map(|v| v.to_bits().to_le_bytes()).collect();
-    bytes.chunks(padded).flat_map(|padded| padded[..row].to_vec()).collect()
+    let bytes: Vec<u8> = words
+        .iter()
+        .flat_map(|v| v.to_bits().to_le_bytes())
+        .collect();
+    bytes
+        .chunks(padded)
+        .flat_map(|padded| padded[..row].to_vec())
+        .collect()
 }
 
 /// What the bytes of a linear format stand for.
@@ -141,9 +157,12 @@ pub fn loaded(gpu: &Gpu, image: ImageTexture<'_>) -> Vec<f32> {
     const SHADER: &str = "
         @group(0) @binding(0) var x: texture_2d<f32>;
         @group(0) @binding(1) var<storage, read_write> values: array<vec4<f32>>;
-        @compute @workgroup_size(1)
-        fn main(@builtin(workgroup_id) at: vec3<u32>) {
-            values[at.y * textureDimensions(x).x + at.x] = textureLoad(x, at.xy, 0);
+        @compute @workgroup_size(64)
+        fn main(@builtin(global_invocation_id) at: vec3<u32>) {
+            let width = textureDimensions(x).x;
+            if (at.x < width) {
+                values[at.y * width + at.x] = textureLoad(x, at.xy, 0);
+            }
         }";
     let (_, size) = level(image);
     let len = (size.width * size.height * 4) as usize;
@@ -188,7 +207,7 @@ pub fn loaded(gpu: &Gpu, image: ImageTexture<'_>) -> Vec<f32> {
     crate::buffers::submit(gpu, |pass| {
         pass.set_pipeline(&pipeline);
         pass.set_bind_group(0, &bind_group, &[]);
-        pass.dispatch_workgroups(size.width, size.height, 1);
+        pass.dispatch_workgroups(size.width.div_ceil(64), size.height, 1);
     });
     out.read_blocking().unwrap()
 }
@@ -231,18 +250,30 @@ impl Setup {
         let x = texture(gpu, size, x_format, ALL_USAGES);
         let image = ImageTexture::new(&x).with_format(x_format);
         write(gpu, image, pixels);
-        let y = texture(gpu, size, y_format, ALL_USAGES | TextureUsages::STORAGE_BINDING);
+        let y = texture(
+            gpu,
+            size,
+            y_format,
+            ALL_USAGES | TextureUsages::STORAGE_BINDING,
+        );
         let [width, height] = size.map(|side| side as usize);
         let shape = [height, width, 4];
         let mut case = Case::new(&shape, config.with_axis(-1), Kind::ALL[0], 3);
-        case.x = loaded(gpu, image);
+        case.x = match x_format {
+            // Exact, as a test of its own says.
+            TextureFormat::Rgba16Float | TextureFormat::Rgba32Float => values(x_format, pixels),
+            _ => loaded(gpu, image),
+        };
         // Most of y lies between 0 and 1, and some of it does not.
         let mut random = Random::new(5);
         let mut near = |mean, deviation| random.normals(4, mean, deviation);
         case.weight = config.affine.has_weight().then(|| near(0.3, 0.1));
         case.bias = config.affine.has_bias().then(|| near(0.5, 0.1));
         if let Some(running) = &mut case.running {
-            running.mean = case.x[..4].iter().map(|v| if v.is_finite() { *v } else { 0.5 }).collect();
+            running.mean = case.x[..4]
+                .iter()
+                .map(|v| if v.is_finite() { *v } else { 0.5 })
+                .collect();
             running.variance = near(0.1, 0.01);
         }
         let nan = vec![f32::NAN; 4];
@@ -300,7 +331,10 @@ impl Setup {
 
     /// `y` as stored.
     pub fn y(&self) -> Vec<f32> {
-        values(self.y.format(), &read(&self.gpu, ImageTexture::new(&self.y)))
+        values(
+            self.y.format(),
+            &read(&self.gpu, ImageTexture::new(&self.y)),
+        )
     }
 
     /// Asserts what training leaves in `saved` and `running`, and `y`, where it is of halves.
@@ -313,17 +347,23 @@ impl Setup {
         let result = TrainResult {
             y: halves.unwrap_or(&self.case.x),
             saved: &saved,
-            running: running.zip(self.case.config.running).map(|((b, a), r)| (b, a, r)),
+            running: running
+                .zip(self.case.config.running)
+                .map(|((b, a), r)| (b, a, r)),
         };
         let mut report = check::train_forward(&input, &result);
         let about_y = |finding: &Finding| finding.tensor == "y";
-        report.findings.retain(|finding| halves.is_some() || !about_y(finding));
+        report
+            .findings
+            .retain(|finding| halves.is_some() || !about_y(finding));
         report.enforce().unwrap_or_else(|e| panic!("{what}: {e}"));
     }
 
     /// y by the batch's statistics or by frozen ones, and how far f32 may be off it.
     pub fn expected(&self, frozen: bool) -> (Vec<f64>, Vec<f64>) {
-        let Case { view, x, config, .. } = &self.case;
+        let Case {
+            view, x, config, ..
+        } = &self.case;
         let parameters = self.case.parameters();
         let z = match (frozen, &self.case.running) {
             (true, Some(running)) => {
@@ -353,10 +393,20 @@ impl Setup {
     }
 }
 
-/// Asserts 8-bit values between 0 and 1: clamped, NaN as 0, 0.6 of a step off. Half a step is
-/// rounding; drivers may round a little differently, and Direct3D, the strictest there is, grants
-/// them 0.6.
-pub fn assert_unorm(got: &[f32], (expected, error): &(Vec<f64>, Vec<f64>), what: &str) {
+/// [`assert_stored`] where 8 bits are linear. Half a step is rounding; drivers may round a little
+/// differently, and Direct3D, the strictest there is, grants them 0.6.
+pub fn assert_unorm(got: &[f32], expected: &(Vec<f64>, Vec<f64>), what: &str) {
+    assert_stored(got, expected, 0.6, what);
+}
+
+/// Asserts 8-bit values between 0 and 1: clamped, NaN as 0, at most so many steps of 1/255 off
+/// beyond the error given with each.
+pub fn assert_stored(
+    got: &[f32],
+    (expected, error): &(Vec<f64>, Vec<f64>),
+    steps: f64,
+    what: &str,
+) {
     assert_eq!(got.len(), expected.len());
     for (i, &got) in got.iter().enumerate() {
         let clamped = match expected[i].is_nan() {
@@ -364,9 +414,12 @@ pub fn assert_unorm(got: &[f32], (expected, error): &(Vec<f64>, Vec<f64>), what:
             false => expected[i].clamp(0.0, 1.0),
         };
         // Written as f32, k/255 is 3e-8 off.
-        let bound = 0.6 / 255.0 + error[i] + 6e-8;
+        let bound = steps / 255.0 + error[i] + 6e-8;
         let off = (f64::from(got) - clamped).abs();
-        assert!(off <= bound, "{what}: y[{i}] is {got}, expected {clamped}: {off} > {bound}");
+        assert!(
+            off <= bound,
+            "{what}: y[{i}] is {got}, expected {clamped}: {off} > {bound}"
+        );
     }
 }
 
