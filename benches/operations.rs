@@ -73,6 +73,7 @@ impl Layer {
             x: &self.x,
             parameters: self.parameters(),
             eps: EPS,
+            epilogue: Default::default(),
         }
     }
 

@@ -307,12 +307,25 @@ impl Config {
     /// `eps` below the smallest normal f32; one value per channel where the running variance is
     /// unbiased or none is kept.
     pub fn validate_training(&self, view: &View) -> Result<(), ConfigError> {
+        self.validate_training_part(view, view.count() as u64)
+    }
+
+    /// The same where `view` is a part of a batch of `count` values per channel.
+    pub(crate) fn validate_training_part(
+        &self,
+        view: &View,
+        count: u64,
+    ) -> Result<(), ConfigError> {
         self.validate()?;
         if self.eps < f32::MIN_POSITIVE {
             return Err(ConfigError::TrainingEps { got: self.eps });
         }
+        let least = view.count() as u64;
+        if count < least {
+            return Err(ConfigError::Count { got: count, least });
+        }
         let biased = |r: Running| r.variance == RunningVariance::Biased;
-        if view.count() == 1 && !self.running.is_some_and(biased) {
+        if count == 1 && !self.running.is_some_and(biased) {
             return Err(ConfigError::OneValuePerChannel { view: *view });
         }
         Ok(())

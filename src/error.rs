@@ -115,6 +115,14 @@ pub enum ConfigError {
         /// The value given.
         got: f32,
     },
+    /// Fewer values per channel in a batch than in one of its parts.
+    #[error("a batch of {got} values per channel, expected at least the {least} of this part")]
+    Count {
+        /// The count given.
+        got: u64,
+        /// The part's own.
+        least: u64,
+    },
     /// Backward after a forward pass in place.
     #[error("backward needs x, and the forward pass put y over it")]
     InPlace,

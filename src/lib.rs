@@ -29,7 +29,9 @@ mod tensor;
 pub use api_error::Error;
 pub use bindings::Binding;
 pub use check::Check;
-pub use config::{Activation, Affine, Config, Element, Momentum, NonFinite, Running, RunningVariance};
+pub use config::{
+    Activation, Affine, Config, Element, Momentum, NonFinite, Running, RunningVariance,
+};
 pub use context::Context;
 
 #[cfg(feature = "blocking")]
@@ -40,7 +42,10 @@ pub use image::{
     ImageStatisticsBuffers, ImageTexture, ImageTrainBuffers,
 };
 pub use layer::{BackwardRequest, BatchNorm, Forward, ForwardRequest, Gradients, Mode, Saved};
-pub use record::{BackwardBuffers, FrozenBackwardBuffers, InferenceBuffers, Plan, TrainBuffers};
+pub use record::{
+    BackwardBuffers, FrozenBackwardBuffers, InferenceBuffers, MomentsBuffers, MomentsRows, Plan,
+    TrainBuffers,
+};
 pub use shape::{Pattern, View};
 pub use state::LayerState;
 #[cfg(feature = "state")]

@@ -109,8 +109,8 @@ impl Params {
         self
     }
 
-    /// Statistics of `count` values per channel instead of the tensor's own.
-    pub(crate) fn with_total(mut self, count: u64) -> Self {
+    /// Statistics of `count` values per channel, where the tensor is a part of the batch.
+    pub(crate) fn with_count(mut self, count: u64) -> Self {
         self.total = count as f32;
         self
     }
@@ -168,7 +168,14 @@ mod tests {
     }
 
     fn module() -> naga::Module {
-        let source = Variant::new(Kernel::Moments, Storage::Single, Walk::Strided, Load::Scalar, 1).source();
+        let source = Variant::new(
+            Kernel::Moments,
+            Storage::Single,
+            Walk::Strided,
+            Load::Scalar,
+            1,
+        )
+        .source();
         naga::front::wgsl::parse_str(&source).unwrap()
     }
 
@@ -233,7 +240,9 @@ mod tests {
         for member in members {
             let name = member.name.as_deref().unwrap();
             let scalar = match name {
-                "total" | "eps" | "momentum" | "correction" | "given_total" | "negative_slope" => naga::Scalar::F32,
+                "total" | "eps" | "momentum" | "correction" | "given_total" | "negative_slope" => {
+                    naga::Scalar::F32
+                }
                 _ => naga::Scalar::U32,
             };
             let inner = &module.types[member.ty].inner;

@@ -221,13 +221,25 @@ pub fn plan_dense(view: View, element: Element, machine: &Machine) -> Result<Sch
     let load = Load::of(&view);
     let loads = load.count(&view);
     let bytes = load.values() * element.bytes();
-    let cut = |part| Cut::new(part, view.pattern(), load, bytes, MAX_POSITIONS, &machine.tuning);
+    let cut = |part| {
+        Cut::new(
+            part,
+            view.pattern(),
+            load,
+            bytes,
+            MAX_POSITIONS,
+            &machine.tuning,
+        )
+    };
     let mut pieces = cut_to_bindings(&loads, bytes, machine);
     let sharing = pieces.iter().map(|piece| piece.first_partial as usize + 1);
     let sharing = sharing.max().unwrap_or(1);
     // Pieces of one tensor leave equally many partials, so that these have one stride.
     let largest = cut(pieces[0].view);
-    let (splits, bound) = largest.splits(machine.tuning.fill, mergeable(&view, load, element) / sharing);
+    let (splits, bound) = largest.splits(
+        machine.tuning.fill,
+        mergeable(&view, load, element) / sharing,
+    );
     let whole = pieces.len() == 1;
     for piece in &mut pieces {
         let cut = cut(piece.view);
@@ -242,8 +254,8 @@ pub fn plan_dense(view: View, element: Element, machine: &Machine) -> Result<Sch
     let per_channel = pieces.iter().map(|piece| piece.first_partial).max();
     let resident = |tensors| {
         // Where nothing is split, two dispatches would have the same grid.
-        let fits = cut(loads).finishes()
-            && (splits == 1 || cut(loads).resident(tensors, &machine.tuning));
+        let fits =
+            cut(loads).finishes() && (splits == 1 || cut(loads).resident(tensors, &machine.tuning));
         (whole && fits).then(|| cut(loads).grid(1, true, machine))
     };
     let schedule = Schedule {
@@ -386,7 +398,13 @@ fn cut_to_bindings(view: &View, load_bytes: u64, machine: &Machine) -> Vec<Piece
     let mut pieces = Vec::new();
     if slab <= most {
         for (k, (o, len)) in ranges(outer, most / slab).enumerate() {
-            pieces.push(Piece::new(o * slab, view(len, channels, inner), 0, k, load_bytes));
+            pieces.push(Piece::new(
+                o * slab,
+                view(len, channels, inner),
+                0,
+                k,
+                load_bytes,
+            ));
         }
     } else if inner <= most {
         for o in 0..outer {
@@ -566,8 +584,10 @@ impl Cut {
     /// Whether a workgroup finds its channels in fast memory again, and the channels fill the device.
     fn resident(&self, tensors: usize, tuning: &Tuning) -> bool {
         let count = self.view.count();
-        let bytes =
-            (self.columns * self.lane_columns) as usize * count * self.load_bytes as usize * tensors;
+        let bytes = (self.columns * self.lane_columns) as usize
+            * count
+            * self.load_bytes as usize
+            * tensors;
         bytes <= tuning.resident_bytes && self.groups() * 2 >= tuning.fill
     }
 

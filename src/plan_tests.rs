@@ -16,7 +16,6 @@ fn plan_strided(
     super::plan_strided(view, Element::F32, axes, kept_innermost, machine)
 }
 
-
 fn machine(tuning: Tuning) -> Machine {
     Machine {
         max_groups_per_dimension: 65_535,

@@ -110,6 +110,27 @@ pub struct FrozenBackwardBuffers<'a> {
     pub workspace: BufferSlice<'a>,
 }
 
+/// Buffers of the first half of training forward: the moments of a part of a batch.
+#[derive(Clone, Copy, Debug)]
+pub struct MomentsBuffers<'a> {
+    /// Input, read.
+    pub x: BufferSlice<'a>,
+    /// pivot, offset and m2, `[3][C]`, written: [`Moments::from_rows`](crate::Moments::from_rows)
+    /// reads them.
+    pub moments: BufferSlice<'a>,
+    /// Scratch of [`Plan::workspace_bytes`].
+    pub workspace: BufferSlice<'a>,
+}
+
+/// Moments on the device.
+#[derive(Clone, Copy, Debug)]
+pub struct MomentsRows<'a> {
+    /// pivot, offset and m2, `[3][C]`.
+    pub rows: BufferSlice<'a>,
+    /// Values per channel behind them.
+    pub count: u64,
+}
+
 impl Context {
     /// Plans every operation of `config` on tensors of `shape`.
     ///
@@ -167,6 +188,91 @@ impl Plan {
     /// Options that do not allow training on this shape; buffers that do not fit.
     pub fn bind_train(&self, b: &TrainBuffers<'_>) -> Result<Binding, BindError> {
         self.config.validate_training(&self.view())?;
+        let count = self.view().count() as u64;
+        let mut slots = self.train_slots(b)?;
+        slots.extend(self.running(b.running)?);
+        let steps = match self.schedule.resident_train {
+            Some(grid) => self.train_steps(Kernel::TrainResident, Stage::Resident(grid), count, b),
+            None => {
+                let mut steps = self.steps(Kernel::Moments, Stage::Reduce);
+                steps.extend(self.train_steps(Kernel::Normalize, Stage::Map, count, b));
+                steps
+            }
+        };
+        bind(&self.context, &self.schedule, &steps, &slots)
+    }
+
+    /// Binds the first half of training forward, the moments of this part of a batch: two dispatches.
+    ///
+    /// Moments of all parts, merged by [`Plan::bind_merge_moments`] or, on the host, by
+    /// [`Moments::merge`](crate::Moments::merge), go to [`Plan::bind_train_with`] of each part.
+    ///
+    /// # Errors
+    /// Buffers that do not fit.
+    pub fn bind_moments(&self, b: &MomentsBuffers<'_>) -> Result<Binding, BindError> {
+        let slots = [
+            self.tensor(Role::X, "x", b.x),
+            self.slot(Role::Statistics, "moments", b.moments, self.rows(3)),
+            self.workspace(b.workspace),
+        ];
+        let mut steps = self.steps(Kernel::Moments, Stage::Reduce);
+        steps.extend(self.steps(Kernel::MomentsFinish, Stage::Merge));
+        bind(&self.context, &self.schedule, &steps, &slots)
+    }
+
+    /// Binds the merging of `other`'s moments into `into`'s, whose count is the sum of both
+    /// afterwards: one dispatch. Chan's formula; the pivots stay those of `into`.
+    ///
+    /// # Errors
+    /// A count of zero; buffers that do not fit.
+    pub fn bind_merge_moments(
+        &self,
+        into: &MomentsRows<'_>,
+        other: &MomentsRows<'_>,
+    ) -> Result<Binding, BindError> {
+        for rows in [into, other] {
+            if rows.count == 0 {
+                return Err(ConfigError::Count { got: 0, least: 1 }.into());
+            }
+        }
+        let slots = [
+            self.slot(Role::Statistics, "into", into.rows, self.rows(3)),
+            self.slot(Role::Given, "other", other.rows, self.rows(3)),
+        ];
+        let mut steps = self.schedule.steps(Kernel::MomentsMerge, Stage::Merge);
+        for step in &mut steps {
+            step.params = step.params.with_count(into.count);
+            step.params.given_total = other.count as f32;
+        }
+        bind(&self.context, &self.schedule, &steps, &slots)
+    }
+
+    /// Binds the second half of training forward with the moments of the whole batch: one dispatch.
+    /// Running statistics move as by that batch: give them to one of its parts alone, `None` to the
+    /// others.
+    ///
+    /// # Errors
+    /// As [`Plan::bind_train`]; a count below this part's own.
+    pub fn bind_train_with(
+        &self,
+        b: &TrainBuffers<'_>,
+        moments: &MomentsRows<'_>,
+    ) -> Result<Binding, BindError> {
+        let view = self.view();
+        self.config.validate_training_part(&view, moments.count)?;
+        let mut slots = self.train_slots(b)?;
+        slots.push(self.slot(Role::Given, "moments", moments.rows, self.rows(3)));
+        if b.running.is_some() {
+            slots.extend(self.running(b.running)?);
+        }
+        let mut steps = self.train_steps(Kernel::Normalize, Stage::Map, moments.count, b);
+        for step in &mut steps {
+            step.params = step.params.with_flag(flags::FROM_MOMENTS, true);
+        }
+        bind(&self.context, &self.schedule, &steps, &slots)
+    }
+
+    fn train_slots<'a>(&self, b: &TrainBuffers<'a>) -> Result<Vec<Slot<'a>>, BindError> {
         let mut slots = vec![
             self.tensor(Role::X, "x", b.x),
             self.slot(Role::Saved, "saved", b.saved, self.rows(5)),
@@ -174,24 +280,26 @@ impl Plan {
         ];
         slots.extend(self.output(b.y, b.residual));
         slots.extend(self.affine(b.affine)?);
-        slots.extend(self.running(b.running)?);
-        let (mut steps, mut last) = match self.schedule.resident_train {
-            Some(grid) => {
-                let whole = self.steps(Kernel::TrainResident, Stage::Resident(grid));
-                (Vec::new(), whole)
+        Ok(slots)
+    }
+
+    /// What writes y, the saved and, where they are given, the running statistics.
+    fn train_steps(
+        &self,
+        kernel: Kernel,
+        stage: Stage,
+        count: u64,
+        b: &TrainBuffers<'_>,
+    ) -> Vec<Step> {
+        let mut steps = self.steps(kernel, stage);
+        for step in &mut steps {
+            step.params = step.params.with_count(count);
+            if b.running.is_some() {
+                step.params = step.params.with_running(&self.config, count);
             }
-            None => {
-                let reduce = self.steps(Kernel::Moments, Stage::Reduce);
-                (reduce, self.steps(Kernel::Normalize, Stage::Map))
-            }
-        };
-        for step in &mut last {
-            let count = self.view().count() as u64;
-            step.params = step.params.with_running(&self.config, count);
         }
-        self.activate(&mut last, b.residual.is_some());
-        steps.append(&mut last);
-        bind(&self.context, &self.schedule, &steps, &slots)
+        self.activate(&mut steps, b.residual.is_some());
+        steps
     }
 
     /// Binds inference: one dispatch.
@@ -212,22 +320,21 @@ impl Plan {
     }
 
     /// Binds backward through batch statistics: one dispatch or two, as [`Plan::describe`] says; two
-    /// without `dx`.
+    /// without `dx`, which is the first half of backward on a part of a batch: the sums of its parts,
+    /// `grads`, add up to those of the whole.
     ///
     /// # Errors
     /// Options that do not allow training on this shape; buffers that do not fit.
     pub fn bind_backward(&self, b: &BackwardBuffers<'_>) -> Result<Binding, BindError> {
-        self.config.validate_training(&self.view())?;
-        let mut slots = vec![
-            self.tensor(Role::X, "x", b.x),
-            self.tensor(Role::Dy, "dy", b.dy),
-            self.slot(Role::Saved, "saved", b.saved, self.rows(5)),
-            self.workspace(b.workspace),
-        ];
-        slots.extend(b.dx.map(|dx| self.tensor(Role::Out, "dx", dx)));
-        slots.extend(self.residuals(b.residual, b.dresidual));
-        slots.extend(self.affine(b.affine)?);
-        slots.extend(self.grads(b.grads));
+        let view = self.view();
+        // What a part's own count allows matters where its own statistics were used.
+        let count = if b.dx.is_some() {
+            view.count()
+        } else {
+            view.count().max(2)
+        };
+        self.config.validate_training_part(&view, count as u64)?;
+        let slots = self.backward_slots(b)?;
         let resident = self.schedule.resident_backward.filter(|_| b.dx.is_some());
         let sums = || self.steps(Kernel::BackwardSums, Stage::Reduce);
         let (mut steps, kernel, stage) = match (resident, b.dx) {
@@ -238,6 +345,48 @@ impl Plan {
         steps.extend(self.gradient_steps(kernel, stage, b.grads.is_some(), b.accumulate));
         self.activate_backward(&mut steps, b.residual.is_some(), b.dresidual.is_some());
         bind(&self.context, &self.schedule, &steps, &slots)
+    }
+
+    /// Binds the second half of backward on a part of a batch of `count` values per channel: `dx` from
+    /// the sums of the whole batch, which `grads` holds and keeps. One dispatch. `saved` is that of the
+    /// whole batch; `dresidual` is the first half's to write.
+    ///
+    /// # Errors
+    /// No `dx` or no `grads`, or a `dresidual`; a count below this part's own; as
+    /// [`Plan::bind_backward`].
+    pub fn bind_backward_with(
+        &self,
+        b: &BackwardBuffers<'_>,
+        count: u64,
+    ) -> Result<Binding, BindError> {
+        self.config.validate_training_part(&self.view(), count)?;
+        given("dx", b.dx, true)?;
+        given("grads", b.grads, true)?;
+        given("dresidual", b.dresidual, false)?;
+        let slots = self.backward_slots(b)?;
+        let mut steps = self.steps(Kernel::BackwardDx, Stage::Map);
+        for step in &mut steps {
+            step.params = step
+                .params
+                .with_count(count)
+                .with_flag(flags::FROM_SUMS, true);
+        }
+        self.activate_backward(&mut steps, b.residual.is_some(), false);
+        bind(&self.context, &self.schedule, &steps, &slots)
+    }
+
+    fn backward_slots<'a>(&self, b: &BackwardBuffers<'a>) -> Result<Vec<Slot<'a>>, BindError> {
+        let mut slots = vec![
+            self.tensor(Role::X, "x", b.x),
+            self.tensor(Role::Dy, "dy", b.dy),
+            self.slot(Role::Saved, "saved", b.saved, self.rows(5)),
+            self.workspace(b.workspace),
+        ];
+        slots.extend(b.dx.map(|dx| self.tensor(Role::Out, "dx", dx)));
+        slots.extend(self.residuals(b.residual, b.dresidual));
+        slots.extend(self.affine(b.affine)?);
+        slots.extend(self.grads(b.grads));
+        Ok(slots)
     }
 
     /// Binds backward through frozen statistics: two dispatches.

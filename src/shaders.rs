@@ -419,12 +419,6 @@ impl Variant {
         load: Load,
         columns: u32,
     ) -> Self {
-        // What there is one of a channel has no width of its own; merging moments needs none.
-        let (load, columns) = match kernel {
-            Kernel::MomentsMerge => (Load::Scalar, 1),
-            _ if load == Load::Run4 && !kernel.walks() => (Load::Scalar, columns),
-            _ => (load, columns),
-        };
         let storage = match storage {
             _ if !kernel.walks() => Storage::Single,
             Storage::Texture(_) if !kernel.maps() => Storage::Texture(None),
@@ -434,7 +428,11 @@ impl Variant {
             kernel,
             storage,
             walk: if kernel.walks() { walk } else { Walk::Dense },
-            load,
+            // Per channel, Run4 has what Scalar has.
+            load: match load {
+                Load::Run4 if !kernel.walks() => Load::Scalar,
+                load => load,
+            },
             columns,
             reduce: Reduce::Workgroup,
         }

@@ -88,6 +88,27 @@ pub struct Moments {
 }
 
 impl Moments {
+    /// From rows of pivot, offset and m2, `[3][C]`, as the device keeps them.
+    ///
+    /// # Panics
+    /// Where the rows are not equally long.
+    pub fn from_rows(count: u64, rows: &[f32]) -> Self {
+        assert!(rows.len().is_multiple_of(3), "three rows of one length");
+        let channels = rows.len() / 3;
+        let row = |k: usize| rows[k * channels..(k + 1) * channels].to_vec();
+        Self {
+            count,
+            pivot: row(0),
+            offset: row(1),
+            m2: row(2),
+        }
+    }
+
+    /// Rows of pivot, offset and m2, `[3][C]`.
+    pub fn rows(&self) -> Vec<f32> {
+        [&self.pivot[..], &self.offset, &self.m2].concat()
+    }
+
     /// The mean per channel, `pivot + offset`.
     pub fn mean(&self) -> Vec<f64> {
         let pairs = self.pivot.iter().zip(&self.offset);

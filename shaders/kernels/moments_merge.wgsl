@@ -5,12 +5,14 @@
 fn run(lane: Lane) {
     if (speaks(lane)) {
         let c = params.all_channels;
-        let at = lane.channel;
-        let a = Partial(params.total, moments[c + at], moments[2u * c + at]);
-        let offset = centered_pivot(given[at], moments[at]) + given[c + at];
-        let b = Partial(params.given_total, offset, given[2u * c + at]);
-        let whole = merge(a, b);
-        moments[c + at] = whole.offset;
-        moments[2u * c + at] = whole.m2;
+        for (var k = 0u; k < COLUMNS; k++) {
+            let at = column(lane, k).channel;
+            let a = Partial(params.total, moments[c + at], moments[2u * c + at]);
+            let offset = centered_pivot(given[at], moments[at]) + given[c + at];
+            let b = Partial(params.given_total, offset, given[2u * c + at]);
+            let whole = merge(a, b);
+            moments[c + at] = whole.offset;
+            moments[2u * c + at] = whole.m2;
+        }
     }
 }

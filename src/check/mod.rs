@@ -411,9 +411,14 @@ pub fn dresidual(
         }
     }
     let element = input.epilogue.element;
-    let finding = judge_stored("dresidual", element, BACKWARD_BOUND, got, &upstream.dz, |i| {
-        scale[view.channel_of(i)] + upstream.slack[i] / BACKWARD_BOUND
-    });
+    let finding = judge_stored(
+        "dresidual",
+        element,
+        BACKWARD_BOUND,
+        got,
+        &upstream.dz,
+        |i| scale[view.channel_of(i)] + upstream.slack[i] / BACKWARD_BOUND,
+    );
     Report {
         findings: vec![finding],
     }
@@ -521,7 +526,13 @@ fn judge_gradients(
         })
     };
     let mut findings = vec![
-        per_channel("dweight", &result.dweight, &dweight, &dweight_scale, &dweight_slack),
+        per_channel(
+            "dweight",
+            &result.dweight,
+            &dweight,
+            &dweight_scale,
+            &dweight_slack,
+        ),
         per_channel("dbias", &result.dbias, &dbias, &dbias_scale, &dbias_slack),
     ];
     if !result.dx.is_empty() {
@@ -533,7 +544,12 @@ fn judge_gradients(
             }
             let weight = f64::from(input.parameters.weight(c)).abs();
             let factor = weight * statistics.inv_std(c, input.eps);
-            dx_scale[c] + if slack > 0.0 { factor * slack / BACKWARD_BOUND } else { 0.0 }
+            dx_scale[c]
+                + if slack > 0.0 {
+                    factor * slack / BACKWARD_BOUND
+                } else {
+                    0.0
+                }
         };
         let element = input.epilogue.element;
         findings.push(judge_stored(

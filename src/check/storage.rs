@@ -10,7 +10,11 @@ pub(super) fn error(element: Element, got: f32, expected: f64, scale: f64, bound
     if got == rounded(element, expected) || (got.is_nan() && expected.is_nan()) {
         // Two equal infinities have no difference.
         let error = (f64::from(got) - expected).abs() - half_ulp(element, expected);
-        return if error.is_finite() { error.max(0.0) / scale } else { 0.0 };
+        return if error.is_finite() {
+            error.max(0.0) / scale
+        } else {
+            0.0
+        };
     }
     if got.is_infinite() && element != Element::F32 {
         // Infinite one type's rounding before the reference is, by an error within the bound.
@@ -53,7 +57,10 @@ mod tests {
 
     #[test]
     fn half_a_unit_is_free_and_no_more() {
-        for (element, ulp) in [(Element::F16, 2f64.powi(-10)), (Element::Bf16, 2f64.powi(-7))] {
+        for (element, ulp) in [
+            (Element::F16, 2f64.powi(-10)),
+            (Element::Bf16, 2f64.powi(-7)),
+        ] {
             let error = |expected: f64| error(element, 1.0, expected, 1.0, 1e-6);
             assert_eq!(error(1.0 + 0.5 * ulp), 0.0);
             assert!((error(1.0 + 0.75 * ulp) - 0.25 * ulp).abs() < 1e-12);

@@ -44,14 +44,7 @@ impl DeviceMoments {
     /// A device that was lost or reported a fault.
     pub async fn read(&self) -> Result<Moments, Error> {
         let rows = self.rows.read().await?;
-        let mut rows = rows.chunks_exact(self.reduction.counts().1);
-        let mut row = || rows.next().unwrap_or_default().to_vec();
-        Ok(Moments {
-            count: self.count() as u64,
-            pivot: row(),
-            offset: row(),
-            m2: row(),
-        })
+        Ok(Moments::from_rows(self.count() as u64, &rows))
     }
 
     /// Blocking twin of [`DeviceMoments::read`].

@@ -4,8 +4,8 @@ use super::forward::Used;
 use super::{BatchNorm, Saved, row};
 use crate::api_error::Error;
 use crate::check::{Check, Report};
-use crate::record::{BackwardBuffers, FrozenBackwardBuffers};
 use crate::error::ConfigError;
+use crate::record::{BackwardBuffers, FrozenBackwardBuffers};
 use crate::shape::{same_element, same_shape};
 use crate::tensor::Tensor;
 

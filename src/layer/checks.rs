@@ -88,7 +88,9 @@ impl BatchNorm {
         };
         if let Some(dresidual) = &gradients.dresidual {
             let got = dresidual.read().await?;
-            report.findings.extend(check::dresidual(&input, &dy, frozen, &got).findings);
+            report
+                .findings
+                .extend(check::dresidual(&input, &dy, frozen, &got).findings);
         }
         Ok(report)
     }

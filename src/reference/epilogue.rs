@@ -99,7 +99,10 @@ mod tests {
                 let h = 1e-5;
                 let rise = activate(activation, z + h) - activate(activation, z - h);
                 let got = slope(activation, z);
-                assert!((rise / (2.0 * h) - got).abs() < 1e-8, "{activation:?} at {z}");
+                assert!(
+                    (rise / (2.0 * h) - got).abs() < 1e-8,
+                    "{activation:?} at {z}"
+                );
                 assert!(got.abs() <= steepest(activation), "{activation:?} at {z}");
                 let bend = (slope(activation, z + h) - slope(activation, z - h)) / (2.0 * h);
                 assert!(bend.abs() <= curvature(activation), "{activation:?} at {z}");

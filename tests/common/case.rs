@@ -2,8 +2,8 @@
 
 use half::{bf16, f16};
 use wgpu_batchnorm::{
-    Affine, Config, Element, Momentum, NonFinite, Parameters, RunningStatistics, RunningVariance, View,
-    check,
+    Affine, Config, Element, Momentum, NonFinite, Parameters, RunningStatistics, RunningVariance,
+    View, check,
 };
 
 use super::data::{Kind, Random};

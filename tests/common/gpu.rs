@@ -165,9 +165,7 @@ impl Implementation for GpuImplementation {
         let c = case.view.channels;
         let upload = |shape: &[usize], values: &[f32]| Tensor::upload(gpu, shape, values).unwrap();
         let element = case.config.element;
-        let stored = |values: &[f32]| {
-            Tensor::upload_as(gpu, &case.shape, element, values).unwrap()
-        };
+        let stored = |values: &[f32]| Tensor::upload_as(gpu, &case.shape, element, values).unwrap();
         let output = || poisoned_as(gpu, &case.shape, element);
         let x = stored(&case.x);
         let dy = stored(&case.dy);

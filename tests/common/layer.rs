@@ -1,7 +1,8 @@
 //! The layer API as an implementation.
 
 use wgpu_batchnorm::{
-    BackwardRequest, BatchNorm, ForwardRequest, Check, Gpu, Gradients, HostGradients, LayerState, Mode, Tensor,
+    BackwardRequest, BatchNorm, Check, ForwardRequest, Gpu, Gradients, HostGradients, LayerState,
+    Mode, Tensor,
 };
 
 use super::case::Case;
@@ -41,9 +42,8 @@ pub fn host(gradients: &Gradients) -> HostGradients {
 impl Layer {
     fn step(&self, case: &Case, layer: &mut BatchNorm, mode: Mode) -> Outcome {
         let element = case.config.element;
-        let upload = |values: &[f32]| {
-            Tensor::upload_as(&self.gpu, &case.shape, element, values).unwrap()
-        };
+        let upload =
+            |values: &[f32]| Tensor::upload_as(&self.gpu, &case.shape, element, values).unwrap();
         let (x, dy) = (upload(&case.x), upload(&case.dy));
         let residual = case.residual.as_deref().map(upload);
         let request = ForwardRequest {

@@ -47,7 +47,8 @@ fn assert_within(cases: impl Iterator<Item = Case>) {
         for implementation in &implementations {
             let report = judge(&case, &implementation.run(&case));
             let missed = report.findings.iter().filter(|finding| !finding.passed());
-            failures.extend(missed.map(|f| format!("{}, {}: {f}", implementation.name(), case.name)));
+            failures
+                .extend(missed.map(|f| format!("{}, {}: {f}", implementation.name(), case.name)));
         }
     }
     assert!(failures.is_empty(), "{}", failures.join("\n"));
@@ -57,7 +58,9 @@ fn assert_within(cases: impl Iterator<Item = Case>) {
 fn every_activation_in_both_patterns() {
     let cases = ACTIVATIONS.into_iter().flat_map(|activation| {
         [SHAPES[1], SHAPES[3]].map(|(shape, axis)| {
-            let config = Config::pytorch().with_axis(axis).with_activation(activation);
+            let config = Config::pytorch()
+                .with_axis(axis)
+                .with_activation(activation);
             Case::new(shape, config, Kind::ALL[0], 41).with_residual(42)
         })
     });
@@ -67,7 +70,9 @@ fn every_activation_in_both_patterns() {
 #[test]
 fn an_activation_in_every_shape_without_a_residual() {
     let cases = SHAPES.map(|(shape, axis)| {
-        let config = Config::onnx().with_axis(axis).with_activation(Activation::Silu);
+        let config = Config::onnx()
+            .with_axis(axis)
+            .with_activation(Activation::Silu);
         Case::new(shape, config, Kind::ALL[0], 40)
     });
     assert_within(cases.into_iter());
@@ -86,28 +91,37 @@ fn every_kind_of_data_through_activations() {
 
 #[test]
 fn halves_of_both_types_in_every_shape() {
-    let cases = [Element::F16, Element::Bf16].into_iter().flat_map(|element| {
-        SHAPES.into_iter().flat_map(move |(shape, axis)| {
-            let config = Config::pytorch().with_axis(axis).with_element(element);
-            let relu = config.with_activation(Activation::Relu);
-            [
-                Case::new(shape, config, Kind::ALL[0], 45),
-                Case::new(shape, relu, Kind::ALL[0], 46).with_residual(47),
-            ]
-        })
-    });
+    let cases = [Element::F16, Element::Bf16]
+        .into_iter()
+        .flat_map(|element| {
+            SHAPES.into_iter().flat_map(move |(shape, axis)| {
+                let config = Config::pytorch().with_axis(axis).with_element(element);
+                let relu = config.with_activation(Activation::Relu);
+                [
+                    Case::new(shape, config, Kind::ALL[0], 45),
+                    Case::new(shape, relu, Kind::ALL[0], 46).with_residual(47),
+                ]
+            })
+        });
     assert_within(cases);
 }
 
 #[test]
 fn halves_of_every_kind_of_data() {
     let cases = Kind::ALL.into_iter().flat_map(|kind| {
-        [Element::F16, Element::Bf16].into_iter().flat_map(move |element| {
-            [(&[4, 9, 19, 23][..], 1), (&[437, 12], 1), (&[5, 7, 3, 8], 1)].map(|(shape, axis)| {
-                let config = Config::keras().with_axis(axis).with_element(element);
-                Case::new(shape, config, kind, 48)
+        [Element::F16, Element::Bf16]
+            .into_iter()
+            .flat_map(move |element| {
+                [
+                    (&[4, 9, 19, 23][..], 1),
+                    (&[437, 12], 1),
+                    (&[5, 7, 3, 8], 1),
+                ]
+                .map(|(shape, axis)| {
+                    let config = Config::keras().with_axis(axis).with_element(element);
+                    Case::new(shape, config, kind, 48)
+                })
             })
-        })
     });
     // f16 ends at 65,504.
     assert_within(cases.filter(|case| case.x.iter().all(|v| v.is_finite())));

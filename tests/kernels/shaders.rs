@@ -11,13 +11,7 @@ use wgpu_batchnorm::shaders::{Constants, Conversion, Role, Variant, render_sourc
 /// What WebGPU grants every stage by default.
 const MAX_STORAGE_BUFFERS: usize = 8;
 
-/// Plain, and with all that constants switch on.
-const PLAIN: Constants = Constants {
-    workgroup: 64,
-    activation: 0,
-    in_place: false,
-    bfloat: false,
-};
+/// All that constants switch on.
 const FULL: Constants = Constants {
     workgroup: 64,
     activation: 6,
@@ -27,14 +21,14 @@ const FULL: Constants = Constants {
 
 /// The variant for workgroups of 64, through naga's front end and validator. No capability is
 /// granted: nothing that an adapter may lack is used.
-fn resolved(variant: Variant, constants: Constants) -> (Module, ModuleInfo) {
+fn resolved(variant: Variant) -> (Module, ModuleInfo) {
     let (label, source) = (variant.label(), variant.source());
     let module = naga::front::wgsl::parse_str(&source)
         .unwrap_or_else(|e| panic!("{label}: {}", e.emit_to_string(&source)));
     let info = Validator::new(ValidationFlags::all(), Capabilities::empty())
         .validate(&module)
         .unwrap_or_else(|e| panic!("{label}: {}", e.emit_to_string(&source)));
-    let named = constants.of(&source).into_iter();
+    let named = FULL.of(&source).into_iter();
     let constants = PipelineConstants::from_iter(named.map(|(name, v)| (name.to_owned(), v)));
     let main = Some((ShaderStage::Compute, "main"));
     let (module, info) =
@@ -58,9 +52,9 @@ fn bindings(module: &Module) -> BTreeMap<u32, (String, AddressSpace)> {
 #[test]
 fn the_list_is_closed_and_its_labels_unique() {
     let variants = Variant::all();
-    // 8 kernels that walk in 6 widths, 2 of them strided as well, words or halves; 2 that merge
-    // partials in 5 widths; 1 that merges moments. On textures 1 that reads, 2 that write 2 formats.
-    assert_eq!(variants.len(), 2 * (8 * 6 + 2) + 2 * 5 + 1 + 1 + 2 * 2);
+    // 8 kernels that walk in 6 widths, 2 of them strided as well, words or halves; 3 that
+    // merge in 5 widths. On textures 1 that reads, and 2 that write 2 formats.
+    assert_eq!(variants.len(), 2 * (8 * 6 + 2) + 3 * 5 + 1 + 2 * 2);
     assert!(variants.len() < 150);
     let mut labels: Vec<_> = variants.iter().map(Variant::label).collect();
     labels.sort_unstable();
@@ -70,10 +64,9 @@ fn the_list_is_closed_and_its_labels_unique() {
 
 #[test]
 fn every_variant_translates_to_every_language() {
-    let all = Variant::all().into_iter();
-    for (variant, constants) in all.flat_map(|v| [(v, PLAIN), (v, FULL)]) {
+    for variant in Variant::all() {
         let label = variant.label();
-        let (module, info) = resolved(variant, constants);
+        let (module, info) = resolved(variant);
 
         let spv = back::spv::write_vec(&module, &info, &back::spv::Options::default(), None);
         assert!(!spv.unwrap_or_else(|e| panic!("{label}: {e}")).is_empty());
@@ -121,7 +114,7 @@ fn glsl_es_310(
 fn every_variant_binds_its_roles_and_no_more_than_webgpu_grants() {
     for variant in Variant::all() {
         let label = variant.label();
-        let (module, _) = resolved(variant, FULL);
+        let (module, _) = resolved(variant);
         let mut bindings = bindings(&module);
         let params = bindings.remove(&0);
         let params = params.unwrap_or_else(|| panic!("{label} has no parameters"));
@@ -167,7 +160,7 @@ fn naming(role: Role) -> (&'static [&'static str], bool) {
 fn a_workgroup_fits_webgpus_memory() {
     // The widest tree: 256 invocations, a partial of three words, or fours of them.
     for variant in Variant::all() {
-        let (module, _) = resolved(variant, FULL);
+        let (module, _) = resolved(variant);
         let mut layouter = naga::proc::Layouter::default();
         layouter.update(module.to_ctx()).unwrap();
         let globals = module.global_variables.iter();
@@ -192,7 +185,7 @@ fn the_render_shader_translates_to_every_language() {
         ] {
             let constants = Constants {
                 activation,
-                ..PLAIN
+                ..Constants::default()
             };
             let named = constants.of(&source).into_iter();
             let constants =

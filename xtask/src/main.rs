@@ -28,8 +28,8 @@ const USAGE: &str = "\
 usage: cargo xtask <command>
 
 commands:
-  test   every check: a GPU adapter, rustfmt, clippy, the tests, the
-         documentation, the dependencies' minimum Rust versions
+  test   every check: a GPU adapter, rustfmt, clippy, the tests, the examples
+         among them, the documentation, the dependencies' minimum Rust versions
   msrv   the minimum Rust version: what the dependencies need, and a check
          with that toolchain where it is installed
   peers  the speed of this library, PyTorch and Burn side by side, those that
@@ -87,11 +87,18 @@ fn test(steps: &mut Steps) -> Result<(), Failed> {
     let metadata = steps.run("metadata", msrv::metadata)?;
 
     // The probe for an adapter is the project's own program. Building every
-    // target of the package, as the tests do, gives its dependencies the same
-    // features, so that nothing is compiled twice. (Not `--workspace`: Windows
-    // does not let cargo replace this program while it runs.)
+    // target, as the tests do, gives the dependencies the same features, so
+    // that nothing is compiled twice. (Without this program: Windows does not
+    // let cargo replace it while it runs.)
     let wgbn = steps.run("build", || {
-        let args = ["build", "--locked", "--package", PACKAGE, "--all-targets"];
+        let args = [
+            "build",
+            "--locked",
+            "--workspace",
+            "--exclude",
+            "xtask",
+            "--all-targets",
+        ];
         build_program(&args, "wgbn")
     })?;
     steps.run("adapter", || adapter::ensure(&wgbn))?;

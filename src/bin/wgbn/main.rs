@@ -13,6 +13,7 @@ mod demo;
 mod engine;
 mod failure;
 mod forward;
+mod fused;
 mod info;
 mod input;
 mod moments;

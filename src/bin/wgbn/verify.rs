@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 use wgpu_batchnorm::check::{Finding, Report};
-use wgpu_batchnorm::{Config, LayerState, Pattern, RunningStatistics, View, functional};
+use wgpu_batchnorm::{Config, Element, LayerState, Pattern, RunningStatistics, View, functional};
 
 use crate::args::{Mode, VerifyArgs};
 use crate::backward::check_gradients;
@@ -10,7 +10,7 @@ use crate::data::{Kind, Random};
 use crate::engine::{Engine, Job};
 use crate::failure::Failure;
 use crate::forward::{check, mode};
-use crate::{progress, say, table};
+use crate::{fused, progress, say, table};
 
 /// Shape classes: a shape and its channel axis.
 const SHAPES: [(&[usize], isize); 12] = [
@@ -33,6 +33,7 @@ const QUICK: usize = 6;
 struct Row {
     operation: &'static str,
     pattern: Pattern,
+    element: Element,
     cases: usize,
     worst: Finding,
     case: String,
@@ -46,7 +47,15 @@ pub fn run(args: &VerifyArgs) -> Result<(), Failure> {
     for &(shape, axis) in shapes {
         for (seed, kind) in Kind::ALL.into_iter().enumerate() {
             bar.set_message(table::shape(shape));
-            sweep(&engine, shape, axis, kind, seed as u64, &mut rows)?;
+            sweep(
+                &engine,
+                shape,
+                axis,
+                kind,
+                seed as u64,
+                args.quick,
+                &mut rows,
+            )?;
             bar.inc(1);
         }
     }
@@ -70,6 +79,7 @@ fn sweep(
     axis: isize,
     kind: Kind,
     seed: u64,
+    quick: bool,
     rows: &mut Vec<Row>,
 ) -> Result<(), Failure> {
     let config = Config::pytorch().with_axis(axis);
@@ -96,10 +106,11 @@ fn sweep(
         state: &state,
         x: &x,
     };
-    let mut add = |operation, report: Report| {
+    let mut add_stored = |operation, element, report: Report| {
         let case = format!("{} axis {axis}, {kind}", table::shape(shape));
-        add(rows, operation, view.pattern(), report, case);
+        add(rows, (operation, view.pattern(), element), report, case);
     };
+    let mut add = |operation, report| add_stored(operation, Element::F32, report);
     for (at, forward, backward) in [
         (Mode::Train, "train forward", "backward"),
         (Mode::Eval, "inference", "backward, frozen"),
@@ -122,24 +133,30 @@ fn sweep(
         let report = functional::check_moments(&x, shape, &axes, &mean, &variance)?;
         add(operation, report);
     }
+    // Large tensors have nothing here that small ones lack. All activations meet the first kind of
+    // data, relu every kind.
+    let wanted = fused::fits_f16(&x) && x.len() < 100_000 && (seed == 0 || !quick);
+    if let (Engine::Gpu(gpu), true) = (engine, wanted) {
+        fused::sweep(gpu, &job, &dy, seed == 0 && !quick, add_stored)?;
+    }
     Ok(())
 }
 
 fn add(
     rows: &mut Vec<Row>,
-    operation: &'static str,
-    pattern: Pattern,
+    (operation, pattern, element): (&'static str, Pattern, Element),
     report: Report,
     case: String,
 ) {
     let Some(worst) = report.worst() else { return };
     let known = rows
         .iter_mut()
-        .find(|r| r.operation == operation && r.pattern == pattern);
+        .find(|r| (r.operation, r.pattern, r.element) == (operation, pattern, element));
     match known {
         None => rows.push(Row {
             operation,
             pattern,
+            element,
             cases: 1,
             worst: worst.clone(),
             case,
@@ -161,6 +178,7 @@ fn print(engine: &Engine, rows: &[Row]) -> Result<(), Failure> {
     let heading = [
         "operation",
         "pattern",
+        "element",
         "cases",
         "worst error",
         "bound",
@@ -173,6 +191,7 @@ fn print(engine: &Engine, rows: &[Row]) -> Result<(), Failure> {
         table.row(&[
             row.operation.to_owned(),
             pattern(row.pattern).to_owned(),
+            fused::name(row.element).to_owned(),
             row.cases.to_string(),
             table::error(worst.error),
             table::error(worst.bound),
@@ -186,7 +205,7 @@ fn print(engine: &Engine, rows: &[Row]) -> Result<(), Failure> {
 fn as_json(engine: &Engine, rows: &[Row]) -> Value {
     let row = |row: &Row| {
         json!({
-            "operation": row.operation, "pattern": pattern(row.pattern), "element": "f32",
+            "operation": row.operation, "pattern": pattern(row.pattern), "element": fused::name(row.element),
             "cases": row.cases, "error": row.worst.error, "bound": row.worst.bound,
             "tensor": row.worst.tensor, "index": row.worst.index, "case": row.case,
             "passed": row.worst.passed(),

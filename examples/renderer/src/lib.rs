@@ -1,0 +1,72 @@
+//! A renderer that batch-normalizes its frames: the parts of the program, for it and its test.
+
+pub mod histogram;
+mod mesh;
+pub mod normalize;
+pub mod picture;
+pub mod scene;
+#[cfg(feature = "window")]
+pub mod window;
+
+use std::error::Error;
+
+use normalize::Normalization;
+use picture::{Picture, Readback};
+use scene::Scene;
+use wgpu_batchnorm::{Context, wgpu};
+
+/// What each channel of the normalized frame is to have. Values three deviations out still fit
+/// between 0 and 1.
+pub const MEAN: f32 = 0.5;
+pub const STD: f32 = 0.16;
+
+/// The best adapter there is, for off-screen work.
+pub fn device() -> Result<(wgpu::Device, wgpu::Queue), Box<dyn Error>> {
+    let instance = wgpu::Instance::new(wgpu::InstanceDescriptor {
+        backends: wgpu::Backends::from_env().unwrap_or(wgpu::Backends::PRIMARY),
+        ..wgpu::InstanceDescriptor::new_without_display_handle()
+    });
+    let options = wgpu::RequestAdapterOptions {
+        power_preference: wgpu::PowerPreference::HighPerformance,
+        ..Default::default()
+    };
+    let adapter = pollster::block_on(instance.request_adapter(&options))?;
+    Ok(pollster::block_on(
+        adapter.request_device(&Default::default()),
+    )?)
+}
+
+/// The scene and its normalization on one device.
+pub struct Renderer {
+    pub scene: Scene,
+    pub normalization: Normalization,
+}
+
+impl Renderer {
+    pub fn new(device: &wgpu::Device, size: [u32; 2]) -> Result<Self, Box<dyn Error>> {
+        let scene = Scene::new(device, size);
+        let context = Context::new(device)?;
+        let normalization = Normalization::new(&context, device, scene.frame(), MEAN, STD)?;
+        Ok(Self {
+            scene,
+            normalization,
+        })
+    }
+
+    /// The frame at `time` before and after: drawn, normalized and copied out by one encoder.
+    pub fn pictures(
+        &self,
+        device: &wgpu::Device,
+        queue: &wgpu::Queue,
+        time: f32,
+    ) -> Result<[Picture; 2], Box<dyn Error>> {
+        let mut encoder = device.create_command_encoder(&Default::default());
+        self.scene.encode(queue, &mut encoder, time);
+        self.normalization.normalize(&mut encoder);
+        let textures = [self.scene.frame(), self.normalization.result()];
+        let [before, after] =
+            textures.map(|texture| Readback::encode(device, &mut encoder, texture));
+        queue.submit([encoder.finish()]);
+        Ok([before.read(device)?, after.read(device)?])
+    }
+}

@@ -1,0 +1,249 @@
+//! y over x, and halves that share a word with somebody else's.
+
+use wgpu_batchnorm::plan::Tuning;
+use wgpu_batchnorm::{
+    Activation, BackwardBuffers, Config, Context, Element, Gpu, InferenceBuffers, Tensor,
+    TrainBuffers,
+};
+
+use super::buffers::run;
+use crate::common::case::Case;
+use crate::common::data::Kind;
+use crate::common::gpu::{gpu, poisoned, poisoned_as, running_rows};
+
+/// Everything that one forward pass and one backward pass touch.
+struct Bound {
+    x: Tensor,
+    y: Tensor,
+    dy: Tensor,
+    dx: Tensor,
+    residual: Tensor,
+    dresidual: Tensor,
+    affine: Tensor,
+    running: Tensor,
+    saved: Tensor,
+    workspace: Tensor,
+}
+
+impl Bound {
+    fn new(gpu: &Gpu, case: &Case, workspace: u64) -> Self {
+        let (c, element) = (case.view.channels, case.config.element);
+        let upload = |values: &[f32]| Tensor::upload_as(gpu, &case.shape, element, values).unwrap();
+        let output = || poisoned_as(gpu, &case.shape, element);
+        let rows = [&case.weight, &case.bias].map(|row| row.clone().unwrap());
+        let running = running_rows(case.running.as_ref().unwrap());
+        Self {
+            x: upload(&case.x),
+            y: output(),
+            dy: upload(&case.dy),
+            dx: output(),
+            residual: upload(case.residual.as_deref().unwrap()),
+            dresidual: output(),
+            affine: Tensor::upload(gpu, &[2, c], &rows.concat()).unwrap(),
+            running: Tensor::upload(gpu, &[3, c], &running).unwrap(),
+            saved: poisoned(gpu, &[5, c]),
+            workspace: poisoned(gpu, &[workspace as usize / 4]),
+        }
+    }
+
+    fn train(&self, in_place: bool) -> TrainBuffers<'_> {
+        TrainBuffers {
+            x: self.x.buffer().slice(..),
+            y: (!in_place).then(|| self.y.buffer().slice(..)),
+            residual: Some(self.residual.buffer().slice(..)),
+            affine: Some(self.affine.buffer().slice(..)),
+            running: Some(self.running.buffer().slice(..)),
+            saved: self.saved.buffer().slice(..),
+            workspace: self.workspace.buffer().slice(..),
+        }
+    }
+
+    fn inference(&self, in_place: bool) -> InferenceBuffers<'_> {
+        InferenceBuffers {
+            x: self.x.buffer().slice(..),
+            y: (!in_place).then(|| self.y.buffer().slice(..)),
+            residual: Some(self.residual.buffer().slice(..)),
+            affine: Some(self.affine.buffer().slice(..)),
+            running: self.running.buffer().slice(..),
+        }
+    }
+
+    fn backward(&self) -> BackwardBuffers<'_> {
+        BackwardBuffers {
+            x: self.x.buffer().slice(..),
+            dy: self.dy.buffer().slice(..),
+            dx: Some(self.dx.buffer().slice(..)),
+            residual: Some(self.residual.buffer().slice(..)),
+            dresidual: Some(self.dresidual.buffer().slice(..)),
+            affine: Some(self.affine.buffer().slice(..)),
+            saved: self.saved.buffer().slice(..),
+            grads: None,
+            accumulate: false,
+            workspace: self.workspace.buffer().slice(..),
+        }
+    }
+}
+
+fn bits(tensor: &Tensor) -> Vec<u32> {
+    let values = tensor.read_blocking().unwrap();
+    values.into_iter().map(f32::to_bits).collect()
+}
+
+/// One value a load and four, in both patterns; odd lengths among them.
+const SHAPES: [(&[usize], isize); 5] = [
+    (&[3, 5, 7, 7], 1),
+    (&[3, 6, 8, 18], 1),
+    (&[67, 9], 1),
+    (&[90, 64], 1),
+    (&[1, 3, 4001], 1),
+];
+
+fn cases() -> impl Iterator<Item = Case> {
+    let elements = [Element::F32, Element::F16, Element::Bf16].into_iter();
+    elements.flat_map(|element| {
+        SHAPES.map(|(shape, axis)| {
+            let config = Config::pytorch().with_axis(axis).with_element(element);
+            let config = config.with_activation(Activation::Relu);
+            Case::new(shape, config, Kind::ALL[0], 71).with_residual(72)
+        })
+    })
+}
+
+#[test]
+fn y_over_x_is_y_beside_it() {
+    let gpu = gpu();
+    for tuning in [Tuning::CPU_ADAPTER, Tuning::DISCRETE] {
+        let context = Context::with_tuning(gpu.device(), tuning).unwrap();
+        for case in cases() {
+            let plan = context.plan(&case.config, &case.shape).unwrap();
+            let bound = || Bound::new(&gpu, &case, plan.workspace_bytes());
+            let (beside, over) = (bound(), bound());
+            let train = |b: &Bound, in_place| plan.bind_train(&b.train(in_place)).unwrap();
+            let (a, b) = (train(&beside, false), train(&over, true));
+            assert_eq!(a.dispatch_count(), b.dispatch_count(), "{}", case.name);
+            run(&gpu, &[&a, &b]);
+            assert_eq!(bits(&beside.y), bits(&over.x), "{}", case.name);
+            assert_eq!(bits(&beside.saved), bits(&over.saved), "{}", case.name);
+            assert_eq!(bits(&beside.running), bits(&over.running), "{}", case.name);
+
+            let (beside, over) = (bound(), bound());
+            let infer = |b: &Bound, in_place| plan.bind_inference(&b.inference(in_place)).unwrap();
+            run(&gpu, &[&infer(&beside, false), &infer(&over, true)]);
+            assert_eq!(bits(&beside.y), bits(&over.x), "{}", case.name);
+        }
+    }
+}
+
+#[test]
+fn y_over_x_has_to_be_said() {
+    let gpu = gpu();
+    let case = cases().next().unwrap();
+    let plan = gpu.context().plan(&case.config, &case.shape).unwrap();
+    let bound = Bound::new(&gpu, &case, plan.workspace_bytes());
+    let train = TrainBuffers {
+        y: Some(bound.x.buffer().slice(..)),
+        ..bound.train(false)
+    };
+    let refused = plan.bind_train(&train).unwrap_err().to_string();
+    assert!(refused.contains("overlap"), "{refused}");
+}
+
+#[test]
+fn an_epilogue_costs_no_dispatch() {
+    let gpu = gpu();
+    for case in cases() {
+        let context = gpu.context();
+        let plan = context.plan(&case.config, &case.shape).unwrap();
+        let plain = case.config.with_activation(Activation::None);
+        let plain = context.plan(&plain, &case.shape).unwrap();
+        let b = Bound::new(&gpu, &case, plan.workspace_bytes());
+        let alone = TrainBuffers {
+            residual: None,
+            ..b.train(false)
+        };
+        let count = plain.bind_train(&alone).unwrap().dispatch_count();
+        assert_eq!(
+            plan.bind_train(&b.train(false)).unwrap().dispatch_count(),
+            count
+        );
+        assert_eq!(
+            plan.bind_inference(&b.inference(false))
+                .unwrap()
+                .dispatch_count(),
+            1
+        );
+        let alone = BackwardBuffers {
+            residual: None,
+            dresidual: None,
+            ..b.backward()
+        };
+        let count = plain.bind_backward(&alone).unwrap().dispatch_count();
+        assert_eq!(
+            plan.bind_backward(&b.backward()).unwrap().dispatch_count(),
+            count
+        );
+    }
+}
+
+#[test]
+fn a_neighbours_half_of_a_word_stays() {
+    let gpu = gpu();
+    let odd = cases().filter(|case| case.view.len() % 2 == 1);
+    let mut checked = 0;
+    for case in odd.filter(|case| case.config.element != Element::F32) {
+        let plan = gpu.context().plan(&case.config, &case.shape).unwrap();
+        let b = Bound::new(&gpu, &case, plan.workspace_bytes());
+        assert_eq!(plan.tensor_bytes(), case.view.len() as u64 * 2 + 2);
+        let last = plan.tensor_bytes() - 4;
+        // The high half of the last word is nobody's here.
+        for tensor in [&b.y, &b.dx, &b.dresidual, &b.x] {
+            let mut word = [0; 4];
+            let values = tensor.read_blocking().unwrap();
+            let half = match case.config.element {
+                Element::F16 => half::f16::from_f32(*values.last().unwrap()).to_bits(),
+                _ => half::bf16::from_f32(*values.last().unwrap()).to_bits(),
+            };
+            word[..2].copy_from_slice(&half.to_le_bytes());
+            word[2..].copy_from_slice(&0xabcd_u16.to_le_bytes());
+            gpu.queue().write_buffer(tensor.buffer(), last, &word);
+        }
+        let high = |tensor: &Tensor| {
+            // As two channels of one more value, the neighbour's half included.
+            let whole = Tensor::empty_as(&gpu, &[case.view.len() + 1], Element::Bf16).unwrap();
+            let mut encoder = gpu.device().create_command_encoder(&Default::default());
+            let (from, bytes) = (tensor.buffer(), tensor.buffer().size());
+            encoder.copy_buffer_to_buffer(from, 0, whole.buffer(), 0, bytes);
+            gpu.queue().submit([encoder.finish()]);
+            whole.read_blocking().unwrap().last().unwrap().to_bits() >> 16
+        };
+        let train = plan.bind_train(&b.train(false)).unwrap();
+        let backward = plan.bind_backward(&b.backward()).unwrap();
+        let over = plan.bind_inference(&b.inference(true)).unwrap();
+        run(&gpu, &[&train, &backward, &over]);
+        for tensor in [&b.y, &b.dx, &b.dresidual, &b.x] {
+            assert_eq!(high(tensor), 0xabcd, "{}", case.name);
+            checked += 1;
+        }
+    }
+    assert!(checked >= 16, "{checked}");
+}
+
+#[test]
+fn a_buffer_that_ends_within_a_word_is_refused() {
+    let gpu = gpu();
+    let config = Config::pytorch().with_element(Element::F16);
+    let case = Case::new(&[3, 5, 7, 7], config, Kind::ALL[0], 73).with_residual(74);
+    let plan = gpu.context().plan(&config, &case.shape).unwrap();
+    let b = Bound::new(&gpu, &case, plan.workspace_bytes());
+    let exact = case.view.len() as u64 * 2;
+    let train = TrainBuffers {
+        y: Some(b.y.buffer().slice(..exact)),
+        ..b.train(false)
+    };
+    let refused = plan.bind_train(&train).unwrap_err().to_string();
+    let expected = (exact + 2).to_string();
+    assert!(
+        refused.contains("y") && refused.contains(&expected),
+        "{refused}"
+    );
+}
