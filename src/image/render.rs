@@ -139,7 +139,10 @@ impl ImageRender {
         ];
         entries.extend(BUFFERS.map(|role| {
             let given = slots.iter().find(|slot| slot.role == role);
-            let slice = given.map_or(self.context.unused(role), |slot| slot.slice);
+            let slice = match given {
+                Some(slot) => slot.slice.slice(..slot.bytes),
+                None => self.context.unused(role),
+            };
             wgpu::BindGroupEntry {
                 binding: role as u32,
                 resource: wgpu::BindingResource::Buffer(whole(slice)),
