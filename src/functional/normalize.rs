@@ -4,13 +4,14 @@ use super::{DeviceMoments, slot};
 use crate::api_error::Error;
 use crate::bindings::{Stage, bind};
 use crate::check::{self, Check, Report};
+use crate::config::Element;
 use crate::error::{ConfigError, ShapeError};
 use crate::gpu::Gpu;
 use crate::params::flags;
 use crate::reduction::Reduction;
 use crate::reference;
 use crate::shaders::{Kernel, Role};
-use crate::shape::same_shape;
+use crate::shape::{same_element, same_shape};
 use crate::stats::Parameters;
 use crate::tensor::Tensor;
 
@@ -170,6 +171,8 @@ fn statistics_rows(
             x.gpu().owns("mean", mean.gpu())?;
             x.gpu().owns("variance", variance.gpu())?;
             same_shape("variance", variance.shape(), mean.shape())?;
+            same_element("mean", mean.element(), Element::F32)?;
+            same_element("variance", variance.element(), Element::F32)?;
             stack(x.gpu(), 3, reduction, &[Some(mean), Some(variance)])
         }
     }
@@ -185,6 +188,7 @@ fn affine_rows(
     for (name, tensor) in [("scale", affine.scale), ("offset", affine.offset)] {
         let Some(tensor) = tensor else { continue };
         x.gpu().owns(name, tensor.gpu())?;
+        same_element(name, tensor.element(), Element::F32)?;
         if own_shapes.iter().all(|own| own != tensor.shape()) {
             let spread = Reduction::broadcast(x.shape(), name, tensor.shape())?;
             if !spread.splits_like(reduction) {

@@ -4,6 +4,7 @@ use super::forward::Used;
 use super::{BatchNorm, Saved, row};
 use crate::api_error::Error;
 use crate::check::{Check, Report};
+use crate::config::Element;
 use crate::error::ConfigError;
 use crate::record::{BackwardBuffers, FrozenBackwardBuffers};
 use crate::shape::{same_element, same_shape};
@@ -110,6 +111,7 @@ impl BatchNorm {
             Some(grads) => {
                 self.gpu.owns("gradients", grads.gpu())?;
                 same_shape("gradients", grads.shape(), &[2, self.channels])?;
+                same_element("gradients", grads.element(), Element::F32)?;
                 grads.clone()
             }
             None => Tensor::empty(&self.gpu, &[2, self.channels])?,

@@ -1,7 +1,11 @@
 //! y = g(BN(x) + residual), forward and back, in every memory pattern and every storage.
 
+use wgpu_batchnorm::functional::{AffineStep, blocking};
 use wgpu_batchnorm::plan::Tuning;
-use wgpu_batchnorm::{Activation, Config, Element};
+use wgpu_batchnorm::{
+    Activation, BackwardRequest, BatchNorm, Check, Config, Element, Forward, ForwardRequest, Mode,
+    Tensor,
+};
 
 use crate::common::case::Case;
 use crate::common::data::Kind;
@@ -125,4 +129,98 @@ fn halves_of_every_kind_of_data() {
     });
     // f16 ends at 65,504.
     assert_within(cases.filter(|case| case.x.iter().all(|v| v.is_finite())));
+}
+
+#[test]
+fn functional_forms_take_halves() {
+    let gpu = gpu();
+    for element in [Element::F16, Element::Bf16] {
+        // Dense in both patterns, and alternating.
+        for axes in [&[0isize, 2, 3][..], &[0, 1, 2], &[0, 2]] {
+            let shape = [3, 5, 7, 9];
+            let case = Case::new(&shape, Config::pytorch(), Kind::ALL[0], 49);
+            let x = Tensor::upload_as(&gpu, &shape, element, &case.x).unwrap();
+            let moments = blocking::moments(&x, axes, true, Check::Enforce).unwrap();
+            let affine = AffineStep::default();
+            let y = blocking::normalize(&x, &moments, affine, 1e-5, Check::Enforce);
+            assert_eq!(y.unwrap().0.element(), element);
+            // Statistics are f32.
+            let mean = Tensor::empty_as(&gpu, &moments.shape(), element).unwrap();
+            let refused = blocking::normalize(&x, (&mean, &mean), affine, 1e-5, Check::Off);
+            let refused = refused.unwrap_err().to_string();
+            assert!(
+                refused.contains("mean") && refused.contains("F32"),
+                "{refused}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_layer_enforces_what_it_fuses() {
+    let gpu = gpu();
+    let config = Config::pytorch().with_activation(Activation::Gelu);
+    let element = Element::F16;
+    let case = Case::new(
+        &[6, 5, 7, 7],
+        config.with_element(element),
+        Kind::ALL[0],
+        50,
+    );
+    let case = case.with_residual(51);
+    let upload =
+        |values: &[f32], element| Tensor::upload_as(&gpu, &case.shape, element, values).unwrap();
+    let (x, dy) = (upload(&case.x, element), upload(&case.dy, element));
+    let residual = upload(case.residual.as_deref().unwrap(), element);
+    let mut layer = BatchNorm::new(&gpu, 5, config).unwrap();
+    layer.set_check(Check::Enforce);
+    for mode in [Mode::Train, Mode::Eval] {
+        let request = ForwardRequest {
+            residual: Some(&residual),
+            in_place: false,
+        };
+        let forward = layer.forward_with_blocking(&x, mode, request).unwrap();
+        let all = BackwardRequest {
+            dresidual: true,
+            ..Default::default()
+        };
+        let gradients = layer
+            .backward_blocking(&x, &dy, forward.saved, all)
+            .unwrap();
+        assert_eq!(gradients.dx.unwrap().element(), element);
+        assert_eq!(gradients.dresidual.unwrap().element(), element);
+
+        // Elements that do not fit are named.
+        let wrong = upload(&case.dy, Element::Bf16);
+        let request = ForwardRequest {
+            residual: Some(&wrong),
+            in_place: false,
+        };
+        let refused = layer.forward_with_blocking(&x, mode, request).unwrap_err();
+        assert!(refused.to_string().contains("residual"), "{refused}");
+        let Forward { saved, .. } = layer.forward_blocking(&x, mode).unwrap();
+        let refused = layer.backward_blocking(&x, &wrong, saved, all).unwrap_err();
+        assert!(refused.to_string().contains("dy"), "{refused}");
+        let Forward { saved, .. } = layer.forward_blocking(&x, mode).unwrap();
+        let grads = Tensor::empty_as(&gpu, &[2, 5], element).unwrap();
+        let into = BackwardRequest {
+            add_into: Some(&grads),
+            ..Default::default()
+        };
+        let refused = layer.backward_blocking(&x, &dy, saved, into).unwrap_err();
+        assert!(refused.to_string().contains("gradients"), "{refused}");
+
+        // In place, and no way back.
+        let over = upload(&case.x, element);
+        let request = ForwardRequest {
+            in_place: true,
+            ..Default::default()
+        };
+        let forward = layer.forward_with_blocking(&over, mode, request).unwrap();
+        assert!(forward.y.buffer() == over.buffer());
+        let refused = layer
+            .backward_blocking(&over, &dy, forward.saved, all)
+            .unwrap_err();
+        assert!(refused.to_string().contains("put y over it"), "{refused}");
+    }
 }
