@@ -92,7 +92,7 @@ impl<'a> Slot<'a> {
     }
 }
 
-fn whole(slice: wgpu::BufferSlice<'_>) -> wgpu::BufferBinding<'_> {
+pub(crate) fn whole(slice: wgpu::BufferSlice<'_>) -> wgpu::BufferBinding<'_> {
     wgpu::BufferBinding {
         buffer: slice.buffer(),
         offset: slice.offset(),
@@ -103,6 +103,8 @@ fn whole(slice: wgpu::BufferSlice<'_>) -> wgpu::BufferBinding<'_> {
 /// One dispatch to bind.
 pub(crate) struct Step {
     pub(crate) kernel: Kernel,
+    /// How it reads and writes the tensor.
+    pub(crate) storage: Storage,
     /// The part of the tensors that is bound.
     pub(crate) piece: Piece,
     pub(crate) grid: Grid,
@@ -137,8 +139,13 @@ pub(crate) enum Stage {
 impl Schedule {
     /// One dispatch of `kernel` for each piece, or one over all where it only merges.
     pub(crate) fn steps(&self, kernel: Kernel, stage: Stage) -> Vec<Step> {
+        let storage = match self.element {
+            Element::F32 => Storage::Single,
+            Element::F16 | Element::Bf16 => Storage::Half,
+        };
         let step = |piece: &Piece, grid: &Grid| Step {
             kernel,
+            storage,
             piece: *piece,
             grid: *grid,
             params: Params::new(self, piece, grid),
@@ -162,22 +169,30 @@ pub(crate) fn bind(
     steps: &[Step],
     slots: &[Slot<'_>],
 ) -> Result<Binding, BindError> {
+    bind_textures(context, schedule, steps, slots, &[])
+}
+
+/// [`bind`] with a view for each role that is a texture; these were checked.
+pub(crate) fn bind_textures(
+    context: &Context,
+    schedule: &Schedule,
+    steps: &[Step],
+    slots: &[Slot<'_>],
+    textures: &[(Role, wgpu::TextureView)],
+) -> Result<Binding, BindError> {
     check(context.device(), slots)?;
     let slot = |role| slots.iter().find(|slot| slot.role == role);
-    let uniforms = uniforms(context.device(), steps, schedule.axes.as_ref());
+    let params: Vec<Params> = steps.iter().map(|step| step.params).collect();
+    let uniforms = uniforms(context.device(), &params, schedule.axes.as_ref());
     let walk = match schedule.axes {
         Some(_) => Walk::Strided,
         None => Walk::Dense,
-    };
-    let storage = match schedule.element {
-        Element::F32 => Storage::Single,
-        Element::F16 | Element::Bf16 => Storage::Half,
     };
     let dispatches = steps.iter().enumerate().map(|(k, step)| {
         // Without a buffer of its own, y goes over x.
         let in_place = step.kernel.maps() && slot(Role::Out).is_none();
         let columns = step.grid.lane_columns;
-        let variant = Variant::new(step.kernel, storage, walk, schedule.load, columns);
+        let variant = Variant::new(step.kernel, step.storage, walk, schedule.load, columns);
         let constants = Constants {
             workgroup: step.grid.workgroup,
             activation: step.epilogue.activation,
@@ -200,6 +215,13 @@ pub(crate) fn bind(
         entries.extend(pipeline.roles.iter().map(|&role| {
             if role == Role::Axes {
                 return entry(role as u32, uniform(steps.len() as u64, size_of::<Axes>()));
+            }
+            let view = textures.iter().find(|(bound, _)| *bound == role);
+            if let Some((_, view)) = view.filter(|_| variant.binds_texture(role)) {
+                return wgpu::BindGroupEntry {
+                    binding: role as u32,
+                    resource: wgpu::BindingResource::TextureView(view),
+                };
             }
             let bound = match role {
                 Role::X if in_place => None,
@@ -241,14 +263,18 @@ pub(crate) fn bind(
 }
 
 /// The parameters of every step, and the axes behind them, in one buffer.
-fn uniforms(device: &wgpu::Device, steps: &[Step], axes: Option<&Axes>) -> wgpu::Buffer {
+pub(crate) fn uniforms(
+    device: &wgpu::Device,
+    params: &[Params],
+    axes: Option<&Axes>,
+) -> wgpu::Buffer {
     let mut bytes = Vec::new();
     let mut push = |part: &[u8]| {
         bytes.extend_from_slice(part);
         bytes.resize(bytes.len().next_multiple_of(PARAMS_STRIDE as usize), 0);
     };
-    for step in steps {
-        push(bytemuck::bytes_of(&step.params));
+    for params in params {
+        push(bytemuck::bytes_of(params));
     }
     if let Some(axes) = axes {
         push(bytemuck::bytes_of(axes));
@@ -267,7 +293,8 @@ fn uniforms(device: &wgpu::Device, steps: &[Step], axes: Option<&Axes>) -> wgpu:
     buffer
 }
 
-fn check(device: &wgpu::Device, slots: &[Slot<'_>]) -> Result<(), BindError> {
+/// Checks buffers against their roles.
+pub(crate) fn check(device: &wgpu::Device, slots: &[Slot<'_>]) -> Result<(), BindError> {
     let alignment = u64::from(device.limits().min_storage_buffer_offset_alignment);
     for slot in slots {
         let buffer = slot.name;

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::error::DeviceError;
 use crate::plan::{DeviceClass, Machine, Tuning};
-use crate::shaders::{Constants, Role, Variant};
+use crate::shaders::{Constants, Role, Storage, TexelFormat, Variant};
 
 /// The recording layer's entry: pipelines of one device, compiled when first bound.
 ///
@@ -161,20 +161,21 @@ impl Context {
         let entry = |binding, ty| wgpu::BindGroupLayoutEntry {
             binding,
             visibility: wgpu::ShaderStages::COMPUTE,
-            ty: wgpu::BindingType::Buffer {
-                ty,
-                has_dynamic_offset: false,
-                min_binding_size: None,
-            },
+            ty,
             count: None,
         };
         // All storage is read-write, so that tensors may share one pooled buffer: wgpu refuses a
         // buffer that a dispatch binds both ways, however far apart the ranges.
         let storage = wgpu::BufferBindingType::Storage { read_only: false };
-        let mut entries = vec![entry(0, wgpu::BufferBindingType::Uniform)];
-        entries.extend(roles.iter().map(|&role| match role {
-            Role::Axes => entry(role as u32, wgpu::BufferBindingType::Uniform),
-            _ => entry(role as u32, storage),
+        let mut entries = vec![entry(0, buffer(wgpu::BufferBindingType::Uniform))];
+        entries.extend(roles.iter().map(|&role| {
+            let ty = match (role, variant.storage) {
+                (Role::X, Storage::Texture(_)) => READ_TEXTURE,
+                (Role::Out, Storage::Texture(Some(format))) => written_texture(format),
+                (Role::Axes, _) => buffer(wgpu::BufferBindingType::Uniform),
+                _ => buffer(storage),
+            };
+            entry(role as u32, ty)
         }));
         let layout = device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor {
             label: Some(&label),
@@ -202,6 +203,32 @@ impl Context {
             layout,
             roles,
         }
+    }
+}
+
+pub(crate) fn buffer(ty: wgpu::BufferBindingType) -> wgpu::BindingType {
+    wgpu::BindingType::Buffer {
+        ty,
+        has_dynamic_offset: false,
+        min_binding_size: None,
+    }
+}
+
+/// A texture that is loaded from, never filtered.
+pub(crate) const READ_TEXTURE: wgpu::BindingType = wgpu::BindingType::Texture {
+    sample_type: wgpu::TextureSampleType::Float { filterable: false },
+    view_dimension: wgpu::TextureViewDimension::D2,
+    multisampled: false,
+};
+
+fn written_texture(format: TexelFormat) -> wgpu::BindingType {
+    wgpu::BindingType::StorageTexture {
+        access: wgpu::StorageTextureAccess::WriteOnly,
+        format: match format {
+            TexelFormat::Rgba8Unorm => wgpu::TextureFormat::Rgba8Unorm,
+            TexelFormat::Rgba16Float => wgpu::TextureFormat::Rgba16Float,
+        },
+        view_dimension: wgpu::TextureViewDimension::D2,
     }
 }
 

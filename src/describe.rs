@@ -58,6 +58,35 @@ pub(crate) fn describe(schedule: &Schedule, machine: &Machine) -> String {
     text
 }
 
+/// The same for an image of this width and height.
+pub(crate) fn describe_image(schedule: &Schedule, machine: &Machine, size: [u32; 2]) -> String {
+    let first = &schedule.pieces[0];
+    let [width, height] = size;
+    let (moments, map, apply) = (grid(&first.reduce), grid(&first.map), grid(&first.apply));
+    let partials = schedule.partials;
+    let lines = [
+        (
+            "image",
+            format!("{width}x{height} pixels: a texel, four channels, at a time"),
+        ),
+        ("device", device(machine)),
+        ("splits", splits(schedule)),
+        (
+            "train",
+            format!("split: {moments} leave {partials} partial(s) a channel; then y on {map}"),
+        ),
+        (
+            "statistics",
+            format!("the same, but then on {}", grid(&schedule.merge)),
+        ),
+        ("inference", format!("one dispatch of {apply}")),
+        ("render", "one draw".to_owned()),
+        ("workspace", format!("{} bytes", schedule.workspace_bytes())),
+    ];
+    let line = |(name, words)| format!("{name:<11}{words}\n");
+    lines.map(line).concat()
+}
+
 fn view(schedule: &Schedule) -> String {
     let view = &schedule.view;
     let pattern = match view.pattern() {

@@ -214,6 +214,24 @@ pub enum PlanError {
     /// See [`ConfigError`].
     #[error(transparent)]
     Config(#[from] ConfigError),
+    /// An image without pixels, or one that no texture holds.
+    #[error("an image of {width}x{height} pixels, expected sides of 1 to {max}")]
+    ImageSize {
+        /// The width asked for, in pixels.
+        width: u32,
+        /// The height asked for, in pixels.
+        height: u32,
+        /// `max_texture_dimension_2d` of the device, 32,768 at most.
+        max: u32,
+    },
+    /// A format that no render pass can write normalized colours to.
+    #[error(
+        "a target of {got} takes no normalized colours, expected a renderable format of floats"
+    )]
+    TargetFormat {
+        /// The format's name.
+        got: String,
+    },
     /// A tensor, scratch or statistics that one binding or 32-bit indices cannot hold.
     #[error("{what} of {got} bytes exceeds {limit}, which is {max} bytes here")]
     TooLarge {
@@ -228,7 +246,7 @@ pub enum PlanError {
     },
 }
 
-/// Buffers that do not fit a plan.
+/// Buffers and textures that do not fit a plan.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum BindError {
@@ -285,6 +303,71 @@ pub enum BindError {
         /// The role of one.
         buffer: &'static str,
         /// The role of the other.
+        other: &'static str,
+    },
+    /// A texture of a format that the operation cannot read or write.
+    #[error("{texture} is seen as {got}, expected {expected}")]
+    TextureFormat {
+        /// The texture's role.
+        texture: &'static str,
+        /// The name of the format given.
+        got: String,
+        /// The names of those that work.
+        expected: String,
+    },
+    /// A texture without the usage that its role needs.
+    #[error("{texture} was created without TextureUsages::{expected}")]
+    TextureUsage {
+        /// The texture's role.
+        texture: &'static str,
+        /// The usage's name.
+        expected: &'static str,
+    },
+    /// An image of another size than was planned for.
+    #[error(
+        "{texture} has {}x{} pixels, expected {}x{}",
+        got[0], got[1], expected[0], expected[1]
+    )]
+    TextureSize {
+        /// The texture's role.
+        texture: &'static str,
+        /// Its width and height, in pixels.
+        got: [u32; 2],
+        /// The plan's.
+        expected: [u32; 2],
+    },
+    /// A texture with one dimension, or three.
+    #[error("{texture} is no 2D texture")]
+    TextureDimension {
+        /// The texture's role.
+        texture: &'static str,
+    },
+    /// A multisampled texture.
+    #[error("{texture} has {samples} samples a pixel, expected 1")]
+    Multisampled {
+        /// The texture's role.
+        texture: &'static str,
+        /// Its samples.
+        samples: u32,
+    },
+    /// A mip level or array layer that the texture does not have.
+    #[error("{texture} is to be {what} {got}, and its texture has {len}")]
+    Subresource {
+        /// The texture's role.
+        texture: &'static str,
+        /// "mip level" or "array layer".
+        what: &'static str,
+        /// The index given.
+        got: u32,
+        /// How many there are.
+        len: u32,
+    },
+    /// One image for two roles.
+    #[error("{texture} is the same image as {other}: one dispatch cannot read and write it")]
+    ReadAndWritten {
+        /// The role that is written.
+        texture: &'static str,
+        /// The role that is read.
         other: &'static str,
     },
 }

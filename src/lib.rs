@@ -13,6 +13,7 @@ mod describe;
 pub mod error;
 pub mod functional;
 mod gpu;
+mod image;
 mod layer;
 mod params;
 pub mod plan;
@@ -36,6 +37,10 @@ pub use context::Context;
 #[cfg(feature = "blocking")]
 pub use gpu::adapters_blocking;
 pub use gpu::{Adapter, Gpu, adapters};
+pub use image::{
+    ImageDraw, ImageInferenceBuffers, ImagePlan, ImageRender, ImageRenderInputs, ImageStatistics,
+    ImageStatisticsBuffers, ImageTexture, ImageTrainBuffers,
+};
 pub use layer::{BackwardRequest, BatchNorm, Forward, ForwardRequest, Gradients, Mode, Saved};
 pub use record::{
     BackwardBuffers, FrozenBackwardBuffers, InferenceBuffers, MomentsBuffers, MomentsRows, Plan,

@@ -49,6 +49,7 @@ pub mod flags {
     pub const HAS_DX: u32 = 128;
     pub const FROM_MOMENTS: u32 = 256;
     pub const FROM_SUMS: u32 = 512;
+    pub const KEEP_ALPHA: u32 = 1024;
 }
 
 /// Where [`Params::flags`] and [`Params::momentum`] lie, for those who change a momentum.
@@ -275,6 +276,7 @@ mod tests {
             (flags::HAS_DX, "HAS_DX"),
             (flags::FROM_MOMENTS, "FROM_MOMENTS"),
             (flags::FROM_SUMS, "FROM_SUMS"),
+            (flags::KEEP_ALPHA, "KEEP_ALPHA"),
         ];
         assert_eq!(constants, flags);
     }

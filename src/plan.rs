@@ -277,6 +277,31 @@ pub fn plan_dense(view: View, element: Element, machine: &Machine) -> Result<Sch
     Ok(schedule)
 }
 
+/// Plans an image of so many pixels, four channels each, for kernels that bind it as a texture: no
+/// limit on buffers cuts it, and only scratch has to fit one.
+///
+/// # Errors
+/// Scratch that one binding cannot hold.
+pub fn plan_image(pixels: usize, machine: &Machine) -> Result<Schedule, PlanError> {
+    let view = View {
+        outer: pixels,
+        channels: 4,
+        inner: 1,
+    };
+    let unbound = Machine {
+        max_binding_bytes: u64::MAX,
+        ..*machine
+    };
+    // Halves: what a pixel takes at most, as far as scratch has to be small beside it.
+    let schedule = Schedule {
+        resident_train: None,
+        resident_backward: None,
+        ..plan_dense(view, Element::F16, &unbound)?
+    };
+    fits("a workspace", schedule.workspace_bytes(), machine)?;
+    Ok(schedule)
+}
+
 /// Plans the functional forms where kept and reduced axes alternate. `view` is
 /// `(reduced, kept, 1)`; `kept_innermost` says whether neighbours in memory are neighbouring
 /// channels.

@@ -527,7 +527,7 @@ impl Plan {
 }
 
 /// A buffer that is there exactly where the options want it.
-fn given<'a>(
+pub(crate) fn given<'a>(
     buffer: &'static str,
     slice: Option<BufferSlice<'a>>,
     wanted: bool,

@@ -7,6 +7,12 @@
 
 use crate::shape::{Pattern, View};
 
+macro_rules! shader {
+    ($path:literal) => {
+        include_str!(concat!("../shaders/", $path, ".wgsl"))
+    };
+}
+
 /// One dispatch's mathematics; the name of its file, its label and its entry in the cache.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Kernel {
@@ -41,6 +47,62 @@ pub enum Storage {
     Single,
     /// Two halves a word; the override constant `BFLOAT` says which.
     Half,
+    /// Textures, whose texels are loads of four channels: what is written has this format, where the
+    /// kernel writes one.
+    Texture(Option<TexelFormat>),
+}
+
+/// Formats that kernels write: storage textures name theirs in the text. Read is what loads as f32.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum TexelFormat {
+    /// 8 bits a channel, k/255.
+    Rgba8Unorm,
+    /// f16.
+    Rgba16Float,
+}
+
+impl TexelFormat {
+    /// All formats.
+    pub const ALL: [Self; 2] = [Self::Rgba8Unorm, Self::Rgba16Float];
+
+    /// WGSL's name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Rgba8Unorm => "rgba8unorm",
+            Self::Rgba16Float => "rgba16float",
+        }
+    }
+
+    fn conversion(self) -> Conversion {
+        match self {
+            Self::Rgba8Unorm => Conversion::Unorm,
+            Self::Rgba16Float => Conversion::Half,
+        }
+    }
+}
+
+/// What becomes of values before the hardware converts them to a texture's format.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Conversion {
+    /// NaN becomes 0: for formats without it.
+    Unorm,
+    /// Rounded to f16, which drivers may truncate to.
+    Half,
+    /// Nothing.
+    Single,
+}
+
+impl Conversion {
+    /// All conversions.
+    pub const ALL: [Self; 3] = [Self::Unorm, Self::Half, Self::Single];
+
+    fn parts(self) -> &'static [&'static str] {
+        match self {
+            Self::Unorm => &[shader!("shared/convert_unorm")],
+            Self::Half => &[shader!("shared/half"), shader!("shared/convert_half")],
+            Self::Single => &[shader!("shared/convert_single")],
+        }
+    }
 }
 
 /// How a lane finds a channel's next value.
@@ -124,10 +186,39 @@ pub struct Variant {
     pub reduce: Reduce,
 }
 
-macro_rules! shader {
-    ($path:literal) => {
-        include_str!(concat!("../shaders/", $path, ".wgsl"))
-    };
+// What kernels and the render pipeline share.
+const X_TEXTURE: &str = shader!("shared/x_texture");
+const TEXEL: &str = shader!("shared/texel");
+const NO_RESIDUAL: &str = shader!("shared/no_residual");
+const ACTIVATION: &str = shader!("shared/activation");
+const STATISTICS: &str = shader!("shared/statistics");
+const SAVED_CHANNEL: &str = shader!("shared/saved_channel");
+const FROZEN: &str = shader!("shared/frozen");
+const Y: &str = shader!("shared/y");
+
+/// The WGSL of the render pipeline that normalizes into a colour target: `cover` is its vertex
+/// shader, `shade` its fragment shader. It is no variant of a kernel, but made of the same parts.
+pub fn render_source(target: Conversion) -> String {
+    let parts = [
+        &[
+            shader!("shared/params"),
+            shader!("shared/load_channel4"),
+            shader!("shared/numerics"),
+            X_TEXTURE,
+        ],
+        target.parts(),
+        &[
+            TEXEL,
+            NO_RESIDUAL,
+            ACTIVATION,
+            STATISTICS,
+            SAVED_CHANNEL,
+            FROZEN,
+            Y,
+            shader!("render/normalize"),
+        ],
+    ];
+    parts.concat().join("\n")
 }
 
 impl Kernel {
@@ -195,12 +286,25 @@ impl Kernel {
         )
     }
 
+    /// The textures that a kernel reads and writes, and what it does with each.
+    fn textures(self) -> &'static [&'static str] {
+        match self {
+            Self::Moments => &[X_TEXTURE],
+            _ => &[
+                X_TEXTURE,
+                TEXEL,
+                shader!("shared/out_texture"),
+                NO_RESIDUAL,
+                ACTIVATION,
+            ],
+        }
+    }
+
     /// The tensors that a kernel which walks them reads and writes, and what it does with each.
     fn tensors(self, shared: bool) -> &'static [&'static str] {
         const X: &str = shader!("shared/x");
         const X_OR_OUT: &str = shader!("shared/x_or_out");
         const DY: &str = shader!("shared/dy");
-        const ACTIVATION: &str = shader!("shared/activation");
         const RESIDUAL: &str = shader!("shared/residual");
         const OUT: [&str; 2] = [shader!("shared/out"), shader!("shared/out_shared")];
         const DRESIDUAL: [&str; 2] = [
@@ -243,10 +347,8 @@ impl Kernel {
         const LANE_MOMENTS: &str = shader!("shared/lane_moments");
         const MERGE_MOMENTS: &str = shader!("shared/merge_moments");
         const MERGE_SUMS: &str = shader!("shared/merge_sums");
-        const STATISTICS: &str = shader!("shared/statistics");
         const APPLY: &str = shader!("shared/apply");
         const FINISH: &str = shader!("shared/finish_train");
-        const FROZEN: &str = shader!("shared/frozen");
         const SAVED: &str = shader!("shared/saved");
         const PAIR: &str = shader!("shared/gradient_pair");
         const LANE_SUMS: &str = shader!("shared/lane_sums");
@@ -255,24 +357,50 @@ impl Kernel {
         const DX: &str = shader!("shared/write_dx");
         match self {
             Self::Moments => &[MOMENTS, REDUCE, PIVOT, LANE_MOMENTS],
-            Self::Normalize => &[MOMENTS, REDUCE, MERGE_MOMENTS, STATISTICS, APPLY, FINISH],
+            Self::Normalize => &[MOMENTS, REDUCE, MERGE_MOMENTS, STATISTICS, Y, APPLY, FINISH],
             Self::TrainResident => &[
                 MOMENTS,
                 REDUCE,
                 PIVOT,
                 LANE_MOMENTS,
                 STATISTICS,
+                Y,
                 APPLY,
                 FINISH,
             ],
-            Self::Inference => &[STATISTICS, FROZEN, APPLY],
+            Self::Inference => &[STATISTICS, FROZEN, Y, APPLY],
             Self::MomentsFinish => &[MOMENTS, REDUCE, MERGE_MOMENTS],
-            Self::BackwardSums => &[SUMS, REDUCE, STATISTICS, SAVED, PAIR, LANE_SUMS, WRITE_SUMS],
+            Self::BackwardSums => &[
+                SUMS,
+                REDUCE,
+                STATISTICS,
+                SAVED_CHANNEL,
+                SAVED,
+                PAIR,
+                LANE_SUMS,
+                WRITE_SUMS,
+            ],
             Self::BackwardDx => &[
-                SUMS, REDUCE, MERGE_SUMS, STATISTICS, SAVED, PAIR, GRADIENTS, DX,
+                SUMS,
+                REDUCE,
+                MERGE_SUMS,
+                STATISTICS,
+                SAVED_CHANNEL,
+                SAVED,
+                PAIR,
+                GRADIENTS,
+                DX,
             ],
             Self::BackwardResident => &[
-                SUMS, REDUCE, STATISTICS, SAVED, PAIR, LANE_SUMS, GRADIENTS, DX,
+                SUMS,
+                REDUCE,
+                STATISTICS,
+                SAVED_CHANNEL,
+                SAVED,
+                PAIR,
+                LANE_SUMS,
+                GRADIENTS,
+                DX,
             ],
             Self::BackwardFrozen => &[
                 SUMS, REDUCE, STATISTICS, FROZEN, PAIR, LANE_SUMS, WRITE_SUMS,
@@ -291,13 +419,14 @@ impl Variant {
         load: Load,
         columns: u32,
     ) -> Self {
+        let storage = match storage {
+            _ if !kernel.walks() => Storage::Single,
+            Storage::Texture(_) if !kernel.maps() => Storage::Texture(None),
+            storage => storage,
+        };
         Self {
             kernel,
-            storage: if kernel.walks() {
-                storage
-            } else {
-                Storage::Single
-            },
+            storage,
             walk: if kernel.walks() { walk } else { Walk::Dense },
             // Per channel, Run4 has what Scalar has.
             load: match load {
@@ -327,6 +456,14 @@ impl Variant {
                     .map(|kernel| Self::new(kernel, storage, Walk::Strided, Load::Scalar, 1)),
             );
         }
+        // Images are normalized forward.
+        for format in TexelFormat::ALL {
+            let storage = Storage::Texture(Some(format));
+            all.extend(
+                [Kernel::Moments, Kernel::Normalize, Kernel::Inference]
+                    .map(|kernel| Self::new(kernel, storage, Walk::Dense, Load::Channel4, 1)),
+            );
+        }
         let mut seen = std::collections::HashSet::new();
         all.retain(|variant| seen.insert(*variant));
         all
@@ -350,6 +487,9 @@ impl Variant {
         let storage = match self.storage {
             Storage::Single => "",
             Storage::Half => "_half",
+            Storage::Texture(None) => "_texture",
+            Storage::Texture(Some(TexelFormat::Rgba8Unorm)) => "_texture_rgba8unorm",
+            Storage::Texture(Some(TexelFormat::Rgba16Float)) => "_texture_rgba16float",
         };
         format!("{}{walk}{load}{columns}{storage}", self.kernel.name())
     }
@@ -357,9 +497,17 @@ impl Variant {
     /// The variant's WGSL.
     pub fn source(&self) -> String {
         let columns = format!("const COLUMNS = {}u;\n", self.columns);
+        let format = match self.storage {
+            Storage::Texture(Some(format)) => format!(
+                "alias Out = texture_storage_2d<{}, write>;\n",
+                format.name()
+            ),
+            _ => String::new(),
+        };
         let mut parts = vec![
             shader!("shared/params"),
             &columns,
+            &format,
             match self.load {
                 Load::Scalar => shader!("shared/load_scalar"),
                 Load::Run4 => shader!("shared/load_run4"),
@@ -381,13 +529,23 @@ impl Variant {
                 (Storage::Half, false) => {
                     &[shader!("shared/half"), shader!("shared/element_half4")]
                 }
+                (Storage::Texture(None), _) => &[],
+                (Storage::Texture(Some(format)), _) => format.conversion().parts(),
             });
-            parts.extend(self.kernel.tensors(one && self.storage == Storage::Half));
+            parts.extend(match self.storage {
+                Storage::Texture(_) => self.kernel.textures(),
+                storage => self.kernel.tensors(one && storage == Storage::Half),
+            });
         }
         parts.extend(self.kernel.parts());
         parts.push(self.kernel.source());
         parts.push(shader!("shared/entry"));
         parts.join("\n")
+    }
+
+    /// Whether the variant binds a texture for `role`.
+    pub(crate) fn binds_texture(&self, role: Role) -> bool {
+        matches!(self.storage, Storage::Texture(_)) && matches!(role, Role::X | Role::Out)
     }
 
     /// The numbers of the variant's storage bindings, which are [`Role`]s, and whether it binds

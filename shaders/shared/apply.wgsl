@@ -1,10 +1,4 @@
-// y = g(z + residual), NaN where the statistics are not finite.
-fn y_of(at: u32, value: Value, s: Statistics) -> Value {
-    let z = (centered(value, s.pivot) - s.offset) * s.scale + s.bias;
-    return activate(with_residual(at, z));
-}
-
-// Over the lane's positions.
+// y over the lane's positions.
 fn apply(lane: Lane, statistics: ptr<function, array<Statistics, COLUMNS>>) {
     var walker = walk(lane.local, lane.first);
     var left = lane.len;

@@ -63,6 +63,8 @@ const HAS_DX = 128u;
 const FROM_MOMENTS = 256u;
 // The sums of backward are given as gradients.
 const FROM_SUMS = 512u;
+// An image's alpha is copied.
+const KEEP_ALPHA = 1024u;
 
 fn has(flag: u32) -> bool {
     return (params.flags & flag) != 0u;

@@ -21,3 +21,4 @@ mod recording;
 mod shaders;
 mod shards;
 mod special;
+mod textures;

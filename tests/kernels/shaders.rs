@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 
 use naga::back::{self, PipelineConstants};
 use naga::valid::{Capabilities, ModuleInfo, ValidationFlags, Validator};
-use naga::{AddressSpace, Module, ShaderStage};
-use wgpu_batchnorm::shaders::{Constants, Role, Variant};
+use naga::{AddressSpace, Module, ShaderStage, StorageAccess};
+use wgpu_batchnorm::shaders::{Constants, Conversion, Role, Variant, render_source};
 
 /// What WebGPU grants every stage by default.
 const MAX_STORAGE_BUFFERS: usize = 8;
@@ -55,8 +55,8 @@ fn bindings(module: &Module) -> BTreeMap<u32, (String, AddressSpace)> {
 fn the_list_is_closed_and_its_labels_unique() {
     let variants = Variant::all();
     // 8 kernels that walk in 6 widths, 2 of them strided as well, words or halves; 3 that
-    // merge in 5 widths.
-    assert_eq!(variants.len(), 2 * (8 * 6 + 2) + 3 * 5);
+    // merge in 5 widths. On textures 1 that reads, and 2 that write 2 formats.
+    assert_eq!(variants.len(), 2 * (8 * 6 + 2) + 3 * 5 + 1 + 2 * 2);
     assert!(variants.len() < 150);
     let mut labels: Vec<_> = variants.iter().map(Variant::label).collect();
     labels.sort_unstable();
@@ -85,20 +85,25 @@ fn every_variant_translates_to_every_language() {
             .unwrap_or_else(|e| panic!("{label}: {e}"));
         assert!(hlsl.contains("numthreads(64, 1, 1)"), "{label}");
 
-        let glsl = glsl_es_310(&module, &info);
+        let glsl = glsl_es_310(&module, &info, ShaderStage::Compute, "main");
         let glsl = glsl.unwrap_or_else(|e| panic!("{label}: {e}"));
         assert!(glsl.starts_with("#version 310 es"), "{label}");
     }
 }
 
-fn glsl_es_310(module: &Module, info: &ModuleInfo) -> Result<String, back::glsl::Error> {
+fn glsl_es_310(
+    module: &Module,
+    info: &ModuleInfo,
+    shader_stage: ShaderStage,
+    entry_point: &str,
+) -> Result<String, back::glsl::Error> {
     let options = back::glsl::Options {
         version: back::glsl::Version::new_gles(310),
         ..Default::default()
     };
     let pipeline = back::glsl::PipelineOptions {
-        shader_stage: ShaderStage::Compute,
-        entry_point: "main".to_owned(),
+        shader_stage,
+        entry_point: entry_point.to_owned(),
         multiview: None,
     };
     let policies = Default::default();
@@ -164,5 +169,49 @@ fn a_workgroup_fits_webgpus_memory() {
         let shared = globals.filter(|(_, g)| g.space == AddressSpace::WorkGroup);
         let bytes: u32 = shared.map(|(_, g)| layouter[g.ty].size).sum();
         assert!(bytes / 64 * 256 <= 16_384, "{}", variant.label());
+    }
+}
+
+#[test]
+fn the_render_shader_translates_to_every_language() {
+    for target in Conversion::ALL {
+        let source = render_source(target);
+        let parsed = naga::front::wgsl::parse_str(&source)
+            .unwrap_or_else(|e| panic!("{}", e.emit_to_string(&source)));
+        let info = Validator::new(ValidationFlags::all(), Capabilities::empty())
+            .validate(&parsed)
+            .unwrap_or_else(|e| panic!("{}", e.emit_to_string(&source)));
+        for (stage, entry, activation) in [
+            (ShaderStage::Vertex, "cover", 0),
+            (ShaderStage::Fragment, "shade", 6),
+        ] {
+            let constants = Constants {
+                activation,
+                ..Constants::default()
+            };
+            let named = constants.of(&source).into_iter();
+            let constants =
+                PipelineConstants::from_iter(named.map(|(name, v)| (name.to_owned(), v)));
+            let main = Some((stage, entry));
+            let (module, info) =
+                back::pipeline_constants::process_overrides(&parsed, &info, main, &constants)
+                    .unwrap();
+            back::spv::write_vec(&module, &info, &back::spv::Options::default(), None).unwrap();
+            let (options, pipeline) = Default::default();
+            back::msl::write_string(&module, &info, &options, &pipeline).unwrap();
+            let (options, pipeline) = Default::default();
+            back::hlsl::Writer::new(&mut String::new(), &options, &pipeline)
+                .write(&module, &info, None)
+                .unwrap();
+            glsl_es_310(&module, &info, stage, entry).unwrap();
+        }
+        // Read-only: writable storage in a fragment shader is not granted everywhere.
+        let written = StorageAccess::STORE;
+        for (_, global) in parsed.global_variables.iter() {
+            let AddressSpace::Storage { access } = global.space else {
+                continue;
+            };
+            assert!(!access.contains(written), "{:?}", global.name);
+        }
     }
 }

@@ -1,0 +1,4 @@
+// For formats without NaN: 0 where the statistics are not finite.
+fn converted(y: Value, finite: Flag) -> Value {
+    return select(Value(0.0), y, finite);
+}

@@ -1,0 +1,300 @@
+//! Images: textures in, textures or colour targets out, nothing copied through a buffer.
+
+mod render;
+mod texture;
+
+pub use render::{ImageDraw, ImageRender, ImageRenderInputs, ImageStatistics};
+pub use texture::ImageTexture;
+
+use wgpu::BufferSlice;
+
+use crate::bindings::{Binding, Slot, Stage, Step, bind_textures};
+use crate::config::{Affine, Config};
+use crate::context::Context;
+use crate::describe::describe_image;
+use crate::error::{BindError, ConfigError, PlanError};
+use crate::params::flags;
+use crate::plan::{self, Schedule};
+use crate::record::given;
+use crate::shaders::{Kernel, Role, Storage};
+use crate::shape::View;
+
+/// Channels of an image.
+const CHANNELS: u64 = 4;
+
+/// Every operation of one configuration on images of one size.
+///
+/// An image is `[height][width][4]`, and its four channels are normalized each for itself. Red is
+/// channel 0, alpha channel 3, also where a format keeps blue first. Values are what a shader loads:
+/// k/255 of 8 bits, linear ones through an sRGB format. Per-channel values are f32.
+#[derive(Clone, Debug)]
+pub struct ImagePlan {
+    context: Context,
+    config: Config,
+    size: [u32; 2],
+    schedule: Schedule,
+}
+
+/// Textures and buffers of training forward on an image.
+#[derive(Clone, Copy, Debug)]
+pub struct ImageTrainBuffers<'a> {
+    /// Input, read: of `TextureUsages::TEXTURE_BINDING`, of a format of 8-bit unorm, f16 or f32 in
+    /// four channels.
+    pub x: ImageTexture<'a>,
+    /// Output, written: of `TextureUsages::STORAGE_BINDING`, `Rgba8Unorm` or `Rgba16Float`; not the
+    /// image that `x` is. `Rgba8Unorm` clamps to 0..1 and holds 0 where others hold NaN.
+    pub y: ImageTexture<'a>,
+    /// Whether `y` gets the alpha of `x` as it is. Alpha's statistics are taken all the same.
+    pub keep_alpha: bool,
+    /// weight and bias, `[2][4]`, read; given unless the configuration has neither.
+    pub affine: Option<BufferSlice<'a>>,
+    /// mean, variance and batches (u32), `[3][4]`, moved; given where the configuration keeps
+    /// running statistics.
+    pub running: Option<BufferSlice<'a>>,
+    /// pivot, offset, inv_std, batch_mean, batch_var (biased), `[5][4]`, written.
+    pub saved: BufferSlice<'a>,
+    /// Scratch of [`ImagePlan::workspace_bytes`].
+    pub workspace: BufferSlice<'a>,
+}
+
+/// Textures and buffers of inference on an image.
+#[derive(Clone, Copy, Debug)]
+pub struct ImageInferenceBuffers<'a> {
+    /// As [`ImageTrainBuffers::x`].
+    pub x: ImageTexture<'a>,
+    /// As [`ImageTrainBuffers::y`].
+    pub y: ImageTexture<'a>,
+    /// Whether `y` gets the alpha of `x` as it is.
+    pub keep_alpha: bool,
+    /// weight and bias, `[2][4]`, read; given unless the configuration has neither.
+    pub affine: Option<BufferSlice<'a>>,
+    /// mean, variance and batches, `[3][4]`, read.
+    pub running: BufferSlice<'a>,
+}
+
+/// Texture and buffers of an image's statistics.
+#[derive(Clone, Copy, Debug)]
+pub struct ImageStatisticsBuffers<'a> {
+    /// As [`ImageTrainBuffers::x`].
+    pub x: ImageTexture<'a>,
+    /// mean, variance and batches (u32), `[3][4]`, moved; given where the configuration keeps
+    /// running statistics.
+    pub running: Option<BufferSlice<'a>>,
+    /// pivot, offset, inv_std, batch_mean, batch_var (biased), `[5][4]`, written.
+    pub saved: BufferSlice<'a>,
+    /// Scratch of [`ImagePlan::workspace_bytes`].
+    pub workspace: BufferSlice<'a>,
+}
+
+impl Context {
+    /// Plans every operation of `config` on images of `width`×`height` pixels. The configuration's
+    /// axis and element have no meaning here: textures bring their own.
+    ///
+    /// ```no_run
+    /// use wgpu_batchnorm::{Affine, Config, Context, ImageTexture, ImageTrainBuffers, wgpu};
+    ///
+    /// fn normalize(
+    ///     context: &Context,
+    ///     pass: &mut wgpu::ComputePass<'_>,
+    ///     (frame, result): (&wgpu::Texture, &wgpu::Texture),
+    ///     (saved, workspace): (&wgpu::Buffer, &wgpu::Buffer),
+    /// ) -> Result<(), Box<dyn std::error::Error>> {
+    ///     let config = Config::pytorch().without_running().with_affine(Affine::None);
+    ///     let plan = context.plan_image(&config, frame.width(), frame.height())?;
+    ///     let binding = plan.bind_train(&ImageTrainBuffers {
+    ///         x: ImageTexture::new(frame),
+    ///         y: ImageTexture::new(result),
+    ///         keep_alpha: true,
+    ///         affine: None,
+    ///         running: None,
+    ///         saved: saved.slice(..),         // 80 bytes
+    ///         workspace: workspace.slice(..), // plan.workspace_bytes()
+    ///     })?;
+    ///     binding.encode(pass);
+    ///     Ok(())
+    /// }
+    /// ```
+    ///
+    /// # Errors
+    /// Options that are no batch normalization's; a side of 0 or beyond `max_texture_dimension_2d`;
+    /// scratch that one binding cannot hold.
+    pub fn plan_image(
+        &self,
+        config: &Config,
+        width: u32,
+        height: u32,
+    ) -> Result<ImagePlan, PlanError> {
+        config.validate()?;
+        // Addresses are u32, and a lane's last step reaches past the end.
+        let max = self.device().limits().max_texture_dimension_2d.min(1 << 15);
+        if [width, height].iter().any(|side| !(1..=max).contains(side)) {
+            return Err(PlanError::ImageSize { width, height, max });
+        }
+        let schedule = plan::plan_image(width as usize * height as usize, self.machine())?;
+        Ok(ImagePlan {
+            context: self.clone(),
+            config: *config,
+            size: [width, height],
+            schedule,
+        })
+    }
+}
+
+impl ImagePlan {
+    /// The image as a tensor: `(width·height, 4, 1)`.
+    pub fn view(&self) -> View {
+        self.schedule.view
+    }
+
+    /// Width and height, in pixels.
+    pub fn size(&self) -> [u32; 2] {
+        self.size
+    }
+
+    /// What was chosen for each operation, and why, a line each.
+    pub fn describe(&self) -> String {
+        describe_image(&self.schedule, self.context.machine(), self.size)
+    }
+
+    /// Scratch that any one operation of this plan needs, in bytes.
+    pub fn workspace_bytes(&self) -> u64 {
+        self.schedule.workspace_bytes()
+    }
+
+    /// Binds training forward: two dispatches.
+    ///
+    /// # Errors
+    /// Options that do not allow training on this size; textures and buffers that do not fit.
+    pub fn bind_train(&self, b: &ImageTrainBuffers<'_>) -> Result<Binding, BindError> {
+        self.config.validate_training(&self.view())?;
+        let x = texture::read_sized(&b.x, self.size)?;
+        let (y, format) = texture::write(&b.y, self.size, &b.x)?;
+        let mut slots = self.statistics_slots(b.running, b.saved, b.workspace)?;
+        slots.extend(affine(&self.config, b.affine)?);
+        let storage = Storage::Texture(Some(format));
+        let mut steps = self.steps(Kernel::Moments, Stage::Reduce, storage);
+        let mut last = self.steps(Kernel::Normalize, Stage::Map, storage);
+        for step in &mut last {
+            self.moves_running(step);
+            self.epilogue(step, b.keep_alpha);
+        }
+        steps.append(&mut last);
+        self.bind(&steps, &slots, &[(Role::X, x), (Role::Out, y)])
+    }
+
+    /// Binds inference: one dispatch.
+    ///
+    /// # Errors
+    /// A configuration without running statistics; textures and buffers that do not fit.
+    pub fn bind_inference(&self, b: &ImageInferenceBuffers<'_>) -> Result<Binding, BindError> {
+        needs_running(&self.config)?;
+        let x = texture::read_sized(&b.x, self.size)?;
+        let (y, format) = texture::write(&b.y, self.size, &b.x)?;
+        let mut slots = vec![slot(Role::Statistics, "running", b.running, 3)];
+        slots.extend(affine(&self.config, b.affine)?);
+        let storage = Storage::Texture(Some(format));
+        let mut steps = self.steps(Kernel::Inference, Stage::Apply, storage);
+        for step in &mut steps {
+            self.epilogue(step, b.keep_alpha);
+        }
+        self.bind(&steps, &slots, &[(Role::X, x), (Role::Out, y)])
+    }
+
+    /// Binds the statistics alone, for an [`ImageRender`] to normalize by: what
+    /// [`ImagePlan::bind_train`] does, but for `y`. Two dispatches.
+    ///
+    /// # Errors
+    /// Options that do not allow training on this size; a texture and buffers that do not fit.
+    pub fn bind_statistics(&self, b: &ImageStatisticsBuffers<'_>) -> Result<Binding, BindError> {
+        self.config.validate_training(&self.view())?;
+        let x = texture::read_sized(&b.x, self.size)?;
+        let slots = self.statistics_slots(b.running, b.saved, b.workspace)?;
+        let mut steps = self.steps(Kernel::Moments, Stage::Reduce, Storage::Texture(None));
+        // The kernel of training, over no pixels: all that is left are the statistics.
+        let mut last = self.steps(Kernel::Normalize, Stage::Merge, Storage::Single);
+        for step in &mut last {
+            self.moves_running(step);
+            step.params.count = 0;
+        }
+        steps.append(&mut last);
+        self.bind(&steps, &slots, &[(Role::X, x)])
+    }
+
+    fn bind(
+        &self,
+        steps: &[Step],
+        slots: &[Slot<'_>],
+        textures: &[(Role, wgpu::TextureView)],
+    ) -> Result<Binding, BindError> {
+        bind_textures(&self.context, &self.schedule, steps, slots, textures)
+    }
+
+    fn steps(&self, kernel: Kernel, stage: Stage, storage: Storage) -> Vec<Step> {
+        let mut steps = self.schedule.steps(kernel, stage);
+        for step in &mut steps {
+            step.storage = storage;
+            step.params = step.params.with_eps(self.config.eps);
+        }
+        steps
+    }
+
+    fn moves_running(&self, step: &mut Step) {
+        let count = self.view().count() as u64;
+        step.params = step.params.with_running(&self.config, count);
+    }
+
+    /// What there is to do beyond x̂.
+    fn epilogue(&self, step: &mut Step, keep_alpha: bool) {
+        step.epilogue.activation = self.config.activation.code();
+        step.params = step
+            .params
+            .with_affine(self.config.affine)
+            .with_negative_slope(self.config.activation.negative_slope())
+            .with_flag(flags::KEEP_ALPHA, keep_alpha);
+    }
+
+    fn statistics_slots<'a>(
+        &self,
+        running: Option<BufferSlice<'a>>,
+        saved: BufferSlice<'a>,
+        workspace: BufferSlice<'a>,
+    ) -> Result<Vec<Slot<'a>>, BindError> {
+        let mut slots = vec![
+            slot(Role::Saved, "saved", saved, 5),
+            Slot {
+                role: Role::Partials,
+                name: "workspace",
+                slice: workspace,
+                bytes: self.workspace_bytes(),
+            },
+        ];
+        let running = given("running", running, self.config.running.is_some())?;
+        slots.extend(running.map(|running| slot(Role::Statistics, "running", running, 3)));
+        Ok(slots)
+    }
+}
+
+/// `rows` rows of per-channel values.
+fn slot<'a>(role: Role, name: &'static str, slice: BufferSlice<'a>, rows: u64) -> Slot<'a> {
+    Slot {
+        role,
+        name,
+        slice,
+        bytes: rows * CHANNELS * 4,
+    }
+}
+
+fn affine<'a>(
+    config: &Config,
+    slice: Option<BufferSlice<'a>>,
+) -> Result<Option<Slot<'a>>, BindError> {
+    let slice = given("affine", slice, config.affine != Affine::None)?;
+    Ok(slice.map(|slice| slot(Role::Affine, "affine", slice, 2)))
+}
+
+fn needs_running(config: &Config) -> Result<(), BindError> {
+    match config.running {
+        Some(_) => Ok(()),
+        None => Err(ConfigError::NoRunningStatistics.into()),
+    }
+}

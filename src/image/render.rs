@@ -1,0 +1,240 @@
+//! Normalization through a render pass, into whatever colour target the caller has.
+
+use wgpu::{BufferSlice, TextureFormat};
+
+use super::{CHANNELS, ImageTexture, affine, needs_running, slot, texture};
+use crate::bindings::{check, uniforms, whole};
+use crate::config::Config;
+use crate::context::{Context, READ_TEXTURE, buffer};
+use crate::error::{BindError, PlanError};
+use crate::params::{Params, flags};
+use crate::shaders::{Constants, Conversion, Role, render_source};
+
+/// A render pipeline that normalizes images into colour targets of one format, sRGB ones too.
+///
+/// It is compiled when made: keep it, and bind it to any number of images.
+#[derive(Clone, Debug)]
+pub struct ImageRender {
+    context: Context,
+    config: Config,
+    pipeline: wgpu::RenderPipeline,
+    layout: wgpu::BindGroupLayout,
+}
+
+/// What a draw reads.
+#[derive(Clone, Copy, Debug)]
+pub struct ImageRenderInputs<'a> {
+    /// Input, read: of `TextureUsages::TEXTURE_BINDING`, of a format of 8-bit unorm, f16 or f32 in
+    /// four channels.
+    pub x: ImageTexture<'a>,
+    /// Whether the target gets the alpha of `x` as it is.
+    pub keep_alpha: bool,
+    /// weight and bias, `[2][4]`, read; given unless the configuration has neither.
+    pub affine: Option<BufferSlice<'a>>,
+    /// What `x` is normalized by, read.
+    pub statistics: ImageStatistics<'a>,
+}
+
+/// What an image is normalized by.
+#[derive(Clone, Copy, Debug)]
+pub enum ImageStatistics<'a> {
+    /// What [`ImagePlan::bind_statistics`](super::ImagePlan::bind_statistics) or training saved,
+    /// `[5][4]`.
+    Saved(BufferSlice<'a>),
+    /// mean, variance and batches, `[3][4]`: inference.
+    Running(BufferSlice<'a>),
+}
+
+/// A bound draw, ready to be recorded any number of times.
+#[derive(Clone, Debug)]
+pub struct ImageDraw {
+    pipeline: wgpu::RenderPipeline,
+    bind_group: wgpu::BindGroup,
+}
+
+impl ImageDraw {
+    /// Records one draw into the caller's pass, which has one colour target, of the format given to
+    /// [`Context::image_render`], and neither depth nor multisampling.
+    ///
+    /// The target's pixel (i, j) becomes that of the image, as far as the image, the viewport and
+    /// the scissor go; others stay as they are. Nothing is blended. NaN is 0 in formats without it.
+    pub fn draw(&self, pass: &mut wgpu::RenderPass<'_>) {
+        pass.set_pipeline(&self.pipeline);
+        pass.set_bind_group(0, &self.bind_group, &[]);
+        pass.draw(0..3, 0..1);
+    }
+}
+
+impl Context {
+    /// Makes the render pipeline that normalizes images into colour targets of `target`.
+    ///
+    /// # Errors
+    /// Options that are no batch normalization's; a format that takes no colours, or integers.
+    pub fn image_render(
+        &self,
+        config: &Config,
+        target: TextureFormat,
+    ) -> Result<ImageRender, PlanError> {
+        config.validate()?;
+        let features = self.device().features();
+        let usages = target.guaranteed_format_features(features).allowed_usages;
+        let sampled = target.sample_type(None, Some(features));
+        let floats = matches!(sampled, Some(wgpu::TextureSampleType::Float { .. }));
+        let renders = usages.contains(wgpu::TextureUsages::RENDER_ATTACHMENT);
+        if !(floats && renders && target.has_color_aspect()) {
+            return Err(PlanError::TargetFormat {
+                got: format!("{target:?}"),
+            });
+        }
+        let (pipeline, layout) = compile(self.device(), config, target);
+        Ok(ImageRender {
+            context: self.clone(),
+            config: *config,
+            pipeline,
+            layout,
+        })
+    }
+}
+
+impl ImageRender {
+    /// Binds a draw.
+    ///
+    /// # Errors
+    /// Running statistics where the configuration keeps none; a texture and buffers that do not fit.
+    pub fn bind(&self, b: &ImageRenderInputs<'_>) -> Result<ImageDraw, BindError> {
+        let frozen = matches!(b.statistics, ImageStatistics::Running(_));
+        if frozen {
+            needs_running(&self.config)?;
+        }
+        let x = texture::read(&b.x)?;
+        let statistics = match b.statistics {
+            ImageStatistics::Saved(saved) => slot(Role::Saved, "saved", saved, 5),
+            ImageStatistics::Running(running) => slot(Role::Statistics, "running", running, 3),
+        };
+        let mut slots = vec![statistics];
+        slots.extend(affine(&self.config, b.affine)?);
+        let device = self.context.device();
+        check(device, &slots)?;
+        let params = Params {
+            // Counted in loads, like addresses.
+            all_channels: CHANNELS as u32 / 4,
+            ..bytemuck::Zeroable::zeroed()
+        };
+        let params = params
+            .with_eps(self.config.eps)
+            .with_affine(self.config.affine)
+            .with_negative_slope(self.config.activation.negative_slope())
+            .with_flag(flags::HAS_RUNNING, frozen)
+            .with_flag(flags::KEEP_ALPHA, b.keep_alpha);
+        let uniforms = uniforms(device, &[params], None);
+        let mut entries = vec![
+            wgpu::BindGroupEntry {
+                binding: 0,
+                resource: uniforms.as_entire_binding(),
+            },
+            wgpu::BindGroupEntry {
+                binding: Role::X as u32,
+                resource: wgpu::BindingResource::TextureView(&x),
+            },
+        ];
+        entries.extend(BUFFERS.map(|role| {
+            let given = slots.iter().find(|slot| slot.role == role);
+            let slice = match given {
+                Some(slot) => slot.slice.slice(..slot.bytes),
+                None => self.context.unused(role),
+            };
+            wgpu::BindGroupEntry {
+                binding: role as u32,
+                resource: wgpu::BindingResource::Buffer(whole(slice)),
+            }
+        }));
+        let bind_group = device.create_bind_group(&wgpu::BindGroupDescriptor {
+            label: Some(LABEL),
+            layout: &self.layout,
+            entries: &entries,
+        });
+        Ok(ImageDraw {
+            pipeline: self.pipeline.clone(),
+            bind_group,
+        })
+    }
+}
+
+const LABEL: &str = "wgpu-batchnorm render";
+
+/// The storage buffers of the fragment shader.
+const BUFFERS: [Role; 3] = [Role::Affine, Role::Statistics, Role::Saved];
+
+fn compile(
+    device: &wgpu::Device,
+    config: &Config,
+    target: TextureFormat,
+) -> (wgpu::RenderPipeline, wgpu::BindGroupLayout) {
+    let source = render_source(conversion(target));
+    let constants = Constants {
+        activation: config.activation.code(),
+        ..Constants::default()
+    };
+    let constants = constants.of(&source);
+    let module = device.create_shader_module(wgpu::ShaderModuleDescriptor {
+        label: Some(LABEL),
+        source: wgpu::ShaderSource::Wgsl(source.into()),
+    });
+    let entry = |binding, ty| wgpu::BindGroupLayoutEntry {
+        binding,
+        visibility: wgpu::ShaderStages::FRAGMENT,
+        ty,
+        count: None,
+    };
+    let mut entries = vec![
+        entry(0, buffer(wgpu::BufferBindingType::Uniform)),
+        entry(Role::X as u32, READ_TEXTURE),
+    ];
+    // Read-only: writable storage in a fragment shader is not to be had everywhere.
+    let storage = buffer(wgpu::BufferBindingType::Storage { read_only: true });
+    entries.extend(BUFFERS.map(|role| entry(role as u32, storage)));
+    let layout = device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor {
+        label: Some(LABEL),
+        entries: &entries,
+    });
+    let pipeline_layout = device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
+        label: Some(LABEL),
+        bind_group_layouts: &[Some(&layout)],
+        immediate_size: 0,
+    });
+    let compilation_options = wgpu::PipelineCompilationOptions {
+        constants: &constants,
+        ..Default::default()
+    };
+    let pipeline = device.create_render_pipeline(&wgpu::RenderPipelineDescriptor {
+        label: Some(LABEL),
+        layout: Some(&pipeline_layout),
+        vertex: wgpu::VertexState {
+            module: &module,
+            entry_point: Some("cover"),
+            compilation_options: compilation_options.clone(),
+            buffers: &[],
+        },
+        fragment: Some(wgpu::FragmentState {
+            module: &module,
+            entry_point: Some("shade"),
+            compilation_options,
+            targets: &[Some(target.into())],
+        }),
+        primitive: wgpu::PrimitiveState::default(),
+        depth_stencil: None,
+        multisample: wgpu::MultisampleState::default(),
+        multiview_mask: None,
+        cache: None,
+    });
+    (pipeline, layout)
+}
+
+fn conversion(target: TextureFormat) -> Conversion {
+    use TextureFormat::{R16Float, R32Float, Rg16Float, Rg32Float, Rgba16Float, Rgba32Float};
+    match target {
+        R16Float | Rg16Float | Rgba16Float => Conversion::Half,
+        R32Float | Rg32Float | Rgba32Float => Conversion::Single,
+        _ => Conversion::Unorm,
+    }
+}

@@ -1,0 +1,207 @@
+//! One image of a texture, and whether an operation may read or write it.
+
+use wgpu::{TextureDimension, TextureFormat, TextureUsages};
+
+use crate::error::BindError;
+use crate::shaders::TexelFormat;
+
+/// A mip level of a layer of a 2D texture, seen as one format.
+///
+/// Textures and not views of them, because a view does not say what it shows: this can be checked.
+#[derive(Clone, Copy, Debug)]
+pub struct ImageTexture<'a> {
+    /// The texture.
+    pub texture: &'a wgpu::Texture,
+    /// How it is seen: its own format, or that format's sRGB or linear twin, which must then be one
+    /// of the `view_formats` that the texture was made with (wgpu reports it where it is not).
+    pub format: TextureFormat,
+    /// The mip level.
+    pub mip_level: u32,
+    /// The array layer.
+    pub array_layer: u32,
+}
+
+impl<'a> From<&'a wgpu::Texture> for ImageTexture<'a> {
+    fn from(texture: &'a wgpu::Texture) -> Self {
+        Self::new(texture)
+    }
+}
+
+impl<'a> ImageTexture<'a> {
+    /// The first level and layer, in the texture's own format.
+    pub fn new(texture: &'a wgpu::Texture) -> Self {
+        Self {
+            texture,
+            format: texture.format(),
+            mip_level: 0,
+            array_layer: 0,
+        }
+    }
+
+    /// Sets the format that the texture is seen as.
+    pub fn with_format(mut self, format: TextureFormat) -> Self {
+        self.format = format;
+        self
+    }
+
+    /// Sets the mip level.
+    pub fn with_mip_level(mut self, mip_level: u32) -> Self {
+        self.mip_level = mip_level;
+        self
+    }
+
+    /// Sets the array layer.
+    pub fn with_array_layer(mut self, array_layer: u32) -> Self {
+        self.array_layer = array_layer;
+        self
+    }
+
+    /// Width and height of the level, in pixels.
+    fn size(&self) -> [u32; 2] {
+        let side = |base: u32| base.checked_shr(self.mip_level).unwrap_or(0).max(1);
+        [side(self.texture.width()), side(self.texture.height())]
+    }
+
+    fn same_image(&self, other: &Self) -> bool {
+        self.texture == other.texture
+            && self.mip_level == other.mip_level
+            && self.array_layer == other.array_layer
+    }
+
+    fn view(&self, usage: TextureUsages) -> wgpu::TextureView {
+        self.texture.create_view(&wgpu::TextureViewDescriptor {
+            label: Some("wgpu-batchnorm image"),
+            format: Some(self.format),
+            dimension: Some(wgpu::TextureViewDimension::D2),
+            // An sRGB view of a texture that is also written has no use as storage.
+            usage: Some(usage),
+            base_mip_level: self.mip_level,
+            mip_level_count: Some(1),
+            base_array_layer: self.array_layer,
+            array_layer_count: Some(1),
+            ..Default::default()
+        })
+    }
+
+    /// What reading and writing have in common.
+    fn check(
+        &self,
+        texture: &'static str,
+        usage: TextureUsages,
+        formats: &'static [TextureFormat],
+    ) -> Result<(), BindError> {
+        let inner = self.texture;
+        if inner.dimension() != TextureDimension::D2 {
+            return Err(BindError::TextureDimension { texture });
+        }
+        if inner.sample_count() != 1 {
+            let samples = inner.sample_count();
+            return Err(BindError::Multisampled { texture, samples });
+        }
+        let (levels, layers) = (inner.mip_level_count(), inner.depth_or_array_layers());
+        for (what, got, len) in [
+            ("mip level", self.mip_level, levels),
+            ("array layer", self.array_layer, layers),
+        ] {
+            if got >= len {
+                return Err(BindError::Subresource {
+                    texture,
+                    what,
+                    got,
+                    len,
+                });
+            }
+        }
+        let name = |format: TextureFormat| format!("{format:?}");
+        if !formats.contains(&self.format) {
+            return Err(BindError::TextureFormat {
+                texture,
+                got: name(self.format),
+                expected: formats
+                    .iter()
+                    .copied()
+                    .map(name)
+                    .collect::<Vec<_>>()
+                    .join(", "),
+            });
+        }
+        if inner.format().remove_srgb_suffix() != self.format.remove_srgb_suffix() {
+            return Err(BindError::TextureFormat {
+                texture,
+                got: name(self.format),
+                expected: format!("{:?} or its sRGB or linear twin", inner.format()),
+            });
+        }
+        if !inner.usage().contains(usage) {
+            return Err(BindError::TextureUsage {
+                texture,
+                expected: match usage {
+                    TextureUsages::STORAGE_BINDING => "STORAGE_BINDING",
+                    _ => "TEXTURE_BINDING",
+                },
+            });
+        }
+        Ok(())
+    }
+
+    fn check_size(&self, texture: &'static str, expected: [u32; 2]) -> Result<(), BindError> {
+        let got = self.size();
+        match got == expected {
+            true => Ok(()),
+            false => Err(BindError::TextureSize {
+                texture,
+                got,
+                expected,
+            }),
+        }
+    }
+}
+
+/// What loads as four values of f32.
+const READ: [TextureFormat; 6] = [
+    TextureFormat::Rgba8Unorm,
+    TextureFormat::Rgba8UnormSrgb,
+    TextureFormat::Bgra8Unorm,
+    TextureFormat::Bgra8UnormSrgb,
+    TextureFormat::Rgba16Float,
+    TextureFormat::Rgba32Float,
+];
+/// What there are kernels for: [`TexelFormat`].
+const WRITTEN: [TextureFormat; 2] = [TextureFormat::Rgba8Unorm, TextureFormat::Rgba16Float];
+
+/// A view of `x` for loads, of any size.
+pub(super) fn read(x: &ImageTexture<'_>) -> Result<wgpu::TextureView, BindError> {
+    x.check("x", TextureUsages::TEXTURE_BINDING, &READ)?;
+    Ok(x.view(TextureUsages::TEXTURE_BINDING))
+}
+
+/// A view of `x` for loads.
+pub(super) fn read_sized(
+    x: &ImageTexture<'_>,
+    size: [u32; 2],
+) -> Result<wgpu::TextureView, BindError> {
+    x.check("x", TextureUsages::TEXTURE_BINDING, &READ)?;
+    x.check_size("x", size)?;
+    Ok(x.view(TextureUsages::TEXTURE_BINDING))
+}
+
+/// A view of `y` for stores, and the format of these.
+pub(super) fn write(
+    y: &ImageTexture<'_>,
+    size: [u32; 2],
+    x: &ImageTexture<'_>,
+) -> Result<(wgpu::TextureView, TexelFormat), BindError> {
+    y.check("y", TextureUsages::STORAGE_BINDING, &WRITTEN)?;
+    y.check_size("y", size)?;
+    if y.same_image(x) {
+        return Err(BindError::ReadAndWritten {
+            texture: "y",
+            other: "x",
+        });
+    }
+    let format = match y.format {
+        TextureFormat::Rgba8Unorm => TexelFormat::Rgba8Unorm,
+        _ => TexelFormat::Rgba16Float,
+    };
+    Ok((y.view(TextureUsages::STORAGE_BINDING), format))
+}
