@@ -187,7 +187,7 @@ pub struct Config {
     pub affine: Affine,
     /// Running statistics, or none kept at all.
     pub running: Option<Running>,
-    /// How `x`, `y`, `dy`, `dx` and residuals are stored.
+    /// How `x`, `y`, `dy`, `dx` and residuals are stored, for plans; a layer takes tensors as they are.
     pub element: Element,
     /// What comes after the normalization and the residual.
     pub activation: Activation,
@@ -271,7 +271,8 @@ impl Config {
         self
     }
 
-    /// Sets how `x`, `y`, `dy`, `dx` and residuals are stored.
+    /// Sets how `x`, `y`, `dy`, `dx` and residuals are stored, for plans: a layer takes tensors as they
+    /// are.
     pub fn with_element(mut self, element: Element) -> Self {
         self.element = element;
         self

@@ -272,8 +272,8 @@ pub fn plan_dense(view: View, element: Element, machine: &Machine) -> Result<Sch
         resident_backward: resident(2),
     };
     let rows = view.channels as u64 * SAVED_BYTES;
-    fits("saved statistics", rows, machine)?;
-    fits("a workspace", schedule.workspace_bytes(), machine)?;
+    fits("saved statistics", rows, 4, machine)?;
+    fits("a workspace", schedule.workspace_bytes(), 4, machine)?;
     Ok(schedule)
 }
 
@@ -298,7 +298,7 @@ pub fn plan_image(pixels: usize, machine: &Machine) -> Result<Schedule, PlanErro
         resident_backward: None,
         ..plan_dense(view, Element::F16, &unbound)?
     };
-    fits("a workspace", schedule.workspace_bytes(), machine)?;
+    fits("a workspace", schedule.workspace_bytes(), 4, machine)?;
     Ok(schedule)
 }
 
@@ -315,7 +315,12 @@ pub fn plan_strided(
     kept_innermost: bool,
     machine: &Machine,
 ) -> Result<Schedule, PlanError> {
-    fits("a tensor", element.bytes_of(view.len()), machine)?;
+    fits(
+        "a tensor",
+        element.bytes_of(view.len()),
+        element.bytes(),
+        machine,
+    )?;
     let pattern = match kept_innermost {
         true => Pattern::Interleaved,
         false => Pattern::Planar,
@@ -348,12 +353,18 @@ pub fn plan_strided(
         resident_train: None,
         resident_backward: None,
     };
-    fits("a workspace", schedule.workspace_bytes(), machine)?;
+    fits("a workspace", schedule.workspace_bytes(), 4, machine)?;
     Ok(schedule)
 }
 
-fn fits(what: &'static str, bytes: u64, machine: &Machine) -> Result<(), PlanError> {
-    let (limit, max) = machine.binding_bytes();
+/// Refuses `bytes` of values of `value_bytes` that one binding cannot hold.
+fn fits(
+    what: &'static str,
+    bytes: u64,
+    value_bytes: u64,
+    machine: &Machine,
+) -> Result<(), PlanError> {
+    let (limit, max) = machine.binding_bytes(value_bytes);
     if bytes <= max {
         return Ok(());
     }
@@ -383,7 +394,7 @@ fn cut_to_bindings(view: &View, load_bytes: u64, machine: &Machine) -> Vec<Piece
         channels,
         inner,
     } = *view;
-    let (_, bytes) = machine.binding_bytes();
+    let (_, bytes) = machine.binding_bytes(load_bytes);
     if (view.len() as u64 * load_bytes).next_multiple_of(4) <= bytes {
         return vec![Piece::new(0, *view, 0, 0, load_bytes)];
     }
@@ -470,12 +481,13 @@ impl Piece {
 }
 
 impl Machine {
-    /// The most that one binding holds, and the limit's name.
-    fn binding_bytes(&self) -> (&'static str, u64) {
-        // Addresses are u32, and a span may reach past the end.
+    /// The most that one binding holds in loads of so many bytes, and the limit's name.
+    fn binding_bytes(&self, load_bytes: u64) -> (&'static str, u64) {
+        // Addresses count loads in u32, and a span may reach past the end.
+        let reached = load_bytes.min(4) << 31;
         match self.max_binding_bytes {
-            max if max < 1 << 33 => (self.binding_limit, max),
-            _ => ("what 32-bit indices reach", 1 << 33),
+            max if max < reached => (self.binding_limit, max),
+            _ => ("what 32-bit indices reach", reached),
         }
     }
 }

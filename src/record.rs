@@ -32,7 +32,8 @@ pub struct TrainBuffers<'a> {
     /// Output in the input's shape, written; `None` puts it over `x`, after
     /// which there is no backward through these statistics.
     pub y: Option<BufferSlice<'a>>,
-    /// What is added before the activation, in the input's shape, read.
+    /// What is added before the activation, in the input's shape, read. Not `x` itself: browsers refuse
+    /// bindings that overlap.
     pub residual: Option<BufferSlice<'a>>,
     /// weight and bias, `[2][C]`, read; given unless the configuration has neither.
     pub affine: Option<BufferSlice<'a>>,
@@ -69,7 +70,8 @@ pub struct BackwardBuffers<'a> {
     pub dy: BufferSlice<'a>,
     /// Gradient of the input, written; may be skipped.
     pub dx: Option<BufferSlice<'a>>,
-    /// The residual of the forward pass, read; without an activation it is not needed.
+    /// The residual of the forward pass, read: it must be given where forward had one and there is an
+    /// activation, whose place it decides.
     pub residual: Option<BufferSlice<'a>>,
     /// Gradient of the residual, written; may be skipped.
     pub dresidual: Option<BufferSlice<'a>>,
@@ -202,7 +204,8 @@ impl Plan {
         bind(&self.context, &self.schedule, &steps, &slots)
     }
 
-    /// Binds the first half of training forward, the moments of this part of a batch: two dispatches.
+    /// Binds the first half of training forward, the moments of this part of a batch: a dispatch for
+    /// each piece, and one that merges.
     ///
     /// Moments of all parts, merged by [`Plan::bind_merge_moments`] or, on the host, by
     /// [`Moments::merge`](crate::Moments::merge), go to [`Plan::bind_train_with`] of each part.
@@ -247,9 +250,9 @@ impl Plan {
         bind(&self.context, &self.schedule, &steps, &slots)
     }
 
-    /// Binds the second half of training forward with the moments of the whole batch: one dispatch.
-    /// Running statistics move as by that batch: give them to one of its parts alone, `None` to the
-    /// others.
+    /// Binds the second half of training forward with the moments of the whole batch: one dispatch for
+    /// each piece. Running statistics move as by that batch: a copy of them goes to one part alone,
+    /// `None` to the others that share it.
     ///
     /// # Errors
     /// As [`Plan::bind_train`]; a count below this part's own.
@@ -302,7 +305,7 @@ impl Plan {
         steps
     }
 
-    /// Binds inference: one dispatch.
+    /// Binds inference: one dispatch for each piece.
     ///
     /// # Errors
     /// A configuration without running statistics; buffers that do not fit.
@@ -321,7 +324,7 @@ impl Plan {
 
     /// Binds backward through batch statistics: one dispatch or two, as [`Plan::describe`] says; two
     /// without `dx`, which is the first half of backward on a part of a batch: the sums of its parts,
-    /// `grads`, add up to those of the whole.
+    /// `grads`, add up to those of the whole (`accumulate` from its second part on).
     ///
     /// # Errors
     /// Options that do not allow training on this shape; buffers that do not fit.
@@ -348,11 +351,12 @@ impl Plan {
     }
 
     /// Binds the second half of backward on a part of a batch of `count` values per channel: `dx` from
-    /// the sums of the whole batch, which `grads` holds and keeps. One dispatch. `saved` is that of the
+    /// the sums of the whole batch, which `grads` holds and keeps. One dispatch for each piece. `saved` is that of the
     /// whole batch; `dresidual` is the first half's to write.
     ///
     /// # Errors
-    /// No `dx` or no `grads`, or a `dresidual`; a count below this part's own; as
+    /// No `dx` or no `grads`; a `dresidual`, or `accumulate`: the sums are those of this batch alone, to be added
+    /// to an optimizer's gradients afterwards; a count below this part's own; as
     /// [`Plan::bind_backward`].
     pub fn bind_backward_with(
         &self,
@@ -363,6 +367,11 @@ impl Plan {
         given("dx", b.dx, true)?;
         given("grads", b.grads, true)?;
         given("dresidual", b.dresidual, false)?;
+        if b.accumulate {
+            return Err(BindError::Unexpected {
+                buffer: "accumulate",
+            });
+        }
         let slots = self.backward_slots(b)?;
         let mut steps = self.steps(Kernel::BackwardDx, Stage::Map);
         for step in &mut steps {

@@ -128,6 +128,13 @@ impl Moments {
     #[must_use]
     pub fn merge(&self, other: &Self) -> Self {
         assert_eq!(self.m2.len(), other.m2.len(), "channel counts differ");
+        // An empty side leaves the other as it is, bit for bit.
+        if other.count == 0 {
+            return self.clone();
+        }
+        if self.count == 0 {
+            return other.clone();
+        }
         let (na, nb) = (self.count as f64, other.count as f64);
         let n = na + nb;
         let (mean_a, mean_b) = (self.mean(), other.mean());
@@ -140,5 +147,21 @@ impl Moments {
             merged.m2[c] = (m2 + delta * delta * na * nb / n) as f32;
         }
         merged
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_empty_side_leaves_the_other_as_it_is() {
+        let some = Moments::from_rows(5, &[1e6, 0.015625, 2.0]);
+        let none = Moments::from_rows(0, &[0.0, f32::NAN, f32::NAN]);
+        assert_eq!(some.merge(&none), some);
+        assert_eq!(none.merge(&some), some);
+        let both = some.merge(&some);
+        assert_eq!((both.count, both.mean()), (10, some.mean()));
+        assert_eq!(both.variance(), some.variance());
     }
 }

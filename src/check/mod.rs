@@ -400,7 +400,8 @@ pub fn dresidual(
     let mut scale = vec![0.0; view.channels];
     for (c, scale) in scale.iter_mut().enumerate() {
         let bad = match frozen {
-            Some((_, variance)) => variance[c] < 0.0,
+            // The sign bit decides, of NaN too.
+            Some((_, variance)) => variance[c].is_sign_negative() && variance[c] != 0.0,
             None => !statistics.is_finite(c),
         };
         for i in view.runs(c).flatten() {

@@ -34,7 +34,8 @@ pub struct Forward {
 pub struct ForwardRequest<'a> {
     /// What is added before the activation, in the input's shape and element.
     pub residual: Option<&'a Tensor>,
-    /// Puts `y` over `x`, without a tensor of its own. There is no backward after it.
+    /// Puts `y` over `x`, without a tensor of its own. There is no backward after it, nor after another
+    /// forward pass that had this tensor as its `x` or residual; a check that fails leaves `y` there.
     pub in_place: bool,
 }
 

@@ -114,13 +114,13 @@ mod tests {
     fn known_values() {
         let near = |got: f64, expected: f64| assert!((got - expected).abs() < 1e-12, "{got}");
         near(activate(Activation::Relu, -2.0), 0.0);
-        near(activate(Activation::LeakyRelu(0.1), -2.0), -0.2);
+        near(activate(Activation::LeakyRelu(0.25), -2.0), -0.5);
         near(activate(Activation::Sigmoid, 1.0), 0.731_058_578_630_004_9);
         near(activate(Activation::Tanh, 1.0), 0.761_594_155_955_764_9);
         near(activate(Activation::Silu, 1.0), 0.731_058_578_630_004_9);
         near(activate(Activation::Gelu, 1.0), 0.841_344_746_068_542_9);
         near(slope(Activation::Relu, 0.0), 0.0);
-        near(slope(Activation::LeakyRelu(0.1), 0.0), 0.1);
+        near(slope(Activation::LeakyRelu(0.25), 0.0), 0.25);
         for activation in ALL {
             assert!(activate(activation, f64::NAN).is_nan(), "{activation:?}");
             assert!(slope(activation, f64::NAN).is_nan(), "{activation:?}");

@@ -12,6 +12,7 @@ mod determinism;
 mod dispatches;
 mod epilogue;
 mod exact;
+mod halves;
 mod harness;
 mod in_place;
 mod large;

@@ -1,7 +1,7 @@
 //! Tensors larger than one storage binding: several bindings, one result.
 
-use wgpu_batchnorm::Config;
 use wgpu_batchnorm::plan::Tuning;
+use wgpu_batchnorm::{Activation, Config, Element};
 
 use crate::common::case::Case;
 use crate::common::data::Kind;
@@ -34,6 +34,33 @@ fn several_bindings_give_one_result() {
                     case.name,
                     report.worst()
                 );
+            }
+        }
+    }
+}
+
+#[test]
+fn halves_and_epilogues_in_several_bindings() {
+    let gpu = narrow(8192);
+    let relu = Config::pytorch().with_activation(Activation::Relu);
+    for (name, shape, config) in [
+        ("along the outer axis", &[9, 5, 7, 31][..], relu),
+        ("between channels", &[3, 11, 29, 31], relu),
+        // Pieces of one run share a word.
+        ("inside a run", &[2, 3, 97, 67], relu),
+        ("one channel", &[1, 1, 10_007], relu),
+        ("rows", &[2, 17, 19, 11], relu.with_axis(-1)),
+        ("rows of fours", &[2, 17, 19, 12], relu.with_axis(-1)),
+    ] {
+        for element in [Element::F16, Element::Bf16] {
+            for tuning in [Tuning::CPU_ADAPTER, Tuning::DISCRETE] {
+                let implementation = GpuImplementation::new(&gpu, name, tuning);
+                let config = config.with_element(element);
+                let case = Case::new(shape, config, Kind::ALL[0], 81).with_residual(82);
+                let plan = gpu.context().plan(&case.config, shape).unwrap();
+                assert!(plan.schedule().pieces.len() > 1, "{name}");
+                let report = judge(&case, &implementation.run(&case));
+                assert!(report.passed(), "{name}, {element:?}: {:?}", report.worst());
             }
         }
     }
