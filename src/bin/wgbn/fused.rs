@@ -1,6 +1,7 @@
 //! The sweep's part for what only adapters have: packed halves, residuals, activations, y over x.
 
 use wgpu_batchnorm::check::Report;
+use wgpu_batchnorm::functional::{AffineStep, blocking};
 use wgpu_batchnorm::{
     Activation, BackwardRequest, BatchNorm, Check, Element, ForwardRequest, Gpu, Mode, Tensor,
 };
@@ -41,6 +42,12 @@ pub fn sweep(
         };
         let of = |report: Option<Report>| report.unwrap_or_default();
         if element != Element::F32 {
+            let others: Vec<isize> = (0..job.shape.len() as isize).step_by(2).collect();
+            let moments = blocking::moments(&x, &others, false, Check::Report)?;
+            add("moments, other axes", element, of(moments.report.clone()));
+            let step = AffineStep::default();
+            let (_, report) = blocking::normalize(&x, &moments, step, 1e-5, Check::Report)?;
+            add("normalize", element, of(report));
             for (mode, forward, backward) in [
                 (Mode::Train, "train forward", "backward"),
                 (Mode::Eval, "inference", "backward, frozen"),

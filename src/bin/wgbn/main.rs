@@ -18,6 +18,7 @@ mod info;
 mod input;
 mod moments;
 mod output;
+mod parts;
 mod progress;
 mod table;
 mod verify;

@@ -1,0 +1,287 @@
+//! The sweep's part for a batch in two parts, and for images.
+
+use wgpu_batchnorm::check::{self, Report, TrainResult};
+use wgpu_batchnorm::{
+    BackwardBuffers, Binding, Element, Gpu, HostGradients, ImageTexture, ImageTrainBuffers,
+    MomentsBuffers, MomentsRows, Plan, SavedStatistics, Tensor, TrainBuffers, View, wgpu,
+};
+
+use crate::engine::Job;
+use crate::failure::Failure;
+
+/// Training forward and backward of `job` as its first sample and all others, moments and sums merged
+/// on the device. `None` where there is one sample only.
+pub fn sweep(
+    gpu: &Gpu,
+    job: &Job<'_>,
+    dy: &[f32],
+    input: &check::Input<'_>,
+) -> Result<Option<Report>, Failure> {
+    let (samples, c) = (job.shape[0], job.view.channels);
+    let channel_axis = job.config.axis.rem_euclid(job.shape.len() as isize);
+    if samples < 2 || channel_axis == 0 {
+        return Ok(None);
+    }
+    let sample = job.x.len() / samples;
+    let (x0, x1) = job.x.split_at(sample);
+    let (dy0, dy1) = dy.split_at(sample);
+    let part = |samples, x, dy| Part::new(gpu, job, samples, x, dy);
+    let parts = [part(1, x0, dy0)?, part(samples - 1, x1, dy1)?];
+    let total = job.view.count() as u64;
+
+    let affine = [&job.state.weight, &job.state.bias].map(|row| row.clone().unwrap_or_default());
+    let affine = Tensor::upload(gpu, &[2, c], &affine.concat())?;
+    let running = job.state.running.as_ref();
+    let before = running.ok_or_else(|| Failure::Input("no running statistics".to_owned()))?;
+    let counts = before.batches.iter().map(|&k| f32::from_bits(k)).collect();
+    let rows = [before.mean.clone(), before.variance.clone(), counts];
+    let running = Tensor::upload(gpu, &[3, c], &rows.concat())?;
+
+    let [first, second] = &parts;
+    let merged = |part: &Part| part.plan.view().count() as u64;
+    let plan = &first.plan;
+    let mut bindings = vec![
+        first.moments()?,
+        second.moments()?,
+        plan.bind_merge_moments(&first.rows(merged(first)), &second.rows(merged(second)))?,
+    ];
+    for (part, running) in parts.iter().zip([Some(&running), None]) {
+        bindings.push(part.train(&affine, running, &first.rows(total))?);
+    }
+    let sums = &first.grads;
+    for (part, accumulate) in parts.iter().zip([false, true]) {
+        let buffers = part.backward(&affine, sums);
+        let buffers = BackwardBuffers {
+            accumulate,
+            ..buffers
+        };
+        bindings.push(part.plan.bind_backward(&buffers)?);
+    }
+    for part in &parts {
+        let buffers = BackwardBuffers {
+            dx: Some(part.dx.buffer().slice(..)),
+            ..part.backward(&affine, sums)
+        };
+        bindings.push(part.plan.bind_backward_with(&buffers, total)?);
+    }
+    submit(gpu, &bindings);
+
+    let joined = |tensor: fn(&Part) -> &Tensor| -> Result<Vec<f32>, Failure> {
+        let mut values = tensor(first).read_blocking()?;
+        values.extend(tensor(second).read_blocking()?);
+        Ok(values)
+    };
+    let rows: Vec<Vec<f32>> = rows_of(&running, 3)?;
+    let mut after = before.clone();
+    after.batches = rows[2].iter().map(|v| v.to_bits()).collect();
+    (after.mean, after.variance) = (rows[0].clone(), rows[1].clone());
+    let moved = job.config.running.map(|running| (before, &after, running));
+    let result = TrainResult {
+        y: &joined(|part| &part.y)?,
+        saved: &saved_of(&first.saved)?,
+        running: moved,
+    };
+    let sums = rows_of(sums, 2)?;
+    let gradients = HostGradients {
+        dx: joined(|part| &part.dx)?,
+        dweight: sums[0].clone(),
+        dbias: sums[1].clone(),
+    };
+    let mut report = check::train_forward(input, &result);
+    let backward = check::backward(input, dy, &gradients, None);
+    report.findings.extend(backward.findings);
+    Ok(Some(report))
+}
+
+/// Samples of a batch with all that they need.
+struct Part {
+    plan: Plan,
+    x: Tensor,
+    dy: Tensor,
+    y: Tensor,
+    dx: Tensor,
+    moments: Tensor,
+    grads: Tensor,
+    saved: Tensor,
+    workspace: Tensor,
+}
+
+impl Part {
+    fn new(
+        gpu: &Gpu,
+        job: &Job<'_>,
+        samples: usize,
+        x: &[f32],
+        dy: &[f32],
+    ) -> Result<Self, Failure> {
+        let (shape, c) = ([&[samples], &job.shape[1..]].concat(), job.view.channels);
+        let plan = gpu.context().plan(&job.config, &shape)?;
+        Ok(Self {
+            x: Tensor::upload(gpu, &shape, x)?,
+            dy: Tensor::upload(gpu, &shape, dy)?,
+            y: Tensor::empty(gpu, &shape)?,
+            dx: Tensor::empty(gpu, &shape)?,
+            moments: Tensor::empty(gpu, &[3, c])?,
+            grads: Tensor::empty(gpu, &[2, c])?,
+            saved: Tensor::empty(gpu, &[5, c])?,
+            workspace: Tensor::empty(gpu, &[plan.workspace_bytes() as usize / 4])?,
+            plan,
+        })
+    }
+
+    fn rows(&self, count: u64) -> MomentsRows<'_> {
+        MomentsRows {
+            rows: self.moments.buffer().slice(..),
+            count,
+        }
+    }
+
+    fn moments(&self) -> Result<Binding, Failure> {
+        Ok(self.plan.bind_moments(&MomentsBuffers {
+            x: self.x.buffer().slice(..),
+            moments: self.moments.buffer().slice(..),
+            workspace: self.workspace.buffer().slice(..),
+        })?)
+    }
+
+    fn train(
+        &self,
+        affine: &Tensor,
+        running: Option<&Tensor>,
+        moments: &MomentsRows<'_>,
+    ) -> Result<Binding, Failure> {
+        let buffers = TrainBuffers {
+            x: self.x.buffer().slice(..),
+            y: Some(self.y.buffer().slice(..)),
+            residual: None,
+            affine: Some(affine.buffer().slice(..)),
+            running: running.map(|rows| rows.buffer().slice(..)),
+            saved: self.saved.buffer().slice(..),
+            workspace: self.workspace.buffer().slice(..),
+        };
+        Ok(self.plan.bind_train_with(&buffers, moments)?)
+    }
+
+    fn backward<'a>(&'a self, affine: &'a Tensor, sums: &'a Tensor) -> BackwardBuffers<'a> {
+        BackwardBuffers {
+            x: self.x.buffer().slice(..),
+            dy: self.dy.buffer().slice(..),
+            dx: None,
+            residual: None,
+            dresidual: None,
+            affine: Some(affine.buffer().slice(..)),
+            saved: self.saved.buffer().slice(..),
+            grads: Some(sums.buffer().slice(..)),
+            accumulate: false,
+            workspace: self.workspace.buffer().slice(..),
+        }
+    }
+}
+
+/// Training forward from one rgba16float image, made of these values, into another.
+pub fn image(gpu: &Gpu, job: &Job<'_>, values: &[f32]) -> Result<Report, Failure> {
+    // A row of so many pixels needs no padding when it is copied.
+    const WIDTH: u32 = 64;
+    let pixels = values.len() / 4 / WIDTH as usize * WIDTH as usize;
+    let (height, size) = (pixels as u32 / WIDTH, pixels * 4);
+    let stored = Tensor::upload_as(gpu, &[size], Element::F16, &values[..size])?;
+    let x = stored.read_blocking()?;
+    let extent = wgpu::Extent3d {
+        width: WIDTH,
+        height,
+        depth_or_array_layers: 1,
+    };
+    let texture = |usage| {
+        gpu.device().create_texture(&wgpu::TextureDescriptor {
+            label: Some("verify"),
+            size: extent,
+            mip_level_count: 1,
+            sample_count: 1,
+            dimension: wgpu::TextureDimension::D2,
+            format: wgpu::TextureFormat::Rgba16Float,
+            usage,
+            view_formats: &[],
+        })
+    };
+    use wgpu::TextureUsages as Usages;
+    let from = texture(Usages::TEXTURE_BINDING | Usages::COPY_DST);
+    let to = texture(Usages::STORAGE_BINDING | Usages::COPY_SRC);
+    let result = Tensor::empty_as(gpu, &[size], Element::F16)?;
+    let layout = wgpu::TexelCopyBufferLayout {
+        offset: 0,
+        bytes_per_row: Some(WIDTH * 8),
+        rows_per_image: None,
+    };
+    let buffer = |tensor| wgpu::TexelCopyBufferInfo {
+        buffer: Tensor::buffer(tensor),
+        layout,
+    };
+
+    let config = job
+        .config
+        .without_running()
+        .with_affine(wgpu_batchnorm::Affine::None);
+    let plan = gpu.context().plan_image(&config, WIDTH, height)?;
+    let saved = Tensor::empty(gpu, &[5, 4])?;
+    let workspace = Tensor::empty(gpu, &[plan.workspace_bytes() as usize / 4])?;
+    let train = plan.bind_train(&ImageTrainBuffers {
+        x: ImageTexture::new(&from),
+        y: ImageTexture::new(&to),
+        keep_alpha: false,
+        affine: None,
+        running: None,
+        saved: saved.buffer().slice(..),
+        workspace: workspace.buffer().slice(..),
+    })?;
+    let mut encoder = gpu.device().create_command_encoder(&Default::default());
+    encoder.copy_buffer_to_texture(buffer(&stored), from.as_image_copy(), extent);
+    train.encode(&mut encoder.begin_compute_pass(&Default::default()));
+    encoder.copy_texture_to_buffer(to.as_image_copy(), buffer(&result), extent);
+    gpu.queue().submit([encoder.finish()]);
+
+    let input = check::Input {
+        view: View::new(&[pixels, 4], 1)?,
+        x: &x,
+        parameters: Default::default(),
+        eps: config.eps,
+        epilogue: check::Epilogue {
+            element: Element::F16,
+            ..Default::default()
+        },
+    };
+    let result = TrainResult {
+        y: &result.read_blocking()?,
+        saved: &saved_of(&saved)?,
+        running: None,
+    };
+    Ok(check::train_forward(&input, &result))
+}
+
+fn submit(gpu: &Gpu, bindings: &[Binding]) {
+    let mut encoder = gpu.device().create_command_encoder(&Default::default());
+    {
+        let mut pass = encoder.begin_compute_pass(&Default::default());
+        bindings
+            .iter()
+            .for_each(|binding| binding.encode(&mut pass));
+    }
+    gpu.queue().submit([encoder.finish()]);
+}
+
+fn rows_of(tensor: &Tensor, rows: usize) -> Result<Vec<Vec<f32>>, Failure> {
+    let values = tensor.read_blocking()?;
+    let len = values.len() / rows;
+    Ok(values.chunks_exact(len).map(<[f32]>::to_vec).collect())
+}
+
+fn saved_of(tensor: &Tensor) -> Result<SavedStatistics, Failure> {
+    let mut rows = rows_of(tensor, 5)?.into_iter();
+    let mut next = || rows.next().unwrap_or_default();
+    Ok(SavedStatistics {
+        pivot: next(),
+        offset: next(),
+        inv_std: next(),
+        batch_mean: next(),
+        batch_var: next(),
+    })
+}
