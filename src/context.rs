@@ -120,6 +120,13 @@ impl Context {
         })
     }
 
+    /// The kernel variants compiled so far, each as often as it has sets of constants.
+    pub fn compiled(&self) -> Vec<Variant> {
+        let pipelines = self.shared.pipelines.lock();
+        let pipelines = pipelines.unwrap_or_else(PoisonError::into_inner);
+        pipelines.keys().map(|&(variant, _)| variant).collect()
+    }
+
     pub(crate) fn device(&self) -> &wgpu::Device {
         &self.shared.device
     }

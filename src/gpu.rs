@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use crate::context::Context;
 use crate::error::{BindError, DeviceError, RunError};
+use crate::plan::Tuning;
 
 /// Which adapter to take.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -160,6 +161,24 @@ impl Gpu {
     /// A device below WebGPU's default limits.
     pub fn with_device(device: wgpu::Device, queue: wgpu::Queue) -> Result<Self, DeviceError> {
         Self::assemble(device, queue, Faults::default())
+    }
+
+    /// The same device, its work planned with these sizes: for measurements and tests. Tensors and
+    /// layers of the two do not mix.
+    ///
+    /// # Errors
+    /// Sizes that fit together badly or are beyond the device's limits.
+    pub fn with_tuning(&self, tuning: Tuning) -> Result<Self, DeviceError> {
+        let shared = &self.shared;
+        Ok(Self {
+            shared: Arc::new(Shared {
+                info: shared.info.clone(),
+                context: Context::with_tuning(&shared.device, tuning)?,
+                device: shared.device.clone(),
+                queue: shared.queue.clone(),
+                faults: shared.faults.clone(),
+            }),
+        })
     }
 
     fn assemble(

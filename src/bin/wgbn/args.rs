@@ -144,9 +144,12 @@ pub struct VerifyArgs {
     /// auto, gpu, cpu, or a part of an adapter's name.
     #[arg(long, default_value = "auto")]
     pub device: String,
-    /// Print a JSON object instead of a table.
+    /// One case alone, by its number.
+    #[arg(long, conflicts_with = "quick")]
+    pub case: Option<usize>,
+    /// Write the results there.
     #[arg(long)]
-    pub json: bool,
+    pub json: Option<PathBuf>,
 }
 
 #[derive(Debug, clap::Args)]

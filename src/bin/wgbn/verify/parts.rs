@@ -1,22 +1,19 @@
-//! The sweep's part for a batch in two parts, and for images.
+//! A batch in two parts, moments and sums merged on the device.
 
 use wgpu_batchnorm::check::{self, Report, TrainResult};
 use wgpu_batchnorm::{
-    BackwardBuffers, Binding, Element, Gpu, HostGradients, ImageTexture, ImageTrainBuffers,
-    MomentsBuffers, MomentsRows, Plan, SavedStatistics, Tensor, TrainBuffers, View, wgpu,
+    BackwardBuffers, Binding, Gpu, HostGradients, MomentsBuffers, MomentsRows, Plan,
+    SavedStatistics, Tensor, TrainBuffers,
 };
 
 use crate::engine::Job;
 use crate::failure::Failure;
+use crate::forward::input;
 
 /// Training forward and backward of `job` as its first sample and all others, moments and sums merged
 /// on the device. `None` where there is one sample only.
-pub fn sweep(
-    gpu: &Gpu,
-    job: &Job<'_>,
-    dy: &[f32],
-    input: &check::Input<'_>,
-) -> Result<Option<Report>, Failure> {
+pub fn sweep(gpu: &Gpu, job: &Job<'_>, dy: &[f32]) -> Result<Option<Report>, Failure> {
+    let input = &input(job);
     let (samples, c) = (job.shape[0], job.view.channels);
     let channel_axis = job.config.axis.rem_euclid(job.shape.len() as isize);
     if samples < 2 || channel_axis == 0 {
@@ -29,10 +26,12 @@ pub fn sweep(
     let parts = [part(1, x0, dy0)?, part(samples - 1, x1, dy1)?];
     let total = job.view.count() as u64;
 
-    let affine = [&job.state.weight, &job.state.bias].map(|row| row.clone().unwrap_or_default());
-    let affine = Tensor::upload(gpu, &[2, c], &affine.concat())?;
-    let running = job.state.running.as_ref();
-    let before = running.ok_or_else(|| Failure::Input("no running statistics".to_owned()))?;
+    let (Some(weight), Some(bias), Some(before)) =
+        (&job.state.weight, &job.state.bias, &job.state.running)
+    else {
+        return Ok(None);
+    };
+    let affine = Tensor::upload(gpu, &[2, c], &[&weight[..], &bias[..]].concat())?;
     let counts = before.batches.iter().map(|&k| f32::from_bits(k)).collect();
     let rows = [before.mean.clone(), before.variance.clone(), counts];
     let running = Tensor::upload(gpu, &[3, c], &rows.concat())?;
@@ -178,86 +177,7 @@ impl Part {
     }
 }
 
-/// Training forward from one rgba16float image, made of these values, into another.
-pub fn image(gpu: &Gpu, job: &Job<'_>, values: &[f32]) -> Result<Report, Failure> {
-    // A row of so many pixels needs no padding when it is copied.
-    const WIDTH: u32 = 64;
-    let pixels = values.len() / 4 / WIDTH as usize * WIDTH as usize;
-    let (height, size) = (pixels as u32 / WIDTH, pixels * 4);
-    let stored = Tensor::upload_as(gpu, &[size], Element::F16, &values[..size])?;
-    let x = stored.read_blocking()?;
-    let extent = wgpu::Extent3d {
-        width: WIDTH,
-        height,
-        depth_or_array_layers: 1,
-    };
-    let texture = |usage| {
-        gpu.device().create_texture(&wgpu::TextureDescriptor {
-            label: Some("verify"),
-            size: extent,
-            mip_level_count: 1,
-            sample_count: 1,
-            dimension: wgpu::TextureDimension::D2,
-            format: wgpu::TextureFormat::Rgba16Float,
-            usage,
-            view_formats: &[],
-        })
-    };
-    use wgpu::TextureUsages as Usages;
-    let from = texture(Usages::TEXTURE_BINDING | Usages::COPY_DST);
-    let to = texture(Usages::STORAGE_BINDING | Usages::COPY_SRC);
-    let result = Tensor::empty_as(gpu, &[size], Element::F16)?;
-    let layout = wgpu::TexelCopyBufferLayout {
-        offset: 0,
-        bytes_per_row: Some(WIDTH * 8),
-        rows_per_image: None,
-    };
-    let buffer = |tensor| wgpu::TexelCopyBufferInfo {
-        buffer: Tensor::buffer(tensor),
-        layout,
-    };
-
-    let config = job
-        .config
-        .without_running()
-        .with_affine(wgpu_batchnorm::Affine::None);
-    let plan = gpu.context().plan_image(&config, WIDTH, height)?;
-    let saved = Tensor::empty(gpu, &[5, 4])?;
-    let workspace = Tensor::empty(gpu, &[plan.workspace_bytes() as usize / 4])?;
-    let train = plan.bind_train(&ImageTrainBuffers {
-        x: ImageTexture::new(&from),
-        y: ImageTexture::new(&to),
-        keep_alpha: false,
-        affine: None,
-        running: None,
-        saved: saved.buffer().slice(..),
-        workspace: workspace.buffer().slice(..),
-    })?;
-    let mut encoder = gpu.device().create_command_encoder(&Default::default());
-    encoder.copy_buffer_to_texture(buffer(&stored), from.as_image_copy(), extent);
-    train.encode(&mut encoder.begin_compute_pass(&Default::default()));
-    encoder.copy_texture_to_buffer(to.as_image_copy(), buffer(&result), extent);
-    gpu.queue().submit([encoder.finish()]);
-
-    let input = check::Input {
-        view: View::new(&[pixels, 4], 1)?,
-        x: &x,
-        parameters: Default::default(),
-        eps: config.eps,
-        epilogue: check::Epilogue {
-            element: Element::F16,
-            ..Default::default()
-        },
-    };
-    let result = TrainResult {
-        y: &result.read_blocking()?,
-        saved: &saved_of(&saved)?,
-        running: None,
-    };
-    Ok(check::train_forward(&input, &result))
-}
-
-fn submit(gpu: &Gpu, bindings: &[Binding]) {
+pub fn submit(gpu: &Gpu, bindings: &[Binding]) {
     let mut encoder = gpu.device().create_command_encoder(&Default::default());
     {
         let mut pass = encoder.begin_compute_pass(&Default::default());
@@ -268,13 +188,13 @@ fn submit(gpu: &Gpu, bindings: &[Binding]) {
     gpu.queue().submit([encoder.finish()]);
 }
 
-fn rows_of(tensor: &Tensor, rows: usize) -> Result<Vec<Vec<f32>>, Failure> {
+pub fn rows_of(tensor: &Tensor, rows: usize) -> Result<Vec<Vec<f32>>, Failure> {
     let values = tensor.read_blocking()?;
     let len = values.len() / rows;
     Ok(values.chunks_exact(len).map(<[f32]>::to_vec).collect())
 }
 
-fn saved_of(tensor: &Tensor) -> Result<SavedStatistics, Failure> {
+pub fn saved_of(tensor: &Tensor) -> Result<SavedStatistics, Failure> {
     let mut rows = rows_of(tensor, 5)?.into_iter();
     let mut next = || rows.next().unwrap_or_default();
     Ok(SavedStatistics {

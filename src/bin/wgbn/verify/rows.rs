@@ -1,0 +1,213 @@
+//! The worst of every operation and variant, and all that is beyond its bound.
+
+use std::fmt;
+
+use serde_json::{Value, json};
+use wgpu_batchnorm::check::Finding;
+
+use super::sweep::Outcome;
+use super::trials::{self, Data, Trial};
+use crate::table;
+
+/// The worst of one operation on one variant.
+struct Row {
+    operation: &'static str,
+    variant: String,
+    exact: bool,
+    cases: usize,
+    case: usize,
+    trial: String,
+    worst: Finding,
+}
+
+/// A result beyond its bound.
+pub struct Failed {
+    pub case: usize,
+    trial: String,
+    operation: &'static str,
+    variant: String,
+    finding: Finding,
+}
+
+#[derive(Default)]
+pub struct Rows {
+    rows: Vec<Row>,
+    failures: Vec<Failed>,
+}
+
+/// An error of so many bounds.
+fn ratio(finding: &Finding) -> f64 {
+    match finding.error {
+        0.0 => 0.0,
+        error => error / finding.bound,
+    }
+}
+
+impl Rows {
+    /// Takes in what came of an operation on `trial`.
+    pub fn add(&mut self, trial: &Trial, outcome: Outcome) {
+        let Outcome {
+            operation,
+            variant,
+            report,
+        } = outcome;
+        for finding in report.findings.iter().filter(|f| !f.passed()) {
+            self.failures.push(Failed {
+                case: trial.number,
+                trial: trial.to_string(),
+                operation,
+                variant: variant.clone(),
+                finding: finding.clone(),
+            });
+        }
+        let ratios = report.findings.into_iter();
+        let Some(worst) = ratios.max_by(|a, b| ratio(a).total_cmp(&ratio(b))) else {
+            return;
+        };
+        let exact = trial.data == Data::Exact;
+        let known = |row: &&mut Row| {
+            (row.operation, &row.variant, row.exact) == (operation, &variant, exact)
+        };
+        match self.rows.iter_mut().find(known) {
+            Some(row) => {
+                row.cases += 1;
+                if ratio(&worst) > ratio(&row.worst) {
+                    (row.case, row.trial) = (trial.number, trial.to_string());
+                    row.worst = worst;
+                }
+            }
+            None => self.rows.push(Row {
+                operation,
+                variant,
+                exact,
+                cases: 1,
+                case: trial.number,
+                trial: trial.to_string(),
+                worst,
+            }),
+        }
+        self.rows.sort_by(|a, b| {
+            (a.exact, a.operation, &a.variant).cmp(&(b.exact, b.operation, &b.variant))
+        });
+    }
+
+    /// In the order of their cases.
+    pub fn failures(&self) -> &[Failed] {
+        &self.failures
+    }
+
+    pub fn table(&self) -> table::Table {
+        let heading = [
+            "operation",
+            "variant",
+            "cases",
+            "worst error",
+            "bound",
+            "",
+            "where",
+        ];
+        let mut table = table::Table::new(&heading);
+        for row in &self.rows {
+            let worst = &row.worst;
+            table.row(&[
+                row.name(),
+                row.variant.clone(),
+                row.cases.to_string(),
+                table::error(worst.error),
+                table::error(worst.bound),
+                if worst.passed() { "ok" } else { "FAILED" }.to_owned(),
+                format!(
+                    "{}[{}], case {}: {}",
+                    worst.tensor, worst.index, row.case, row.trial
+                ),
+            ]);
+        }
+        table
+    }
+
+    pub fn as_json(&self) -> Value {
+        let row = |row: &Row| {
+            json!({
+                "operation": row.operation, "variant": row.variant, "exact": row.exact,
+                "cases": row.cases, "error": row.worst.error, "bound": row.worst.bound,
+                "tensor": row.worst.tensor, "index": row.worst.index, "case": row.case,
+                "where": row.trial, "passed": row.worst.passed(),
+            })
+        };
+        self.rows.iter().map(row).collect()
+    }
+}
+
+impl Row {
+    fn name(&self) -> String {
+        match self.exact {
+            true => format!("{}, exact", self.operation),
+            false => self.operation.to_owned(),
+        }
+    }
+}
+
+impl fmt::Display for Failed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            trial,
+            operation,
+            variant,
+            finding,
+            ..
+        } = self;
+        write!(f, "{operation} ({variant}): {finding}\n  on {trial}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use wgpu_batchnorm::check::Report;
+
+    fn outcome(error: f64, bound: f64) -> Outcome {
+        Outcome {
+            operation: "inference",
+            variant: "planar".to_owned(),
+            report: Report {
+                findings: vec![Finding {
+                    tensor: "y",
+                    error,
+                    bound,
+                    index: 3,
+                    got: 1.0,
+                    expected: 1.5,
+                }],
+            },
+        }
+    }
+
+    #[test]
+    fn the_worst_stands_in_its_row_and_every_failure_is_kept() {
+        let trials = trials::all();
+        let mut rows = Rows::default();
+        for (trial, error) in trials.iter().zip([1e-7, 6e-7, 4e-7, 9e-7]) {
+            rows.add(trial, outcome(error, 5e-7));
+        }
+        assert_eq!(rows.rows.len(), 1);
+        assert_eq!((rows.rows[0].cases, rows.rows[0].case), (4, 4));
+        let cases: Vec<_> = rows.failures().iter().map(|failed| failed.case).collect();
+        assert_eq!(cases, [2, 4]);
+        let text = rows.table().to_string();
+        assert!(text.contains("FAILED") && text.contains("case 4"), "{text}");
+        let json = rows.as_json();
+        assert_eq!(json[0]["passed"], false);
+    }
+
+    #[test]
+    fn nothing_may_be_off_where_data_are_exact() {
+        let trials = trials::all();
+        let exact = trials.iter().find(|trial| trial.data == Data::Exact);
+        let mut rows = Rows::default();
+        rows.add(exact.unwrap(), outcome(0.0, 0.0));
+        assert!(rows.failures().is_empty());
+        rows.add(exact.unwrap(), outcome(1e-9, 0.0));
+        assert_eq!(rows.failures().len(), 1);
+        assert!(rows.rows[0].exact && !rows.rows[0].worst.passed());
+    }
+}

@@ -1,0 +1,314 @@
+//! One trial: every operation on it, each judged.
+
+use wgpu_batchnorm::check::Report;
+use wgpu_batchnorm::functional::{self, AffineStep, blocking};
+use wgpu_batchnorm::plan::Schedule;
+use wgpu_batchnorm::shaders::Load;
+use wgpu_batchnorm::{
+    BackwardRequest, BatchNorm, Check, ForwardRequest, Gpu, LayerState, Mode, Pattern,
+    RunningStatistics, Tensor, View,
+};
+
+use super::trials::{Data, Trial};
+use super::{image, parts};
+use crate::args;
+use crate::backward::check_gradients;
+use crate::data::Random;
+use crate::engine::{Engine, Job};
+use crate::failure::Failure;
+use crate::forward;
+
+/// An operation, the way its kernels went, and what came of it.
+pub struct Outcome {
+    pub operation: &'static str,
+    pub variant: String,
+    pub report: Report,
+}
+
+/// What a trial is tried on.
+pub struct Values {
+    view: View,
+    x: Vec<f32>,
+    dy: Vec<f32>,
+    residual: Vec<f32>,
+    state: LayerState,
+}
+
+impl Values {
+    fn of(trial: &Trial) -> Result<Self, Failure> {
+        let view = View::new(trial.shape, trial.axis)?;
+        let mut random = Random::new(trial.number as u64);
+        let exact = trial.data == Data::Exact;
+        let x = match trial.data {
+            Data::Kind(kind) => kind.tensor(&mut random, &view),
+            Data::Exact => two_values(&view),
+            Data::Image => photograph(&mut random, view.len()),
+        };
+        let normals = |random: &mut Random, len, mean, std, reach: u64| match exact {
+            false => random.normals(len, mean, std),
+            true => (0..len).map(|_| integer(random, reach)).collect(),
+        };
+        let dy = normals(&mut random, x.len(), 0.1, 1.0, 4);
+        let residual = normals(&mut random, x.len(), -0.2, 0.7, 2);
+        let c = view.channels;
+        let weight = match exact {
+            false => random.normals(c, 1.0, 0.5),
+            true => (0..c).map(|c| [0.5, -1.0, 2.0, -4.0, 1.0][c % 5]).collect(),
+        };
+        let bias = normals(&mut random, c, 0.0, 1.0, 3);
+        let config = trial.config();
+        let running = config.running.map(|_| RunningStatistics {
+            mean: (0..c)
+                .map(|c| match exact {
+                    // Near the batch, so that inference gives ordinary numbers.
+                    false => x[c * view.inner],
+                    true => (c % 7) as f32 - 3.0,
+                })
+                .collect(),
+            variance: (0..c)
+                .map(|c| match exact {
+                    false => (0.5 + random.uniform()) as f32,
+                    true => [1.0, 4.0, 16.0][c % 3] - config.eps,
+                })
+                .collect(),
+            // The next batch is the first, second, fourth or eighth.
+            batches: (0..c).map(|c| (1 << (c % 4)) - 1).collect(),
+        });
+        Ok(Self {
+            view,
+            x,
+            dy,
+            residual,
+            state: LayerState {
+                weight: config.affine.has_weight().then_some(weight),
+                bias: config.affine.has_bias().then_some(bias),
+                num_batches_tracked: running.as_ref().map_or(0, |_| 3),
+                running,
+            },
+        })
+    }
+}
+
+/// An integer from -`reach` to `reach`.
+fn integer(random: &mut Random, reach: u64) -> f32 {
+    ((random.bits() >> 32) % (2 * reach + 1)) as f32 - reach as f32
+}
+
+/// μ ± d in turn, where d² and an eps of 0.9375 make 4 or 1.
+fn two_values(view: &View) -> Vec<f32> {
+    let mut x = vec![0.0; view.len()];
+    for c in 0..view.channels {
+        let mean = [0.0, -3.0, 10_000.0, 17.0][c % 4];
+        let d = [1.75, 0.25][c % 2];
+        for (position, i) in view.runs(c).flatten().enumerate() {
+            x[i] = mean + [d, -d][position % 2];
+        }
+    }
+    x
+}
+
+/// Four channels of different brightness and contrast, from 0 to 1.
+fn photograph(random: &mut Random, len: usize) -> Vec<f32> {
+    let channels = [(0.55, 0.2), (0.3, 0.05), (0.9, 0.01), (0.5, 0.3)];
+    let values = channels.iter().cycle().take(len);
+    let values = values.map(|(mean, deviation)| mean + deviation * random.normal());
+    values.map(|v| v.clamp(0.0, 1.0) as f32).collect()
+}
+
+/// Every operation of `trial`.
+pub fn run(engine: &Engine, gpus: &[Gpu], trial: &Trial) -> Result<Vec<Outcome>, Failure> {
+    let values = Values::of(trial)?;
+    let mut outcomes = match engine {
+        Engine::Gpu(_) if trial.data == Data::Image => image::sweep(
+            &gpus[trial.sizes],
+            &trial.config(),
+            &values.x,
+            &values.state,
+        )?,
+        Engine::Cpu { .. } => on_cpu(engine, trial, &values)?,
+        Engine::Gpu(_) => on_gpu(&gpus[trial.sizes], trial, &values)?,
+    };
+    if trial.data == Data::Exact {
+        let findings = outcomes.iter_mut().flat_map(|o| &mut o.report.findings);
+        findings.for_each(|finding| finding.bound = 0.0);
+    }
+    Ok(outcomes)
+}
+
+/// All axes but the channel's; every second axis.
+fn moment_axes(trial: &Trial) -> [(&'static str, Vec<isize>); 2] {
+    let rank = trial.shape.len() as isize;
+    let channel = trial.axis.rem_euclid(rank);
+    let others = (0..rank).filter(|&k| k != channel).collect();
+    let every_second = (0..rank).step_by(2).collect();
+    [("moments", others), ("moments, other axes", every_second)]
+}
+
+fn on_cpu(engine: &Engine, trial: &Trial, values: &Values) -> Result<Vec<Outcome>, Failure> {
+    let mut outcomes = Vec::new();
+    let mut add = |operation, report| {
+        outcomes.push(Outcome {
+            operation,
+            variant: pattern(&values.view).to_owned(),
+            report,
+        });
+    };
+    let job = Job {
+        config: trial.config(),
+        shape: trial.shape,
+        view: values.view,
+        state: &values.state,
+        x: &values.x,
+    };
+    for (mode, at, names) in [
+        (
+            args::Mode::Train,
+            Mode::Train,
+            ["train forward", "backward"],
+        ),
+        (
+            args::Mode::Eval,
+            Mode::Eval,
+            ["inference", "backward, frozen"],
+        ),
+    ] {
+        add(names[0], forward::check(&job, &engine.forward(&job, at)?));
+        let (gradients, _) = engine.backward(&job, &values.dy, at)?;
+        add(
+            names[1],
+            check_gradients(&job, &values.dy, mode, &gradients),
+        );
+    }
+    if trial.data != Data::Exact {
+        for (operation, axes) in moment_axes(trial) {
+            let (moments, ..) = engine.moments(trial.shape, &values.x, &axes, false)?;
+            let round = |v: Vec<f64>| -> Vec<f32> { v.into_iter().map(|v| v as f32).collect() };
+            let (mean, variance) = (round(moments.mean()), round(moments.variance()));
+            let (x, shape) = (&values.x, trial.shape);
+            add(
+                operation,
+                functional::check_moments(x, shape, &axes, &mean, &variance)?,
+            );
+        }
+    }
+    Ok(outcomes)
+}
+
+fn pattern(view: &View) -> &'static str {
+    match view.pattern() {
+        Pattern::Planar => "planar",
+        Pattern::Interleaved => "interleaved",
+    }
+}
+
+/// How the kernels of `operation` go over memory, and whether they take a channel in one dispatch.
+fn variant(schedule: &Schedule, operation: &str) -> String {
+    let wide = match schedule.load != Load::Scalar {
+        true => ", fours",
+        false => "",
+    };
+    let resident = if operation.starts_with("train") {
+        schedule.resident_train.is_some()
+    } else {
+        operation == "backward" && schedule.resident_backward.is_some()
+    };
+    let resident = if resident { ", resident" } else { "" };
+    format!("{}{wide}{resident}", pattern(&schedule.view))
+}
+
+fn on_gpu(gpu: &Gpu, trial: &Trial, values: &Values) -> Result<Vec<Outcome>, Failure> {
+    let config = trial.config();
+    let plan = gpu
+        .context()
+        .plan(&config.with_element(trial.element), trial.shape)?;
+    let schedule = plan.schedule();
+    let mut outcomes = Vec::new();
+    let mut add = |operation, report: Option<Report>| {
+        outcomes.push(Outcome {
+            operation,
+            variant: variant(schedule, operation),
+            report: report.unwrap_or_default(),
+        });
+    };
+    let upload = |values: &[f32]| Tensor::upload_as(gpu, trial.shape, trial.element, values);
+    let (x, dy) = (upload(&values.x)?, upload(&values.dy)?);
+    let residual = match trial.residual {
+        true => Some(upload(&values.residual)?),
+        false => None,
+    };
+    let again = || {
+        let mut layer = BatchNorm::with_state(gpu, config, values.view.channels, &values.state)?;
+        layer.set_check(Check::Report);
+        Ok::<_, Failure>(layer)
+    };
+    let request = ForwardRequest {
+        residual: residual.as_ref(),
+        in_place: false,
+    };
+    let in_place = ForwardRequest {
+        in_place: true,
+        ..request
+    };
+    let wanted = BackwardRequest {
+        dresidual: residual.is_some(),
+        ..Default::default()
+    };
+    let names = [
+        (
+            Mode::Train,
+            ["train forward", "backward", "train forward, y over x"],
+        ),
+        (
+            Mode::Eval,
+            ["inference", "backward, frozen", "inference, y over x"],
+        ),
+    ];
+    for (mode, [forward, backward, over]) in names {
+        if mode == Mode::Eval && config.running.is_none() {
+            continue;
+        }
+        let mut layer = again()?;
+        let result = layer.forward_with_blocking(&x, mode, request)?;
+        add(forward, result.report);
+        let gradients = layer.backward_blocking(&x, &dy, result.saved, wanted)?;
+        add(backward, gradients.report);
+        if trial.is_plain() && trial.data != Data::Exact {
+            let result = layer.forward_with_blocking(&x, mode, request)?;
+            let constant = upload(&vec![1.0; values.x.len()])?;
+            let add_into = BackwardRequest {
+                add_into: Some(&gradients.affine),
+                ..wanted
+            };
+            let gradients = layer.backward_blocking(&x, &constant, result.saved, add_into)?;
+            add(backward, gradients.report);
+        }
+        let mut layer = again()?;
+        let result = layer.forward_with_blocking(&upload(&values.x)?, mode, in_place)?;
+        add(over, result.report);
+    }
+    if trial.data == Data::Exact {
+        return Ok(outcomes);
+    }
+    let mut last = None;
+    for (operation, axes) in moment_axes(trial) {
+        let moments = blocking::moments(&x, &axes, false, Check::Report)?;
+        add(operation, moments.report.clone());
+        last = Some(moments);
+    }
+    if let Some(moments) = &last {
+        let step = AffineStep::default();
+        let (_, report) = blocking::normalize(&x, moments, step, config.eps, Check::Report)?;
+        add("normalize", report);
+    }
+    if trial.is_plain() && values.x.len() < 100_000 {
+        let job = Job {
+            config,
+            shape: trial.shape,
+            view: values.view,
+            state: &values.state,
+            x: &values.x,
+        };
+        add("two parts, merged", parts::sweep(gpu, &job, &values.dy)?);
+    }
+    Ok(outcomes)
+}

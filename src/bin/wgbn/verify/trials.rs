@@ -1,0 +1,351 @@
+//! What the sweep tries: a closed list of trials, each known by its number.
+
+use std::fmt;
+
+use wgpu_batchnorm::plan::Tuning;
+use wgpu_batchnorm::{Activation, Affine, Config, Element, Momentum, RunningVariance};
+
+use crate::data::Kind;
+use crate::table;
+
+/// Shape classes: a shape and its channel axis. The first of either pattern stand first.
+const SHAPES: [(&[usize], isize); 12] = [
+    (&[8, 3, 28, 28], 1),
+    (&[4, 28, 28, 3], -1),
+    (&[16, 10], 1),
+    (&[6, 5, 17], 1),
+    (&[512, 128], 1),
+    (&[8, 64, 7, 7], 1),
+    (&[8, 7, 7, 64], -1),
+    (&[2, 16, 13, 17], 1),
+    (&[2, 4, 6, 8, 5], 1),
+    (&[3, 1000, 2], 1),
+    (&[64, 300], 0),
+    (&[1, 1, 1_000_000], 1),
+];
+const QUICK: usize = 6;
+
+/// Shapes whose channels have a power of two of values, so that their means may be exact.
+const ROUND: [(&[usize], isize); 6] = [
+    (&[4, 3, 64], 1),
+    (&[64, 4], -1),
+    (&[2, 5, 1, 8], 1),
+    (&[256, 64], 1),
+    (&[8, 7, 4, 8], 1),
+    (&[1024, 2], 1),
+];
+
+/// Images, 64 pixels wide, as tensors.
+const IMAGES: [&[usize]; 2] = [&[64, 4], &[64 * 300, 4]];
+
+/// Who cuts the work: the adapter's own sizes, and some that compile every variant of the kernels.
+pub const SIZES: [(&str, Option<Tuning>); 4] = [
+    ("the adapter's own sizes", None),
+    ("a GPU's sizes", Some(Tuning::DISCRETE)),
+    (
+        "many teams, odd fill",
+        Some(Tuning {
+            planar_workgroup: 64,
+            planar_team: 16,
+            interleaved_workgroup: 40,
+            interleaved_columns: 12,
+            lane_columns: 2,
+            fill: 77,
+            resident_bytes: 0,
+        }),
+    ),
+    (
+        "lanes alone",
+        Some(Tuning {
+            planar_workgroup: 32,
+            planar_team: 1,
+            interleaved_workgroup: 8,
+            interleaved_columns: 3,
+            lane_columns: 4,
+            fill: 5,
+            resident_bytes: 1 << 20,
+        }),
+    ),
+];
+
+const ELEMENTS: [Element; 3] = [Element::F32, Element::F16, Element::Bf16];
+
+const ACTIVATIONS: [Activation; 7] = [
+    Activation::None,
+    Activation::Relu,
+    Activation::LeakyRelu(0.1),
+    Activation::Sigmoid,
+    Activation::Tanh,
+    Activation::Silu,
+    Activation::Gelu,
+];
+
+const AFFINES: [Affine; 4] = [Affine::Both, Affine::Weight, Affine::Bias, Affine::None];
+
+/// How running statistics move.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Moving {
+    No,
+    By(Momentum, RunningVariance),
+}
+
+const MOVING: [Moving; 5] = [
+    Moving::By(Momentum::Exponential(0.1), RunningVariance::Unbiased),
+    Moving::By(Momentum::Exponential(0.01), RunningVariance::Biased),
+    Moving::By(Momentum::Cumulative, RunningVariance::Unbiased),
+    Moving::By(Momentum::Cumulative, RunningVariance::Biased),
+    Moving::No,
+];
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Data {
+    Kind(Kind),
+    /// Two values a channel, in turn: every sum, mean and square root is exact in f32.
+    Exact,
+    /// An image, four channels a pixel, from texture to texture.
+    Image,
+}
+
+/// One set of options, data and sizes; all operations are tried on it.
+#[derive(Clone, Debug)]
+pub struct Trial {
+    /// From 1.
+    pub number: usize,
+    pub quick: bool,
+    pub shape: &'static [usize],
+    pub axis: isize,
+    pub data: Data,
+    pub element: Element,
+    pub affine: Affine,
+    pub moving: Moving,
+    pub activation: Activation,
+    pub residual: bool,
+    /// An index into [`SIZES`].
+    pub sizes: usize,
+}
+
+impl Trial {
+    pub fn config(&self) -> Config {
+        let config = Config::pytorch()
+            .with_axis(self.axis)
+            .with_affine(self.affine)
+            .with_activation(self.activation);
+        let config = match self.moving {
+            Moving::No => config.without_running(),
+            Moving::By(momentum, variance) => config
+                .with_momentum(momentum)
+                .with_running_variance(variance),
+        };
+        match self.data {
+            // With the variances of the data and of the running statistics it makes powers of four.
+            Data::Exact => config.with_eps(0.9375),
+            Data::Kind(_) | Data::Image => config,
+        }
+    }
+
+    /// Whether nothing is asked that the CPU path lacks.
+    pub fn is_plain(&self) -> bool {
+        self.element == Element::F32
+            && self.activation == Activation::None
+            && !self.residual
+            && self.sizes == 0
+            && self.data != Data::Image
+    }
+}
+
+impl fmt::Display for Trial {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} axis {}, ", table::shape(self.shape), self.axis)?;
+        match self.data {
+            Data::Exact => f.write_str("exact")?,
+            Data::Image => f.write_str("image")?,
+            Data::Kind(kind) => write!(f, "{kind}")?,
+        }
+        write!(f, ", {}", element(self.element))?;
+        if self.activation != Activation::None {
+            write!(f, ", {:?}", self.activation)?;
+        }
+        if self.residual {
+            f.write_str(", residual")?;
+        }
+        if self.affine != Affine::Both {
+            write!(f, ", affine {:?}", self.affine)?;
+        }
+        match self.moving {
+            Moving::No => f.write_str(", no running statistics")?,
+            moving if moving == MOVING[0] => {}
+            Moving::By(momentum, variance) => write!(f, ", {momentum:?} {variance:?}")?,
+        }
+        match self.sizes {
+            0 => Ok(()),
+            sizes => write!(f, ", {}", SIZES[sizes].0),
+        }
+    }
+}
+
+/// The element's name.
+pub fn element(element: Element) -> &'static str {
+    match element {
+        Element::F32 => "f32",
+        Element::F16 => "f16",
+        Element::Bf16 => "bf16",
+    }
+}
+
+/// All trials. Every shape meets every kind of data plainly; then shapes and sizes meet the options in
+/// turn, so that any two options meet; then exact data.
+pub fn all() -> Vec<Trial> {
+    let mut trials = Vec::new();
+    let mut add = |trial: Trial| {
+        let number = trials.len() + 1;
+        trials.push(Trial { number, ..trial });
+    };
+    let plain = |(shape, axis), data| Trial {
+        number: 0,
+        quick: false,
+        shape,
+        axis,
+        data,
+        element: Element::F32,
+        affine: Affine::Both,
+        moving: MOVING[0],
+        activation: Activation::None,
+        residual: false,
+        sizes: 0,
+    };
+    for (s, shape) in SHAPES.into_iter().enumerate() {
+        for kind in Kind::ALL {
+            add(Trial {
+                quick: s < QUICK,
+                ..plain(shape, Data::Kind(kind))
+            });
+        }
+    }
+    let mut k = 0;
+    // The last is large, and has nothing here that small ones lack.
+    for (s, shape) in SHAPES.into_iter().rev().skip(1).rev().enumerate() {
+        for sizes in 0..SIZES.len() {
+            for n in 0..7 {
+                let kind = Kind::ALL[k % Kind::ALL.len()];
+                let element = match ELEMENTS[(n + sizes) % 3] {
+                    // Its largest value is 65,504.
+                    Element::F16 if reaches(kind, shape) > 65_000.0 => Element::Bf16,
+                    element => element,
+                };
+                add(Trial {
+                    // Compiling is what takes time.
+                    quick: s < 2 && sizes == 0 && n < 3,
+                    element,
+                    affine: AFFINES[(k / 3) % 4],
+                    moving: MOVING[k % 5],
+                    activation: ACTIVATIONS[(n + s) % 7],
+                    residual: (n + s + sizes) % 2 == 0,
+                    sizes,
+                    ..plain(shape, Data::Kind(kind))
+                });
+                k += 1;
+            }
+        }
+    }
+    for (s, shape) in ROUND.into_iter().enumerate() {
+        for sizes in 0..SIZES.len() {
+            for fused in [false, true] {
+                add(Trial {
+                    quick: s < 3 && sizes == 0 && !fused,
+                    // 0.5 and 1/k at the k-th of 1, 2, 4, ... batches are exact; m/(m − 1) is not.
+                    moving: Moving::By(
+                        match sizes % 2 {
+                            0 => Momentum::Exponential(0.5),
+                            _ => Momentum::Cumulative,
+                        },
+                        RunningVariance::Biased,
+                    ),
+                    affine: AFFINES[s % 4],
+                    activation: match fused {
+                        true => Activation::Relu,
+                        false => Activation::None,
+                    },
+                    residual: fused,
+                    sizes,
+                    ..plain(shape, Data::Exact)
+                });
+            }
+        }
+    }
+    for sizes in 0..SIZES.len() {
+        for pixels in IMAGES {
+            add(Trial {
+                quick: sizes == 0,
+                sizes,
+                ..plain((pixels, 1), Data::Image)
+            });
+        }
+    }
+    trials
+}
+
+/// Roughly the largest magnitude of such data.
+fn reaches(kind: Kind, (shape, axis): (&[usize], isize)) -> f64 {
+    let channels = shape[axis.rem_euclid(shape.len() as isize) as usize];
+    match kind {
+        Kind::Normal { mean, std } => mean.abs() + 10.0 * std,
+        Kind::HotPixel => 1e6,
+        Kind::Constant => 1234.567 * channels as f64,
+        Kind::Scales => 1e5,
+        Kind::Alternating | Kind::Border | Kind::Frame => 300.0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_positions() {
+        for (k, trial) in all().iter().enumerate() {
+            assert_eq!(trial.number, k + 1);
+        }
+    }
+
+    /// Asserts that whatever `a` and `b` tell apart meets, and that there are so many of each.
+    fn meet<A: fmt::Debug, B: fmt::Debug>(
+        (a, as_many): (impl Fn(&Trial) -> A, usize),
+        (b, bs_many): (impl Fn(&Trial) -> B, usize),
+    ) {
+        let mut pairs: Vec<_> = all()
+            .iter()
+            .map(|trial| format!("{:?} and {:?}", a(trial), b(trial)))
+            .collect();
+        pairs.sort_unstable();
+        pairs.dedup();
+        assert_eq!(pairs.len(), as_many * bs_many, "{pairs:#?}");
+    }
+
+    #[test]
+    fn any_two_options_meet() {
+        let element = |trial: &Trial| trial.element;
+        let activation = |trial: &Trial| trial.activation;
+        let affine = |trial: &Trial| trial.affine;
+        let residual = |trial: &Trial| trial.residual;
+        let sizes = |trial: &Trial| trial.sizes;
+        let interleaved = |trial: &Trial| trial.axis != 1 || trial.shape.len() == 2;
+        meet((element, 3), (activation, 7));
+        meet((element, 3), (affine, 4));
+        meet((element, 3), (residual, 2));
+        meet((element, 3), (sizes, 4));
+        meet((element, 3), (interleaved, 2));
+        meet((activation, 7), (affine, 4));
+        meet((activation, 7), (residual, 2));
+        meet((activation, 7), (sizes, 4));
+        meet((activation, 7), (interleaved, 2));
+        meet((affine, 4), (residual, 2));
+        meet((affine, 4), (sizes, 4));
+        meet((residual, 2), (sizes, 4));
+        meet((sizes, 4), (interleaved, 2));
+        // As exact trials have momenta of their own.
+        let moves = |trial: &Trial| trial.moving != Moving::No;
+        meet((moves, 2), (activation, 7));
+        meet((moves, 2), (element, 3));
+        meet((moves, 2), (sizes, 4));
+    }
+}
