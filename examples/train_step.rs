@@ -12,7 +12,8 @@ use std::f32::consts::PI;
 
 use wgpu::util::DeviceExt as _;
 use wgpu_batchnorm::{
-    Adapter, BackwardBuffers, Binding, Config, Gpu, InferenceBuffers, Tensor, TrainBuffers, wgpu,
+    Activation, Adapter, BackwardBuffers, Binding, Config, Gpu, InferenceBuffers, Tensor,
+    TrainBuffers, wgpu,
 };
 
 /// Points, their coordinates, and the hidden layer's channels.
@@ -90,6 +91,11 @@ async fn run() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
+/// Batch norm with relu behind it, in the same dispatches.
+fn layer() -> Config {
+    Config::pytorch().with_activation(Activation::Relu)
+}
+
 /// What is trained, and the statistics kept on the way.
 struct Parameters {
     /// `[INPUTS, HIDDEN]`.
@@ -104,8 +110,8 @@ struct Parameters {
 
 /// One step, bound once and recorded as often as wanted.
 struct Training {
-    forward: [Step; 5],
-    backward: [Step; 5],
+    forward: [Step; 4],
+    backward: [Step; 4],
     update: [Step; 3],
     /// Gradients of the scores, then the losses.
     scored: Tensor,
@@ -129,7 +135,7 @@ impl Training {
         let u = Tensor::upload(gpu, &[POINTS, INPUTS], points)?;
         let labels = Tensor::upload(gpu, &[POINTS, 1], labels)?;
         let hidden = [POINTS, HIDDEN];
-        let (x, y, z) = (tensor(&hidden)?, tensor(&hidden)?, tensor(&hidden)?);
+        let (x, z) = (tensor(&hidden)?, tensor(&hidden)?);
         let (dx, dz) = (tensor(&hidden)?, tensor(&hidden)?);
         let (dw, dv) = (tensor(w.shape())?, tensor(v.shape())?);
         // In the layout of `affine`, so one SGD step moves weight and bias together.
@@ -137,19 +143,19 @@ impl Training {
         let scores = tensor(&[POINTS, 1])?;
         let scored = tensor(&[2, POINTS, 1])?;
 
-        let plan = gpu.context().plan(&Config::pytorch(), &hidden)?;
+        let plan = gpu.context().plan(&layer(), &hidden)?;
         let saved = tensor(&[5, HIDDEN])?;
         let workspace = tensor(&[plan.workspace_bytes() as usize / 4])?;
         let forward = plan.bind_train(&TrainBuffers {
             x: x.buffer().slice(..),
-            y: Some(y.buffer().slice(..)),
+            y: Some(z.buffer().slice(..)),
             residual: None,
             affine: Some(affine.buffer().slice(..)),
             running: Some(running.buffer().slice(..)),
             saved: saved.buffer().slice(..),
             workspace: workspace.buffer().slice(..),
         })?;
-        // relu's backward turns dz into dy where it lies.
+        // Where relu let through comes from x again: nothing was kept of it.
         let backward = plan.bind_backward(&BackwardBuffers {
             x: x.buffer().slice(..),
             dy: dz.buffer().slice(..),
@@ -162,12 +168,10 @@ impl Training {
             accumulate: false,
             workspace: workspace.buffer().slice(..),
         })?;
-        let elements = [POINTS, HIDDEN, 0];
         Ok(Self {
             forward: [
                 kernels.matmul([&u, w, &x], [POINTS, HIDDEN, INPUTS], [false, false]),
                 Step::BatchNorm(forward),
-                kernels.bind("relu", &[&y, &z], elements, [false; 2]),
                 kernels.matmul([&z, v, &scores], [POINTS, 1, HIDDEN], [false, false]),
                 kernels.bind(
                     "logistic",
@@ -179,7 +183,6 @@ impl Training {
             backward: [
                 kernels.matmul([&z, &scored, &dv], [HIDDEN, 1, POINTS], [true, false]),
                 kernels.matmul([&scored, v, &dz], [POINTS, HIDDEN, 1], [false, true]),
-                kernels.bind("relu_backward", &[&y, &dz], elements, [false; 2]),
                 Step::BatchNorm(backward),
                 kernels.matmul([&u, &dx, &dw], [INPUTS, HIDDEN, POINTS], [true, false]),
             ],
@@ -221,12 +224,12 @@ async fn infer(
     let count = points.len() / INPUTS;
     let u = Tensor::upload(gpu, &[count, INPUTS], points)?;
     let hidden = || Tensor::empty(gpu, &[count, HIDDEN]);
-    let (x, y, z) = (hidden()?, hidden()?, hidden()?);
+    let (x, z) = (hidden()?, hidden()?);
     let scores = Tensor::empty(gpu, &[count, 1])?;
-    let plan = gpu.context().plan(&Config::pytorch(), x.shape())?;
+    let plan = gpu.context().plan(&layer(), x.shape())?;
     let inference = plan.bind_inference(&InferenceBuffers {
         x: x.buffer().slice(..),
-        y: Some(y.buffer().slice(..)),
+        y: Some(z.buffer().slice(..)),
         residual: None,
         affine: Some(parameters.affine.buffer().slice(..)),
         running: parameters.running.buffer().slice(..),
@@ -234,7 +237,6 @@ async fn infer(
     let steps = [
         kernels.matmul([&u, &parameters.w, &x], [count, HIDDEN, INPUTS], [false; 2]),
         Step::BatchNorm(inference),
-        kernels.bind("relu", &[&y, &z], [count, HIDDEN, 0], [false; 2]),
         kernels.matmul([&z, &parameters.v, &scores], [count, 1, HIDDEN], [false; 2]),
     ];
     let mut encoder = gpu.device().create_command_encoder(&Default::default());

@@ -265,6 +265,11 @@ pub enum BindError {
         /// The buffer's role.
         buffer: &'static str,
     },
+    /// Sums to finish a part of a batch with that would be an optimizer's gradients, too.
+    #[error(
+        "accumulate is for the first half of backward: the second takes the sums of this batch alone"
+    )]
+    Accumulate,
     /// An offset off the device's alignment.
     #[error("{buffer} starts at byte {got}, expected a multiple of {alignment}")]
     Alignment {

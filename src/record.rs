@@ -368,9 +368,7 @@ impl Plan {
         given("grads", b.grads, true)?;
         given("dresidual", b.dresidual, false)?;
         if b.accumulate {
-            return Err(BindError::Unexpected {
-                buffer: "accumulate",
-            });
+            return Err(BindError::Accumulate);
         }
         let slots = self.backward_slots(b)?;
         let mut steps = self.steps(Kernel::BackwardDx, Stage::Map);

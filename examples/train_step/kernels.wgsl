@@ -29,20 +29,6 @@ struct Sizes {
     c[id.x] = sum;
 }
 
-// b = max(a, 0)
-@compute @workgroup_size(64) fn relu(@builtin(global_invocation_id) id: vec3u) {
-    if id.x < sizes.rows * sizes.columns {
-        b[id.x] = max(a[id.x], 0.0);
-    }
-}
-
-// b: the gradient of relu's result, in place that of its argument a
-@compute @workgroup_size(64) fn relu_backward(@builtin(global_invocation_id) id: vec3u) {
-    if id.x < sizes.rows * sizes.columns && a[id.x] <= 0.0 {
-        b[id.x] = 0.0;
-    }
-}
-
 // Logistic loss of scores a with labels b (±1); c becomes the gradient of the mean over rows, and
 // behind it come the losses.
 @compute @workgroup_size(64) fn logistic(@builtin(global_invocation_id) id: vec3u) {

@@ -65,7 +65,7 @@ fn info_names_every_adapter() {
 
 fn verify(device: &str) {
     let folder = Folder::new();
-    let value = folder.json(&format!("verify --quick --device {device}"));
+    let (text, value) = verified(&folder, &format!("verify --quick --device {device}"));
     assert_eq!(value["device"] == "CPU path", device == "cpu");
     let rows = value["rows"].as_array().unwrap();
     for pattern in ["planar", "interleaved"] {
@@ -76,22 +76,57 @@ fn verify(device: &str) {
             "backward, frozen",
             "moments",
         ] {
-            let row = rows
-                .iter()
-                .find(|row| row["operation"] == operation && row["pattern"] == pattern);
-            let row = row.unwrap_or_else(|| panic!("no {operation}, {pattern}: {rows:?}"));
-            assert_eq!(row["passed"], true, "{row}");
-            assert!(row["error"].as_f64() <= row["bound"].as_f64(), "{row}");
-            assert!(row["cases"].as_u64() > Some(0), "{row}");
+            let row = rows.iter().find(|row| {
+                let variant = row["variant"].as_str().unwrap();
+                row["operation"] == operation && variant.starts_with(pattern)
+            });
+            assert!(row.is_some(), "no {operation}, {pattern}: {rows:?}");
         }
     }
-    let run = folder.wgbn(&format!("verify --quick --device {device}"));
-    let text = run.succeeded();
+    for row in rows {
+        assert_eq!(row["passed"], true, "{row}");
+        assert!(row["error"].as_f64() <= row["bound"].as_f64(), "{row}");
+        assert!(row["cases"].as_u64() > Some(0), "{row}");
+        let exact = row["exact"].as_bool().unwrap();
+        assert_eq!(exact, row["bound"].as_f64() == Some(0.0), "{row}");
+    }
+    assert!(rows.iter().any(|row| row["exact"] == true), "{rows:?}");
+    assert_eq!(value["failures"], serde_json::json!([]));
+    let ran = value["kernels"]["ran"].as_array().unwrap();
+    assert_eq!(ran.is_empty(), device == "cpu", "{ran:?}");
     assert!(text.contains(value["device"].as_str().unwrap()), "{text}");
     assert!(!text.contains("FAILED"), "{text}");
     assert_eq!(
         text.lines().filter(|line| line.contains("  ok  ")).count(),
         rows.len()
+    );
+}
+
+/// What a sweep prints, and the report it writes.
+pub fn verified(folder: &Folder, command: &str) -> (String, serde_json::Value) {
+    let run = folder.wgbn(&format!("{command} --json report.json"));
+    let text = run.succeeded().to_owned();
+    let report = std::fs::read_to_string(folder.path("report.json")).unwrap();
+    let value: serde_json::Value = serde_json::from_str(&report).unwrap();
+    record(value["device"].as_str().unwrap());
+    (text, value)
+}
+
+#[test]
+fn verify_of_one_case() {
+    let folder = Folder::new();
+    let (_, value) = verified(&folder, "verify --case 13 --device cpu");
+    assert_eq!(value["cases"], 1);
+    for row in value["rows"].as_array().unwrap() {
+        assert_eq!(row["case"], 13, "{row}");
+    }
+    folder.refused("verify --case 0", 2, "there are 1 to");
+    folder.refused("verify --case 13 --quick", 2, "--quick");
+    folder.refused("verify --device cpu --case 200", 2, "the CPU path has not");
+    folder.refused(
+        "verify --case 13 --device cpu --json nowhere/report.json",
+        2,
+        "there is no such output folder",
     );
 }
 

@@ -70,10 +70,8 @@ fn demo_without_an_adapter() {
 #[test]
 fn verify_without_an_adapter() {
     let folder = Folder::without_adapter();
-    let run = folder.wgbn("verify --quick");
-    let text = run.succeeded();
+    let (text, value) = crate::commands::verified(&folder, "verify --quick");
     assert_says_how(text.lines().next().unwrap());
-    let value = folder.json("verify --quick");
     assert_eq!(value["device"], "CPU path");
     assert_says_how(value["note"].as_str().unwrap());
 }

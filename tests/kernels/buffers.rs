@@ -1,9 +1,10 @@
 //! Every buffer that one case needs, apart or in one pool, for tests that bind by hand.
 
+use half::{bf16, f16};
 use wgpu_batchnorm::wgpu::{BufferSlice, ComputePass};
 use wgpu_batchnorm::{
-    Affine, BackwardBuffers, Binding, FrozenBackwardBuffers, Gpu, InferenceBuffers, Plan, Tensor,
-    TrainBuffers,
+    Affine, BackwardBuffers, Binding, Element, FrozenBackwardBuffers, Gpu, InferenceBuffers, Plan,
+    Tensor, TrainBuffers,
 };
 
 use crate::common::case::Case;
@@ -61,6 +62,11 @@ pub struct Buffers {
     pub saved: Place,
     pub grads: Place,
     pub workspace: Place,
+    /// Where the case has one.
+    pub residual: Option<Place>,
+    pub dresidual: Option<Place>,
+    /// Of two parts.
+    pub moments: [Place; 2],
 }
 
 impl Buffers {
@@ -100,7 +106,8 @@ impl Buffers {
         let mut outside = vec![true; before.len()];
         let tensors = [&self.x, &self.y, &self.dy, &self.dx];
         let rest = [&self.saved, &self.grads, &self.workspace];
-        let optional = [&self.affine, &self.running].into_iter().flatten();
+        let optional = [&self.affine, &self.running, &self.residual, &self.dresidual];
+        let optional = optional.into_iter().flatten().chain(&self.moments);
         for place in tensors.into_iter().chain(rest).chain(optional) {
             outside[place.at..][..place.len].fill(false);
         }
@@ -109,8 +116,21 @@ impl Buffers {
         pairs.all(|((after, before), outside)| !outside || after.to_bits() == before.to_bits())
     }
 
-    fn from(case: &Case, places: [Place; 9]) -> Self {
-        let [x, y, dy, dx, affine, running, saved, grads, workspace] = places;
+    fn from(case: &Case, places: [Place; 13]) -> Self {
+        let [
+            x,
+            y,
+            dy,
+            dx,
+            affine,
+            running,
+            saved,
+            grads,
+            workspace,
+            rest @ ..,
+        ] = places;
+        let [residual, dresidual, moments @ ..] = rest;
+        let has_residual = case.residual.is_some();
         Self {
             x,
             y,
@@ -121,6 +141,9 @@ impl Buffers {
             saved,
             grads,
             workspace,
+            residual: has_residual.then_some(residual),
+            dresidual: has_residual.then_some(dresidual),
+            moments,
         }
     }
 
@@ -147,11 +170,15 @@ impl Buffers {
         self.affine.as_ref().map(Place::slice)
     }
 
+    fn residual(&self) -> Option<BufferSlice<'_>> {
+        self.residual.as_ref().map(Place::slice)
+    }
+
     pub fn train(&self) -> TrainBuffers<'_> {
         TrainBuffers {
             x: self.x.slice(),
             y: Some(self.y.slice()),
-            residual: None,
+            residual: self.residual(),
             affine: self.affine(),
             running: self.running.as_ref().map(Place::slice),
             saved: self.saved.slice(),
@@ -165,7 +192,7 @@ impl Buffers {
         InferenceBuffers {
             x: self.x.slice(),
             y: Some(self.y.slice()),
-            residual: None,
+            residual: self.residual(),
             affine: self.affine(),
             running: self.running.as_ref().unwrap().slice(),
         }
@@ -176,8 +203,8 @@ impl Buffers {
             x: self.x.slice(),
             dy: self.dy.slice(),
             dx: Some(self.dx.slice()),
-            residual: None,
-            dresidual: None,
+            residual: self.residual(),
+            dresidual: self.dresidual.as_ref().map(Place::slice),
             affine: self.affine(),
             saved: self.saved.slice(),
             grads: Some(self.grads.slice()),
@@ -193,8 +220,8 @@ impl Buffers {
             x: self.x.slice(),
             dy: self.dy.slice(),
             dx: Some(self.dx.slice()),
-            residual: None,
-            dresidual: None,
+            residual: self.residual(),
+            dresidual: self.dresidual.as_ref().map(Place::slice),
             affine: self.affine(),
             running: self.running.as_ref().unwrap().slice(),
             grads: Some(self.grads.slice()),
@@ -210,21 +237,47 @@ fn sentinel(at: usize) -> f32 {
 }
 
 /// In the order of the fields.
-fn contents(plan: &Plan, case: &Case) -> [Vec<f32>; 9] {
+fn contents(plan: &Plan, case: &Case) -> [Vec<f32>; 13] {
     let c = case.view.channels;
     let nan = |len: usize| vec![f32::NAN; len];
+    let element = case.config.element;
+    let tensor = |values: &[f32]| words(element, values);
+    let no_tensor = || nan(element.bytes_of(case.x.len()) as usize / 4);
     let row = |values: &Option<Vec<f32>>| values.clone().unwrap_or_else(|| nan(c));
     [
-        case.x.clone(),
-        nan(case.x.len()),
-        case.dy.clone(),
-        nan(case.x.len()),
+        tensor(&case.x),
+        no_tensor(),
+        tensor(&case.dy),
+        no_tensor(),
         [row(&case.weight), row(&case.bias)].concat(),
         case.running.as_ref().map_or(nan(3 * c), running_rows),
         nan(5 * c),
         nan(2 * c),
         nan(plan.workspace_bytes() as usize / 4),
+        case.residual.as_deref().map_or(vec![f32::NAN], tensor),
+        case.residual
+            .as_ref()
+            .map_or(vec![f32::NAN], |_| no_tensor()),
+        nan(3 * c),
+        nan(3 * c),
     ]
+}
+
+/// The values as they are stored, two halves a word.
+fn words(element: Element, values: &[f32]) -> Vec<f32> {
+    let narrow = |v: f32| match element {
+        Element::F32 => unreachable!("stored as it is"),
+        Element::F16 => f16::from_f32(v).to_bits(),
+        Element::Bf16 => bf16::from_f32(v).to_bits(),
+    };
+    if element == Element::F32 {
+        return values.to_vec();
+    }
+    let pairs = values.chunks(2).map(|pair| {
+        let high = pair.get(1).map_or(0, |&v| narrow(v));
+        f32::from_bits(u32::from(high) << 16 | u32::from(narrow(pair[0])))
+    });
+    pairs.collect()
 }
 
 /// Submits one pass.

@@ -1,11 +1,14 @@
 //! How many dispatches the recording layer records.
 
-use wgpu_batchnorm::{Affine, Config, Gpu, Momentum, Plan};
+use wgpu_batchnorm::{
+    Activation, Affine, BackwardBuffers, Config, Element, Gpu, MomentsBuffers, MomentsRows,
+    Momentum, Plan,
+};
 
 use crate::buffers::Buffers;
 use crate::common::case::Case;
 use crate::common::data::Kind;
-use crate::common::gpu::gpu;
+use crate::common::gpu::{gpu, narrow};
 
 /// Both patterns, channels that are split among workgroups and tiny ones, all options.
 pub fn cases() -> Vec<Case> {
@@ -23,7 +26,22 @@ pub fn cases() -> Vec<Case> {
     ]
     .into_iter()
     .map(|(shape, config)| Case::new(shape, config, Kind::ALL[0], 3))
+    .chain(fused())
     .collect()
+}
+
+/// Halves, activations and residuals; the first shares words between channels.
+fn fused() -> [Case; 2] {
+    let base = Config::pytorch();
+    let halves = base.with_element(Element::F16);
+    [
+        (&[40, 6, 5, 3][..], halves.with_activation(Activation::Gelu)),
+        (
+            &[300, 64],
+            base.with_activation(Activation::Relu).with_axis(-1),
+        ),
+    ]
+    .map(|(shape, config)| Case::new(shape, config, Kind::ALL[0], 3).with_residual(8))
 }
 
 pub fn plan(gpu: &Gpu, case: &Case) -> Plan {
@@ -61,6 +79,40 @@ fn operations_record_what_the_design_allows() {
         if case.running.is_some() {
             let binding = plan.bind_inference(&b.inference()).unwrap();
             assert_eq!(binding.dispatch_count(), 1);
+        }
+    }
+}
+
+#[test]
+fn parts_of_a_batch_record_what_the_design_allows() {
+    for gpu in [gpu(), narrow(1 << 14)] {
+        for case in cases() {
+            let plan = plan(&gpu, &case);
+            let b = Buffers::apart(&gpu, &plan, &case);
+            let pieces = plan.schedule().pieces.len();
+            let count = 2 * plan.view().count() as u64;
+            let [into, other] = b.moments.each_ref().map(|moments| MomentsRows {
+                rows: moments.slice(),
+                count: count / 2,
+            });
+            let moments = plan.bind_moments(&MomentsBuffers {
+                x: b.x.slice(),
+                moments: b.moments[0].slice(),
+                workspace: b.workspace.slice(),
+            });
+            let backward = BackwardBuffers {
+                dresidual: None,
+                ..b.backward()
+            };
+            for (binding, expected) in [
+                (moments, pieces + 1),
+                (plan.bind_merge_moments(&into, &other), 1),
+                (plan.bind_train_with(&b.train(), &into), pieces),
+                (plan.bind_backward_with(&backward, count), pieces),
+            ] {
+                let got = binding.unwrap().dispatch_count();
+                assert_eq!(got, expected, "{}", case.name);
+            }
         }
     }
 }

@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use wgpu_batchnorm::check::{self, TrainResult};
 use wgpu_batchnorm::wgpu::{self, ComputePass};
 use wgpu_batchnorm::{
-    Affine, BackwardBuffers, Binding, Context, FrozenBackwardBuffers, Gpu, InferenceBuffers, Plan,
-    RunningStatistics, TrainBuffers, adapters,
+    Affine, BackwardBuffers, Binding, Context, Element, FrozenBackwardBuffers, Gpu,
+    InferenceBuffers, MomentsBuffers, MomentsRows, Plan, RunningStatistics, TrainBuffers, adapters,
 };
 
 use crate::buffers::{Buffers, Place, run, submit};
@@ -48,10 +48,57 @@ fn all(plan: &Plan, b: &Buffers) -> Vec<Binding> {
     bindings
 }
 
+/// Bindings of every operation on half a batch: training forward and backward, as if the other half
+/// had the same values, and then y over x.
+fn halves(plan: &Plan, b: &Buffers) -> Vec<Binding> {
+    let half = plan.view().count() as u64;
+    let rows = |k: usize, count| MomentsRows {
+        rows: b.moments[k].slice(),
+        count,
+    };
+    let moments = |k: usize| MomentsBuffers {
+        x: b.x.slice(),
+        moments: b.moments[k].slice(),
+        workspace: b.workspace.slice(),
+    };
+    let dx = BackwardBuffers {
+        dresidual: None,
+        ..b.backward()
+    };
+    let sums = BackwardBuffers {
+        dx: None,
+        ..b.backward()
+    };
+    let in_place = TrainBuffers {
+        y: None,
+        ..b.train()
+    };
+    let mut bindings = vec![
+        plan.bind_moments(&moments(0)).unwrap(),
+        plan.bind_moments(&moments(1)).unwrap(),
+        plan.bind_merge_moments(&rows(0, half), &rows(1, half))
+            .unwrap(),
+        plan.bind_train_with(&b.train(), &rows(0, 2 * half))
+            .unwrap(),
+        plan.bind_backward(&sums).unwrap(),
+        plan.bind_backward_with(&dx, 2 * half).unwrap(),
+        plan.bind_train(&in_place).unwrap(),
+    ];
+    if b.running.is_some() {
+        let in_place = InferenceBuffers {
+            y: None,
+            ..b.inference()
+        };
+        bindings.push(plan.bind_inference(&in_place).unwrap());
+    }
+    bindings
+}
+
 /// All bits that an operation may write but the workspace's.
 fn results(b: &Buffers) -> Vec<Vec<u32>> {
     let always = [&b.y, &b.dx, &b.grads, &b.saved].into_iter();
-    always.chain(&b.running).map(Place::bits).collect()
+    let places = always.chain(&b.running).chain(&b.dresidual);
+    places.chain(&b.moments).map(Place::bits).collect()
 }
 
 #[test]
@@ -65,7 +112,7 @@ fn nothing_runs_that_was_not_submitted() {
                 (results(&b), inputs)
             };
             let before = everything();
-            let bindings = all(&plan, &b);
+            let bindings = [all(&plan, &b), halves(&plan, &b)].concat();
             let mut encoder = gpu.device().create_command_encoder(&Default::default());
             let mut pass = encoder.begin_compute_pass(&Default::default());
             bindings
@@ -175,7 +222,7 @@ fn nothing_is_polled() {
 
     let context = Context::new(gpu.device()).unwrap();
     let plan = context.plan(&case.config, &case.shape).unwrap();
-    let bindings = all(&plan, &b);
+    let bindings = [all(&plan, &b), halves(&plan, &b)].concat();
     let mut encoder = gpu.device().create_command_encoder(&Default::default());
     let mut pass = encoder.begin_compute_pass(&Default::default());
     bindings
@@ -224,7 +271,7 @@ fn no_device_is_created_and_after_bind_nothing_at_all() {
         let context = Context::new(&gpu.device().clone()).unwrap();
         let plan = context.plan(&case.config, &case.shape).unwrap();
         let b = Buffers::apart(&gpu, &plan, &case);
-        let bindings = all(&plan, &b);
+        let bindings = [all(&plan, &b), halves(&plan, &b)].concat();
         let mut encoder = gpu.device().create_command_encoder(&Default::default());
         let mut pass = encoder.begin_compute_pass(&Default::default());
         let bound = counts();
@@ -238,14 +285,16 @@ fn no_device_is_created_and_after_bind_nothing_at_all() {
 }
 
 /// Every operation into one pass; inference and frozen backward into `first`, the rest into
-/// `second`. All bits that they wrote.
+/// `second`; then those on half a batch. All bits that they wrote.
 fn everything(gpu: &Gpu, plan: &Plan, first: &Buffers, second: &Buffers) -> Vec<Vec<u32>> {
     let mut bindings = all(plan, first);
     bindings.truncate(bindings.len() - 2);
     let rest = all(plan, second);
     bindings.extend_from_slice(&rest[rest.len() - 2..]);
     run(gpu, &bindings.iter().collect::<Vec<_>>());
-    [results(first), results(second)].concat()
+    let whole = [results(first), results(second)].concat();
+    run(gpu, &halves(plan, second).iter().collect::<Vec<_>>());
+    [whole, results(second), vec![second.x.bits()]].concat()
 }
 
 #[test]
@@ -280,7 +329,7 @@ fn two_bindings_of_one_plan_share_a_pass_and_a_workspace() {
             let plan = plan(&gpu, &case);
             let other = Case {
                 x: case.x.iter().rev().map(|x| x * 2.0).collect(),
-                dy: case.dy.iter().rev().map(|dy| dy * 3.0).collect(),
+                dy: case.dy.iter().rev().map(|dy| dy * 4.0).collect(),
                 ..case.clone()
             };
             // One operation at a time, since forward and backward ones write the same tensors.
@@ -350,7 +399,8 @@ fn assert_trained(case: &Case, b: &Buffers, after: Option<&RunningStatistics>) {
 #[test]
 fn a_binding_encoded_twice_in_one_frame_steps_twice() {
     for gpu in devices() {
-        for case in cases() {
+        let is_f32 = |case: &Case| case.config.element == Element::F32;
+        for case in cases().into_iter().filter(is_f32) {
             let plan = plan(&gpu, &case);
             let b = Buffers::apart(&gpu, &plan, &case);
             let binding = plan.bind_train(&b.train()).unwrap();
@@ -498,7 +548,9 @@ const OPERATIONS: [Operation; 4] = [
 #[test]
 fn the_callers_own_dispatches_see_the_same_pass() {
     for gpu in devices() {
-        for case in cases().into_iter().filter(|case| case.running.is_some()) {
+        let whole_words =
+            |case: &Case| case.running.is_some() && case.config.element == Element::F32;
+        for case in cases().into_iter().filter(whole_words) {
             let plan = plan(&gpu, &case);
             for (bind, input, output) in OPERATIONS {
                 let [apart, together] = [(); 2].map(|()| {

@@ -8,7 +8,6 @@ mod sweep;
 mod trials;
 
 use std::collections::BTreeSet;
-use std::fs;
 use std::time::Instant;
 
 use serde_json::{Value, json};
@@ -18,11 +17,14 @@ use wgpu_batchnorm::shaders::Variant;
 use crate::args::VerifyArgs;
 use crate::engine::Engine;
 use crate::failure::Failure;
-use crate::{progress, say, table};
+use crate::{output, progress, say, table};
 use rows::Rows;
 use trials::{SIZES, Trial};
 
 pub fn run(args: &VerifyArgs) -> Result<(), Failure> {
+    if let Some(path) = &args.json {
+        output::check_place(path)?;
+    }
     let engine = Engine::open(&args.device)?;
     let gpus = match &engine {
         Engine::Cpu { .. } => vec![],
@@ -68,6 +70,7 @@ pub fn run(args: &VerifyArgs) -> Result<(), Failure> {
         Engine::Gpu(_) if args.case.is_none() => {
             let (ran, all) = (kernels.ran.len(), Variant::all().len());
             say!("\n{ran} of {all} kernel variants ran")?;
+            // A quick run leaves many out, and need not say which.
             if !args.quick && !kernels.missed.is_empty() {
                 say!("not: {}", kernels.missed.join(", "))?;
             }
@@ -86,8 +89,7 @@ pub fn run(args: &VerifyArgs) -> Result<(), Failure> {
             })).collect::<Value>(),
             "kernels": { "ran": kernels.ran, "not": kernels.missed },
         });
-        fs::write(path, format!("{report:#}\n"))
-            .map_err(|e| Failure::Machine(format!("cannot write {}: {e}", path.display())))?;
+        output::write_text(path, &format!("{report:#}\n"))?;
     }
     match rows.failures().len() {
         0 => Ok(()),

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use wgpu_batchnorm::check::Finding;
 
 use super::sweep::Outcome;
-use super::trials::{self, Data, Trial};
+use super::trials::{Data, Trial};
 use crate::table;
 
 /// The worst of one operation on one variant.
@@ -162,8 +162,10 @@ impl fmt::Display for Failed {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use wgpu_batchnorm::check::Report;
+
+    use super::super::trials;
+    use super::*;
 
     fn outcome(error: f64, bound: f64) -> Outcome {
         Outcome {

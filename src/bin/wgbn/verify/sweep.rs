@@ -107,9 +107,10 @@ fn two_values(view: &View) -> Vec<f32> {
     x
 }
 
-/// Four channels of different brightness and contrast, from 0 to 1.
+/// Four channels of different brightness and contrast, from 0 to 1. Contrast is high: bytes are k/255,
+/// and hardware may be a unit in the last place off that, which must stay small beside the spread.
 fn photograph(random: &mut Random, len: usize) -> Vec<f32> {
-    let channels = [(0.55, 0.2), (0.3, 0.05), (0.9, 0.01), (0.5, 0.3)];
+    let channels = [(0.55, 0.2), (0.3, 0.15), (0.8, 0.25), (0.5, 0.3)];
     let values = channels.iter().cycle().take(len);
     let values = values.map(|(mean, deviation)| mean + deviation * random.normal());
     values.map(|v| v.clamp(0.0, 1.0) as f32).collect()

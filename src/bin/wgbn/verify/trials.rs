@@ -155,13 +155,16 @@ impl Trial {
 
 impl fmt::Display for Trial {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} axis {}, ", table::shape(self.shape), self.axis)?;
         match self.data {
-            Data::Exact => f.write_str("exact")?,
-            Data::Image => f.write_str("image")?,
-            Data::Kind(kind) => write!(f, "{kind}")?,
+            Data::Image => write!(f, "an image of 64×{} pixels", self.shape[0] / 64)?,
+            Data::Exact => write!(f, "{}, exact", shape(self))?,
+            Data::Kind(kind) => write!(f, "{}, {kind}", shape(self))?,
         }
-        write!(f, ", {}", element(self.element))?;
+        match self.element {
+            Element::F32 => {}
+            Element::F16 => f.write_str(", f16")?,
+            Element::Bf16 => f.write_str(", bf16")?,
+        }
         if self.activation != Activation::None {
             write!(f, ", {:?}", self.activation)?;
         }
@@ -183,13 +186,8 @@ impl fmt::Display for Trial {
     }
 }
 
-/// The element's name.
-pub fn element(element: Element) -> &'static str {
-    match element {
-        Element::F32 => "f32",
-        Element::F16 => "f16",
-        Element::Bf16 => "bf16",
-    }
+fn shape(trial: &Trial) -> String {
+    format!("{} axis {}", table::shape(trial.shape), trial.axis)
 }
 
 /// All trials. Every shape meets every kind of data plainly; then shapes and sizes meet the options in
