@@ -400,7 +400,7 @@ pub enum BindError {
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum RunError {
-    /// A result could not be mapped: usually the device was lost.
+    /// A result could not be mapped, though the device is there.
     #[error("reading back {bytes} bytes failed: {reason}")]
     Readback {
         /// Size of the read.

@@ -48,7 +48,7 @@ pub(crate) fn cause(device: &wgpu::Device, error: wgpu::Error) -> RunError {
 
 /// Only the device's handler is told of a loss; but a device makes buffers until it is lost, and
 /// only invalid ones then, without a word.
-fn is_lost(device: &wgpu::Device) -> bool {
+pub(crate) fn is_lost(device: &wgpu::Device) -> bool {
     let probe = wgpu::BufferDescriptor {
         label: Some("wgpu-batchnorm probe"),
         size: 4,

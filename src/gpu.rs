@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use crate::context::Context;
 use crate::error::{BindError, DeviceError, RunError};
-use crate::faults::{cause, watched};
+use crate::faults::{cause, is_lost, watched};
 
 /// Which adapter to take.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -148,8 +148,13 @@ impl Gpu {
             uncaptured.keep(error.into());
         }));
         let lost = faults.clone();
-        device
-            .set_device_lost_callback(move |_, reason| lost.keep(RunError::DeviceLost { reason }));
+        device.set_device_lost_callback(move |why, message| {
+            let reason = match message.is_empty() {
+                true => format!("{why:?}"),
+                false => message,
+            };
+            lost.keep(RunError::DeviceLost { reason });
+        });
         Self::assemble(device, queue, faults)
     }
 
@@ -288,7 +293,10 @@ impl Gpu {
         #[cfg(target_arch = "wasm32")]
         let polled: Result<(), wgpu::PollError> = Ok(());
         self.fault()?;
-        let failed = |reason: String| RunError::Readback { bytes, reason };
+        let failed = |reason: String| match is_lost(self.device()) {
+            true => RunError::DeviceLost { reason },
+            false => RunError::Readback { bytes, reason },
+        };
         polled.map_err(|e| failed(e.to_string()))?;
         match receiver.receive().await {
             Some(Ok(())) => {}
