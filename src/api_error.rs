@@ -21,7 +21,7 @@ pub enum Error {
     /// See [`PlanError`]; a wrong shape or option is told as such.
     #[error(transparent)]
     Plan(PlanError),
-    /// See [`BindError`]; a wrong option is told as such.
+    /// See [`BindError`]; a wrong option and a failed device are told as such.
     #[error(transparent)]
     Bind(BindError),
     /// See [`RunError`].
@@ -49,6 +49,7 @@ impl From<BindError> for Error {
     fn from(error: BindError) -> Self {
         match error {
             BindError::Config(error) => Self::Config(error),
+            BindError::Run(error) => Self::Run(error),
             error => Self::Bind(error),
         }
     }

@@ -2,7 +2,8 @@
 
 use crate::config::{Element, Momentum};
 use crate::context::Context;
-use crate::error::{BindError, ConfigError};
+use crate::error::{BindError, ConfigError, RunError};
+use crate::faults::{cause, watched};
 use crate::params::{FLAGS_OFFSET, MOMENTUM_OFFSET, Params};
 use crate::plan::{Axes, Grid, Piece, Schedule};
 use crate::shaders::{Constants, Kernel, Role, Storage, Variant, Walk};
@@ -183,7 +184,10 @@ pub(crate) fn bind_textures(
     check(context.device(), slots)?;
     let slot = |role| slots.iter().find(|slot| slot.role == role);
     let params: Vec<Params> = steps.iter().map(|step| step.params).collect();
-    let uniforms = uniforms(context.device(), &params, schedule.axes.as_ref());
+    let (uniforms, error) = watched(context.device(), || {
+        uniforms(context.device(), &params, schedule.axes.as_ref())
+    });
+    refused(context.device(), error)?;
     let walk = match schedule.axes {
         Some(_) => Walk::Strided,
         None => Walk::Dense,
@@ -201,7 +205,7 @@ pub(crate) fn bind_textures(
             in_place,
             bfloat: schedule.element == Element::Bf16,
         };
-        let pipeline = context.pipeline(variant, constants);
+        let pipeline = context.pipeline(variant, constants)?;
         let uniform = |at: u64, bytes: usize| wgpu::BufferBinding {
             buffer: &uniforms,
             offset: at * PARAMS_STRIDE,
@@ -235,20 +239,22 @@ pub(crate) fn bind_textures(
             entry(role as u32, buffer)
         }));
         let label = step.kernel.name();
-        let bind_group = context
-            .device()
-            .create_bind_group(&wgpu::BindGroupDescriptor {
+        let device = context.device();
+        let (bind_group, error) = watched(device, || {
+            device.create_bind_group(&wgpu::BindGroupDescriptor {
                 label: Some(label),
                 layout: &pipeline.layout,
                 entries: &entries,
-            });
-        Dispatch {
+            })
+        });
+        refused(context.device(), error)?;
+        Ok::<_, BindError>(Dispatch {
             pipeline: pipeline.pipeline,
             bind_group,
             grid: step.grid.dispatch,
-        }
+        })
     });
-    let dispatches = dispatches.collect();
+    let dispatches = dispatches.collect::<Result<_, _>>()?;
     let running = steps
         .iter()
         .enumerate()
@@ -259,6 +265,16 @@ pub(crate) fn bind_textures(
         dispatches,
         uniforms,
         running,
+    })
+}
+
+fn refused(device: &wgpu::Device, error: Option<wgpu::Error>) -> Result<(), BindError> {
+    let Some(error) = error else {
+        return Ok(());
+    };
+    Err(match cause(device, error) {
+        RunError::Device { reason } => BindError::Refused { reason },
+        lost_or_full => BindError::Run(lost_or_full),
     })
 }
 

@@ -3,7 +3,8 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::error::DeviceError;
+use crate::error::{BindError, DeviceError, RunError};
+use crate::faults::{cause, watched};
 use crate::plan::{DeviceClass, Machine, Tuning};
 use crate::shaders::{Constants, Role, Storage, TexelFormat, Variant};
 
@@ -142,16 +143,33 @@ impl Context {
         self.shared.unused.slice(start..start + UNUSED_BYTES)
     }
 
-    /// The pipeline of `variant`, compiled now if nobody asked before.
-    pub(crate) fn pipeline(&self, variant: Variant, constants: Constants) -> Pipeline {
+    /// The pipeline of `variant`, compiled now if nobody asked before. One that failed is not kept:
+    /// a driver without memory may have some later.
+    pub(crate) fn pipeline(
+        &self,
+        variant: Variant,
+        constants: Constants,
+    ) -> Result<Pipeline, BindError> {
         let key = (variant, constants);
         let mut pipelines = self
             .shared
             .pipelines
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
-        let compile = || self.compile(variant, constants);
-        pipelines.entry(key).or_insert_with(compile).clone()
+        if let Some(pipeline) = pipelines.get(&key) {
+            return Ok(pipeline.clone());
+        }
+        let (pipeline, error) = watched(self.device(), || self.compile(variant, constants));
+        if let Some(error) = error {
+            return Err(match cause(self.device(), error) {
+                RunError::Device { reason } => BindError::Pipeline {
+                    kernel: variant.label(),
+                    reason,
+                },
+                lost_or_full => BindError::Run(lost_or_full),
+            });
+        }
+        Ok(pipelines.entry(key).or_insert(pipeline).clone())
     }
 
     fn compile(&self, variant: Variant, constants: Constants) -> Pipeline {

@@ -232,6 +232,12 @@ pub enum PlanError {
         /// The format's name.
         got: String,
     },
+    /// A render pipeline that the device did not make.
+    #[error("the render pipeline was not made: {reason}")]
+    Pipeline {
+        /// What wgpu said.
+        reason: String,
+    },
     /// A tensor, scratch or statistics that one binding or 32-bit indices cannot hold.
     #[error("{what} of {got} bytes exceeds {limit}, which is {max} bytes here")]
     TooLarge {
@@ -253,6 +259,9 @@ pub enum BindError {
     /// See [`ConfigError`]: the options do not allow this operation on this shape.
     #[error(transparent)]
     Config(#[from] ConfigError),
+    /// See [`RunError`]: the device was lost, or there is no memory.
+    #[error(transparent)]
+    Run(RunError),
     /// A buffer the plan's options need was not given.
     #[error("{buffer} is needed by this plan and was not given")]
     Missing {
@@ -367,6 +376,21 @@ pub enum BindError {
         /// How many there are.
         len: u32,
     },
+    /// A pipeline that the device did not make: a limit below what the kernel needs, or a driver
+    /// that failed. The next call tries again.
+    #[error("the pipeline of {kernel} was not made: {reason}")]
+    Pipeline {
+        /// The kernel's label.
+        kernel: String,
+        /// What wgpu said.
+        reason: String,
+    },
+    /// Buffers that wgpu did not bind, such as one of another device.
+    #[error("the buffers were not bound: {reason}")]
+    Refused {
+        /// What wgpu said.
+        reason: String,
+    },
     /// One image for two roles.
     #[error("{texture} is the same image as {other}: one dispatch cannot read and write it")]
     ReadAndWritten {
@@ -378,10 +402,10 @@ pub enum BindError {
 }
 
 /// The machine failed while work was under way.
-#[derive(Clone, Debug, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum RunError {
-    /// A result could not be mapped: usually the device was lost.
+    /// A result could not be mapped, though the device is there.
     #[error("reading back {bytes} bytes failed: {reason}")]
     Readback {
         /// Size of the read.
@@ -395,7 +419,14 @@ pub enum RunError {
         /// What the driver said.
         reason: String,
     },
-    /// wgpu refused or failed to carry out work: out of memory, or a fault of this crate.
+    /// There is no memory for a buffer. What was there before is as it was.
+    #[error("the device is out of memory: {reason}")]
+    OutOfMemory {
+        /// What it was for, or what wgpu said.
+        reason: String,
+    },
+    /// wgpu refused or failed to carry out work: a fault of this crate, or of the caller's own
+    /// use of the device.
     #[error("the device reported: {reason}")]
     Device {
         /// What wgpu said.

@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use crate::context::Context;
 use crate::error::{BindError, DeviceError, RunError};
+use crate::faults::{cause, is_lost, watched};
 use crate::plan::Tuning;
 
 /// Which adapter to take.
@@ -42,7 +43,8 @@ impl Faults {
     fn keep(&self, fault: RunError) {
         let mut first = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         // A loss is told once, and explains whatever failed before it was.
-        if first.is_none() || matches!(fault, RunError::DeviceLost { .. }) {
+        let lost = |fault: &RunError| matches!(fault, RunError::DeviceLost { .. });
+        if first.is_none() || lost(&fault) && !first.as_ref().is_some_and(lost) {
             *first = Some(fault);
         }
     }
@@ -144,13 +146,16 @@ impl Gpu {
         let faults = Faults::default();
         let uncaptured = faults.clone();
         device.on_uncaptured_error(Arc::new(move |error: wgpu::Error| {
-            uncaptured.keep(RunError::Device {
-                reason: error.to_string(),
-            });
+            uncaptured.keep(error.into());
         }));
         let lost = faults.clone();
-        device
-            .set_device_lost_callback(move |_, reason| lost.keep(RunError::DeviceLost { reason }));
+        device.set_device_lost_callback(move |why, message| {
+            let reason = match message.is_empty() {
+                true => format!("{why:?}"),
+                false => message,
+            };
+            lost.keep(RunError::DeviceLost { reason });
+        });
         Self::assemble(device, queue, faults)
     }
 
@@ -226,15 +231,43 @@ impl Gpu {
     }
 
     /// A zeroed storage buffer.
-    pub(crate) fn storage(&self, label: &str, bytes: u64) -> wgpu::Buffer {
-        self.device().create_buffer(&wgpu::BufferDescriptor {
-            label: Some(label),
-            size: bytes,
-            usage: wgpu::BufferUsages::STORAGE
-                | wgpu::BufferUsages::COPY_SRC
-                | wgpu::BufferUsages::COPY_DST,
-            mapped_at_creation: false,
-        })
+    pub(crate) fn storage(&self, label: &str, bytes: u64) -> Result<wgpu::Buffer, RunError> {
+        let usage = wgpu::BufferUsages::STORAGE
+            | wgpu::BufferUsages::COPY_SRC
+            | wgpu::BufferUsages::COPY_DST;
+        self.buffer(label, bytes, usage)
+    }
+
+    fn buffer(
+        &self,
+        label: &str,
+        bytes: u64,
+        usage: wgpu::BufferUsages,
+    ) -> Result<wgpu::Buffer, RunError> {
+        let (buffer, error) = watched(self.device(), || {
+            self.device().create_buffer(&wgpu::BufferDescriptor {
+                label: Some(label),
+                size: bytes,
+                usage,
+                mapped_at_creation: false,
+            })
+        });
+        match error {
+            Some(wgpu::Error::OutOfMemory { .. }) => Err(RunError::OutOfMemory {
+                reason: format!("no room for a buffer of {bytes} bytes"),
+            }),
+            Some(error) => Err(cause(self.device(), error)),
+            None => Ok(buffer),
+        }
+    }
+
+    /// Does `work`; what wgpu reports of it is kept until the next readback asks.
+    pub(crate) fn watch<T>(&self, work: impl FnOnce() -> T) -> T {
+        let (done, error) = watched(self.device(), work);
+        if let Some(error) = error {
+            self.shared.faults.keep(cause(self.device(), error));
+        }
+        done
     }
 
     /// Submits what `record` puts into one compute pass, after `before` recorded its copies.
@@ -243,10 +276,12 @@ impl Gpu {
         before: impl FnOnce(&mut wgpu::CommandEncoder),
         record: impl FnOnce(&mut wgpu::ComputePass<'_>),
     ) {
-        let mut encoder = self.device().create_command_encoder(&Default::default());
-        before(&mut encoder);
-        record(&mut encoder.begin_compute_pass(&Default::default()));
-        self.queue().submit([encoder.finish()]);
+        self.watch(|| {
+            let mut encoder = self.device().create_command_encoder(&Default::default());
+            before(&mut encoder);
+            record(&mut encoder.begin_compute_pass(&Default::default()));
+            self.queue().submit([encoder.finish()]);
+        });
     }
 
     /// Copies a buffer to the host.
@@ -257,29 +292,30 @@ impl Gpu {
         buffer: &wgpu::Buffer,
     ) -> Result<Vec<T>, RunError> {
         let bytes = buffer.size();
-        let staging = self.device().create_buffer(&wgpu::BufferDescriptor {
-            label: Some("wgpu-batchnorm readback"),
-            size: bytes,
-            usage: wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST,
-            mapped_at_creation: false,
-        });
+        let usage = wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST;
+        let staging = self.buffer("wgpu-batchnorm readback", bytes, usage)?;
         self.submit(
             |encoder| encoder.copy_buffer_to_buffer(buffer, 0, &staging, 0, bytes),
             |_| {},
         );
         let (sender, receiver) = futures_intrusive::channel::shared::oneshot_channel();
-        staging
-            .slice(..)
-            .map_async(wgpu::MapMode::Read, move |result| {
+        let map = || {
+            let told = move |result| {
                 // The receiver is gone where the caller dropped the future.
                 let _ = sender.send(result);
-            });
+            };
+            staging.slice(..).map_async(wgpu::MapMode::Read, told);
+        };
+        self.watch(map);
         #[cfg(not(target_arch = "wasm32"))]
         let polled = self.device().poll(wgpu::PollType::wait_indefinitely());
         #[cfg(target_arch = "wasm32")]
         let polled: Result<(), wgpu::PollError> = Ok(());
         self.fault()?;
-        let failed = |reason: String| RunError::Readback { bytes, reason };
+        let failed = |reason: String| match is_lost(self.device()) {
+            true => RunError::DeviceLost { reason },
+            false => RunError::Readback { bytes, reason },
+        };
         polled.map_err(|e| failed(e.to_string()))?;
         match receiver.receive().await {
             Some(Ok(())) => {}

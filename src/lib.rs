@@ -11,6 +11,7 @@ mod context;
 pub mod cpu;
 mod describe;
 pub mod error;
+mod faults;
 pub mod functional;
 mod gpu;
 mod image;

@@ -29,6 +29,15 @@ impl LayerState {
         }
     }
 
+    /// How many training batches each channel left out because they were not finite there, `[C]`;
+    /// empty without running statistics. It counts from a new layer or a loaded file on: PyTorch's
+    /// format has no place for it.
+    pub fn skipped_batches(&self) -> Vec<u64> {
+        let counted = self.running.iter().flat_map(|r| &r.batches);
+        let skipped = counted.map(|&k| self.num_batches_tracked.saturating_sub(k.into()));
+        skipped.collect()
+    }
+
     /// Which affine parameters there are.
     pub fn affine(&self) -> Affine {
         match (&self.weight, &self.bias) {

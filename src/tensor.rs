@@ -44,7 +44,7 @@ impl Tensor {
     /// A tensor of f32 zeros.
     ///
     /// # Errors
-    /// An empty shape, or one larger than the device's buffers.
+    /// An empty shape, one larger than the device's buffers, or no memory for it.
     pub fn empty(gpu: &Gpu, shape: &[usize]) -> Result<Self, Error> {
         Self::empty_as(gpu, shape, Element::F32)
     }
@@ -64,7 +64,7 @@ impl Tensor {
                 max,
             }));
         }
-        let buffer = gpu.storage("wgpu-batchnorm tensor", bytes);
+        let buffer = gpu.storage("wgpu-batchnorm tensor", bytes)?;
         Ok(Self {
             gpu: gpu.clone(),
             shape: shape.to_vec(),
@@ -124,7 +124,9 @@ impl Tensor {
                 bytemuck::cast_slice(&halves)
             }
         };
-        self.gpu.queue().write_buffer(&self.buffer, 0, bytes);
+        self.gpu.watch(|| {
+            self.gpu.queue().write_buffer(&self.buffer, 0, bytes);
+        });
         Ok(())
     }
 

@@ -73,7 +73,7 @@ pub async fn moments(
     let reduction = Reduction::over(x.shape(), axes)?;
     let schedule = reduction.plan(x.element(), context)?;
     let rows = Tensor::empty(gpu, &[3, reduction.counts().1])?;
-    let workspace = gpu.storage("wgpu-batchnorm workspace", schedule.workspace_bytes());
+    let workspace = gpu.storage("wgpu-batchnorm workspace", schedule.workspace_bytes())?;
     let mut steps = schedule.steps(Kernel::Moments, Stage::Reduce);
     steps.extend(schedule.steps(Kernel::MomentsFinish, Stage::Merge));
     let slots = [

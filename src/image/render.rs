@@ -7,6 +7,7 @@ use crate::bindings::{check, uniforms, whole};
 use crate::config::Config;
 use crate::context::{Context, READ_TEXTURE, buffer};
 use crate::error::{BindError, PlanError};
+use crate::faults::watched;
 use crate::params::{Params, flags};
 use crate::shaders::{Constants, Conversion, Role, render_source};
 
@@ -86,7 +87,13 @@ impl Context {
                 got: format!("{target:?}"),
             });
         }
-        let (pipeline, layout) = compile(self.device(), config, target);
+        let ((pipeline, layout), error) =
+            watched(self.device(), || compile(self.device(), config, target));
+        if let Some(error) = error {
+            return Err(PlanError::Pipeline {
+                reason: error.to_string(),
+            });
+        }
         Ok(ImageRender {
             context: self.clone(),
             config: *config,

@@ -121,7 +121,7 @@ impl BatchNorm {
             _ => None,
         };
         let accumulate = request.add_into.is_some();
-        let workspace = self.workspace(plan.workspace_bytes());
+        let workspace = self.workspace(plan.workspace_bytes())?;
         let binding = match &saved.statistics {
             Used::Batch(rows) => plan.bind_backward(&BackwardBuffers {
                 x: x.slice(),

@@ -140,7 +140,7 @@ impl BatchNorm {
         };
         let (y, bound_y) = self.output(x, request)?;
         let saved = Tensor::empty(&self.gpu, &[5, self.channels])?;
-        let workspace = self.workspace(plan.workspace_bytes());
+        let workspace = self.workspace(plan.workspace_bytes())?;
         let binding = plan.bind_train(&TrainBuffers {
             x: x.slice(),
             y: bound_y.as_ref().map(Tensor::slice),

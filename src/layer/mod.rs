@@ -14,7 +14,7 @@ pub use forward::{Forward, ForwardRequest, Mode, Saved};
 use crate::api_error::Error;
 use crate::check::Check;
 use crate::config::{Affine, Config, Momentum};
-use crate::error::{ConfigError, ShapeError};
+use crate::error::{ConfigError, RunError, ShapeError};
 use crate::functional::{Folded, Trained, fold_into_linear};
 use crate::gpu::Gpu;
 use crate::record::Plan;
@@ -242,12 +242,12 @@ impl BatchNorm {
     }
 
     /// Scratch of at least `bytes`, kept between calls: the queue runs them in order.
-    fn workspace(&mut self, bytes: u64) -> wgpu::Buffer {
+    fn workspace(&mut self, bytes: u64) -> Result<wgpu::Buffer, RunError> {
         match &self.workspace {
-            Some(workspace) if workspace.size() >= bytes => workspace.clone(),
+            Some(workspace) if workspace.size() >= bytes => Ok(workspace.clone()),
             _ => {
-                let workspace = self.gpu.storage("wgpu-batchnorm workspace", bytes);
-                self.workspace.insert(workspace).clone()
+                let workspace = self.gpu.storage("wgpu-batchnorm workspace", bytes)?;
+                Ok(self.workspace.insert(workspace).clone())
             }
         }
     }

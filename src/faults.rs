@@ -1,0 +1,71 @@
+//! What wgpu reports about calls made here, caught before the device's own handler sees it: that one
+//! belongs to whoever made the device, and wgpu's default for it is to panic.
+
+#[cfg(not(target_arch = "wasm32"))]
+use std::task::{Context, Poll, Waker};
+
+use crate::error::RunError;
+
+/// Does `work`, and gives what wgpu reported of it: lack of memory first, which explains the rest.
+///
+/// A lost device reports nothing here. Browsers answer later than a call can wait: there errors go
+/// to the device's handler, and to the next readback with it.
+pub(crate) fn watched<T>(
+    device: &wgpu::Device,
+    work: impl FnOnce() -> T,
+) -> (T, Option<wgpu::Error>) {
+    #[cfg(target_arch = "wasm32")]
+    return {
+        let _ = device;
+        (work(), None)
+    };
+    #[cfg(not(target_arch = "wasm32"))]
+    {
+        use wgpu::ErrorFilter::{Internal, OutOfMemory, Validation};
+        let scopes = [OutOfMemory, Internal, Validation].map(|kind| device.push_error_scope(kind));
+        let done = work();
+        let mut error = None;
+        for scope in scopes.into_iter().rev() {
+            let popped = std::pin::pin!(scope.pop());
+            // Outside of browsers it is known at once.
+            if let Poll::Ready(Some(e)) = popped.poll(&mut Context::from_waker(Waker::noop())) {
+                error = Some(e);
+            }
+        }
+        (done, error)
+    }
+}
+
+/// What is behind `error`: where the device is lost, that.
+pub(crate) fn cause(device: &wgpu::Device, error: wgpu::Error) -> RunError {
+    match is_lost(device) {
+        true => RunError::DeviceLost {
+            reason: error.to_string(),
+        },
+        false => error.into(),
+    }
+}
+
+/// Only the device's handler is told of a loss; but a device makes buffers until it is lost, and
+/// only invalid ones then, without a word.
+pub(crate) fn is_lost(device: &wgpu::Device) -> bool {
+    let probe = wgpu::BufferDescriptor {
+        label: Some("wgpu-batchnorm probe"),
+        size: 4,
+        usage: wgpu::BufferUsages::COPY_SRC,
+        mapped_at_creation: true,
+    };
+    let (probe, refused) = watched(device, || device.create_buffer(&probe));
+    let (_, invalid) = watched(device, || probe.unmap());
+    refused.is_none() && invalid.is_some()
+}
+
+impl From<wgpu::Error> for RunError {
+    fn from(error: wgpu::Error) -> Self {
+        let reason = error.to_string();
+        match error {
+            wgpu::Error::OutOfMemory { .. } => Self::OutOfMemory { reason },
+            _ => Self::Device { reason },
+        }
+    }
+}

@@ -1,0 +1,51 @@
+//! What these tests share.
+
+use wgpu_batchnorm::{BatchNorm, Check, Config, Gpu, Mode, Tensor, wgpu};
+
+use crate::common::data::Random;
+use crate::common::gpu::{gpu, limited};
+
+pub const SHAPE: [usize; 3] = [4, 3, 5];
+
+pub fn normals(shape: &[usize], seed: u64) -> Vec<f32> {
+    Random::new(seed).normals(shape.iter().product(), 0.3, 1.5)
+}
+
+pub fn upload(gpu: &Gpu, shape: &[usize], seed: u64) -> Tensor {
+    Tensor::upload(gpu, shape, &normals(shape, seed)).unwrap()
+}
+
+/// A device of the library's own, and one of the caller's: wgpu panics on what that one reports,
+/// unless it was caught before.
+pub fn both() -> [Gpu; 2] {
+    [gpu(), limited(|_| wgpu::Limits::default())]
+}
+
+/// A step of training that is compared with the reference.
+pub fn assert_works(gpu: &Gpu) {
+    let mut layer = BatchNorm::new(gpu, 3, Config::pytorch()).unwrap();
+    layer.set_check(Check::Enforce);
+    let (x, dy) = (upload(gpu, &SHAPE, 1), upload(gpu, &SHAPE, 2));
+    let saved = layer.forward_blocking(&x, Mode::Train).unwrap().saved;
+    pollster::block_on(layer.backward(&x, &dy, saved)).unwrap();
+    assert_eq!(layer.num_batches_tracked(), 1);
+}
+
+/// An adapter of an instance of the test's own, which can be asked how much there is of everything.
+pub fn counted() -> (wgpu::Instance, Gpu) {
+    let instance = wgpu::Instance::new(wgpu::InstanceDescriptor {
+        backends: wgpu::Backends::PRIMARY,
+        ..wgpu::InstanceDescriptor::new_without_display_handle()
+    });
+    let adapter = pollster::block_on(instance.request_adapter(&Default::default())).unwrap();
+    crate::common::gpu::record(&adapter.get_info());
+    (instance, Gpu::open_blocking(&adapter).unwrap())
+}
+
+/// Buffers and bind groups that there are, after all work is done.
+pub fn live(instance: &wgpu::Instance, gpu: &Gpu) -> [usize; 2] {
+    let wait = wgpu::PollType::wait_indefinitely();
+    gpu.device().poll(wait).unwrap();
+    let hub = instance.generate_report().expect("not a browser").hub;
+    [&hub.buffers, &hub.bind_groups].map(|of| of.num_allocated)
+}
