@@ -28,9 +28,13 @@ unsafe impl GlobalAlloc for Counting {
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
-/// Bytes that a reader may hold for each byte of the file, and for the file as such. The most is
-/// what a list of one-digit axes becomes, while it grows, and what an empty tensor's entry does.
+/// Bytes that a reader may hold for each byte of the file. The most is what a list of one-digit axes
+/// becomes, while it grows, and what an empty tensor's entry does.
 const PER_BYTE: usize = 32;
+/// What npyz's parser takes beyond that for a byte of a header, and the longest that is parsed.
+const PER_HEADER_BYTE: usize = 256;
+const LONGEST_NPY_HEADER: usize = 1024;
+/// For the file as such.
 const PER_FILE: usize = 16 << 10;
 
 /// Runs `read` on a file of `len` bytes; panics where it held more memory than the file justifies.
@@ -39,8 +43,9 @@ pub fn bounded<T>(len: usize, read: impl FnOnce() -> T) -> T {
     PEAK.store(before, Relaxed);
     let result = read();
     let held = PEAK.load(Relaxed) - before;
+    let header = PER_HEADER_BYTE * len.min(LONGEST_NPY_HEADER);
     assert!(
-        held <= PER_BYTE * len + PER_FILE,
+        held <= PER_BYTE * len + header + PER_FILE,
         "{held} bytes held for a file of {len}"
     );
     result

@@ -12,7 +12,6 @@ use std::fmt::Debug;
 use proptest::prelude::*;
 use proptest::test_runner::{FileFailurePersistence, TestCaseResult, TestError, TestRunner};
 use wgpu_batchnorm::Element;
-use wgpu_batchnorm::check::Report;
 
 /// Few values, many values, and lengths that no team's width divides.
 fn shapes() -> impl Strategy<Value = Vec<usize>> {
@@ -48,19 +47,4 @@ where
         Err(TestError::Fail(reason, case)) => panic!("{reason}\n{case:#?}"),
         Err(e) => panic!("{e}"),
     }
-}
-
-/// An adapter may take every subnormal f32 for a zero, so it is right where `judge` passes its
-/// result for `x` as it is or with zeros in their place.
-fn passes_flushed_or_not(x: &[f32], judge: impl Fn(&[f32]) -> Report) -> Report {
-    let report = judge(x);
-    if report.passed() || !x.iter().any(|v| v.is_subnormal()) {
-        return report;
-    }
-    judge(&flushed(x))
-}
-
-fn flushed(values: &[f32]) -> Vec<f32> {
-    let flush = |&v: &f32| if v.is_subnormal() { 0.0 } else { v };
-    values.iter().map(flush).collect()
 }

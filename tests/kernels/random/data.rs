@@ -13,9 +13,10 @@ pub enum Data {
     Kind(Kind),
     /// 0 and −0.
     Zeros,
-    /// Subnormal numbers alone.
+    /// Subnormal numbers alone. Adapters may take any of them for 0 at any step, so no digit of what
+    /// comes of them there is certain.
     Subnormal,
-    /// Ordinary values, subnormal ones and zeros of either sign.
+    /// Ordinary values, the first of them, subnormal ones and zeros of either sign.
     Mixed,
     /// As large as the sum of their squares allows, in their type.
     Huge,
@@ -61,8 +62,8 @@ impl Data {
             Self::Zeros => zero(random),
             Self::Subnormal => subnormal(random),
             Self::Mixed => match random.bits() % 4 {
-                0 => zero(random),
-                1 => subnormal(random),
+                0 if position > 0 => zero(random),
+                1 if position > 0 => subnormal(random),
                 _ => random.normal() as f32,
             },
             Self::Huge => (huge * random.normal()) as f32,
