@@ -24,6 +24,7 @@ thread_local! {
 struct Counting;
 
 // SAFETY: every call goes to the system's allocator as it came.
+#[allow(unsafe_code, reason = "an allocator is nothing else")]
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         // A thread that is ending has no counter left.

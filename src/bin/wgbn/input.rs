@@ -43,19 +43,22 @@ impl Inputs {
     pub fn read(path: &Path) -> Result<Self, Failure> {
         let bytes = std::fs::read(path)
             .map_err(|e| Failure::Input(format!("cannot read {}: {e}", path.display())))?;
-        let named = |failure: Failure| failure.map(|text| format!("{}: {text}", path.display()));
-        if bytes.starts_with(NPY_MAGIC) || is_npy(path) {
-            let x = read_npy(&bytes).map_err(named)?;
+        Self::from_bytes(bytes, is_npy(path))
+            .map_err(|failure| failure.map(|text| format!("{}: {text}", path.display())))
+    }
+
+    /// What [`Inputs::read`] makes of a file's bytes; `npy` is whether its name says NumPy.
+    pub fn from_bytes(bytes: Vec<u8>, npy: bool) -> Result<Self, Failure> {
+        if npy || bytes.starts_with(NPY_MAGIC) {
             return Ok(Self {
-                x,
+                x: read_npy(&bytes)?,
                 dy: None,
                 bytes: vec![],
             });
         }
-        let file = parse(&bytes).map_err(named)?;
-        let x = tensor(&file, "x").map_err(named)?;
-        let x = x.ok_or_else(|| named(bad("tensor \"x\" is missing")))?;
-        let dy = tensor(&file, "dy").map_err(named)?;
+        let file = parse(&bytes)?;
+        let x = tensor(&file, "x")?.ok_or_else(|| bad("tensor \"x\" is missing"))?;
+        let dy = tensor(&file, "dy")?;
         Ok(Self { x, dy, bytes })
     }
 

@@ -1,6 +1,5 @@
 //! `wgbn`: batch normalization of files, a demonstration on real data, the sweep that checks, and
 //! the benchmark.
-#![deny(unsafe_code)]
 
 #[macro_use]
 mod say;

@@ -1,0 +1,71 @@
+//! The command line's readers of `.npy` and `.safetensors`: any bytes are tensors or an error.
+#![no_main]
+#![allow(dead_code, reason = "the program uses more of these modules")]
+
+#[path = "../../src/bin/wgbn/failure.rs"]
+mod failure;
+#[path = "../../src/bin/wgbn/input.rs"]
+mod input;
+#[path = "../../src/bin/wgbn/output.rs"]
+mod output;
+
+/// What `input` needs of the program's arguments.
+mod args {
+    #[derive(Clone, Copy, PartialEq)]
+    pub enum Mode {
+        Train,
+        Eval,
+    }
+}
+
+use args::Mode;
+use input::{Element, HostTensor, Inputs};
+use libfuzzer_sys::fuzz_target;
+use wgpu_batchnorm::{Config, Momentum};
+use wgpu_batchnorm_fuzz::{bounded, npy, safetensors};
+
+fuzz_target!(|input: &[u8]| {
+    // Flags, then the file, whole or in parts.
+    let [flags, body @ ..] = input else {
+        return;
+    };
+    let set = |bit: u8| flags & (1 << bit) != 0;
+    let (whole, named_npy) = (set(0), set(1));
+    let file = match (whole, named_npy) {
+        (true, _) => body.to_vec(),
+        (false, true) => npy(body),
+        (false, false) => safetensors(body),
+    };
+    let mode = if set(2) { Mode::Eval } else { Mode::Train };
+    let prefix = if set(3) { "bn." } else { "" };
+    let momentum = match set(4) {
+        true => Momentum::Cumulative,
+        false => Momentum::new(0.1),
+    };
+    let axis = if set(5) { -1 } else { 1 };
+    let config = Config::pytorch().with_axis(axis).with_momentum(momentum);
+    bounded(file.len(), || {
+        let Ok(inputs) = Inputs::from_bytes(file, named_npy) else {
+            return;
+        };
+        fits(&inputs.x);
+        inputs.dy.iter().for_each(fits);
+        if let Ok(dy) = inputs.upstream() {
+            assert_eq!(dy.values.len(), inputs.x.values.len());
+        }
+        if let Ok((state, config, view)) = inputs.layer(prefix, config, mode) {
+            assert_eq!(view.len(), inputs.x.values.len());
+            state.validate(view.channels, &config).unwrap();
+        }
+    });
+});
+
+fn fits(tensor: &HostTensor) {
+    let len = tensor.shape.iter().product::<usize>();
+    assert_eq!(tensor.values.len(), len);
+    // Widened, not computed.
+    if tensor.element == Element::F16 {
+        let exact = |&v: &f32| v.is_nan() || half::f16::from_f32(v).to_f32() == v;
+        assert!(tensor.values.iter().all(exact));
+    }
+}
