@@ -22,4 +22,5 @@ mod recording;
 mod shaders;
 mod shards;
 mod special;
+mod strided;
 mod textures;
