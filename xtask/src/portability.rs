@@ -25,6 +25,8 @@ struct Row {
     failed: usize,
     skipped: usize,
     seconds: f64,
+    /// What was left out, a line each; ignored tests have none.
+    skips: Vec<String>,
     /// What was wrong, a line each.
     failures: Vec<String>,
 }
@@ -57,6 +59,11 @@ impl Report {
 
     fn finish(&self, folder: &Path) -> Result<(), String> {
         let mut text = table(&self.rows);
+        for row in &self.rows {
+            for skip in &row.skips {
+                text.push_str(&format!("- skipped on {}: {skip}\n", row.name));
+            }
+        }
         for missing in &self.missing {
             text.push_str(&format!("- not run: {missing}\n"));
         }

@@ -102,6 +102,7 @@ fn replay(
     row.passed += goldens.passed;
     row.failed += goldens.failed;
     row.skipped += goldens.skipped;
+    row.skips.extend(goldens.skips);
     row.failures.extend(goldens.failures);
     let ran = fs::read_to_string(&ran).unwrap_or_default();
     let ran: BTreeSet<&str> = ran

@@ -36,7 +36,7 @@ pub fn run(
     let output = File::create(log).map_err(io)?;
     let mut command = cargo(arguments(tests));
     command
-        .arg("--")
+        .args(["--", "--show-output"])
         .args(filters)
         .envs(variables.iter().copied())
         .current_dir(root())
@@ -55,8 +55,8 @@ pub fn run(
     Ok(row)
 }
 
-/// Counts of what so many test binaries printed. Tests that found their adapter lacking print a
-/// line that begins with `skipped:`, and are not counted as passed.
+/// Counts of what so many test binaries printed. A test that leaves something out because its
+/// adapter cannot do it prints a line that begins with `skipped: `.
 fn count(log: &str, binaries: usize) -> Row {
     let mut row = Row::default();
     let mut ended = 0;
@@ -71,6 +71,8 @@ fn count(log: &str, binaries: usize) -> Row {
             row.failed += of(" failed");
             row.skipped += of(" ignored");
             ended += 1;
+        } else if let Some(what) = line.strip_prefix("skipped: ") {
+            row.skips.push(what.to_owned());
         } else if let Some(test) = line
             .strip_prefix("test ")
             .and_then(|t| t.strip_suffix(" ... FAILED"))
@@ -78,6 +80,7 @@ fn count(log: &str, binaries: usize) -> Row {
             row.failures.push(test.to_owned());
         }
     }
+    row.skipped += row.skips.len();
     if ended != binaries {
         row.failures.push(format!(
             "{ended} of {binaries} test binaries ran to their end"
@@ -95,11 +98,12 @@ mod tests {
 
     #[test]
     fn outcomes_are_counted_over_binaries() {
-        let log = "running 3 tests\ntest cases::cpu ... ok\ntest cases::gpu ... FAILED\n\
+        let log = "running 3 tests\ntest cases::cpu ... ok\nskipped: small values\ntest cases::gpu ... FAILED\n\
                    test result: FAILED. 2 passed; 1 failed; 0 ignored; 0 measured; 5 filtered out; finished in 0.1s\n\
                    test result: ok. 4 passed; 0 failed; 2 ignored; 0 measured; 0 filtered out; finished in 9.22s\n";
         let row = count(log, 2);
-        assert_eq!((row.passed, row.failed, row.skipped), (6, 1, 2));
+        assert_eq!((row.passed, row.failed, row.skipped), (6, 1, 3));
+        assert_eq!(row.skips, ["small values"]);
         assert_eq!(row.failures, ["cases::gpu"]);
     }
 
