@@ -3,6 +3,8 @@
 //!
 //! Where `WGBN_DAWN` is not set, wgpu runs them itself.
 
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Read, Write};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -17,9 +19,20 @@ use wgpu_batchnorm::{Binding, Bound, Gpu};
 
 const SCRIPT: &str = "tests/portability/replay.mjs";
 
+thread_local! {
+    static RAN: RefCell<BTreeSet<String>> = const { RefCell::new(BTreeSet::new()) };
+}
+
+/// The variants that the calling test ran.
+pub fn ran() -> BTreeSet<String> {
+    RAN.take()
+}
+
 /// Runs these bindings in one pass.
 pub fn run(gpu: &Gpu, bindings: &[&Binding]) {
     static DAWN: OnceLock<Mutex<Child>> = OnceLock::new();
+    let dispatches = bindings.iter().flat_map(|b| b.dispatches());
+    RAN.with_borrow_mut(|ran| ran.extend(dispatches.map(|d| d.variant.label())));
     if std::env::var_os("WGBN_DAWN").is_none() {
         let mut encoder = gpu.device().create_command_encoder(&Default::default());
         {
@@ -39,7 +52,7 @@ pub fn run(gpu: &Gpu, bindings: &[&Binding]) {
         let constants = dispatch.constants.of(&source).into_iter();
         job.dispatches.push(json!({
             "label": dispatch.variant.label(),
-            "constants": constants.collect::<std::collections::BTreeMap<_, _>>(),
+            "constants": constants.collect::<BTreeMap<_, _>>(),
             "source": source,
             "entries": entries,
             "grid": dispatch.grid,

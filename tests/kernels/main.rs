@@ -24,3 +24,4 @@ mod shards;
 mod special;
 mod strided;
 mod textures;
+mod variants;

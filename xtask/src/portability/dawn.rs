@@ -17,19 +17,15 @@ use crate::CommandExt as _;
 
 const SCRIPTS: &str = "tests/portability";
 
-/// The tests that run what they bind through `tests/common/dawn.rs`: all kernels in all cuts of the
-/// work, and other frameworks' results. A texture of several levels or layers does not travel.
-const KERNELS: [&str; 12] = [
-    "accuracy",
-    "cases",
-    "epilogue",
-    "exact",
-    "halves",
-    "in_place",
-    "pieces",
-    "random",
-    "special",
+/// Tests that run what they bind through `tests/common/dawn.rs`: every variant, data of every kind,
+/// what is not finite, images, and other frameworks' results. A texture of several levels or layers
+/// does not travel.
+const KERNELS: [&str; 7] = [
+    "variants",
     "strided",
+    "accuracy::every_kind",
+    "special",
+    "textures::accuracy",
     "--skip",
     "levels_and_layers",
 ];

@@ -28,6 +28,9 @@ const SWIFTSHADER: [&str; 3] = [
 pub const GET_SWIFTSHADER: &str =
     "SwiftShader comes with Chromium (Debian: apt-get install chromium) and Chrome";
 
+const GET_GL: &str = "EGL and a driver are in Debian's and Ubuntu's packages libegl1 and \
+                      libgl1-mesa-dri";
+
 /// SwiftShader's manifest, where a browser brought it.
 pub fn swiftshader() -> Option<PathBuf> {
     let mut all = SWIFTSHADER.iter().map(PathBuf::from);
@@ -44,16 +47,19 @@ pub fn variables(manifest: &Path) -> Vec<(&'static str, OsString)> {
 pub struct Driver {
     /// What the run calls it until the driver says its own name.
     pub name: String,
-    /// What selects it; `None` where it is known not to be here, and how to get it.
-    select: Result<Vec<(&'static str, OsString)>, &'static str>,
+    /// What selects it, where it may be here.
+    select: Option<Vec<(&'static str, OsString)>>,
+    /// How to get it, where it should be everywhere.
+    get: Option<&'static str>,
 }
 
-/// Every driver of Vulkan there is, SwiftShader, and GL; elsewhere than on Linux what wgpu takes.
+/// SwiftShader, GL, and every driver of Vulkan that is installed; elsewhere than on Linux what wgpu takes.
 pub fn all() -> Vec<Driver> {
     if !cfg!(target_os = "linux") {
         return vec![Driver {
             name: "the system's own".to_owned(),
-            select: Ok(vec![]),
+            select: Some(vec![]),
+            get: Some("wgpu needs Metal or Direct3D 12 on this system"),
         }];
     }
     let mut manifests: Vec<PathBuf> = MANIFESTS
@@ -75,37 +81,41 @@ pub fn all() -> Vec<Driver> {
             .unwrap_or_default()
             .to_string_lossy()
             .into_owned(),
-        select: Ok(vulkan(manifest)),
+        select: Some(vulkan(manifest)),
+        get: None,
     };
-    let mut all: Vec<Driver> = manifests.iter().map(named).collect();
-    all.push(Driver {
-        name: "SwiftShader".to_owned(),
-        select: swiftshader().map(|m| vulkan(&m)).ok_or(GET_SWIFTSHADER),
-    });
-    all.push(Driver {
-        name: "GL".to_owned(),
-        select: Ok(vec![("WGPU_BACKEND", "gl".into())]),
-    });
+    let mut all = vec![
+        Driver {
+            name: "SwiftShader".to_owned(),
+            select: swiftshader().map(|m| vulkan(&m)),
+            get: Some(GET_SWIFTSHADER),
+        },
+        Driver {
+            name: "GL".to_owned(),
+            select: Some(vec![("WGPU_BACKEND", "gl".into())]),
+            get: Some(GET_GL),
+        },
+    ];
+    all.extend(manifests.iter().map(named));
     all
 }
 
 impl Driver {
     pub fn run(&self, report: &mut Report, wgbn: &Path, folder: &Path) -> Result<(), String> {
         let start = Instant::now();
-        let select = match &self.select {
-            Ok(select) => select,
-            Err(how) => {
-                report.missing(format!("{}: {how}", self.name));
-                return Ok(());
-            }
+        let select = self.select.iter().flatten();
+        let mut variables: Vec<(&str, &OsStr)> =
+            select.map(|(name, value)| (*name, &**value)).collect();
+        let device = match self.select {
+            Some(_) => Device::found(wgbn, &variables)?,
+            None => None,
         };
-        let mut variables: Vec<(&str, &OsStr)> = select
-            .iter()
-            .map(|(name, value)| (*name, &**value))
-            .collect();
-        let Some(device) = Device::found(wgbn, &variables)? else {
-            // A driver is often installed where its device is not.
-            println!("{}: finds no device here", self.name);
+        let Some(device) = device else {
+            match self.get {
+                Some(how) => report.missing(format!("{}: {how}", self.name)),
+                // A driver is often installed where its device is not.
+                None => println!("{} finds no device here", self.name),
+            }
             return Ok(());
         };
         let log = folder.join(format!("{}.adapters.txt", self.name));
@@ -113,8 +123,10 @@ impl Driver {
         variables.push((ADAPTER_LOG, log.as_os_str()));
         let output = folder.join(format!("{}.log", self.name));
         let mut row = suite::run(&suite::TESTS, &[], &variables, &output)?;
-        row.failures
-            .extend(device.misses(adapter::read_log(&log)?.keys()));
+        row.failures.extend(match adapter::read_log(&log) {
+            Ok(ran_on) => device.misses(ran_on.keys()),
+            Err(reason) => vec![reason],
+        });
         row.name = device.title();
         row.version = device.driver;
         report.ran(start, row);
@@ -186,7 +198,8 @@ mod tests {
     fn a_driver_that_is_not_here_is_named_with_the_way_to_get_it() {
         let driver = Driver {
             name: "SwiftShader".to_owned(),
-            select: Err(GET_SWIFTSHADER),
+            select: None,
+            get: Some(GET_SWIFTSHADER),
         };
         let mut report = Report::default();
         let nowhere = Path::new("nowhere");

@@ -17,7 +17,7 @@ pub fn build() -> Result<(), String> {
 }
 
 fn arguments<'a>(tests: &[&'a str]) -> Vec<&'a str> {
-    let tests = tests.iter().flat_map(|test| ["--test", test]);
+    let tests = tests.iter().flat_map(|test| ["--test", *test]);
     ["test", "--locked", "--no-fail-fast"]
         .into_iter()
         .chain(tests)
