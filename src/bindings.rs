@@ -22,11 +22,48 @@ pub struct Binding {
     running: Vec<(u64, Params)>,
 }
 
+/// One dispatch, and all that it was made of: enough to run it by other means than wgpu.
 #[derive(Clone, Debug)]
-struct Dispatch {
+pub struct Dispatch {
     pipeline: wgpu::ComputePipeline,
     bind_group: wgpu::BindGroup,
-    grid: [u32; 2],
+    /// Its shader.
+    pub variant: Variant,
+    /// The shader's constants.
+    pub constants: Constants,
+    /// What it binds, by the shader's numbers.
+    pub bound: Vec<(u32, Bound)>,
+    /// Workgroups, by x and y.
+    pub grid: [u32; 2],
+}
+
+/// What one binding of a dispatch holds.
+#[derive(Clone, Debug)]
+pub enum Bound {
+    /// So many bytes of a buffer, from an offset on.
+    Buffer(wgpu::Buffer, u64, u64),
+    /// A texture.
+    Texture(wgpu::TextureView),
+}
+
+impl Bound {
+    fn buffer(binding: &wgpu::BufferBinding<'_>) -> Self {
+        let size = binding.size.map_or(0, wgpu::BufferSize::get);
+        Self::Buffer(binding.buffer.clone(), binding.offset, size)
+    }
+
+    fn resource(&self) -> wgpu::BindingResource<'_> {
+        match self {
+            Self::Buffer(buffer, offset, size) => {
+                wgpu::BindingResource::Buffer(wgpu::BufferBinding {
+                    buffer,
+                    offset: *offset,
+                    size: wgpu::BufferSize::new(*size),
+                })
+            }
+            Self::Texture(view) => wgpu::BindingResource::TextureView(view),
+        }
+    }
 }
 
 impl Binding {
@@ -45,6 +82,12 @@ impl Binding {
     /// How many dispatches [`Binding::encode`] records.
     pub fn dispatch_count(&self) -> usize {
         self.dispatches.len()
+    }
+
+    /// The dispatches: tests run them on implementations of WebGPU that wgpu does not reach.
+    #[doc(hidden)]
+    pub fn dispatches(&self) -> &[Dispatch] {
+        &self.dispatches
     }
 
     /// Changes how fast running statistics move, from the next submission on.
@@ -211,33 +254,34 @@ pub(crate) fn bind_textures(
             offset: at * PARAMS_STRIDE,
             size: wgpu::BufferSize::new(bytes as u64),
         };
-        let entry = |binding, buffer| wgpu::BindGroupEntry {
-            binding,
-            resource: wgpu::BindingResource::Buffer(buffer),
-        };
-        let mut entries = vec![entry(0, uniform(k as u64, size_of::<Params>()))];
-        entries.extend(pipeline.roles.iter().map(|&role| {
+        let bound = |role: Role| {
             if role == Role::Axes {
-                return entry(role as u32, uniform(steps.len() as u64, size_of::<Axes>()));
+                return Bound::buffer(&uniform(steps.len() as u64, size_of::<Axes>()));
             }
             let view = textures.iter().find(|(bound, _)| *bound == role);
             if let Some((_, view)) = view.filter(|_| variant.binds_texture(role)) {
-                return wgpu::BindGroupEntry {
-                    binding: role as u32,
-                    resource: wgpu::BindingResource::TextureView(view),
-                };
+                return Bound::Texture(view.clone());
             }
-            let bound = match role {
+            let slot = match role {
                 Role::X if in_place => None,
                 Role::Out if in_place => slot(Role::X),
                 role => slot(role),
             };
-            let buffer = match bound {
+            Bound::buffer(&match slot {
                 Some(slot) => slot.range(&step.piece, schedule.load_bytes()),
                 None => whole(context.unused(role)),
-            };
-            entry(role as u32, buffer)
-        }));
+            })
+        };
+        let mut all = vec![(0, Bound::buffer(&uniform(k as u64, size_of::<Params>())))];
+        let roles = pipeline.roles.iter();
+        all.extend(roles.map(|&role| (role as u32, bound(role))));
+        let entries: Vec<_> = all
+            .iter()
+            .map(|(binding, bound)| wgpu::BindGroupEntry {
+                binding: *binding,
+                resource: bound.resource(),
+            })
+            .collect();
         let label = step.kernel.name();
         let device = context.device();
         let (bind_group, error) = watched(device, || {
@@ -251,6 +295,9 @@ pub(crate) fn bind_textures(
         Ok::<_, BindError>(Dispatch {
             pipeline: pipeline.pipeline,
             bind_group,
+            variant,
+            constants,
+            bound: all,
             grid: step.grid.dispatch,
         })
     });
@@ -298,7 +345,9 @@ pub(crate) fn uniforms(
     let buffer = device.create_buffer(&wgpu::BufferDescriptor {
         label: Some("wgpu-batchnorm parameters"),
         size: bytes.len() as u64,
-        usage: wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST,
+        usage: wgpu::BufferUsages::UNIFORM
+            | wgpu::BufferUsages::COPY_DST
+            | wgpu::BufferUsages::COPY_SRC,
         mapped_at_creation: true,
     });
     // Mapping at creation fails only where the device is lost; work on it will say so.

@@ -28,6 +28,8 @@ mod tensor;
 
 pub use api_error::Error;
 pub use bindings::Binding;
+#[doc(hidden)]
+pub use bindings::Bound;
 pub use check::Check;
 pub use config::{
     Activation, Affine, Config, Element, Momentum, NonFinite, Running, RunningVariance,

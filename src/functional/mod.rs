@@ -11,6 +11,11 @@ pub use moments::cpu_moments;
 pub use moments::{DeviceMoments, check_moments, moments};
 pub use normalize::{AffineStep, Statistics, normalize};
 
+#[doc(hidden)]
+pub use moments::bind_moments;
+#[doc(hidden)]
+pub use normalize::bind_normalize;
+
 use crate::bindings::Slot;
 use crate::shaders::Role;
 use crate::tensor::Tensor;

@@ -2,7 +2,7 @@
 
 use super::slot;
 use crate::api_error::Error;
-use crate::bindings::{Slot, Stage, bind};
+use crate::bindings::{Binding, Slot, Stage, bind};
 use crate::check::{self, Check, Report};
 use crate::error::ShapeError;
 use crate::reduction::Reduction;
@@ -68,6 +68,25 @@ pub async fn moments(
     keep_dims: bool,
     check: Check,
 ) -> Result<DeviceMoments, Error> {
+    let (binding, mut moments) = bind_moments(x, axes, keep_dims)?;
+    x.gpu().submit(|_| {}, |pass| binding.encode(pass));
+    if check != Check::Off {
+        let got = moments.read().await?;
+        let round = |v: Vec<f64>| -> Vec<f32> { v.into_iter().map(|v| v as f32).collect() };
+        let (mean, variance) = (round(got.mean()), round(got.variance()));
+        let report = check_moments(&x.read().await?, x.shape(), axes, &mean, &variance)?;
+        moments.report = check.apply(report)?;
+    }
+    Ok(moments)
+}
+
+/// What [`moments`] submits, and where its results will be.
+#[doc(hidden)]
+pub fn bind_moments(
+    x: &Tensor,
+    axes: &[isize],
+    keep_dims: bool,
+) -> Result<(Binding, DeviceMoments), Error> {
     let gpu = x.gpu();
     let context = gpu.context();
     let reduction = Reduction::over(x.shape(), axes)?;
@@ -87,21 +106,13 @@ pub async fn moments(
         },
     ];
     let binding = bind(context, &schedule, &steps, &slots)?;
-    gpu.submit(|_| {}, |pass| binding.encode(pass));
-    let mut moments = DeviceMoments {
+    let moments = DeviceMoments {
         reduction,
         keep_dims,
         rows,
         report: None,
     };
-    if check != Check::Off {
-        let got = moments.read().await?;
-        let round = |v: Vec<f64>| -> Vec<f32> { v.into_iter().map(|v| v as f32).collect() };
-        let (mean, variance) = (round(got.mean()), round(got.variance()));
-        let report = check_moments(&x.read().await?, x.shape(), axes, &mean, &variance)?;
-        moments.report = check.apply(report)?;
-    }
-    Ok(moments)
+    Ok((binding, moments))
 }
 
 /// [`moments`] on the CPU path, of a tensor on the host: with the shape of mean and variance.

@@ -2,7 +2,7 @@
 
 use super::{DeviceMoments, slot};
 use crate::api_error::Error;
-use crate::bindings::{Stage, bind};
+use crate::bindings::{Binding, Stage, bind};
 use crate::check::{self, Check, Report};
 use crate::config::Element;
 use crate::error::{ConfigError, ShapeError};
@@ -62,16 +62,31 @@ pub async fn normalize(
     eps: f32,
     check: Check,
 ) -> Result<(Tensor, Option<Report>), Error> {
+    let statistics = statistics.into();
+    let (binding, y) = bind_normalize(x, statistics, affine, eps)?;
+    x.gpu().submit(|_| {}, |pass| binding.encode(pass));
+    if check == Check::Off {
+        return Ok((y, None));
+    }
+    let reduction = reduction_of(x, statistics)?;
+    let report = check_normalize(x, &y, &reduction, statistics, affine, eps).await?;
+    Ok((y, check.apply(report)?))
+}
+
+/// What [`normalize`] submits, and where its result will be.
+#[doc(hidden)]
+pub fn bind_normalize(
+    x: &Tensor,
+    statistics: Statistics<'_>,
+    affine: AffineStep<'_>,
+    eps: f32,
+) -> Result<(Binding, Tensor), Error> {
     if !(eps.is_finite() && eps >= 0.0) {
         return Err(ConfigError::Eps { got: eps }.into());
     }
     let gpu = x.gpu();
     let context = gpu.context();
-    let statistics = statistics.into();
-    let reduction = match statistics {
-        Statistics::Moments(moments) => moments.reduction.clone(),
-        Statistics::Plain { mean, .. } => Reduction::broadcast(x.shape(), "mean", mean.shape())?,
-    };
+    let reduction = reduction_of(x, statistics)?;
     same_shape("x", x.shape(), reduction.shape())?;
     let rows = statistics_rows(x, &reduction, statistics)?;
     let own_shapes = match statistics {
@@ -98,12 +113,15 @@ pub async fn normalize(
         slot(Role::Affine, "affine", &affine_rows),
     ];
     let binding = bind(context, &schedule, &steps, &slots)?;
-    gpu.submit(|_| {}, |pass| binding.encode(pass));
-    if check == Check::Off {
-        return Ok((y, None));
+    Ok((binding, y))
+}
+
+/// The axes that the statistics were taken over.
+fn reduction_of(x: &Tensor, statistics: Statistics<'_>) -> Result<Reduction, ShapeError> {
+    match statistics {
+        Statistics::Moments(moments) => Ok(moments.reduction.clone()),
+        Statistics::Plain { mean, .. } => Reduction::broadcast(x.shape(), "mean", mean.shape()),
     }
-    let report = check_normalize(x, &y, &reduction, statistics, affine, eps).await?;
-    Ok((y, check.apply(report)?))
 }
 
 async fn check_normalize(

@@ -244,15 +244,7 @@ impl Implementation for GpuImplementation {
             bindings.extend([inference.unwrap(), backward.unwrap()]);
         }
 
-        let mut encoder = gpu.device().create_command_encoder(&Default::default());
-        {
-            let mut pass = encoder.begin_compute_pass(&Default::default());
-            bindings
-                .iter()
-                .for_each(|binding| binding.encode(&mut pass));
-        }
-        gpu.queue().submit([encoder.finish()]);
-
+        super::dawn::run(gpu, &bindings.iter().collect::<Vec<_>>());
         let read = |tensor: &Tensor| tensor.read_blocking().unwrap();
         let gradients = |dx: &Tensor, grads: &Tensor| {
             let [dweight, dbias] = rows(&read(grads), 2).try_into().unwrap();

@@ -6,6 +6,7 @@ pub mod axes;
 pub mod case;
 #[path = "../../src/bin/wgbn/data.rs"]
 pub mod data;
+pub mod dawn;
 pub mod golden;
 pub mod gpu;
 pub mod layer;

@@ -287,7 +287,7 @@ pub fn submit(gpu: &Gpu, record: impl FnOnce(&mut ComputePass<'_>)) {
     gpu.queue().submit([encoder.finish()]);
 }
 
-/// Submits one pass with these bindings in it.
+/// Runs these bindings in one pass.
 pub fn run(gpu: &Gpu, bindings: &[&Binding]) {
-    submit(gpu, |pass| bindings.iter().for_each(|b| b.encode(pass)));
+    crate::common::dawn::run(gpu, bindings);
 }

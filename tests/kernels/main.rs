@@ -22,4 +22,6 @@ mod recording;
 mod shaders;
 mod shards;
 mod special;
+mod strided;
 mod textures;
+mod variants;

@@ -2,6 +2,7 @@
 //! binds what it says.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use naga::back::{self, PipelineConstants};
 use naga::valid::{Capabilities, ModuleInfo, ValidationFlags, Validator};
@@ -21,16 +22,26 @@ const FULL: Constants = Constants {
     bfloat: true,
 };
 
+/// Nothing switched on.
+const PLAIN: Constants = Constants {
+    workgroup: 64,
+    activation: 0,
+    residual: false,
+    dresidual: false,
+    in_place: false,
+    bfloat: false,
+};
+
 /// The variant for workgroups of 64, through naga's front end and validator. No capability is
 /// granted: nothing that an adapter may lack is used.
-fn resolved(variant: Variant) -> (Module, ModuleInfo) {
+fn resolved(variant: Variant, constants: Constants) -> (Module, ModuleInfo) {
     let (label, source) = (variant.label(), variant.source());
     let module = naga::front::wgsl::parse_str(&source)
         .unwrap_or_else(|e| panic!("{label}: {}", e.emit_to_string(&source)));
     let info = Validator::new(ValidationFlags::all(), Capabilities::empty())
         .validate(&module)
         .unwrap_or_else(|e| panic!("{label}: {}", e.emit_to_string(&source)));
-    let named = FULL.of(&source).into_iter();
+    let named = constants.of(&source).into_iter();
     let constants = PipelineConstants::from_iter(named.map(|(name, v)| (name.to_owned(), v)));
     let main = Some((ShaderStage::Compute, "main"));
     let (module, info) =
@@ -64,30 +75,47 @@ fn the_list_is_closed_and_its_labels_unique() {
     assert_eq!(labels.len(), variants.len());
 }
 
+/// Leaves a translation where `cargo xtask portability` finds it, for other tools to check.
+fn keep(name: &str, extension: &str, text: impl AsRef<[u8]>) {
+    if let Some(folder) = std::env::var_os("WGBN_TRANSLATIONS") {
+        let file = Path::new(&folder).join(format!("{name}.{extension}"));
+        std::fs::write(file, text).expect("WGBN_TRANSLATIONS is a folder");
+    }
+}
+
 #[test]
 fn every_variant_translates_to_every_language() {
     for variant in Variant::all() {
-        let label = variant.label();
-        let (module, info) = resolved(variant);
+        keep(&variant.label(), "wgsl", variant.source());
+        for (constants, switched) in [(PLAIN, "plain"), (FULL, "full")] {
+            let label = format!("{}.{switched}", variant.label());
+            let (module, info) = resolved(variant, constants);
 
-        let spv = back::spv::write_vec(&module, &info, &back::spv::Options::default(), None);
-        assert!(!spv.unwrap_or_else(|e| panic!("{label}: {e}")).is_empty());
+            let spv = back::spv::write_vec(&module, &info, &back::spv::Options::default(), None);
+            let spv = spv.unwrap_or_else(|e| panic!("{label}: {e}"));
+            assert!(!spv.is_empty());
+            let bytes: Vec<u8> = spv.iter().flat_map(|word| word.to_le_bytes()).collect();
+            keep(&label, "spv", bytes);
 
-        let (options, pipeline) = Default::default();
-        let msl = back::msl::write_string(&module, &info, &options, &pipeline);
-        let (msl, _) = msl.unwrap_or_else(|e| panic!("{label}: {e}"));
-        assert!(msl.contains("kernel void main_"), "{label}");
+            let (options, pipeline) = Default::default();
+            let msl = back::msl::write_string(&module, &info, &options, &pipeline);
+            let (msl, _) = msl.unwrap_or_else(|e| panic!("{label}: {e}"));
+            assert!(msl.contains("kernel void main_"), "{label}");
+            keep(&label, "metal", msl);
 
-        let (options, pipeline) = Default::default();
-        let mut hlsl = String::new();
-        back::hlsl::Writer::new(&mut hlsl, &options, &pipeline)
-            .write(&module, &info, None)
-            .unwrap_or_else(|e| panic!("{label}: {e}"));
-        assert!(hlsl.contains("numthreads(64, 1, 1)"), "{label}");
+            let (options, pipeline) = Default::default();
+            let mut hlsl = String::new();
+            back::hlsl::Writer::new(&mut hlsl, &options, &pipeline)
+                .write(&module, &info, None)
+                .unwrap_or_else(|e| panic!("{label}: {e}"));
+            assert!(hlsl.contains("numthreads(64, 1, 1)"), "{label}");
+            keep(&label, "hlsl", hlsl);
 
-        let glsl = glsl_es_310(&module, &info, ShaderStage::Compute, "main");
-        let glsl = glsl.unwrap_or_else(|e| panic!("{label}: {e}"));
-        assert!(glsl.starts_with("#version 310 es"), "{label}");
+            let glsl = glsl_es_310(&module, &info, ShaderStage::Compute, "main");
+            let glsl = glsl.unwrap_or_else(|e| panic!("{label}: {e}"));
+            assert!(glsl.starts_with("#version 310 es"), "{label}");
+            keep(&label, "comp", glsl);
+        }
     }
 }
 
@@ -116,7 +144,7 @@ fn glsl_es_310(
 fn every_variant_binds_its_roles_and_no_more_than_webgpu_grants() {
     for variant in Variant::all() {
         let label = variant.label();
-        let (module, _) = resolved(variant);
+        let (module, _) = resolved(variant, FULL);
         let mut bindings = bindings(&module);
         let params = bindings.remove(&0);
         let params = params.unwrap_or_else(|| panic!("{label} has no parameters"));
@@ -162,7 +190,7 @@ fn naming(role: Role) -> (&'static [&'static str], bool) {
 fn a_workgroup_fits_webgpus_memory() {
     // The widest tree: 256 invocations, a partial of three words, or fours of them.
     for variant in Variant::all() {
-        let (module, _) = resolved(variant);
+        let (module, _) = resolved(variant, FULL);
         let mut layouter = naga::proc::Layouter::default();
         layouter.update(module.to_ctx()).unwrap();
         let globals = module.global_variables.iter();
@@ -176,6 +204,8 @@ fn a_workgroup_fits_webgpus_memory() {
 fn the_render_shader_translates_to_every_language() {
     for target in Conversion::ALL {
         let source = render_source(target);
+        let name = format!("render_{target:?}").to_lowercase();
+        keep(&name, "wgsl", &source);
         let parsed = naga::front::wgsl::parse_str(&source)
             .unwrap_or_else(|e| panic!("{}", e.emit_to_string(&source)));
         let info = Validator::new(ValidationFlags::all(), Capabilities::empty())
@@ -196,14 +226,33 @@ fn the_render_shader_translates_to_every_language() {
             let (module, info) =
                 back::pipeline_constants::process_overrides(&parsed, &info, main, &constants)
                     .unwrap();
-            back::spv::write_vec(&module, &info, &back::spv::Options::default(), None).unwrap();
+            let name = format!("{name}.{entry}");
+            let spv = back::spv::write_vec(&module, &info, &back::spv::Options::default(), None);
+            let words = spv.unwrap().into_iter();
+            keep(
+                &name,
+                "spv",
+                words.flat_map(u32::to_le_bytes).collect::<Vec<u8>>(),
+            );
             let (options, pipeline) = Default::default();
-            back::msl::write_string(&module, &info, &options, &pipeline).unwrap();
+            let msl = back::msl::write_string(&module, &info, &options, &pipeline);
+            keep(&name, "metal", msl.unwrap().0);
             let (options, pipeline) = Default::default();
-            back::hlsl::Writer::new(&mut String::new(), &options, &pipeline)
+            let mut hlsl = String::new();
+            back::hlsl::Writer::new(&mut hlsl, &options, &pipeline)
                 .write(&module, &info, None)
                 .unwrap();
-            glsl_es_310(&module, &info, stage, entry).unwrap();
+            keep(&name, "hlsl", hlsl);
+            let extension = if stage == ShaderStage::Vertex {
+                "vert"
+            } else {
+                "frag"
+            };
+            keep(
+                &name,
+                extension,
+                glsl_es_310(&module, &info, stage, entry).unwrap(),
+            );
         }
         // Read-only: writable storage in a fragment shader is not granted everywhere.
         let written = StorageAccess::STORE;

@@ -18,7 +18,7 @@ const PARTS: [usize; 4] = [3, 1, 5, 2];
 
 /// Where moments and sums are merged.
 #[derive(Clone, Copy, PartialEq)]
-enum Merge {
+pub enum Merge {
     Device,
     Host,
 }
@@ -115,7 +115,7 @@ impl Part {
     }
 }
 
-fn judged(gpu: &Gpu, context: &Context, case: &Case, merge: Merge) -> Report {
+pub fn judged(gpu: &Gpu, context: &Context, case: &Case, merge: Merge) -> Report {
     let parts = Part::all(gpu, context, case);
     let c = case.view.channels;
     let rows_of = [&case.weight, &case.bias].map(|row| row.clone().unwrap());

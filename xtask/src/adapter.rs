@@ -24,10 +24,26 @@ pub fn ensure(wgbn: &Path) -> Result<(), String> {
         return Ok(());
     }
     let system = System::this();
-    let Some(prefix) = system.apt_prefix() else {
+    if system.apt_prefix().is_none() {
         return Err(format!("there is no GPU adapter; {}", system.advice()));
-    };
+    }
     println!("there is no GPU adapter: installing a software Vulkan driver");
+    install(&APT_PACKAGES)?;
+    if probe(wgbn)? {
+        Ok(())
+    } else {
+        Err("there is no GPU adapter, though Mesa's Vulkan drivers are installed".to_owned())
+    }
+}
+
+/// Whether this is CI.
+pub fn in_ci() -> bool {
+    System::this().ci
+}
+
+/// Installs packages of Debian or Ubuntu, where xtask may.
+pub fn install(packages: &[&str]) -> Result<(), String> {
+    let prefix = System::this().apt_prefix().ok_or("there is no apt-get")?;
     let apt_get = |args: &[&str]| {
         let mut words = prefix.iter().chain(args).copied();
         let mut command = Command::new(words.next().expect("the prefix ends in apt-get"));
@@ -40,18 +56,7 @@ pub fn ensure(wgbn: &Path) -> Result<(), String> {
     if let Err(error) = apt_get(&["update"]) {
         eprintln!("xtask: {error}; going on with the package lists there are");
     }
-    apt_get(
-        &[
-            &["install", "-y", "--no-install-recommends"][..],
-            &APT_PACKAGES,
-        ]
-        .concat(),
-    )?;
-    if probe(wgbn)? {
-        Ok(())
-    } else {
-        Err("there is no GPU adapter, though Mesa's Vulkan drivers are installed".to_owned())
-    }
+    apt_get(&[&["install", "-y", "--no-install-recommends"][..], packages].concat())
 }
 
 /// Whether there is an adapter; the program prints it.
@@ -179,16 +184,17 @@ pub fn start_log(log: &Path) -> Result<(), String> {
 }
 
 /// Prints how much ran on which adapter, and fails if nothing ran on one.
-pub fn read_log(log: &Path) -> Result<(), String> {
+pub fn read_log(log: &Path) -> Result<BTreeMap<String, usize>, String> {
     let text = match fs::read_to_string(log) {
         Ok(text) => Some(text),
         Err(error) if error.kind() == ErrorKind::NotFound => None,
         Err(error) => return Err(format!("cannot read {}: {error}", log.display())),
     };
-    for (adapter, contexts) in count_contexts(text.as_deref())? {
+    let counts = count_contexts(text.as_deref())?;
+    for (adapter, contexts) in &counts {
         println!("GPU contexts that tests made on {adapter}: {contexts}");
     }
-    Ok(())
+    Ok(counts)
 }
 
 /// How many contexts the tests made on each adapter, from the log's lines
@@ -270,7 +276,8 @@ mod tests {
         start_log(&log).expect("the folder can be made");
         assert!(read_log(&log).is_err());
         fs::write(&log, "llvmpipe\tvulkan\tforward\n").expect("the log can be written");
-        assert_eq!(read_log(&log), Ok(()));
+        let counts = read_log(&log).expect("the log is good");
+        assert_eq!(counts["llvmpipe (vulkan)"], 1);
         start_log(&log).expect("the log can be removed");
         assert!(read_log(&log).is_err());
         fs::remove_dir_all(&folder).expect("the folder can be removed");

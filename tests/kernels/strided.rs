@@ -1,0 +1,59 @@
+//! Kept and reduced axes that alternate, as the functional forms have them: moments, and
+//! normalization by them.
+
+use wgpu_batchnorm::functional::{AffineStep, Statistics, bind_moments, bind_normalize};
+use wgpu_batchnorm::{Element, Parameters, Tensor, check, reference};
+
+use crate::buffers::run;
+use crate::common::axes::{gather, groups};
+use crate::common::case::stored;
+use crate::common::data::Random;
+use crate::common::gpu::gpu;
+
+#[test]
+fn moments_and_normalization_through_strides() {
+    const EPS: f32 = 1e-3;
+    let gpu = gpu();
+    let (shape, axes) = ([5, 6, 20, 7], [1, 3]);
+    let groups = groups(&shape, &axes);
+    for element in [Element::F32, Element::F16, Element::Bf16] {
+        let x = stored(element, Random::new(1).normals(5 * 6 * 20 * 7, 0.3, 1.5));
+        let tensor = Tensor::upload_as(&gpu, &shape, element, &x).unwrap();
+        let (binding, moments) = bind_moments(&tensor, &axes, false).unwrap();
+        run(&gpu, &[&binding]);
+        let got = moments.read_blocking().unwrap();
+        let narrow = |v: Vec<f64>| v.into_iter().map(|v| v as f32).collect::<Vec<f32>>();
+        let (gathered, view) = gather(&x, &groups);
+        let (mean, variance) = (narrow(got.mean()), narrow(got.variance()));
+        let report = check::moments(&view, &gathered, &mean, &variance);
+        report
+            .enforce()
+            .unwrap_or_else(|e| panic!("{element:?}: {e}"));
+
+        let given = Statistics::Moments(&moments);
+        let (binding, y) = bind_normalize(&tensor, given, AffineStep::default(), EPS).unwrap();
+        run(&gpu, &[&binding]);
+        let input = check::Input {
+            view,
+            x: &gathered,
+            parameters: Parameters {
+                weight: None,
+                bias: None,
+            },
+            eps: EPS,
+            epilogue: check::Epilogue {
+                element,
+                ..Default::default()
+            },
+        };
+        let given = reference::Moments {
+            mean: got.mean(),
+            variance: got.variance(),
+        };
+        let (y, _) = gather(&y.read_blocking().unwrap(), &groups);
+        let report = check::normalize(&input, &given, &y);
+        report
+            .enforce()
+            .unwrap_or_else(|e| panic!("{element:?}: {e}"));
+    }
+}

@@ -1,0 +1,53 @@
+//! The closed list is what plans reach: every variant that a tensor without strides meets runs here,
+//! on small cases, before the judge. `strided` and `textures` have the rest.
+
+use std::collections::BTreeSet;
+
+use wgpu_batchnorm::plan::Tuning;
+use wgpu_batchnorm::shaders::{Storage, Variant, Walk};
+use wgpu_batchnorm::{Activation, Config, Context, Element};
+
+use crate::common::case::Case;
+use crate::common::data::Kind;
+use crate::common::dawn;
+use crate::common::gpu::{GpuImplementation, gpu};
+use crate::common::outcome::{Implementation, judge};
+use crate::shards::{Merge, judged};
+
+#[test]
+fn every_variant_that_walks_no_strides_runs_and_is_right() {
+    let gpu = gpu();
+    // Single values, fours of a run, and fours of channels, so many of them a lane.
+    let planar = [(vec![11, 3, 5, 5], 1, 1), (vec![11, 3, 4, 5], 1, 1)];
+    let interleaved = [1, 2, 4, 8].map(|columns| (vec![11, 5, 16 * columns], -1, columns));
+    for (shape, axis, columns) in planar.into_iter().chain(interleaved) {
+        // So little that one dispatch does it whole, and parts in two.
+        let tuning = Tuning {
+            planar_workgroup: 8,
+            planar_team: 4,
+            interleaved_workgroup: 8,
+            interleaved_columns: 4,
+            lane_columns: columns as u32,
+            fill: 1,
+            resident_bytes: 1 << 20,
+        };
+        let context = Context::with_tuning(gpu.device(), tuning).unwrap();
+        let implementation = GpuImplementation::new(&gpu, "variants", tuning);
+        for element in [Element::F32, Element::F16, Element::Bf16] {
+            let config = Config::pytorch()
+                .with_axis(axis)
+                .with_element(element)
+                .with_activation(Activation::Silu);
+            let case = Case::new(&shape, config, Kind::ALL[0], 71);
+            let parts = judged(&gpu, &context, &case, Merge::Device);
+            assert!(parts.passed(), "{}: {:?}", case.name, parts.worst());
+            let case = case.with_residual(72);
+            let whole = judge(&case, &implementation.run(&case));
+            assert!(whole.passed(), "{}: {:?}", case.name, whole.worst());
+        }
+    }
+    let all = Variant::all().into_iter();
+    let dense = |v: &Variant| v.walk == Walk::Dense && !matches!(v.storage, Storage::Texture(_));
+    let all: BTreeSet<String> = all.filter(dense).map(|v| v.label()).collect();
+    assert_eq!(dawn::ran(), all);
+}

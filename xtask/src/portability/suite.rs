@@ -1,0 +1,122 @@
+//! The package's tests with what they printed, run to the end and counted.
+
+use std::ffi::OsStr;
+use std::fs::{self, File};
+use std::path::Path;
+use std::process::Stdio;
+
+use super::Row;
+use crate::{CommandExt as _, cargo, command_line, root};
+
+/// The tests that need an adapter.
+pub const TESTS: [&str; 3] = ["kernels", "api", "recording"];
+
+/// Builds them, so that no time below is a compiler's.
+pub fn build() -> Result<(), String> {
+    cargo(arguments(&TESTS)).arg("--no-run").run()
+}
+
+fn arguments<'a>(tests: &[&'a str]) -> Vec<&'a str> {
+    let tests = tests.iter().flat_map(|test| ["--test", *test]);
+    ["test", "--locked", "--no-fail-fast"]
+        .into_iter()
+        .chain(tests)
+        .collect()
+}
+
+/// Runs those whose names contain a filter, all where there is none, with these variables set.
+/// What they print is kept in `log`.
+pub fn run(
+    tests: &[&str],
+    filters: &[&str],
+    variables: &[(&str, &OsStr)],
+    log: &Path,
+) -> Result<Row, String> {
+    let io = |e| format!("{}: {e}", log.display());
+    let output = File::create(log).map_err(io)?;
+    let mut command = cargo(arguments(tests));
+    command
+        .args(["--", "--show-output"])
+        .args(filters)
+        .envs(variables.iter().copied())
+        .current_dir(root())
+        .stdin(Stdio::null())
+        .stderr(output.try_clone().map_err(io)?)
+        .stdout(output);
+    let line = command_line(&command);
+    println!("$ {line}");
+    let status = command
+        .status()
+        .map_err(|error| format!("cannot run `{line}`: {error}"))?;
+    let mut row = count(&fs::read_to_string(log).map_err(io)?, tests.len());
+    if !status.success() && row.failures.is_empty() {
+        row.failures.push(format!("`{line}` ended with {status}"));
+    }
+    Ok(row)
+}
+
+/// Counts of what so many test binaries printed. A test that leaves something out because its
+/// adapter cannot do it prints a line that begins with `skipped: `.
+fn count(log: &str, binaries: usize) -> Row {
+    let mut row = Row::default();
+    let mut ended = 0;
+    for line in log.lines() {
+        if let Some(counts) = line.strip_prefix("test result: ") {
+            let of = |what: &str| {
+                let part = counts.split([';', '.']).find(|part| part.ends_with(what));
+                let number = part.and_then(|part| part.split_whitespace().next());
+                number.and_then(|n| n.parse::<usize>().ok()).unwrap_or(0)
+            };
+            row.passed += of(" passed");
+            row.failed += of(" failed");
+            row.skipped += of(" ignored");
+            ended += 1;
+        } else if let Some(what) = line.strip_prefix("skipped: ") {
+            row.skips.push(what.to_owned());
+        } else if let Some(test) = line
+            .strip_prefix("test ")
+            .and_then(|t| t.strip_suffix(" ... FAILED"))
+        {
+            row.failures.push(test.to_owned());
+        }
+    }
+    row.skipped += row.skips.len();
+    if ended != binaries {
+        row.failures.push(format!(
+            "{ended} of {binaries} test binaries ran to their end"
+        ));
+    }
+    if row.passed + row.failed == 0 {
+        row.failures.push("no test ran".to_owned());
+    }
+    row
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn outcomes_are_counted_over_binaries() {
+        let log = "running 3 tests\ntest cases::cpu ... ok\nskipped: small values\ntest cases::gpu ... FAILED\n\
+                   test result: FAILED. 2 passed; 1 failed; 0 ignored; 0 measured; 5 filtered out; finished in 0.1s\n\
+                   test result: ok. 4 passed; 0 failed; 2 ignored; 0 measured; 0 filtered out; finished in 9.22s\n";
+        let row = count(log, 2);
+        assert_eq!((row.passed, row.failed, row.skipped), (6, 1, 3));
+        assert_eq!(row.skips, ["small values"]);
+        assert_eq!(row.failures, ["cases::gpu"]);
+    }
+
+    #[test]
+    fn a_binary_that_crashed_or_ran_nothing_is_a_failure() {
+        let one = "test result: ok. 4 passed; 0 failed; 0 ignored\n";
+        assert_eq!(count(one, 2).failures.len(), 1);
+        assert_eq!(count(one, 1).failures.len(), 0);
+        assert_eq!(
+            count("test result: ok. 0 passed; 0 failed; 0 ignored\n", 1)
+                .failures
+                .len(),
+            1
+        );
+    }
+}
