@@ -29,11 +29,24 @@ impl BatchNorm {
         pollster::block_on(self.forward_with(x, mode, request))
     }
 
-    /// Blocking twin of [`BatchNorm::backward_with`].
+    /// Blocking twin of [`BatchNorm::backward`].
     ///
     /// # Errors
     /// As there.
     pub fn backward_blocking(
+        &mut self,
+        x: &Tensor,
+        dy: &Tensor,
+        saved: Saved,
+    ) -> Result<Gradients, Error> {
+        pollster::block_on(self.backward(x, dy, saved))
+    }
+
+    /// Blocking twin of [`BatchNorm::backward_with`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn backward_with_blocking(
         &mut self,
         x: &Tensor,
         dy: &Tensor,

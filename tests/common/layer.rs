@@ -56,7 +56,7 @@ impl Layer {
             dresidual: residual.is_some(),
             ..Default::default()
         };
-        let gradients = layer.backward_blocking(&x, &dy, forward.saved, all);
+        let gradients = layer.backward_with_blocking(&x, &dy, forward.saved, all);
         let gradients = gradients.unwrap();
         Outcome {
             y: forward.y.read_blocking().unwrap(),

@@ -4,7 +4,9 @@
 use wgpu_batchnorm::error::{BindError, ConfigError, DeviceError, PlanError, ShapeError};
 use wgpu_batchnorm::plan::Tuning;
 use wgpu_batchnorm::wgpu::{self, BufferUsages};
-use wgpu_batchnorm::{Affine, Binding, Config, Context, Gpu, Momentum, Plan, check};
+use wgpu_batchnorm::{
+    Affine, BackwardBuffers, Binding, Config, Context, Gpu, Momentum, Plan, check,
+};
 
 use crate::buffers::{Buffers, Place, run};
 use crate::common::case::Case;
@@ -209,6 +211,30 @@ fn missing_and_unexpected_buffers() {
     let none_kept = Some(BindError::Config(ConfigError::NoRunningStatistics));
     assert_eq!(INFERENCE(&stateless, &good).err(), none_kept);
     assert_eq!(FROZEN(&stateless, &good).err(), none_kept);
+
+    // The second half of backward takes sums, and writes dx.
+    let second = |b: BackwardBuffers<'_>| {
+        let count = full_plan.view().count() as u64;
+        full_plan.bind_backward_with(&b, count).err()
+    };
+    let given = good.backward();
+    let added = BackwardBuffers {
+        accumulate: true,
+        ..given
+    };
+    assert_eq!(second(added), Some(BindError::Accumulate));
+    let (dx, grads) = (None, None);
+    let missing = |buffer| Some(BindError::Missing { buffer });
+    assert_eq!(second(BackwardBuffers { dx, ..given }), missing("dx"));
+    assert_eq!(second(BackwardBuffers { grads, ..given }), missing("grads"));
+    let dresidual = given.dx;
+    let unexpected = BindError::Unexpected {
+        buffer: "dresidual",
+    };
+    assert_eq!(
+        second(BackwardBuffers { dresidual, ..given }),
+        Some(unexpected)
+    );
 
     assert_untouched(&good);
     assert_good_call_works(&gpu, &full_plan, &full);

@@ -185,7 +185,7 @@ fn a_layer_enforces_what_it_fuses() {
             ..Default::default()
         };
         let gradients = layer
-            .backward_blocking(&x, &dy, forward.saved, all)
+            .backward_with_blocking(&x, &dy, forward.saved, all)
             .unwrap();
         assert_eq!(gradients.dx.unwrap().element(), element);
         assert_eq!(gradients.dresidual.unwrap().element(), element);
@@ -199,7 +199,9 @@ fn a_layer_enforces_what_it_fuses() {
         let refused = layer.forward_with_blocking(&x, mode, request).unwrap_err();
         assert!(refused.to_string().contains("residual"), "{refused}");
         let Forward { saved, .. } = layer.forward_blocking(&x, mode).unwrap();
-        let refused = layer.backward_blocking(&x, &wrong, saved, all).unwrap_err();
+        let refused = layer
+            .backward_with_blocking(&x, &wrong, saved, all)
+            .unwrap_err();
         assert!(refused.to_string().contains("dy"), "{refused}");
         let Forward { saved, .. } = layer.forward_blocking(&x, mode).unwrap();
         let grads = Tensor::empty_as(&gpu, &[2, 5], element).unwrap();
@@ -207,7 +209,9 @@ fn a_layer_enforces_what_it_fuses() {
             add_into: Some(&grads),
             ..Default::default()
         };
-        let refused = layer.backward_blocking(&x, &dy, saved, into).unwrap_err();
+        let refused = layer
+            .backward_with_blocking(&x, &dy, saved, into)
+            .unwrap_err();
         assert!(refused.to_string().contains("gradients"), "{refused}");
 
         // In place, and no way back.
@@ -219,7 +223,7 @@ fn a_layer_enforces_what_it_fuses() {
         let forward = layer.forward_with_blocking(&over, mode, request).unwrap();
         assert!(forward.y.buffer() == over.buffer());
         let refused = layer
-            .backward_blocking(&over, &dy, forward.saved, all)
+            .backward_with_blocking(&over, &dy, forward.saved, all)
             .unwrap_err();
         assert!(refused.to_string().contains("put y over it"), "{refused}");
     }

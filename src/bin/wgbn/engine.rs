@@ -4,8 +4,8 @@ use std::time::{Duration, Instant};
 
 use wgpu_batchnorm::error::DeviceError;
 use wgpu_batchnorm::{
-    Adapter, BackwardRequest, BatchNorm, Check, Config, Gpu, HostGradients, LayerState, Mode,
-    Moments, Parameters, RunningStatistics, SavedStatistics, Tensor, View, cpu, functional,
+    Adapter, BatchNorm, Check, Config, Gpu, HostGradients, LayerState, Mode, Moments, Parameters,
+    RunningStatistics, SavedStatistics, Tensor, View, cpu, functional,
 };
 
 use crate::failure::Failure;
@@ -200,8 +200,7 @@ fn gpu_backward(
     let forward = layer.forward_blocking(&x, mode)?;
     wait(gpu);
     let start = Instant::now();
-    let request = BackwardRequest::default();
-    let gradients = layer.backward_blocking(&x, &dy, forward.saved, request)?;
+    let gradients = layer.backward_blocking(&x, &dy, forward.saved)?;
     wait(gpu);
     let time = start.elapsed();
     let dx = match &gradients.dx {

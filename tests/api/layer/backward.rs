@@ -77,7 +77,9 @@ fn dx_can_be_left_out() {
                 dx,
                 ..Default::default()
             };
-            layer.backward_blocking(&x, &dy, saved, request).unwrap()
+            layer
+                .backward_with_blocking(&x, &dy, saved, request)
+                .unwrap()
         };
         let with = backward(true);
         let without = backward(false);
@@ -105,7 +107,9 @@ fn gradients_can_be_added_into() {
                 ..Default::default()
             };
             // The check takes what was there into account.
-            let added = layer.backward_blocking(&x, &dy, saved, request).unwrap();
+            let added = layer
+                .backward_with_blocking(&x, &dy, saved, request)
+                .unwrap();
             assert_eq!(bits(&read(&added.affine)), bits(&read(&grads)));
         }
         let fresh = read(&fresh.affine);
@@ -133,7 +137,7 @@ fn shapes_must_be_those_of_the_forward() {
                 add_into: grads,
                 ..Default::default()
             };
-            let refused = layer.backward_blocking(x, dy, saved, request);
+            let refused = layer.backward_with_blocking(x, dy, saved, request);
             assert_refused!(
                 refused,
                 Error::Shape(ShapeError::Mismatch { tensor, .. }) if tensor == name
@@ -159,7 +163,7 @@ fn gradients_cannot_be_added_into_an_input() {
         add_into: Some(&x),
         ..Default::default()
     };
-    let refused = layer.backward_blocking(&x, &x, saved, request);
+    let refused = layer.backward_with_blocking(&x, &x, saved, request);
     assert_refused!(
         refused,
         Error::Bind(wgpu_batchnorm::error::BindError::Overlap { .. })

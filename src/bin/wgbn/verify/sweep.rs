@@ -271,7 +271,7 @@ fn on_gpu(gpu: &Gpu, trial: &Trial, values: &Values) -> Result<Vec<Outcome>, Fai
         let mut layer = again()?;
         let result = layer.forward_with_blocking(&x, mode, request)?;
         add(forward, result.report);
-        let gradients = layer.backward_blocking(&x, &dy, result.saved, wanted)?;
+        let gradients = layer.backward_with_blocking(&x, &dy, result.saved, wanted)?;
         add(backward, gradients.report);
         if trial.is_plain() && trial.data != Data::Exact {
             let result = layer.forward_with_blocking(&x, mode, request)?;
@@ -280,7 +280,7 @@ fn on_gpu(gpu: &Gpu, trial: &Trial, values: &Values) -> Result<Vec<Outcome>, Fai
                 add_into: Some(&gradients.affine),
                 ..wanted
             };
-            let gradients = layer.backward_blocking(&x, &constant, result.saved, add_into)?;
+            let gradients = layer.backward_with_blocking(&x, &constant, result.saved, add_into)?;
             add(backward, gradients.report);
         }
         let mut layer = again()?;
