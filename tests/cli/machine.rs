@@ -169,6 +169,16 @@ mod unix {
         Tensors::default().f32("x", &[64, 256], &vec![0.5; 64 * 256])
     }
 
+    /// The small output of an earlier step, which holds a layer's state.
+    fn checkpoint(folder: &Folder, name: &str) -> Vec<u8> {
+        folder.save("small.safetensors", &small());
+        let line = format!("forward small.safetensors --device cpu -o {name}");
+        folder.json(&line);
+        std::fs::remove_file(folder.path("small.safetensors")).unwrap();
+        folder.load(name).tensor("running_mean");
+        folder.bytes(name)
+    }
+
     /// Runs `sh -c SCRIPT wgbn …` in the folder.
     fn shell(folder: &Folder, script: &str, line: &str) -> Run {
         let wgbn = folder.command(&crate::support::words(line));
@@ -184,7 +194,7 @@ mod unix {
     fn no_room_for_the_output() {
         let folder = Folder::new();
         folder.save("in.safetensors", &large());
-        folder.write("out.safetensors", b"precious");
+        let old = checkpoint(&folder, "out.safetensors");
         let script = "trap '' XFSZ; ulimit -f 16; exec \"$0\" \"$@\"";
         for output in ["out.safetensors", "new.safetensors", "new.npy"] {
             let line = format!("forward in.safetensors --device cpu -o {output}");
@@ -192,7 +202,7 @@ mod unix {
             run.failed(3, &format!("cannot write {output}"));
         }
         assert_eq!(folder.names(), ["in.safetensors", "out.safetensors"]);
-        assert_eq!(folder.bytes("out.safetensors"), b"precious");
+        assert_eq!(folder.bytes("out.safetensors"), old);
         // What does fit is written.
         let moments = "moments in.safetensors --axes 0 --keep-dims --device cpu -o out.safetensors";
         shell(&folder, script, moments).succeeded();
@@ -205,6 +215,7 @@ mod unix {
         let folder = Folder::new();
         folder.save("in.safetensors", &large());
         std::fs::create_dir(folder.path("small")).unwrap();
+        checkpoint(&folder, "old");
         let mount = "mount -t tmpfs -o size=64k tmpfs small";
         let inside = |then: &str| {
             let mut command = Command::new("unshare");
@@ -222,8 +233,15 @@ mod unix {
             return;
         }
         let wgbn = "\"$0\" forward in.safetensors --device cpu -o small/out.safetensors";
-        // The exit status, and what is left in the folder.
+        // The exit status, and what is left in the folder: nothing, or the file that was there.
         let script = format!("{wgbn}; echo $?; ls -A small");
+        let kept = format!(
+            "cp old small/out.safetensors && {{ {wgbn}; echo $?; ls -A small; }} && \
+             cmp old small/out.safetensors"
+        );
+        let run = finish(inside(&kept));
+        assert_eq!(run.status, 0, "{run:?}");
+        assert_eq!(run.stdout, "3\nout.safetensors\n", "{run:?}");
         let run = finish(inside(&script));
         assert_eq!((run.status, run.stdout.as_str()), (0, "3\n"), "{run:?}");
         assert_eq!(run.stderr.lines().count(), 1, "{run:?}");

@@ -82,7 +82,12 @@ fn operations() -> Vec<(String, Case)> {
                 gelu.with_element(Element::Bf16),
             ),
         ] {
-            let case = Case::new(shape, config, LARGE_MEAN, 6);
+            // Halves of a large mean would be all alike.
+            let kind = match config.element {
+                Element::F32 => LARGE_MEAN,
+                _ => Kind::ALL[0],
+            };
+            let case = Case::new(shape, config, kind, 6);
             let case = match options.starts_with("residual") {
                 true => case.with_residual(7),
                 false => case,
@@ -178,7 +183,7 @@ fn one_digest_for_each_operation() {
             .for_each(|(name, d)| println!("digest {d:016x} {name}"));
         return;
     }
-    assert_eq!(first.len(), 2 * (17 + 17 + 19 + 19 + 4), "{first:#?}");
+    assert_eq!(first.len(), 2 * (16 + 16 + 18 + 18 + 4), "{first:#?}");
     for k in 1..100 {
         assert_eq!(digests(&gpu, &implementation, &context), first, "run {k}");
     }
