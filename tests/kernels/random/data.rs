@@ -13,8 +13,9 @@ pub enum Data {
     Kind(Kind),
     /// 0 and −0.
     Zeros,
-    /// Subnormal numbers alone. Adapters may take any of them for 0 at any step, so no digit of what
-    /// comes of them there is certain.
+    /// Subnormal numbers alone. Adapters may take any of them for 0 at any step, and saved statistics
+    /// are f32 and lose digits here too: the bounds hold for the moments of the CPU path alone, and
+    /// all else is held to be finite.
     Subnormal,
     /// Ordinary values, the first of them, subnormal ones and zeros of either sign.
     Mixed,

@@ -171,17 +171,13 @@ fn plain(case: &Case) -> Case {
 }
 
 /// `None` where the results pass, else why not.
-fn device_fails(draw: &Draw, case: &Case, outcome: &Outcome) -> Option<String> {
+fn failure(draw: &Draw, case: &Case, outcome: &Outcome) -> Option<String> {
     if let Data::Subnormal = draw.data {
         let finite = |bits: &u32| f32::from_bits(*bits).is_finite();
         let mut tensors = outcome.bits().into_iter();
         let bad = tensors.find(|(_, values)| !values.iter().all(finite));
         return bad.map(|(name, _)| format!("{name} is not finite"));
     }
-    fails(case, outcome)
-}
-
-fn fails(case: &Case, outcome: &Outcome) -> Option<String> {
     let report = judge(case, outcome);
     (!report.passed()).then(|| report.worst().unwrap().to_string())
 }
@@ -200,10 +196,11 @@ fn random_steps() {
     run(regressions, draws(), |draw| {
         let case = draw.case();
         let device = &cuts[draw.cut.index(cuts.len())];
-        let failure = device_fails(&draw, &case, &device.run(&case));
-        prop_assert_eq!(failure, None, "{}", device.name());
+        let on_device = failure(&draw, &case, &device.run(&case));
+        prop_assert_eq!(on_device, None, "{}", device.name());
         let case = plain(&case);
-        prop_assert_eq!(fails(&case, &Cpu.run(&case)), None, "cpu");
+        let on_cpu = failure(&draw, &case, &Cpu.run(&case));
+        prop_assert_eq!(on_cpu, None, "cpu");
         Ok(())
     });
 }
