@@ -51,7 +51,8 @@ fn poll_in_the_way(gpu: &Gpu, stop: &AtomicBool) {
 
 #[test]
 fn dropped_while_waiting() {
-    const ENOUGH: usize = 50;
+    /// Who calls a callback is a race, which the other thread wins once in 5 to 100 times.
+    const ENOUGH: usize = 20;
     let (instance, gpu) = counted();
     let values = normals(&SHAPE, 1);
     let x = upload(&gpu, &SHAPE, 1);
@@ -78,7 +79,7 @@ fn dropped_while_waiting() {
         stop.store(true, Ordering::Relaxed);
     });
     println!("{dropped} futures were dropped while waiting, {done} were done at once");
-    assert_eq!(dropped, ENOUGH);
+    assert!(dropped > 0, "no future was ever pending");
     assert_eq!(live(&instance, &gpu), before);
     assert_works(&gpu);
 }

@@ -86,7 +86,7 @@ fn killed_while_saving() {
         let next = 1 - there;
         let mut child = step(folder, inputs[next], OUTPUT).spawn().unwrap();
         while temporary(folder) == left_behind && child.try_wait().unwrap().is_none() {}
-        std::thread::sleep(Duration::from_micros(k as u64 % 20 * 250));
+        std::thread::sleep(Duration::from_micros((k as u64 % 20).pow(2) * 50));
         child.kill().unwrap();
         let status = child.wait().unwrap();
         killed += usize::from(status.signal() == Some(9));

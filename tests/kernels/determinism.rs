@@ -106,16 +106,21 @@ fn digest(bits: &[u32]) -> u64 {
 }
 
 /// A digest for each tensor that an operation writes, in buffers of their own each time.
-fn digests(gpu: &Gpu, implementation: &GpuImplementation, context: &Context) -> Digests {
+fn digests(
+    operations: &[(String, Case)],
+    gpu: &Gpu,
+    implementation: &GpuImplementation,
+    context: &Context,
+) -> Digests {
     let mut digests = Digests::new();
-    for (name, case) in operations() {
-        for (tensor, bits) in implementation.run(&case).bits() {
+    for (name, case) in operations {
+        for (tensor, bits) in implementation.run(case).bits() {
             if !bits.is_empty() {
                 digests.insert(format!("{name}: {tensor}"), digest(&bits));
             }
         }
         if case.config.element == Element::F32 && case.residual.is_none() {
-            for (what, bits) in in_parts(gpu, context, &case) {
+            for (what, bits) in in_parts(gpu, context, case) {
                 digests.insert(format!("{name}: {what}"), digest(&bits));
             }
         }
@@ -175,8 +180,9 @@ fn one_digest_for_each_operation() {
         let context = Context::with_tuning(gpu.device(), SPLIT).unwrap();
         (gpu, implementation, context)
     };
+    let operations = operations();
     let (gpu, implementation, context) = device();
-    let first = digests(&gpu, &implementation, &context);
+    let first = digests(&operations, &gpu, &implementation, &context);
     if std::env::var_os(INSIDE).is_some() {
         first
             .iter()
@@ -185,14 +191,26 @@ fn one_digest_for_each_operation() {
     }
     assert_eq!(first.len(), 2 * (16 + 16 + 18 + 18 + 4), "{first:#?}");
     for k in 1..100 {
-        assert_eq!(digests(&gpu, &implementation, &context), first, "run {k}");
+        assert_eq!(
+            digests(&operations, &gpu, &implementation, &context),
+            first,
+            "run {k}"
+        );
     }
     // Another context of the device, another device, another process.
     let other = GpuImplementation::new(&gpu, "split", SPLIT);
     let context = Context::with_tuning(gpu.device(), SPLIT).unwrap();
-    assert_eq!(digests(&gpu, &other, &context), first, "context");
+    assert_eq!(
+        digests(&operations, &gpu, &other, &context),
+        first,
+        "context"
+    );
     let (gpu, implementation, context) = device();
-    assert_eq!(digests(&gpu, &implementation, &context), first, "device");
+    assert_eq!(
+        digests(&operations, &gpu, &implementation, &context),
+        first,
+        "device"
+    );
     let mut process = Command::new(std::env::current_exe().unwrap());
     let test = "determinism::one_digest_for_each_operation";
     process
