@@ -10,10 +10,10 @@ use crate::engine::Job;
 use crate::failure::Failure;
 use crate::forward::input;
 
-/// Training forward and backward of `job` as its first sample and all others, moments and sums merged
-/// on the device. `None` where there is one sample only.
+/// Training forward and backward of `job`, stored as its configuration says, as its first sample and
+/// all others, moments and sums merged on the device. `None` where there is one sample only, or
+/// parameters or running statistics lack.
 pub fn sweep(gpu: &Gpu, job: &Job<'_>, dy: &[f32]) -> Result<Option<Report>, Failure> {
-    let input = &input(job);
     let (samples, c) = (job.shape[0], job.view.channels);
     let channel_axis = job.config.axis.rem_euclid(job.shape.len() as isize);
     if samples < 2 || channel_axis == 0 {
@@ -86,8 +86,18 @@ pub fn sweep(gpu: &Gpu, job: &Job<'_>, dy: &[f32]) -> Result<Option<Report>, Fai
         dweight: sums[0].clone(),
         dbias: sums[1].clone(),
     };
-    let mut report = check::train_forward(input, &result);
-    let backward = check::backward(input, dy, &gradients, None);
+    // As they are stored.
+    let (x, dy) = (joined(|part| &part.x)?, joined(|part| &part.dy)?);
+    let input = check::Input {
+        x: &x,
+        epilogue: check::Epilogue {
+            element: job.config.element,
+            ..Default::default()
+        },
+        ..input(job)
+    };
+    let mut report = check::train_forward(&input, &result);
+    let backward = check::backward(&input, &dy, &gradients, None);
     report.findings.extend(backward.findings);
     Ok(Some(report))
 }
@@ -116,10 +126,10 @@ impl Part {
         let (shape, c) = ([&[samples], &job.shape[1..]].concat(), job.view.channels);
         let plan = gpu.context().plan(&job.config, &shape)?;
         Ok(Self {
-            x: Tensor::upload(gpu, &shape, x)?,
-            dy: Tensor::upload(gpu, &shape, dy)?,
-            y: Tensor::empty(gpu, &shape)?,
-            dx: Tensor::empty(gpu, &shape)?,
+            x: Tensor::upload_as(gpu, &shape, job.config.element, x)?,
+            dy: Tensor::upload_as(gpu, &shape, job.config.element, dy)?,
+            y: Tensor::empty_as(gpu, &shape, job.config.element)?,
+            dx: Tensor::empty_as(gpu, &shape, job.config.element)?,
             moments: Tensor::empty(gpu, &[3, c])?,
             grads: Tensor::empty(gpu, &[2, c])?,
             saved: Tensor::empty(gpu, &[5, c])?,

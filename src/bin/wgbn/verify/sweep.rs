@@ -5,7 +5,7 @@ use wgpu_batchnorm::functional::{self, AffineStep, blocking};
 use wgpu_batchnorm::plan::Schedule;
 use wgpu_batchnorm::shaders::Load;
 use wgpu_batchnorm::{
-    BackwardRequest, BatchNorm, Check, ForwardRequest, Gpu, LayerState, Mode, Pattern,
+    Activation, BackwardRequest, BatchNorm, Check, ForwardRequest, Gpu, LayerState, Mode, Pattern,
     RunningStatistics, Tensor, View,
 };
 
@@ -301,9 +301,10 @@ fn on_gpu(gpu: &Gpu, trial: &Trial, values: &Values) -> Result<Vec<Outcome>, Fai
         let (_, report) = blocking::normalize(&x, moments, step, config.eps, Check::Report)?;
         add("normalize", report);
     }
-    if trial.is_plain() && values.x.len() < 100_000 {
+    let bare = trial.activation == Activation::None && !trial.residual;
+    if bare && values.x.len() < 100_000 {
         let job = Job {
-            config,
+            config: config.with_element(trial.element),
             shape: trial.shape,
             view: values.view,
             state: &values.state,

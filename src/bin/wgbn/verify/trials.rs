@@ -38,8 +38,8 @@ const ROUND: [(&[usize], isize); 6] = [
 /// Images, 64 pixels wide, as tensors.
 const IMAGES: [&[usize]; 2] = [&[64, 4], &[64 * 300, 4]];
 
-/// Who cuts the work: the adapter's own sizes, and some that compile every variant of the kernels.
-pub const SIZES: [(&str, Option<Tuning>); 4] = [
+/// Who cuts the work: the adapter's own sizes, others, and some for each number of channels a lane.
+pub const SIZES: [(&str, Option<Tuning>); 8] = [
     ("the adapter's own sizes", None),
     ("a GPU's sizes", Some(Tuning::DISCRETE)),
     (
@@ -66,6 +66,33 @@ pub const SIZES: [(&str, Option<Tuning>); 4] = [
             resident_bytes: 1 << 20,
         }),
     ),
+    ("1 column a lane", Some(columns(1))),
+    ("2 columns a lane", Some(columns(2))),
+    ("4 columns a lane", Some(columns(4))),
+    ("8 columns a lane", Some(columns(8))),
+];
+/// Those that all shapes meet.
+const CUTS: usize = 4;
+
+/// So little that one dispatch does it whole, and parts in two.
+const fn columns(lane_columns: u32) -> Tuning {
+    Tuning {
+        planar_workgroup: 8,
+        planar_team: 4,
+        interleaved_workgroup: 8,
+        interleaved_columns: 4,
+        lane_columns,
+        fill: 1,
+        resident_bytes: 1 << 20,
+    }
+}
+
+/// Interleaved shapes whose channels are as many as a workgroup of those takes.
+const COLUMNS: [(&[usize], isize); 4] = [
+    (&[11, 5, 16], -1),
+    (&[11, 5, 32], -1),
+    (&[11, 5, 64], -1),
+    (&[11, 5, 128], -1),
 ];
 
 const ELEMENTS: [Element; 3] = [Element::F32, Element::F16, Element::Bf16];
@@ -222,7 +249,7 @@ pub fn all() -> Vec<Trial> {
     let mut k = 0;
     // The last is large, and has nothing here that small ones lack.
     for (s, shape) in SHAPES.into_iter().rev().skip(1).rev().enumerate() {
-        for sizes in 0..SIZES.len() {
+        for sizes in 0..CUTS {
             for n in 0..5 {
                 let kind = Kind::ALL[(k + k / 10) % 10];
                 let element = match ELEMENTS[(n + sizes) % 3] {
@@ -245,8 +272,17 @@ pub fn all() -> Vec<Trial> {
             }
         }
     }
+    for (s, shape) in COLUMNS.into_iter().enumerate() {
+        for element in ELEMENTS {
+            add(Trial {
+                element,
+                sizes: CUTS + s,
+                ..plain(shape, Data::Kind(Kind::ALL[0]))
+            });
+        }
+    }
     for (s, shape) in ROUND.into_iter().enumerate() {
-        for sizes in 0..SIZES.len() {
+        for sizes in 0..CUTS {
             for fused in [false, true] {
                 add(Trial {
                     quick: s < 3 && sizes == 0 && !fused,
@@ -270,7 +306,7 @@ pub fn all() -> Vec<Trial> {
             }
         }
     }
-    for sizes in 0..SIZES.len() {
+    for sizes in 0..CUTS {
         for pixels in IMAGES {
             add(Trial {
                 quick: sizes == 0,
@@ -312,8 +348,8 @@ mod tests {
     ) {
         let mut pairs: Vec<_> = all()
             .iter()
-            // Exact data and images have fewer options.
-            .filter(|trial| matches!(trial.data, Data::Kind(_)))
+            // Exact data, images and columns have fewer options.
+            .filter(|trial| matches!(trial.data, Data::Kind(_)) && trial.sizes < CUTS)
             .map(|trial| format!("{:?} and {:?}", a(trial), b(trial)))
             .collect();
         pairs.sort_unstable();
