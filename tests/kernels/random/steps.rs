@@ -119,12 +119,14 @@ fn draws() -> impl Strategy<Value = Draw> {
                     // One value per channel: only this can be trained.
                     config.running = Config::keras().running;
                 }
+                // What is certain of subnormal data is that it stays finite.
+                let subnormal = matches!(data, Data::Subnormal);
                 Draw {
                     shape,
                     config,
                     residual,
                     data,
-                    spoilt,
+                    spoilt: spoilt.filter(|_| !subnormal),
                     cut,
                     seed,
                 }
@@ -172,7 +174,9 @@ fn plain(case: &Case) -> Case {
 
 /// `None` where the results pass, else why not.
 fn failure(draw: &Draw, case: &Case, outcome: &Outcome) -> Option<String> {
-    if let Data::Subnormal = draw.data {
+    // f16 has them as zeros.
+    let subnormal = matches!(draw.data, Data::Subnormal);
+    if subnormal && case.config.element != Element::F16 {
         let finite = |bits: &u32| f32::from_bits(*bits).is_finite();
         let mut tensors = outcome.bits().into_iter();
         let bad = tensors.find(|(_, values)| !values.iter().all(finite));
