@@ -29,7 +29,7 @@ fn every_variant_that_walks_no_strides_runs_and_is_right() {
             interleaved_columns: 4,
             lane_columns: columns as u32,
             fill: 1,
-            resident_bytes: 1 << 20,
+            resident_bytes: 1 << 22,
         };
         let context = Context::with_tuning(gpu.device(), tuning).unwrap();
         let implementation = GpuImplementation::new(&gpu, "variants", tuning);
