@@ -10,7 +10,8 @@ fn lane_moments(
     var left = lane.len;
     while (left >= 4u) {
         let tiles = min(left / 4u, 16u);
-        var units: array<Partial, COLUMNS>;
+        // In words: Tint sets what has no initializer to zero once, not in every round.
+        var units = array<Partial, COLUMNS>();
         for (var tile = 1u; tile <= tiles; tile++) {
             let share = 1.0 / f32(tile);
             let first = next4(&walker);

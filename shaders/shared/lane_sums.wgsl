@@ -10,7 +10,8 @@ fn lane_sums(
     var left = lane.len;
     while (left >= 4u) {
         let tiles = min(left / 4u, 16u);
-        var units: array<Partial, COLUMNS>;
+        // In words: Tint sets what has no initializer to zero once, not in every round.
+        var units = array<Partial, COLUMNS>();
         for (var tile = 0u; tile < tiles; tile++) {
             let first = next4(&walker);
             for (var k = 0u; k < COLUMNS; k++) {

@@ -140,6 +140,16 @@ fn glsl_es_310(
     Ok(glsl)
 }
 
+/// Tint sets such a variable to zero once, not in every round of a loop.
+#[test]
+fn what_is_declared_in_a_block_is_initialized() {
+    for variant in Variant::all() {
+        let source = variant.source();
+        let bare = |line: &&str| line.starts_with("        var ") && !line.contains('=');
+        assert_eq!(source.lines().find(bare), None, "{}", variant.label());
+    }
+}
+
 #[test]
 fn every_variant_binds_its_roles_and_no_more_than_webgpu_grants() {
     for variant in Variant::all() {
