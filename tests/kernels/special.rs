@@ -586,6 +586,21 @@ fn more_workgroups_than_a_dimension_holds() {
 }
 
 #[test]
+fn lanes_of_several_columns_leave_partials_of_each() {
+    // Too many values for one dispatch, so that what a lane knows of its columns is stored between two.
+    let gpu = gpu();
+    let implementation = GpuImplementation::new(&gpu, "columns", Tuning::CPU_ADAPTER);
+    let case = Case::new(&[4099, 64], Config::pytorch(), ORDINARY, 45);
+    let context = Context::with_tuning(gpu.device(), Tuning::CPU_ADAPTER).unwrap();
+    let plan = context.plan(&case.config, &case.shape).unwrap();
+    let schedule = plan.schedule();
+    assert!(schedule.pieces[0].reduce.lane_columns > 1);
+    assert!(schedule.resident_train.is_none() && schedule.resident_backward.is_none());
+    let report = judge(&case, &implementation.run(&case));
+    assert!(report.passed(), "{:?}", report.worst());
+}
+
+#[test]
 fn the_papers_identity_gives_x_back() {
     let gpu = gpu();
     for (shape, config) in patterns() {
