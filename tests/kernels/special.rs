@@ -1,9 +1,11 @@
 //! The special cases, as far as they concern the kernels.
 
 use wgpu_batchnorm::error::{BindError, ConfigError};
+use wgpu_batchnorm::functional::blocking;
 use wgpu_batchnorm::plan::Tuning;
 use wgpu_batchnorm::{
-    Config, Context, Gpu, Momentum, NonFinite, Plan, RunningStatistics, RunningVariance, reference,
+    Check, Config, Context, Gpu, Momentum, NonFinite, Plan, RunningStatistics, RunningVariance,
+    Tensor, reference,
 };
 
 use crate::buffers::{Buffers, run};
@@ -140,6 +142,23 @@ fn an_input_that_is_not_finite_stays_in_its_channel() {
                 }
             }
         }
+    }
+}
+
+#[test]
+fn moments_of_a_variance_that_overflows_are_none() {
+    // The mean alone would be finite.
+    let gpu = gpu();
+    let shape = [2, 6, 31, 33];
+    let case = Case::new(&shape, Config::pytorch(), ORDINARY, 46);
+    let (_, spoilt) = spoilt_inputs(&case).into_iter().nth(12).unwrap();
+    assert!(spoilt.x.iter().all(|x| x.is_finite()));
+    let x = Tensor::upload(&gpu, &shape, &spoilt.x).unwrap();
+    let moments = blocking::moments(&x, &[0, 2, 3], false, Check::Off).unwrap();
+    for row in moments.rows().read_blocking().unwrap().chunks(6) {
+        let lost: Vec<_> = (0..6).filter(|&c| row[c].is_nan()).collect();
+        assert_eq!(lost, [C]);
+        assert!(row.iter().all(|v| !v.is_infinite()));
     }
 }
 
