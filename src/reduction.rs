@@ -283,4 +283,62 @@ mod tests {
         assert!(Reduction::over(&[], &[]).is_err());
         assert!(Reduction::over(&[2, 0], &[0]).is_err());
     }
+    #[test]
+    fn axes_of_length_one_split_alike() {
+        let over = |axes: &[isize]| Reduction::over(&[2, 1, 3], axes).unwrap();
+        assert!(over(&[0]).splits_like(&over(&[0, 1])));
+        assert!(!over(&[0]).splits_like(&over(&[2])));
+        assert!(!over(&[0]).splits_like(&over(&[])));
+        // The same axes of another shape.
+        let other = Reduction::over(&[2, 1, 4], &[0]).unwrap();
+        assert!(!over(&[0]).splits_like(&other));
+    }
+
+    #[test]
+    fn an_axis_of_length_one_is_not_varied_over() {
+        let kept = Reduction::broadcast(&[2, 1, 4], "mean", &[2, 1, 1]).unwrap();
+        assert_eq!(kept.kept, [true, false, false]);
+        assert_eq!(kept.shape(), [2, 1, 4]);
+    }
+
+    #[test]
+    fn alternating_axes_are_walked_by_their_strides() {
+        // Kept, reduced, reduced, kept, reduced: 2·(3·4)·5·(1·6).
+        let shape = [2, 3, 4, 5, 1, 6];
+        let reduction = Reduction::over(&shape, &[1, 2, -1]).unwrap();
+        let (axes, kept_innermost) = reduction.axes().unwrap();
+        let unused = [1, 0, 0, 0];
+        assert_eq!(axes.kept[..3], [[5, 6, 0, 0], [2, 360, 0, 0], unused]);
+        assert_eq!(axes.reduced[..3], [[6, 1, 0, 0], [12, 30, 0, 0], unused]);
+        assert!(!kept_innermost);
+        let (_, kept_innermost) = Reduction::over(&shape, &[1, 2]).unwrap().axes().unwrap();
+        assert!(kept_innermost);
+    }
+
+    #[test]
+    fn what_alternates_too_often_is_refused_with_the_limit() {
+        // Axes of length 2, every second of them reduced.
+        let alternating = |rank: usize| {
+            let axes: Vec<isize> = (0..rank as isize).step_by(2).collect();
+            Reduction::over(&vec![2; rank], &axes).unwrap().axes()
+        };
+        assert!(alternating(16).is_ok());
+        let refused = alternating(17).unwrap_err();
+        let ShapeError::Alternations { got, limit, .. } = refused else {
+            panic!("{refused}");
+        };
+        assert_eq!((got, limit), (17, 16));
+    }
+
+    #[test]
+    fn gathering_gives_every_statistic_a_run() {
+        let reduction = Reduction::over(&[2, 3, 2], &[1]).unwrap();
+        let values: Vec<f32> = (0..12).map(|i| i as f32).collect();
+        let (gathered, view) = reduction.gather(&values);
+        let expected = [0, 2, 4, 1, 3, 5, 6, 8, 10, 7, 9, 11].map(|i| i as f32);
+        assert_eq!(gathered, expected);
+        assert_eq!((view.outer, view.channels, view.inner), (1, 4, 3));
+        assert_eq!(reduction.check_len("x", &values), Ok(()));
+        assert!(reduction.check_len("x", &values[1..]).is_err());
+    }
 }

@@ -203,4 +203,31 @@ mod tests {
             Err(ShapeError::Overflow { .. })
         ));
     }
+    #[test]
+    fn a_view_counts_its_elements_and_tells_its_pattern() {
+        let view = |shape: &[usize]| View::new(shape, 1).unwrap();
+        let planar = view(&[2, 3, 5]);
+        assert_eq!((planar.count(), planar.len()), (10, 30));
+        assert_eq!(planar.pattern(), Pattern::Planar);
+        assert_eq!(view(&[7, 3]).pattern(), Pattern::Interleaved);
+        assert_eq!(view(&[7, 1]).pattern(), Pattern::Planar);
+    }
+
+    #[test]
+    fn lengths_reach_what_leaves_room_for_bytes() {
+        let most = isize::MAX as usize / 8;
+        assert_eq!(checked_len(&[most, 1]), Ok(most));
+        assert!(checked_len(&[most + 1, 1]).is_err());
+        assert_eq!(checked_len(&[2, 3, 4]), Ok(24));
+        assert_eq!(resolve_axis(&[2, 3, 4], 0), Ok(0));
+        assert_eq!(resolve_axis(&[2, 3, 4], -1), Ok(2));
+    }
+
+    #[test]
+    fn tensors_that_differ_are_refused() {
+        assert_eq!(same_shape("dy", &[2, 3], &[2, 3]), Ok(()));
+        assert!(same_shape("dy", &[3, 2], &[2, 3]).is_err());
+        assert_eq!(same_element("dy", Element::F16, Element::F16), Ok(()));
+        assert!(same_element("dy", Element::F16, Element::Bf16).is_err());
+    }
 }

@@ -164,4 +164,39 @@ mod tests {
         assert_eq!((both.count, both.mean()), (10, some.mean()));
         assert_eq!(both.variance(), some.variance());
     }
+    #[test]
+    fn rows_go_in_and_come_out() {
+        let rows = [1.0, -2.0, 0.5, 0.25, 6.0, 9.0];
+        let moments = Moments::from_rows(3, &rows);
+        assert_eq!(moments.pivot, [1.0, -2.0]);
+        assert_eq!(moments.offset, [0.5, 0.25]);
+        assert_eq!(moments.m2, [6.0, 9.0]);
+        assert_eq!(moments.rows(), rows);
+        assert_eq!(moments.mean(), [1.5, -1.75]);
+        assert_eq!(moments.variance(), [2.0, 3.0]);
+    }
+
+    #[test]
+    fn unequal_parts_merge_to_the_whole() {
+        // {2, 4} and {1, 3, 5, 5, 6, 10} about 4: Σ is 36 over 8, squares about 4.5 sum to 54.
+        let a = Moments::from_rows(2, &[4.0, -1.0, 2.0]);
+        let b = Moments::from_rows(6, &[4.0, 1.0, 46.0]);
+        for whole in [a.merge(&b), b.merge(&a)] {
+            assert_eq!(whole.count, 8);
+            assert_eq!(whole.pivot, [4.0]);
+            assert_eq!(whole.offset, [0.5]);
+            assert_eq!(whole.m2, [54.0]);
+        }
+    }
+
+    #[test]
+    fn missing_parameters_change_nothing() {
+        let none = Parameters::default();
+        assert_eq!((none.weight(1), none.bias(1)), (1.0, 0.0));
+        let some = Parameters {
+            weight: Some(&[2.0, 3.0]),
+            bias: Some(&[4.0, 5.0]),
+        };
+        assert_eq!((some.weight(1), some.bias(1)), (3.0, 5.0));
+    }
 }

@@ -94,6 +94,56 @@ fn every_kind_of_data_through_activations() {
 }
 
 #[test]
+fn what_is_no_number_stays_so_in_every_activation() {
+    // Inference's statistics stay finite: one value is lost, and no other.
+    let implementations = implementations();
+    for activation in ACTIVATIONS {
+        for (shape, axis) in [SHAPES[1], SHAPES[3]] {
+            let config = Config::pytorch()
+                .with_axis(axis)
+                .with_activation(activation);
+            let mut case = Case::new(shape, config, Kind::ALL[0], 48);
+            let at = case.x.len() / 2;
+            case.x[at] = f32::NAN;
+            for implementation in &implementations {
+                let frozen = implementation.run(&case).frozen.unwrap();
+                let lost = |values: &[f32]| -> Vec<usize> {
+                    let lost = values.iter().enumerate().filter(|(_, v)| v.is_nan());
+                    lost.map(|(i, _)| i).collect()
+                };
+                assert_eq!(lost(&frozen.y), [at], "{activation:?}");
+                // Without an activation dx does not look at x.
+                let seen = usize::from(activation != Activation::None);
+                let expected = &[at][..seen];
+                assert_eq!(lost(&frozen.gradients.dx), expected, "{activation:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_kink_has_the_slope_of_its_negative_side() {
+    // A constant channel with a bias of 0 has z = 0 throughout.
+    let implementations = implementations();
+    for (activation, slope) in [(Activation::Relu, 0.0), (Activation::LeakyRelu(0.25), 0.25)] {
+        for (shape, axis) in [SHAPES[1], SHAPES[3]] {
+            let config = Config::pytorch()
+                .with_axis(axis)
+                .with_activation(activation);
+            let mut case = Case::new(shape, config, Kind::Constant, 49);
+            case.x.fill(3.0);
+            case.dy.fill(1.0);
+            case.bias = Some(vec![0.0; case.view.channels]);
+            let expected = vec![slope * case.view.count() as f32; case.view.channels];
+            for implementation in &implementations {
+                let gradients = implementation.run(&case).gradients;
+                assert_eq!(gradients.dbias, expected, "{activation:?}");
+            }
+        }
+    }
+}
+
+#[test]
 fn halves_of_both_types_in_every_shape() {
     let cases = [Element::F16, Element::Bf16]
         .into_iter()

@@ -1,9 +1,11 @@
 //! The special cases, as far as they concern the kernels.
 
 use wgpu_batchnorm::error::{BindError, ConfigError};
+use wgpu_batchnorm::functional::blocking;
 use wgpu_batchnorm::plan::Tuning;
 use wgpu_batchnorm::{
-    Config, Context, Gpu, Momentum, NonFinite, Plan, RunningStatistics, RunningVariance, reference,
+    Check, Config, Context, Gpu, Momentum, NonFinite, Plan, RunningStatistics, RunningVariance,
+    Tensor, reference,
 };
 
 use crate::buffers::{Buffers, run};
@@ -140,6 +142,23 @@ fn an_input_that_is_not_finite_stays_in_its_channel() {
                 }
             }
         }
+    }
+}
+
+#[test]
+fn moments_of_a_variance_that_overflows_are_none() {
+    // The mean alone would be finite.
+    let gpu = gpu();
+    let shape = [2, 6, 31, 33];
+    let case = Case::new(&shape, Config::pytorch(), ORDINARY, 46);
+    let (_, spoilt) = spoilt_inputs(&case).into_iter().nth(12).unwrap();
+    assert!(spoilt.x.iter().all(|x| x.is_finite()));
+    let x = Tensor::upload(&gpu, &shape, &spoilt.x).unwrap();
+    let moments = blocking::moments(&x, &[0, 2, 3], false, Check::Off).unwrap();
+    for row in moments.rows().read_blocking().unwrap().chunks(6) {
+        let lost: Vec<_> = (0..6).filter(|&c| row[c].is_nan()).collect();
+        assert_eq!(lost, [C]);
+        assert!(row.iter().all(|v| !v.is_infinite()));
     }
 }
 
@@ -583,6 +602,21 @@ fn more_workgroups_than_a_dimension_holds() {
         let report = judge(&case, &outcome);
         assert!(report.passed(), "{shape:?}: {:?}", report.worst());
     }
+}
+
+#[test]
+fn lanes_of_several_columns_leave_partials_of_each() {
+    // Too many values for one dispatch, so that what a lane knows of its columns is stored between two.
+    let gpu = gpu();
+    let implementation = GpuImplementation::new(&gpu, "columns", Tuning::CPU_ADAPTER);
+    let case = Case::new(&[4099, 64], Config::pytorch(), ORDINARY, 45);
+    let context = Context::with_tuning(gpu.device(), Tuning::CPU_ADAPTER).unwrap();
+    let plan = context.plan(&case.config, &case.shape).unwrap();
+    let schedule = plan.schedule();
+    assert!(schedule.pieces[0].reduce.lane_columns > 1);
+    assert!(schedule.resident_train.is_none() && schedule.resident_backward.is_none());
+    let report = judge(&case, &implementation.run(&case));
+    assert!(report.passed(), "{:?}", report.worst());
 }
 
 #[test]

@@ -7,6 +7,7 @@
 
 mod adapter;
 mod msrv;
+mod mutants;
 mod peers;
 mod portability;
 
@@ -34,6 +35,9 @@ commands:
          among them, the documentation, the dependencies' minimum Rust versions
   msrv   the minimum Rust version: what the dependencies need, and a check
          with that toolchain where it is installed
+  mutants
+         whether the tests notice a wrong shader, one of tests/mutants at a time:
+           mutants [--only PART-OF-A-NAME]
   peers  the speed of this library, PyTorch and Burn side by side, those that
          are installed (benches/peers):
            peers [--suite resnet50,small] [--seconds PER-PROGRAM] [--out FOLDER]
@@ -53,6 +57,8 @@ fn main() -> ExitCode {
     let outcome = match args[..] {
         ["test"] => test(&mut steps),
         ["msrv"] => msrv(&mut steps),
+        ["mutants"] => mutants::run(&mut steps, ""),
+        ["mutants", "--only", name] => mutants::run(&mut steps, name),
         ["peers", "--table", ref files @ ..] => {
             return match peers::print_table(files) {
                 Ok(()) => ExitCode::SUCCESS,
