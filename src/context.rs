@@ -54,7 +54,12 @@ impl Context {
     pub fn with_tuning(device: &wgpu::Device, tuning: Tuning) -> Result<Self, DeviceError> {
         let (workgroup, team) = (tuning.planar_workgroup, tuning.planar_team);
         let whole_teams = team > 0 && workgroup > 0 && workgroup.is_multiple_of(team);
-        if !whole_teams || tuning.interleaved_workgroup == 0 {
+        let interleaved = [
+            tuning.interleaved_workgroup,
+            tuning.interleaved_columns,
+            tuning.lane_columns,
+        ];
+        if !whole_teams || interleaved.contains(&0) {
             return Err(DeviceError::Tuning { workgroup, team });
         }
         let limits = device.limits();

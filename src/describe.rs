@@ -50,7 +50,8 @@ pub(crate) fn describe(schedule: &Schedule, machine: &Machine) -> String {
     line("backward", resident(&schedule.resident_backward, "dx"));
     line("frozen", split("dweight and dbias", &schedule.merge));
     let bytes = schedule.workspace_bytes();
-    let share = 100.0 * bytes as f64 / (schedule.view.len() as f64 * 4.0);
+    let tensor = schedule.view.len() as u64 * schedule.element.bytes();
+    let share = 100.0 * bytes as f64 / tensor as f64;
     line(
         "workspace",
         format!("{bytes} bytes, {share:.2} % of the tensor"),

@@ -185,7 +185,9 @@ pub enum DeviceError {
         reason: String,
     },
     /// Sizes that do not go together.
-    #[error("a planar workgroup of {workgroup} is not made of teams of {team}")]
+    #[error(
+        "a planar workgroup of {workgroup} is not made of teams of {team}, or an interleaved size is 0"
+    )]
     Tuning {
         /// Invocations of a workgroup.
         workgroup: u32,

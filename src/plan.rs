@@ -213,14 +213,31 @@ const TILE: usize = 16;
 /// Bindings start at multiples of 256 bytes at most.
 const ALIGNMENT: usize = 256;
 
+/// So many bindings' worth of tensor are planned at most: each piece is a dispatch, with a bind group.
+const MAX_PIECES: u64 = 1 << 16;
+
 /// Plans every operation on a dense view.
 ///
 /// # Errors
-/// Scratch or per-channel statistics that one binding cannot hold.
+/// Scratch or per-channel statistics that one binding cannot hold; a tensor that would need tens of
+/// thousands of bindings.
 pub fn plan_dense(view: View, element: Element, machine: &Machine) -> Result<Schedule, PlanError> {
+    let rows = view.channels as u64 * SAVED_BYTES;
+    fits("saved statistics", rows, 4, machine)?;
     let load = Load::of(&view);
     let loads = load.count(&view);
     let bytes = load.values() * element.bytes();
+    let (limit, max) = machine.binding_bytes(bytes);
+    let max = max.saturating_mul(MAX_PIECES);
+    let tensor = view.len() as u64 * element.bytes();
+    if tensor > max {
+        return Err(PlanError::TooLarge {
+            what: "a tensor",
+            got: tensor,
+            limit,
+            max,
+        });
+    }
     let cut = |part| {
         Cut::new(
             part,
@@ -271,8 +288,6 @@ pub fn plan_dense(view: View, element: Element, machine: &Machine) -> Result<Sch
         resident_train: resident(1),
         resident_backward: resident(2),
     };
-    let rows = view.channels as u64 * SAVED_BYTES;
-    fits("saved statistics", rows, 4, machine)?;
     fits("a workspace", schedule.workspace_bytes(), 4, machine)?;
     Ok(schedule)
 }

@@ -797,6 +797,17 @@ fn what_cannot_be_cut_is_refused_by_the_limits_name() {
         "saved statistics",
         (most as u64 + 1) * 20,
     );
+    // Channels that 32 bits do not count, in fours too.
+    for (channels, inner) in [(1 << 32, 3), (1 << 34, 1)] {
+        let plan = plan_dense(view(1, channels, inner), &small);
+        refused(plan, "saved statistics", channels as u64 * 20);
+    }
+    // More pieces than anyone would dispatch.
+    let endless = plan_dense(view(1, 1, usize::MAX >> 4), &small);
+    let PlanError::TooLarge { what, max, .. } = endless.unwrap_err() else {
+        panic!("expected TooLarge");
+    };
+    assert_eq!((what, max), ("a tensor", 1 << 36));
     // A strided tensor.
     let (strided, axes, innermost) = alternating(&[64, 64, 65], true);
     refused(

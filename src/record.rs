@@ -139,7 +139,8 @@ impl Context {
     /// Planning is arithmetic; what is slow to make, the pipelines, the context keeps.
     ///
     /// # Errors
-    /// A shape or options that are no batch normalization's, or a tensor too large for a binding.
+    /// A shape or options that are no batch normalization's, or scratch or statistics that no
+    /// binding can hold.
     pub fn plan(&self, config: &Config, shape: &[usize]) -> Result<Plan, PlanError> {
         config.validate()?;
         let view = View::new(shape, config.axis)?;
@@ -396,7 +397,7 @@ impl Plan {
         Ok(slots)
     }
 
-    /// Binds backward through frozen statistics: two dispatches.
+    /// Binds backward through frozen statistics: a dispatch for each piece, and one that merges.
     ///
     /// # Errors
     /// A configuration without running statistics; buffers that do not fit.

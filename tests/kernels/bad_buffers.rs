@@ -352,9 +352,14 @@ fn devices_below_webgpus_defaults() {
         planar_team: 24,
         ..Tuning::DISCRETE
     };
-    let refused = Context::with_tuning(gpu().device(), ragged);
-    let text = refused.unwrap_err().to_string();
+    let refused = |tuning| Context::with_tuning(gpu().device(), tuning).unwrap_err();
+    let text = refused(ragged).to_string();
     assert!(text.contains("64") && text.contains("24"), "{text}");
+    let none = Tuning {
+        interleaved_columns: 0,
+        ..Tuning::DISCRETE
+    };
+    assert!(matches!(refused(none), DeviceError::Tuning { .. }));
 }
 
 #[test]

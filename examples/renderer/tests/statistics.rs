@@ -14,7 +14,7 @@ fn the_normalized_frame_has_the_mean_and_deviation_asked_for() {
     // Rows that are padded when they are read back.
     let [before, after] = pictures([420, 236]);
 
-    // Half floats: not clamped, and rounded to 11 bits, towards zero on some adapters.
+    // Half floats: not clamped, and rounded to 11 bits.
     let rounding = 5e-4;
     for channel in 0..3 {
         let values = || after.texels.iter().map(|t| f64::from(t[channel]));
