@@ -120,7 +120,7 @@ impl Element {
 pub enum Activation {
     /// g(z) = z.
     None,
-    /// max(z, 0).
+    /// max(z, 0). Where z ≤ 0 no gradient comes through, not even an infinite one.
     Relu,
     /// z where it is positive, else so much of it.
     LeakyRelu(f32),

@@ -1,4 +1,5 @@
-// For formats without NaN: 0 where the statistics are not finite.
+// For formats without NaN: 0 where a value is one, or the statistics are not finite.
 fn converted(y: Value, finite: Flag) -> Value {
-    return select(Value(0.0), y, finite);
+    let number = (bitcast<ValueBits>(y) & ValueBits(0x7fffffffu)) <= ValueBits(0x7f800000u);
+    return select(Value(0.0), y, finite & number);
 }

@@ -471,9 +471,15 @@ impl Upstream {
             let scale = scale[view.channel_of(i)];
             let slope = slope(activation, z);
             let near = z.abs() <= FORWARD_BOUND * scale;
-            upstream.dz.push(dy * slope);
-            let size = dy.abs() * (slope.abs() + 0.5 * curvature(activation) * scale);
-            upstream.size.push(size);
+            if activation == Activation::Relu && slope == 0.0 {
+                // Nothing comes through, of infinity neither.
+                upstream.dz.push(0.0);
+                upstream.size.push(0.0);
+            } else {
+                upstream.dz.push(dy * slope);
+                let size = dy.abs() * (slope.abs() + 0.5 * curvature(activation) * scale);
+                upstream.size.push(size);
+            }
             upstream.slack.push(match near {
                 true => dy.abs() * kink(activation),
                 false => 0.0,

@@ -3,8 +3,8 @@
 use wgpu_batchnorm::functional::{AffineStep, blocking};
 use wgpu_batchnorm::plan::Tuning;
 use wgpu_batchnorm::{
-    Activation, BackwardRequest, BatchNorm, Check, Config, Element, Forward, ForwardRequest, Mode,
-    Tensor,
+    Activation, BackwardRequest, BatchNorm, Check, Config, Element, Forward, ForwardRequest,
+    HostGradients, Mode, Tensor,
 };
 
 use crate::common::case::Case;
@@ -139,6 +139,29 @@ fn a_kink_has_the_slope_of_its_negative_side() {
                 let gradients = implementation.run(&case).gradients;
                 assert_eq!(gradients.dbias, expected, "{activation:?}");
             }
+        }
+    }
+}
+
+#[test]
+fn a_closed_relu_lets_nothing_through() {
+    for (shape, axis) in [SHAPES[1], SHAPES[3]] {
+        let config = Config::pytorch()
+            .with_axis(axis)
+            .with_activation(Activation::Relu);
+        let mut case = Case::new(shape, config, Kind::ALL[0], 50).with_residual(51);
+        // Closed, whatever the statistics.
+        for (at, infinite) in [(7, f32::INFINITY), (case.x.len() - 1, f32::NAN)] {
+            case.residual.as_mut().unwrap()[at] = -1e4;
+            case.dy[at] = infinite;
+        }
+        for implementation in implementations() {
+            let outcome = implementation.run(&case);
+            let report = judge(&case, &outcome);
+            assert!(report.passed(), "{}: {:?}", case.name, report.worst());
+            let HostGradients { dx, dweight, dbias } = &outcome.gradients;
+            let mut all = [dx, dweight, dbias].into_iter().flatten();
+            assert!(all.all(|v| v.is_finite()), "{}", case.name);
         }
     }
 }

@@ -189,6 +189,35 @@ fn a_channel_that_is_not_finite_is_nan_and_no_other() {
 }
 
 #[test]
+fn a_pixel_that_is_no_number_is_zero_where_there_is_no_nan() {
+    let gpu = gpu();
+    let mut bytes = pixels(Rgba16Float, 37 * 11, 9);
+    bytes[8 * 100 + 2..][..2].copy_from_slice(&[0x00, 0x7e]);
+    let formats = [Rgba16Float, Rgba8Unorm];
+    let context = (&gpu, gpu.context());
+    let s = Setup::of(context, &Config::pytorch(), [37, 11], formats, &bytes);
+    run(&gpu, &[&s.plan.bind_inference(&s.inference()).unwrap()]);
+    let got = s.y();
+    assert_eq!(got[4 * 100 + 1], 0.0);
+    assert_unorm(&got, &s.expected(true), "NaN is 0");
+}
+
+#[test]
+fn alpha_is_rounded_to_the_nearest_of_another_format() {
+    let gpu = gpu();
+    for format in [Rgba32Float, Rgba8Unorm] {
+        let bytes = pixels(format, 61 * 23, 4);
+        let (context, formats) = ((&gpu, gpu.context()), [format, Rgba16Float]);
+        let s = Setup::of(context, &Config::pytorch(), [61, 23], formats, &bytes);
+        let train = super::setup::with_alpha(s.train(), true);
+        run(&gpu, &[&s.plan.bind_train(&train).unwrap()]);
+        let alpha = |values: Vec<f32>| values.into_iter().skip(3).step_by(4);
+        let expected = alpha(loaded(&gpu, s.x())).map(|a| half::f16::from_f32(a).to_f32());
+        assert!(alpha(s.y()).eq(expected), "{format:?}");
+    }
+}
+
+#[test]
 fn alpha_is_kept_bit_for_bit_and_the_rest_is_as_without() {
     let gpu = gpu();
     let context = (&gpu, gpu.context());
