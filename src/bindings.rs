@@ -227,10 +227,9 @@ pub(crate) fn bind_textures(
     check(context.device(), slots)?;
     let slot = |role| slots.iter().find(|slot| slot.role == role);
     let params: Vec<Params> = steps.iter().map(|step| step.params).collect();
-    let (uniforms, error) = watched(context.device(), || {
+    let uniforms = made(context.device(), || {
         uniforms(context.device(), &params, schedule.axes.as_ref())
-    });
-    refused(context.device(), error)?;
+    })?;
     let walk = match schedule.axes {
         Some(_) => Walk::Strided,
         None => Walk::Dense,
@@ -284,14 +283,13 @@ pub(crate) fn bind_textures(
             .collect();
         let label = step.kernel.name();
         let device = context.device();
-        let (bind_group, error) = watched(device, || {
+        let bind_group = made(device, || {
             device.create_bind_group(&wgpu::BindGroupDescriptor {
                 label: Some(label),
                 layout: &pipeline.layout,
                 entries: &entries,
             })
-        });
-        refused(context.device(), error)?;
+        })?;
         Ok::<_, BindError>(Dispatch {
             pipeline: pipeline.pipeline,
             bind_group,
@@ -315,9 +313,11 @@ pub(crate) fn bind_textures(
     })
 }
 
-fn refused(device: &wgpu::Device, error: Option<wgpu::Error>) -> Result<(), BindError> {
+/// What `make` makes of the caller's buffers and textures, or what wgpu says against it.
+pub(crate) fn made<T>(device: &wgpu::Device, make: impl FnOnce() -> T) -> Result<T, BindError> {
+    let (made, error) = watched(device, make);
     let Some(error) = error else {
-        return Ok(());
+        return Ok(made);
     };
     Err(match cause(device, error) {
         RunError::Device { reason } => BindError::Refused { reason },

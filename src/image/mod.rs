@@ -167,8 +167,8 @@ impl ImagePlan {
     /// Options that do not allow training on this size; textures and buffers that do not fit.
     pub fn bind_train(&self, b: &ImageTrainBuffers<'_>) -> Result<Binding, BindError> {
         self.config.validate_training(&self.view())?;
-        let x = texture::read_sized(&b.x, self.size)?;
-        let (y, format) = texture::write(&b.y, self.size, &b.x)?;
+        let x = texture::read_sized(self.context.device(), &b.x, self.size)?;
+        let (y, format) = texture::write(self.context.device(), &b.y, self.size, &b.x)?;
         let mut slots = self.statistics_slots(b.running, b.saved, b.workspace)?;
         slots.extend(affine(&self.config, b.affine)?);
         let storage = Storage::Texture(Some(format));
@@ -188,8 +188,8 @@ impl ImagePlan {
     /// A configuration without running statistics; textures and buffers that do not fit.
     pub fn bind_inference(&self, b: &ImageInferenceBuffers<'_>) -> Result<Binding, BindError> {
         needs_running(&self.config)?;
-        let x = texture::read_sized(&b.x, self.size)?;
-        let (y, format) = texture::write(&b.y, self.size, &b.x)?;
+        let x = texture::read_sized(self.context.device(), &b.x, self.size)?;
+        let (y, format) = texture::write(self.context.device(), &b.y, self.size, &b.x)?;
         let mut slots = vec![slot(Role::Statistics, "running", b.running, 3)];
         slots.extend(affine(&self.config, b.affine)?);
         let storage = Storage::Texture(Some(format));
@@ -207,7 +207,7 @@ impl ImagePlan {
     /// Options that do not allow training on this size; a texture and buffers that do not fit.
     pub fn bind_statistics(&self, b: &ImageStatisticsBuffers<'_>) -> Result<Binding, BindError> {
         self.config.validate_training(&self.view())?;
-        let x = texture::read_sized(&b.x, self.size)?;
+        let x = texture::read_sized(self.context.device(), &b.x, self.size)?;
         let slots = self.statistics_slots(b.running, b.saved, b.workspace)?;
         let mut steps = self.steps(Kernel::Moments, Stage::Reduce, Storage::Texture(None));
         // The kernel of training, over no pixels: all that is left are the statistics.

@@ -3,7 +3,7 @@
 use wgpu::{BufferSlice, TextureFormat};
 
 use super::{CHANNELS, ImageTexture, affine, needs_running, slot, texture};
-use crate::bindings::{check, uniforms, whole};
+use crate::bindings::{check, made, uniforms, whole};
 use crate::config::Config;
 use crate::context::{Context, READ_TEXTURE, buffer};
 use crate::error::{BindError, PlanError};
@@ -113,14 +113,14 @@ impl ImageRender {
         if frozen {
             needs_running(&self.config)?;
         }
-        let x = texture::read(&b.x)?;
+        let device = self.context.device();
+        let x = texture::read(device, &b.x)?;
         let statistics = match b.statistics {
             ImageStatistics::Saved(saved) => slot(Role::Saved, "saved", saved, 5),
             ImageStatistics::Running(running) => slot(Role::Statistics, "running", running, 3),
         };
         let mut slots = vec![statistics];
         slots.extend(affine(&self.config, b.affine)?);
-        let device = self.context.device();
         check(device, &slots)?;
         let params = Params {
             // Counted in loads, like addresses.
@@ -133,7 +133,7 @@ impl ImageRender {
             .with_negative_slope(self.config.activation.negative_slope())
             .with_flag(flags::HAS_RUNNING, frozen)
             .with_flag(flags::KEEP_ALPHA, b.keep_alpha);
-        let uniforms = uniforms(device, &[params], None);
+        let uniforms = made(device, || uniforms(device, &[params], None))?;
         let mut entries = vec![
             wgpu::BindGroupEntry {
                 binding: 0,
@@ -155,11 +155,12 @@ impl ImageRender {
                 resource: wgpu::BindingResource::Buffer(whole(slice)),
             }
         }));
-        let bind_group = device.create_bind_group(&wgpu::BindGroupDescriptor {
+        let group = wgpu::BindGroupDescriptor {
             label: Some(LABEL),
             layout: &self.layout,
             entries: &entries,
-        });
+        };
+        let bind_group = made(device, || device.create_bind_group(&group))?;
         Ok(ImageDraw {
             pipeline: self.pipeline.clone(),
             bind_group,

@@ -2,6 +2,7 @@
 
 use wgpu::{TextureDimension, TextureFormat, TextureUsages};
 
+use crate::bindings::made;
 use crate::error::BindError;
 use crate::shaders::TexelFormat;
 
@@ -68,8 +69,12 @@ impl<'a> ImageTexture<'a> {
             && self.array_layer == other.array_layer
     }
 
-    fn view(&self, usage: TextureUsages) -> wgpu::TextureView {
-        self.texture.create_view(&wgpu::TextureViewDescriptor {
+    fn view(
+        &self,
+        device: &wgpu::Device,
+        usage: TextureUsages,
+    ) -> Result<wgpu::TextureView, BindError> {
+        let view = wgpu::TextureViewDescriptor {
             label: Some("wgpu-batchnorm image"),
             format: Some(self.format),
             dimension: Some(wgpu::TextureViewDimension::D2),
@@ -80,7 +85,8 @@ impl<'a> ImageTexture<'a> {
             base_array_layer: self.array_layer,
             array_layer_count: Some(1),
             ..Default::default()
-        })
+        };
+        made(device, || self.texture.create_view(&view))
     }
 
     /// What reading and writing have in common.
@@ -170,23 +176,28 @@ const READ: [TextureFormat; 6] = [
 const WRITTEN: [TextureFormat; 2] = [TextureFormat::Rgba8Unorm, TextureFormat::Rgba16Float];
 
 /// A view of `x` for loads, of any size.
-pub(super) fn read(x: &ImageTexture<'_>) -> Result<wgpu::TextureView, BindError> {
+pub(super) fn read(
+    device: &wgpu::Device,
+    x: &ImageTexture<'_>,
+) -> Result<wgpu::TextureView, BindError> {
     x.check("x", TextureUsages::TEXTURE_BINDING, &READ)?;
-    Ok(x.view(TextureUsages::TEXTURE_BINDING))
+    x.view(device, TextureUsages::TEXTURE_BINDING)
 }
 
 /// A view of `x` for loads.
 pub(super) fn read_sized(
+    device: &wgpu::Device,
     x: &ImageTexture<'_>,
     size: [u32; 2],
 ) -> Result<wgpu::TextureView, BindError> {
     x.check("x", TextureUsages::TEXTURE_BINDING, &READ)?;
     x.check_size("x", size)?;
-    Ok(x.view(TextureUsages::TEXTURE_BINDING))
+    x.view(device, TextureUsages::TEXTURE_BINDING)
 }
 
 /// A view of `y` for stores, and the format of these.
 pub(super) fn write(
+    device: &wgpu::Device,
     y: &ImageTexture<'_>,
     size: [u32; 2],
     x: &ImageTexture<'_>,
@@ -203,5 +214,5 @@ pub(super) fn write(
         TextureFormat::Rgba8Unorm => TexelFormat::Rgba8Unorm,
         _ => TexelFormat::Rgba16Float,
     };
-    Ok((y.view(TextureUsages::STORAGE_BINDING), format))
+    Ok((y.view(device, TextureUsages::STORAGE_BINDING)?, format))
 }

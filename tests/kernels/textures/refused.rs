@@ -14,7 +14,7 @@ use wgpu_batchnorm::{
 
 use super::setup::{ALL_USAGES, Setup, raw_buffer, texture, textures};
 use crate::buffers::{Place, run};
-use crate::common::gpu::gpu;
+use crate::common::gpu::{gpu, limited};
 
 const SIZE: [u32; 2] = [12, 10];
 
@@ -100,6 +100,45 @@ fn textures_without_their_usage() {
     assert_all(of_any_x(&s, (&x).into()), expected("x", "TEXTURE_BINDING"));
     let y = texture(&s.gpu, SIZE, Rgba16Float, ALL_USAGES);
     assert_all(of_y(&s, (&y).into()), expected("y", "STORAGE_BINDING"));
+    assert_good_call_works(&s);
+}
+
+#[test]
+fn what_wgpu_refuses_is_an_error_on_a_callers_device_too() {
+    // Whose own handler, wgpu's default, would panic.
+    let device = || limited(|_| wgpu::Limits::default());
+    let gpu = device();
+    let context = (&gpu, gpu.context());
+    let config = Config::pytorch();
+    let s = Setup::new(context, &config, SIZE, [Rgba8Unorm, Rgba16Float]);
+    let extent = Extent3d {
+        width: SIZE[0],
+        height: SIZE[1],
+        depth_or_array_layers: 1,
+    };
+    let x = gpu.device().create_texture(&wgpu::TextureDescriptor {
+        label: None,
+        size: extent,
+        mip_level_count: 1,
+        sample_count: 1,
+        dimension: TextureDimension::D2,
+        format: Rgba8Unorm,
+        usage: ALL_USAGES,
+        view_formats: &[],
+    });
+    let refused = |errors: Vec<BindError>| {
+        let all = errors
+            .iter()
+            .all(|e| matches!(e, BindError::Refused { .. }));
+        assert!(all, "{errors:?}");
+    };
+    // A view in a format that the texture was not made for.
+    let twin = ImageTexture::new(&x).with_format(Rgba8UnormSrgb);
+    refused(of_any_x(&s, twin));
+    // A texture of another device.
+    let other = device();
+    let foreign = texture(&other, SIZE, Rgba8Unorm, ALL_USAGES);
+    refused(of_any_x(&s, (&foreign).into()));
     assert_good_call_works(&s);
 }
 
