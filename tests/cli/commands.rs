@@ -131,6 +131,14 @@ fn verify_of_one_case() {
 }
 
 #[test]
+fn verify_of_every_case_on_the_cpu_path() {
+    let folder = Folder::new();
+    let (_, value) = verified(&folder, "verify --device cpu");
+    assert!(value["cases"].as_u64() > Some(120), "{value}");
+    assert_eq!(value["failures"], serde_json::json!([]));
+}
+
+#[test]
 fn verify_on_the_cpu_path() {
     verify("cpu");
 }
