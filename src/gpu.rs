@@ -156,7 +156,8 @@ impl Gpu {
             };
             lost.keep(RunError::DeviceLost { reason });
         });
-        Self::assemble(device, queue, faults)
+        let context = Context::new(&device)?;
+        Ok(Self::assemble(device, queue, context, faults))
     }
 
     /// Takes the caller's own device, whose error handlers stay the caller's. Tensors and layers
@@ -165,7 +166,8 @@ impl Gpu {
     /// # Errors
     /// A device below WebGPU's default limits.
     pub fn with_device(device: wgpu::Device, queue: wgpu::Queue) -> Result<Self, DeviceError> {
-        Self::assemble(device, queue, Faults::default())
+        let context = Context::new(&device)?;
+        Ok(Self::assemble(device, queue, context, Faults::default()))
     }
 
     /// The same device, its work planned with these sizes: for measurements and tests. Tensors and
@@ -175,31 +177,31 @@ impl Gpu {
     /// Sizes that fit together badly or are beyond the device's limits.
     pub fn with_tuning(&self, tuning: Tuning) -> Result<Self, DeviceError> {
         let shared = &self.shared;
-        Ok(Self {
-            shared: Arc::new(Shared {
-                info: shared.info.clone(),
-                context: Context::with_tuning(&shared.device, tuning)?,
-                device: shared.device.clone(),
-                queue: shared.queue.clone(),
-                faults: shared.faults.clone(),
-            }),
-        })
+        let context = Context::with_tuning(&shared.device, tuning)?;
+        let (device, queue) = (shared.device.clone(), shared.queue.clone());
+        Ok(Self::assemble(
+            device,
+            queue,
+            context,
+            shared.faults.clone(),
+        ))
     }
 
     fn assemble(
         device: wgpu::Device,
         queue: wgpu::Queue,
+        context: Context,
         faults: Faults,
-    ) -> Result<Self, DeviceError> {
-        Ok(Self {
+    ) -> Self {
+        Self {
             shared: Arc::new(Shared {
                 info: device.adapter_info(),
-                context: Context::new(&device)?,
+                context,
                 device,
                 queue,
                 faults,
             }),
-        })
+        }
     }
 
     /// The adapter's name, backend and driver.

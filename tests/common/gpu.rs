@@ -9,6 +9,7 @@ use wgpu_batchnorm::{
 };
 
 use super::case::Case;
+use super::cuts::{LANES_ALONE, MANY_TEAMS};
 use super::outcome::{Frozen, Implementation, Outcome};
 
 /// A device for the calling test, which is put on record: a run in which no test got one is red.
@@ -63,30 +64,8 @@ pub fn tunings() -> Vec<(&'static str, Tuning)> {
     vec![
         ("cpu adapter", Tuning::CPU_ADAPTER),
         ("gpu", Tuning::DISCRETE),
-        (
-            "many teams, odd fill",
-            Tuning {
-                planar_workgroup: 64,
-                planar_team: 16,
-                interleaved_workgroup: 40,
-                interleaved_columns: 12,
-                lane_columns: 2,
-                fill: 77,
-                resident_bytes: 0,
-            },
-        ),
-        (
-            "lanes alone",
-            Tuning {
-                planar_workgroup: 32,
-                planar_team: 1,
-                interleaved_workgroup: 8,
-                interleaved_columns: 3,
-                lane_columns: 4,
-                fill: 5,
-                resident_bytes: 1 << 20,
-            },
-        ),
+        MANY_TEAMS,
+        LANES_ALONE,
     ]
 }
 

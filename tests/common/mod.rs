@@ -4,6 +4,8 @@
 
 pub mod axes;
 pub mod case;
+#[path = "../../src/bin/wgbn/cuts.rs"]
+pub mod cuts;
 #[path = "../../src/bin/wgbn/data.rs"]
 pub mod data;
 pub mod dawn;

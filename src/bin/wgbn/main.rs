@@ -7,6 +7,7 @@ mod say;
 mod args;
 mod backward;
 mod bench;
+mod cuts;
 mod data;
 mod demo;
 mod engine;

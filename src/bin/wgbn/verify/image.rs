@@ -6,7 +6,7 @@ use wgpu_batchnorm::{
     Parameters, RunningStatistics, Tensor, View, reference, wgpu,
 };
 
-use super::parts::{rows_of, saved_of, submit};
+use super::parts::{running_of, saved_of, submit, upload_running};
 use super::sweep::Outcome;
 use crate::failure::Failure;
 
@@ -113,8 +113,6 @@ impl<'a> Image<'a> {
             .running
             .clone()
             .unwrap_or_else(|| RunningStatistics::new(4));
-        let counts = before.batches.iter().map(|&k| f32::from_bits(k)).collect();
-        let rows = [before.mean, before.variance, counts].concat();
         Ok(Self {
             gpu,
             format,
@@ -124,7 +122,7 @@ impl<'a> Image<'a> {
             from,
             to,
             affine: Tensor::upload(gpu, &[2, 4], &[weight, bias].concat())?,
-            running: Tensor::upload(gpu, &[3, 4], &rows)?,
+            running: upload_running(gpu, &before)?,
             parameters,
         })
     }
@@ -190,13 +188,7 @@ impl<'a> Image<'a> {
             })?],
         );
         let (input, y) = (self.input()?, self.y()?);
-        let mut rows = rows_of(&self.running, 3)?.into_iter();
-        let mut next = || rows.next().unwrap_or_default();
-        let after = RunningStatistics {
-            mean: next(),
-            variance: next(),
-            batches: next().into_iter().map(f32::to_bits).collect(),
-        };
+        let after = running_of(&self.running)?;
         let result = TrainResult {
             y: &y,
             saved: &saved_of(&saved)?,

@@ -3,7 +3,7 @@
 use wgpu_batchnorm::check::{self, Report, TrainResult};
 use wgpu_batchnorm::{
     BackwardBuffers, Binding, Gpu, HostGradients, MomentsBuffers, MomentsRows, Plan,
-    SavedStatistics, Tensor, TrainBuffers,
+    RunningStatistics, SavedStatistics, Tensor, TrainBuffers,
 };
 
 use crate::engine::Job;
@@ -32,9 +32,7 @@ pub fn sweep(gpu: &Gpu, job: &Job<'_>, dy: &[f32]) -> Result<Option<Report>, Fai
         return Ok(None);
     };
     let affine = Tensor::upload(gpu, &[2, c], &[&weight[..], &bias[..]].concat())?;
-    let counts = before.batches.iter().map(|&k| f32::from_bits(k)).collect();
-    let rows = [before.mean.clone(), before.variance.clone(), counts];
-    let running = Tensor::upload(gpu, &[3, c], &rows.concat())?;
+    let running = upload_running(gpu, before)?;
 
     let [first, second] = &parts;
     let merged = |part: &Part| part.plan.view().count() as u64;
@@ -70,10 +68,7 @@ pub fn sweep(gpu: &Gpu, job: &Job<'_>, dy: &[f32]) -> Result<Option<Report>, Fai
         values.extend(tensor(second).read_blocking()?);
         Ok(values)
     };
-    let rows: Vec<Vec<f32>> = rows_of(&running, 3)?;
-    let mut after = before.clone();
-    after.batches = rows[2].iter().map(|v| v.to_bits()).collect();
-    (after.mean, after.variance) = (rows[0].clone(), rows[1].clone());
+    let after = running_of(&running)?;
     let moved = job.config.running.map(|running| (before, &after, running));
     let result = TrainResult {
         y: &joined(|part| &part.y)?,
@@ -198,10 +193,27 @@ pub fn submit(gpu: &Gpu, bindings: &[Binding]) {
     gpu.queue().submit([encoder.finish()]);
 }
 
-pub fn rows_of(tensor: &Tensor, rows: usize) -> Result<Vec<Vec<f32>>, Failure> {
+fn rows_of(tensor: &Tensor, rows: usize) -> Result<Vec<Vec<f32>>, Failure> {
     let values = tensor.read_blocking()?;
     let len = values.len() / rows;
     Ok(values.chunks_exact(len).map(<[f32]>::to_vec).collect())
+}
+
+/// Running statistics as the kernels keep them.
+pub fn upload_running(gpu: &Gpu, running: &RunningStatistics) -> Result<Tensor, Failure> {
+    let counts: Vec<f32> = running.batches.iter().map(|&k| f32::from_bits(k)).collect();
+    let rows = [&running.mean[..], &running.variance, &counts].concat();
+    Ok(Tensor::upload(gpu, &[3, running.mean.len()], &rows)?)
+}
+
+pub fn running_of(tensor: &Tensor) -> Result<RunningStatistics, Failure> {
+    let mut rows = rows_of(tensor, 3)?.into_iter();
+    let mut next = || rows.next().unwrap_or_default();
+    Ok(RunningStatistics {
+        mean: next(),
+        variance: next(),
+        batches: next().into_iter().map(f32::to_bits).collect(),
+    })
 }
 
 pub fn saved_of(tensor: &Tensor) -> Result<SavedStatistics, Failure> {

@@ -76,19 +76,21 @@ impl Rows {
                     row.worst = worst;
                 }
             }
-            None => self.rows.push(Row {
-                operation,
-                variant,
-                exact,
-                cases: 1,
-                case: trial.number,
-                trial: trial.to_string(),
-                worst,
-            }),
+            None => {
+                self.rows.push(Row {
+                    operation,
+                    variant,
+                    exact,
+                    cases: 1,
+                    case: trial.number,
+                    trial: trial.to_string(),
+                    worst,
+                });
+                self.rows.sort_by(|a, b| {
+                    (a.exact, a.operation, &a.variant).cmp(&(b.exact, b.operation, &b.variant))
+                });
+            }
         }
-        self.rows.sort_by(|a, b| {
-            (a.exact, a.operation, &a.variant).cmp(&(b.exact, b.operation, &b.variant))
-        });
     }
 
     /// In the order of their cases.

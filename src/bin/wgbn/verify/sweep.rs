@@ -26,7 +26,7 @@ pub struct Outcome {
 }
 
 /// What a trial is tried on.
-pub struct Values {
+struct Values {
     view: View,
     x: Vec<f32>,
     dy: Vec<f32>,
@@ -161,27 +161,17 @@ fn on_cpu(engine: &Engine, trial: &Trial, values: &Values) -> Result<Vec<Outcome
         state: &values.state,
         x: &values.x,
     };
-    for (mode, at, names) in [
-        (
-            args::Mode::Train,
-            Mode::Train,
-            ["train forward", "backward"],
-        ),
-        (
-            args::Mode::Eval,
-            Mode::Eval,
-            ["inference", "backward, frozen"],
-        ),
+    for (at, names) in [
+        (args::Mode::Train, ["train forward", "backward"]),
+        (args::Mode::Eval, ["inference", "backward, frozen"]),
     ] {
-        if at == Mode::Eval && job.config.running.is_none() {
+        let mode = forward::mode(at);
+        if mode == Mode::Eval && job.config.running.is_none() {
             continue;
         }
-        add(names[0], forward::check(&job, &engine.forward(&job, at)?));
-        let (gradients, _) = engine.backward(&job, &values.dy, at)?;
-        add(
-            names[1],
-            check_gradients(&job, &values.dy, mode, &gradients),
-        );
+        add(names[0], forward::check(&job, &engine.forward(&job, mode)?));
+        let (gradients, _) = engine.backward(&job, &values.dy, mode)?;
+        add(names[1], check_gradients(&job, &values.dy, at, &gradients));
     }
     if trial.data != Data::Exact {
         for (operation, axes) in moment_axes(trial) {

@@ -5,6 +5,7 @@ use std::fmt;
 use wgpu_batchnorm::plan::Tuning;
 use wgpu_batchnorm::{Activation, Affine, Config, Element, Momentum, RunningVariance};
 
+use crate::cuts::{LANES_ALONE, MANY_TEAMS};
 use crate::data::Kind;
 use crate::table;
 
@@ -42,30 +43,8 @@ const IMAGES: [&[usize]; 2] = [&[64, 4], &[64 * 300, 4]];
 pub const SIZES: [(&str, Option<Tuning>); 8] = [
     ("the adapter's own sizes", None),
     ("a GPU's sizes", Some(Tuning::DISCRETE)),
-    (
-        "many teams, odd fill",
-        Some(Tuning {
-            planar_workgroup: 64,
-            planar_team: 16,
-            interleaved_workgroup: 40,
-            interleaved_columns: 12,
-            lane_columns: 2,
-            fill: 77,
-            resident_bytes: 0,
-        }),
-    ),
-    (
-        "lanes alone",
-        Some(Tuning {
-            planar_workgroup: 32,
-            planar_team: 1,
-            interleaved_workgroup: 8,
-            interleaved_columns: 3,
-            lane_columns: 4,
-            fill: 5,
-            resident_bytes: 1 << 20,
-        }),
-    ),
+    (MANY_TEAMS.0, Some(MANY_TEAMS.1)),
+    (LANES_ALONE.0, Some(LANES_ALONE.1)),
     ("1 column a lane", Some(columns(1))),
     ("2 columns a lane", Some(columns(2))),
     ("4 columns a lane", Some(columns(4))),
