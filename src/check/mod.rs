@@ -9,7 +9,9 @@
 //! With an activation g, an error of its argument z may be magnified by the largest |g'|, and g
 //! itself may be off by so much of the largest |y|: the scale of `y` is the sum of both. Backward has
 //! dz = dy·g'(z), and the scales have |dy|·(|g'| + ½·max|g"|·scale of z) where they have |dy|. Where z
-//! is so close to a kink that its own error decides the side, either slope will do.
+//! is so close to a kink that its own error decides the side, either slope will do. Where dy is
+//! infinite and the slope no more than its error, f32 may have ∞·0 or the other sign's ∞: neither that
+//! element nor what sums it up is judged.
 //!
 //! An activation may leave a channel dz at small x̂ alone. There dweight inherits what the mean is off:
 //! x̂ is of ((x − pivot) − offset), the pivot is a value of the channel, and offset, an f32 no larger
@@ -199,7 +201,7 @@ pub fn train_forward(input: &Input<'_>, result: &TrainResult<'_>) -> Report {
         ..
     } = *input;
     let (z, mut batch) = reference::train_forward(&view, x, parameters, eps);
-    let scale_x = largest_input(&view, x);
+    let scale_x = largest_finite(&view, x);
     let channels = 0..view.channels;
     let mut inv_std: Vec<f64> = channels.clone().map(|c| batch.inv_std(c, eps)).collect();
     let mut findings = vec![judge_y(input, z, &batch, result.y)];
@@ -332,14 +334,14 @@ fn judge_y(input: &Input<'_>, z: Vec<f64>, statistics: &Moments, y: &[f32]) -> F
         }
     }
     judge_stored("y", element, FORWARD_BOUND, y, &expected, |i| {
-        scale[view.channel_of(i)]
+        Some(scale[view.channel_of(i)])
     })
 }
 
 /// Checks functional moments.
 pub fn moments(view: &View, x: &[f32], mean: &[f32], variance: &[f32]) -> Report {
     let mut expected = reference::moments(view, x);
-    let scale = largest_input(view, x);
+    let scale = largest_finite(view, x);
     for c in 0..view.channels {
         if !expected.is_finite(c) {
             (expected.mean[c], expected.variance[c]) = (f64::NAN, f64::NAN);
@@ -426,7 +428,7 @@ pub fn dresidual(
         BACKWARD_BOUND,
         got,
         &upstream.dz,
-        |i| scale[view.channel_of(i)] + upstream.slack[i] / BACKWARD_BOUND,
+        |i| with_slack(scale[view.channel_of(i)], upstream.slack[i]),
     );
     Report {
         findings: vec![finding],
@@ -437,9 +439,9 @@ pub fn dresidual(
 struct Upstream {
     /// dy·g'(z).
     dz: Vec<f64>,
-    /// What stands for |dy| in scales.
+    /// What stands for |dy| in scales; 0 where that is not finite, and compared as it is.
     size: Vec<f64>,
-    /// How far dz may be off because z is at a kink.
+    /// How far dz may be off because z is at a kink; infinite where nothing is certain.
     slack: Vec<f64>,
 }
 
@@ -454,7 +456,7 @@ impl Upstream {
         if activation == Activation::None {
             return Self {
                 dz: widened().collect(),
-                size: widened().map(f64::abs).collect(),
+                size: widened().map(|dy| finite_or_zero(dy.abs())).collect(),
                 slack: vec![0.0; dy.len()],
             };
         }
@@ -478,11 +480,15 @@ impl Upstream {
             } else {
                 upstream.dz.push(dy * slope);
                 let size = dy.abs() * (slope.abs() + 0.5 * curvature(activation) * scale);
-                upstream.size.push(size);
+                upstream.size.push(finite_or_zero(size));
             }
-            upstream.slack.push(match near {
-                true => dy.abs() * kink(activation),
-                false => 0.0,
+            let doubt = FORWARD_BOUND * curvature(activation) * scale + f64::from(f32::EPSILON);
+            upstream.slack.push(if near && kink(activation) > 0.0 {
+                dy.abs() * kink(activation)
+            } else if dy.is_infinite() && slope != 0.0 && slope.abs() <= doubt {
+                f64::INFINITY
+            } else {
+                0.0
             });
         }
         upstream
@@ -522,7 +528,7 @@ fn judge_gradients(
             if through_batch {
                 term += expected.dbias[c].abs() / m + xhat * expected.dweight[c].abs() / m;
             }
-            dx_scale[c] = f64::max(dx_scale[c], weight * inv_std * term);
+            dx_scale[c] = f64::max(dx_scale[c], finite_or_zero(weight * inv_std * term));
             dweight_scale[c] += size * xhat;
             dbias_scale[c] += size;
             dweight_slack[c] += slack * xhat;
@@ -542,7 +548,7 @@ fn judge_gradients(
     let dbias = add(&expected.dbias, old_bias);
     let per_channel = |name, got, want: &[f64], scale: &[f64], slack: &[f64]| {
         judge_stored(name, Element::F32, BACKWARD_BOUND, got, want, |c| {
-            scale[c] + slack[c] / BACKWARD_BOUND
+            with_slack(scale[c], slack[c])
         })
     };
     let mut findings = vec![
@@ -564,12 +570,10 @@ fn judge_gradients(
             }
             let weight = f64::from(input.parameters.weight(c)).abs();
             let factor = weight * statistics.inv_std(c, input.eps);
-            dx_scale[c]
-                + if slack > 0.0 {
-                    factor * slack / BACKWARD_BOUND
-                } else {
-                    0.0
-                }
+            match slack == 0.0 {
+                true => Some(dx_scale[c]),
+                false => with_slack(dx_scale[c], factor * slack),
+            }
         };
         let element = input.epilogue.element;
         findings.push(judge_stored(
@@ -584,21 +588,22 @@ fn judge_gradients(
     Report { findings }
 }
 
+/// A scale that holds a slack besides; `None` where nothing is certain.
+fn with_slack(scale: f64, slack: f64) -> Option<f64> {
+    slack.is_finite().then(|| scale + slack / BACKWARD_BOUND)
+}
+
+/// What is not finite is compared as it is, and scales nothing.
+fn finite_or_zero(value: f64) -> f64 {
+    if value.is_finite() { value } else { 0.0 }
+}
+
 fn widen(mean: &[f32], variance: &[f32]) -> Moments {
     let widen = |values: &[f32]| values.iter().map(|&v| f64::from(v)).collect();
     Moments {
         mean: widen(mean),
         variance: widen(variance),
     }
-}
-
-/// Per channel, the largest |x|.
-fn largest_input(view: &View, x: &[f32]) -> Vec<f64> {
-    let largest = |c| {
-        let values = view.runs(c).flat_map(|run| &x[run]);
-        values.fold(0.0, |max: f64, v| max.max(f64::from(v.abs())))
-    };
-    (0..view.channels).map(largest).collect()
 }
 
 /// Per channel, the largest finite magnitude.
@@ -644,18 +649,18 @@ fn judge(
     channel: impl Fn(usize) -> usize,
 ) -> Finding {
     judge_stored(tensor, Element::F32, bound, got, expected, |i| {
-        scale[channel(i)]
+        Some(scale[channel(i)])
     })
 }
 
-/// The worst error of `got`, each value over its scale.
+/// The worst error of `got`, each value over its scale; what has none is not judged.
 fn judge_stored(
     tensor: &'static str,
     element: Element,
     bound: f64,
     got: &[f32],
     expected: &[f64],
-    scale: impl Fn(usize) -> f64,
+    scale: impl Fn(usize) -> Option<f64>,
 ) -> Finding {
     let mut worst = Finding {
         tensor,
@@ -671,7 +676,9 @@ fn judge_stored(
         return worst;
     }
     for (index, (&got, &expected)) in got.iter().zip(expected).enumerate() {
-        let error = storage::error(element, got, expected, scale(index).max(SCALE_FLOOR), bound);
+        let error = scale(index).map_or(0.0, |scale| {
+            storage::error(element, got, expected, scale.max(SCALE_FLOOR), bound)
+        });
         if error > worst.error {
             worst = Finding {
                 error,
@@ -684,3 +691,6 @@ fn judge_stored(
     }
     worst
 }
+
+#[cfg(test)]
+mod tests;

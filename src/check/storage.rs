@@ -22,9 +22,9 @@ pub(super) fn error(element: Element, got: f32, expected: f64, scale: f64, bound
         return if got == nearest { bound } else { f64::INFINITY };
     }
     let error = (f64::from(got) - expected).abs() - half_ulp(element, expected);
-    match error.is_nan() {
-        true => f64::INFINITY,
-        false => error.max(0.0) / scale,
+    match error.is_finite() {
+        true => error.max(0.0) / scale,
+        false => f64::INFINITY,
     }
 }
 

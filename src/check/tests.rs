@@ -1,0 +1,60 @@
+use super::*;
+
+/// Frozen backward over one channel of mean 0 and variance 1, with `spoil` free to change the results
+/// that the f64 formulas give.
+fn frozen(
+    activation: Activation,
+    x: &[f32],
+    dy: &[f32],
+    spoil: impl Fn(&mut HostGradients),
+) -> Report {
+    let input = Input {
+        view: View {
+            outer: x.len(),
+            channels: 1,
+            inner: 1,
+        },
+        x,
+        parameters: Parameters::default(),
+        eps: 1e-30,
+        epilogue: Epilogue {
+            activation,
+            ..Epilogue::default()
+        },
+    };
+    let upstream = Upstream::of(&input, dy, &widen(&[0.0], &[1.0]));
+    let dx: Vec<f32> = upstream.dz.iter().map(|&v| v as f32).collect();
+    let xhat = dx.iter().zip(x).map(|(dz, x)| dz * x);
+    // The contract's: sums that are not finite are NaN.
+    let finite = |sum: f32| if sum.is_finite() { sum } else { f32::NAN };
+    let mut result = HostGradients {
+        dweight: vec![finite(xhat.sum())],
+        dbias: vec![finite(dx.iter().sum())],
+        dx,
+    };
+    spoil(&mut result);
+    backward_frozen(&input, dy, &[0.0], &[1.0], &result, None)
+}
+
+#[test]
+fn beside_an_infinite_gradient_the_others_are_judged() {
+    let x = [0.5, -1.0, 2.0];
+    let dy = [1.0, f32::INFINITY, 1.0];
+    let judge = |spoil: &dyn Fn(&mut HostGradients)| frozen(Activation::None, &x, &dy, spoil);
+    assert!(judge(&|_| {}).passed());
+    assert!(!judge(&|g| g.dx[0] = 1.1).passed());
+    assert!(!judge(&|g| g.dx[1] = 3.0).passed());
+    assert!(!judge(&|g| g.dx[1] = f32::NAN).passed());
+    assert!(!judge(&|g| g.dbias[0] = 3.0).passed());
+}
+
+#[test]
+fn an_infinite_gradient_through_a_slope_lost_to_rounding_is_either() {
+    let x = [0.5, 200.0, 2.0];
+    let dy = [1.0, f32::INFINITY, 1.0];
+    let judge = |spoil: &dyn Fn(&mut HostGradients)| frozen(Activation::Tanh, &x, &dy, spoil);
+    assert!(judge(&|g| g.dx[1] = f32::INFINITY).passed());
+    assert!(judge(&|g| g.dx[1] = f32::NAN).passed());
+    assert!(!judge(&|g| g.dx[0] = 1.1).passed());
+    assert!(!judge(&|g| g.dx[2] = f32::NAN).passed());
+}
