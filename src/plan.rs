@@ -90,7 +90,7 @@ impl Tuning {
         planar_team: 8,
         interleaved_workgroup: 64,
         interleaved_columns: 64,
-        lane_columns: 8,
+        lane_columns: 4,
         fill: 16,
         resident_bytes: 256 << 10,
     };

@@ -126,7 +126,7 @@ pub enum Load {
 }
 
 /// How many channels, or fours of them, one lane may walk at once; 1 where it walks one.
-pub const COLUMNS: [u32; 4] = [1, 2, 4, 8];
+pub const COLUMNS: [u32; 3] = [1, 2, 4];
 
 impl Load {
     /// The widest load that a dense view allows.

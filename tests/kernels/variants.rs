@@ -19,7 +19,7 @@ fn every_variant_that_walks_no_strides_runs_and_is_right() {
     let gpu = gpu();
     // Single values, fours of a run, and fours of channels, so many of them a lane.
     let planar = [(vec![11, 3, 15, 21], 1, 1), (vec![11, 3, 16, 80], 1, 1)];
-    let interleaved = [1, 2, 4, 8].map(|columns| (vec![11, 100, 16 * columns], -1, columns));
+    let interleaved = [1, 2, 4].map(|columns| (vec![11, 100, 16 * columns], -1, columns));
     for (shape, axis, columns) in planar.into_iter().chain(interleaved) {
         // One dispatch does all of it, and parts are done in two.
         let tuning = Tuning {

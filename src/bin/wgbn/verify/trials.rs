@@ -40,7 +40,7 @@ const ROUND: [(&[usize], isize); 6] = [
 const IMAGES: [&[usize]; 2] = [&[64, 4], &[64 * 300, 4]];
 
 /// Who cuts the work: the adapter's own sizes, others, and some for each number of channels a lane.
-pub const SIZES: [(&str, Option<Tuning>); 8] = [
+pub const SIZES: [(&str, Option<Tuning>); 7] = [
     ("the adapter's own sizes", None),
     ("a GPU's sizes", Some(Tuning::DISCRETE)),
     (MANY_TEAMS.0, Some(MANY_TEAMS.1)),
@@ -48,7 +48,6 @@ pub const SIZES: [(&str, Option<Tuning>); 8] = [
     ("1 column a lane", Some(columns(1))),
     ("2 columns a lane", Some(columns(2))),
     ("4 columns a lane", Some(columns(4))),
-    ("8 columns a lane", Some(columns(8))),
 ];
 /// Those that all shapes meet.
 const CUTS: usize = 4;
@@ -67,11 +66,10 @@ const fn columns(lane_columns: u32) -> Tuning {
 }
 
 /// Interleaved shapes whose channels are as many as a workgroup of those takes.
-const COLUMNS: [(&[usize], isize); 4] = [
+const COLUMNS: [(&[usize], isize); 3] = [
     (&[11, 5, 16], -1),
     (&[11, 5, 32], -1),
     (&[11, 5, 64], -1),
-    (&[11, 5, 128], -1),
 ];
 
 const ELEMENTS: [Element; 3] = [Element::F32, Element::F16, Element::Bf16];
