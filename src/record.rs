@@ -81,7 +81,7 @@ pub struct BackwardBuffers<'a> {
     pub saved: BufferSlice<'a>,
     /// dweight and dbias, `[2][C]`, written or added into; may be skipped.
     pub grads: Option<BufferSlice<'a>>,
-    /// Whether gradients are added to what `grads` holds.
+    /// Whether gradients are added to what `grads` holds, which must be given then.
     pub accumulate: bool,
     /// Scratch of [`Plan::workspace_bytes`].
     pub workspace: BufferSlice<'a>,
@@ -106,7 +106,7 @@ pub struct FrozenBackwardBuffers<'a> {
     pub running: BufferSlice<'a>,
     /// dweight and dbias, `[2][C]`, written or added into; may be skipped.
     pub grads: Option<BufferSlice<'a>>,
-    /// Whether gradients are added to what `grads` holds.
+    /// Whether gradients are added to what `grads` holds, which must be given then.
     pub accumulate: bool,
     /// Scratch of [`Plan::workspace_bytes`].
     pub workspace: BufferSlice<'a>,
@@ -328,7 +328,8 @@ impl Plan {
     /// `grads`, add up to those of the whole (`accumulate` from its second part on).
     ///
     /// # Errors
-    /// Options that do not allow training on this shape; buffers that do not fit.
+    /// Options that do not allow training on this shape; `accumulate` without `grads`; buffers that do
+    /// not fit.
     pub fn bind_backward(&self, b: &BackwardBuffers<'_>) -> Result<Binding, BindError> {
         let view = self.view();
         // What a part's own count allows matters where its own statistics were used.
@@ -338,6 +339,9 @@ impl Plan {
             view.count().max(2)
         };
         self.config.validate_training_part(&view, count as u64)?;
+        if b.accumulate {
+            given("grads", b.grads, true)?;
+        }
         let slots = self.backward_slots(b)?;
         let resident = self.schedule.resident_backward.filter(|_| b.dx.is_some());
         let sums = || self.steps(Kernel::BackwardSums, Stage::Reduce);
@@ -400,12 +404,15 @@ impl Plan {
     /// Binds backward through frozen statistics: a dispatch for each piece, and one that merges.
     ///
     /// # Errors
-    /// A configuration without running statistics; buffers that do not fit.
+    /// A configuration without running statistics; `accumulate` without `grads`; buffers that do not fit.
     pub fn bind_backward_frozen(
         &self,
         b: &FrozenBackwardBuffers<'_>,
     ) -> Result<Binding, BindError> {
         self.needs_running()?;
+        if b.accumulate {
+            given("grads", b.grads, true)?;
+        }
         let mut slots = vec![
             self.tensor(Role::X, "x", b.x),
             self.tensor(Role::Dy, "dy", b.dy),

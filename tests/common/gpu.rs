@@ -5,11 +5,12 @@ use std::io::Write;
 use wgpu_batchnorm::plan::Tuning;
 use wgpu_batchnorm::{
     Adapter, BackwardBuffers, Context, Element, FrozenBackwardBuffers, Gpu, HostGradients,
-    InferenceBuffers, RunningStatistics, SavedStatistics, Tensor, TrainBuffers, adapters, wgpu,
+    InferenceBuffers, Tensor, TrainBuffers, adapters, wgpu,
 };
 
 use super::case::Case;
 use super::cuts::{LANES_ALONE, MANY_TEAMS};
+pub use super::layout::{rows, running_of, running_rows, saved_of};
 use super::outcome::{Frozen, Implementation, Outcome};
 
 /// A device for the calling test, which is put on record: a run in which no test got one is red.
@@ -100,37 +101,6 @@ pub fn poisoned(gpu: &Gpu, shape: &[usize]) -> Tensor {
 pub fn poisoned_as(gpu: &Gpu, shape: &[usize], element: Element) -> Tensor {
     let len = shape.iter().product();
     Tensor::upload_as(gpu, shape, element, &vec![f32::NAN; len]).unwrap()
-}
-
-pub fn rows(values: &[f32], rows: usize) -> Vec<Vec<f32>> {
-    let len = values.len() / rows;
-    values.chunks_exact(len).map(<[f32]>::to_vec).collect()
-}
-
-pub fn running_rows(running: &RunningStatistics) -> Vec<f32> {
-    let counts = running.batches.iter().map(|&k| f32::from_bits(k));
-    let statistics = running.mean.iter().chain(&running.variance);
-    statistics.copied().chain(counts).collect()
-}
-
-pub fn running_of(values: &[f32]) -> RunningStatistics {
-    let [mean, variance, batches] = rows(values, 3).try_into().unwrap();
-    RunningStatistics {
-        mean,
-        variance,
-        batches: batches.into_iter().map(f32::to_bits).collect(),
-    }
-}
-
-pub fn saved_of(values: &[f32]) -> SavedStatistics {
-    let [pivot, offset, inv_std, batch_mean, batch_var] = rows(values, 5).try_into().unwrap();
-    SavedStatistics {
-        pivot,
-        offset,
-        inv_std,
-        batch_mean,
-        batch_var,
-    }
 }
 
 impl Implementation for GpuImplementation {
@@ -226,7 +196,7 @@ impl Implementation for GpuImplementation {
         super::dawn::run(gpu, &bindings.iter().collect::<Vec<_>>());
         let read = |tensor: &Tensor| tensor.read_blocking().unwrap();
         let gradients = |dx: &Tensor, grads: &Tensor| {
-            let [dweight, dbias] = rows(&read(grads), 2).try_into().unwrap();
+            let [dweight, dbias] = rows(&read(grads));
             HostGradients {
                 dx: read(dx),
                 dweight,

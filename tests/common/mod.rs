@@ -12,4 +12,10 @@ pub mod dawn;
 pub mod golden;
 pub mod gpu;
 pub mod layer;
+#[path = "../../src/bin/wgbn/layout.rs"]
+pub mod layout;
 pub mod outcome;
+#[path = "../../src/bin/wgbn/parts.rs"]
+pub mod parts;
+#[path = "../../src/bin/wgbn/texels.rs"]
+pub mod texels;

@@ -5,7 +5,8 @@ use wgpu_batchnorm::error::{BindError, ConfigError, DeviceError, PlanError, Shap
 use wgpu_batchnorm::plan::Tuning;
 use wgpu_batchnorm::wgpu::{self, BufferUsages};
 use wgpu_batchnorm::{
-    Affine, BackwardBuffers, Binding, Config, Context, Gpu, Momentum, Plan, check,
+    Affine, BackwardBuffers, Binding, Config, Context, FrozenBackwardBuffers, Gpu, Momentum, Plan,
+    check,
 };
 
 use crate::buffers::{Buffers, Place, run};
@@ -225,6 +226,17 @@ fn missing_and_unexpected_buffers() {
     assert_eq!(second(added), Some(BindError::Accumulate));
     let (dx, grads) = (None, None);
     let missing = |buffer| Some(BindError::Missing { buffer });
+    let nowhere = BackwardBuffers { grads, ..added };
+    assert_eq!(full_plan.bind_backward(&nowhere).err(), missing("grads"));
+    let nowhere = FrozenBackwardBuffers {
+        accumulate: true,
+        grads,
+        ..good.backward_frozen()
+    };
+    assert_eq!(
+        full_plan.bind_backward_frozen(&nowhere).err(),
+        missing("grads")
+    );
     assert_eq!(second(BackwardBuffers { dx, ..given }), missing("dx"));
     assert_eq!(second(BackwardBuffers { grads, ..given }), missing("grads"));
     let dresidual = given.dx;

@@ -12,7 +12,8 @@ use crate::common::data::Kind;
 use crate::common::dawn;
 use crate::common::gpu::{GpuImplementation, gpu};
 use crate::common::outcome::{Implementation, judge};
-use crate::shards::{Merge, judged};
+use crate::common::parts::Merge;
+use crate::shards::judged;
 
 #[test]
 fn every_variant_that_walks_no_strides_runs_and_is_right() {

@@ -15,10 +15,13 @@ mod failure;
 mod forward;
 mod info;
 mod input;
+mod layout;
 mod moments;
 mod output;
+mod parts;
 mod progress;
 mod table;
+mod texels;
 mod verify;
 
 use std::process::ExitCode;

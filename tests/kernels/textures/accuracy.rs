@@ -6,12 +6,11 @@ use wgpu_batchnorm::wgpu::TextureFormat::{
 use wgpu_batchnorm::wgpu::TextureUsages;
 use wgpu_batchnorm::{Activation, Affine, Config, Context, ImageTexture, Momentum, NonFinite};
 
-use super::setup::{
-    ALL_USAGES, Setup, assert_unorm, loaded, pixels, read, texture, textures, values, write,
-};
+use super::setup::{Setup, loaded, pixels, read};
 use crate::buffers::run;
 use crate::common::gpu::{gpu, running_of, tunings};
-use wgpu_batchnorm::{Element, check};
+use crate::common::texels::{ALL_USAGES, texture, textures, values, write};
+use wgpu_batchnorm::Element;
 
 const SIZES: [[u32; 2]; 4] = [[7, 5], [2, 1], [1000, 3], [257, 129]];
 const READ: [TextureFormat; 6] = [
@@ -26,27 +25,14 @@ const WRITTEN: [TextureFormat; 2] = [Rgba8Unorm, Rgba16Float];
 
 /// Inference, then training, judged.
 fn assert_right(s: &Setup, what: &str) {
-    let halves = s.y.format() == Rgba16Float;
-    if let Some(before) = &s.case.running {
+    let format = s.y.format();
+    if s.case.running.is_some() {
         run(&s.gpu, &[&s.plan.bind_inference(&s.inference()).unwrap()]);
-        match halves {
-            true => {
-                let mut input = s.case.input();
-                input.epilogue.element = Element::F16;
-                let report = check::inference(&input, &before.mean, &before.variance, &s.y());
-                report
-                    .enforce()
-                    .unwrap_or_else(|e| panic!("{what}, inference: {e}"));
-            }
-            false => assert_unorm(&s.y(), &s.expected(true), what),
-        }
+        s.assert_y(format, &s.y(), true, what);
     }
     run(&s.gpu, &[&s.plan.bind_train(&s.train()).unwrap()]);
-    let y = s.y();
-    s.assert_trained(halves.then_some(&y), what);
-    if !halves {
-        assert_unorm(&y, &s.expected(false), what);
-    }
+    s.assert_trained(what);
+    s.assert_y(format, &s.y(), false, what);
 }
 
 #[test]
@@ -174,11 +160,11 @@ fn a_channel_that_is_not_finite_is_nan_and_no_other() {
                 let spoilt = |v: &f32, c: usize| v.is_nan() == (c == 1 || c == 2);
                 assert!(got.iter().enumerate().all(|(i, v)| spoilt(v, i % 4)));
             } else {
-                assert_unorm(&got, &s.expected(false), "NaN is 0");
                 let blank = |c: usize| got.iter().skip(c).step_by(4).all(|v| *v == 0.0);
                 assert_eq!([0, 1, 2, 3].map(blank), [false, true, true, false]);
             }
-            s.assert_trained((y == Rgba16Float).then_some(&got), "not finite");
+            s.assert_y(y, &got, false, "not finite");
+            s.assert_trained("not finite");
             if non_finite == NonFinite::Skip {
                 let after = running_of(&s.running.as_ref().unwrap().read());
                 let before = s.case.running.as_ref().unwrap();
@@ -199,7 +185,7 @@ fn a_pixel_that_is_no_number_is_zero_where_there_is_no_nan() {
     run(&gpu, &[&s.plan.bind_inference(&s.inference()).unwrap()]);
     let got = s.y();
     assert_eq!(got[4 * 100 + 1], 0.0);
-    assert_unorm(&got, &s.expected(true), "NaN is 0");
+    s.assert_y(Rgba8Unorm, &got, true, "NaN is 0");
 }
 
 #[test]
@@ -325,7 +311,7 @@ fn statistics_alone_are_those_of_training() {
             &[&alone.plan.bind_statistics(&alone.statistics()).unwrap()],
         );
         run(&gpu, &[&trained.plan.bind_train(&trained.train()).unwrap()]);
-        alone.assert_trained(None, "statistics");
+        alone.assert_trained("statistics");
         assert_eq!(alone.saved.bits(), trained.saved.bits());
         let running = |s: &Setup| s.running.as_ref().unwrap().bits();
         assert_eq!(running(&alone), running(&trained));

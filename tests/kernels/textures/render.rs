@@ -8,11 +8,10 @@ use wgpu_batchnorm::{
     Activation, Config, ImageDraw, ImageRenderInputs, ImageStatistics, ImageTexture,
 };
 
-use super::setup::{
-    ALL_USAGES, Setup, assert_stored, assert_unorm, pixels, read, submit, texture, values,
-};
+use super::setup::{Setup, pixels, read, submit};
 use crate::buffers::{Place, run};
 use crate::common::gpu::gpu;
+use crate::common::texels::{ALL_USAGES, texture, values};
 
 /// What a target is cleared to.
 const CLEAR: wgpu::Color = wgpu::Color {
@@ -79,53 +78,6 @@ fn setup(config: &Config, size: [u32; 2], x: TextureFormat) -> Setup {
     Setup::new(context, config, size, [x, Rgba8Unorm])
 }
 
-/// What an 8-bit sRGB target stores for a linear value.
-fn encoded(linear: f64) -> f64 {
-    match linear <= 0.0031308 {
-        true => linear * 12.92,
-        false => 1.055 * linear.powf(1.0 / 2.4) - 0.055,
-    }
-}
-
-/// How far 8 bits of an sRGB target may be off, in steps of what is stored. Direct3D grants 0.6,
-/// Vulkan and WebGPU name no bound; lavapipe's approximate curve is 0.61 off.
-const SRGB_STEPS: f64 = 0.75;
-
-/// Asserts the target's values.
-fn assert_drawn(s: &Setup, got: &[f32], format: TextureFormat, frozen: bool) {
-    let (expected, error) = s.expected(frozen);
-    match format {
-        Rgba16Float | Rgba32Float => {
-            for (i, (got, expected)) in got.iter().zip(&expected).enumerate() {
-                let ulp = match format {
-                    Rgba16Float => expected.abs().max(2f64.powi(-14)) * 2f64.powi(-11),
-                    _ => 0.0,
-                };
-                let off = (f64::from(*got) - expected).abs();
-                assert!(
-                    off <= ulp + error[i],
-                    "{format:?} {i}: {got} for {expected}"
-                );
-            }
-        }
-        Rgba8UnormSrgb => {
-            let color = |i: usize| i % 4 != 3;
-            let encode = |i: usize, v: f64| {
-                if color(i) {
-                    encoded(v.clamp(0.0, 1.0))
-                } else {
-                    v
-                }
-            };
-            let stored = expected.iter().enumerate().map(|(i, &v)| encode(i, v));
-            // Where the curve is steepest.
-            let error = error.iter().map(|e| 12.92 * e).collect();
-            assert_stored(got, &(stored.collect(), error), SRGB_STEPS, "sRGB target");
-        }
-        _ => assert_unorm(got, &(expected, error), &format!("{format:?}")),
-    }
-}
-
 #[test]
 fn every_target_gets_y() {
     for size in [[7, 5], [130, 57]] {
@@ -143,7 +95,7 @@ fn every_target_gets_y() {
                     let render = s.gpu.context().image_render(&config, format).unwrap();
                     let target = target(&s, size, format);
                     let draw = render.bind(&saved(&s)).unwrap();
-                    assert_drawn(&s, &drawn(&s, &draw, &target, format), format, false);
+                    s.assert_y(format, &drawn(&s, &draw, &target, format), false, "drawn");
                 }
             }
         }
@@ -161,7 +113,7 @@ fn running_statistics_normalize_as_in_inference() {
         let render = s.gpu.context().image_render(&config, format).unwrap();
         let target = target(&s, [61, 23], format);
         let draw = render.bind(&inputs).unwrap();
-        assert_drawn(&s, &drawn(&s, &draw, &target, format), format, true);
+        s.assert_y(format, &drawn(&s, &draw, &target, format), true, "drawn");
     }
 }
 
@@ -202,7 +154,7 @@ fn a_larger_target_keeps_what_lies_beyond_the_image() {
         };
         part.extend_from_slice(pixel);
     }
-    assert_drawn(&s, &inside, Rgba16Float, false);
+    s.assert_y(Rgba16Float, &inside, false, "inside");
     assert!(
         beyond
             .chunks(4)

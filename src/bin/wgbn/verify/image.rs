@@ -1,285 +1,187 @@
-//! From image to image, in the formats that kernels write.
+//! From image to image, in the formats that kernels write, and to render targets.
 
-use wgpu_batchnorm::check::{self, FORWARD_BOUND, Finding, Report, TrainResult};
+use wgpu_batchnorm::check::{self, Report, TrainResult};
+use wgpu_batchnorm::wgpu::{self, TextureFormat, TextureUsages};
 use wgpu_batchnorm::{
-    Config, Element, Gpu, ImageInferenceBuffers, ImageTexture, ImageTrainBuffers, LayerState,
-    Parameters, RunningStatistics, Tensor, View, reference, wgpu,
+    Config, Gpu, ImageInferenceBuffers, ImageRenderInputs, ImageStatistics, ImageTexture,
+    ImageTrainBuffers, LayerState, Parameters, RunningStatistics, Tensor, View,
 };
 
-use super::parts::{running_of, saved_of, submit, upload_running};
-use super::sweep::Outcome;
+use super::sweep::{Outcome, submit};
 use crate::failure::Failure;
+use crate::layout::{running_of, running_rows, saved_of};
+use crate::texels::{self, ALL_USAGES, Expected};
 
-/// A row of so many pixels needs no padding when it is copied.
-const WIDTH: u32 = 64;
+const WRITTEN: [TextureFormat; 2] = [TextureFormat::Rgba8Unorm, TextureFormat::Rgba16Float];
 
-const FORMATS: [(wgpu::TextureFormat, &str); 2] = [
-    (wgpu::TextureFormat::Rgba8Unorm, "rgba8unorm"),
-    (wgpu::TextureFormat::Rgba16Float, "rgba16float"),
+const DRAWN: [TextureFormat; 5] = [
+    TextureFormat::Rgba8Unorm,
+    TextureFormat::Rgba8UnormSrgb,
+    TextureFormat::Bgra8Unorm,
+    TextureFormat::Rgba16Float,
+    TextureFormat::Rgba32Float,
 ];
 
-/// Training forward and inference on an image of these values, four to a pixel.
-pub fn sweep(
-    gpu: &Gpu,
-    config: &Config,
-    values: &[f32],
-    state: &LayerState,
-) -> Result<Vec<Outcome>, Failure> {
-    let mut outcomes = Vec::new();
-    let (Some(before), Some(running)) = (&state.running, config.running) else {
-        return Ok(outcomes);
-    };
-    for (format, variant) in FORMATS {
-        let image = Image::new(gpu, config, format, values, state)?;
-        let mut add = |operation, report| {
+/// An image's options.
+pub struct Image<'a> {
+    pub gpu: &'a Gpu,
+    pub config: Config,
+    /// Width and height.
+    pub size: [u32; 2],
+    pub format: TextureFormat,
+    pub keep_alpha: bool,
+    pub state: &'a LayerState,
+}
+
+/// What its operations bind.
+struct Bound<'a> {
+    x: ImageTexture<'a>,
+    affine: Option<Tensor>,
+    saved: Tensor,
+    workspace: Tensor,
+}
+
+impl Image<'_> {
+    /// Inference, training forward and drawing of the texels in `bytes`.
+    pub fn sweep(&self, bytes: &[u8]) -> Result<Vec<Outcome>, Failure> {
+        let Self { gpu, config, .. } = self;
+        let x = texels::texture(gpu, self.size, self.format, ALL_USAGES);
+        let x = ImageTexture::new(&x).with_format(self.format);
+        texels::write(gpu, x, bytes);
+        // sRGB is linear where it is loaded.
+        let loaded = texels::loaded(gpu, x)?;
+        let input = check::Input {
+            view: View::new(&[loaded.len() / 4, 4], 1)?,
+            x: &loaded,
+            parameters: self.parameters(),
+            eps: config.eps,
+            epilogue: check::Epilogue {
+                activation: config.activation,
+                ..Default::default()
+            },
+        };
+        let [width, height] = self.size;
+        let plan = gpu.context().plan_image(config, width, height)?;
+        let bound = Bound {
+            x,
+            affine: self.affine()?,
+            saved: Tensor::upload(gpu, &[5, 4], &[f32::NAN; 20])?,
+            workspace: Tensor::empty(gpu, &[plan.workspace_bytes() as usize / 4])?,
+        };
+        let before = self.state.running.clone();
+        let before = before.unwrap_or_else(|| RunningStatistics::new(4));
+        let of_batch = Expected::of(&input, None);
+        let frozen = Expected::of(&input, Some(&before));
+        let kept = self.keep_alpha.then_some(&loaded[..]);
+
+        let mut outcomes = Vec::new();
+        let mut add = |operation, format: TextureFormat, report| {
             outcomes.push(Outcome {
                 operation,
-                variant: variant.to_owned(),
+                variant: format!("{format:?}").to_lowercase(),
                 report,
             });
         };
-        add("image, inference", image.inference(before)?);
-        add("image, train forward", image.train(before, running)?);
-    }
-    Ok(outcomes)
-}
+        for format in WRITTEN {
+            let usage = ALL_USAGES | TextureUsages::STORAGE_BINDING;
+            let y = texels::texture(gpu, self.size, format, usage);
+            let y = ImageTexture::new(&y);
+            let read = || -> Result<Vec<f32>, Failure> {
+                Ok(texels::values(format, &texels::read(gpu, y)?))
+            };
+            let running = Tensor::upload(gpu, &[3, 4], &running_rows(&before))?;
+            let affine = bound.affine.as_ref().map(|t| t.buffer().slice(..));
+            let inference = plan.bind_inference(&ImageInferenceBuffers {
+                x,
+                y,
+                keep_alpha: self.keep_alpha,
+                affine,
+                running: running.buffer().slice(..),
+            })?;
+            submit(gpu, &[&inference]);
+            let findings = vec![frozen.judge(format, &read()?, kept)];
+            add("image, inference", format, Report { findings });
 
-struct Image<'a> {
-    gpu: &'a Gpu,
-    format: wgpu::TextureFormat,
-    config: &'a Config,
-    height: u32,
-    /// What a shader loads from `from`.
-    x: Vec<f32>,
-    from: wgpu::Texture,
-    to: wgpu::Texture,
-    affine: Tensor,
-    running: Tensor,
-    parameters: Parameters<'a>,
-}
-
-impl<'a> Image<'a> {
-    fn new(
-        gpu: &'a Gpu,
-        config: &'a Config,
-        format: wgpu::TextureFormat,
-        values: &[f32],
-        state: &'a LayerState,
-    ) -> Result<Self, Failure> {
-        use wgpu::TextureUsages as Usages;
-        let height = (values.len() / 4) as u32 / WIDTH;
-        let values = &values[..(height * WIDTH * 4) as usize];
-        let texels = match format {
-            wgpu::TextureFormat::Rgba8Unorm => {
-                let bytes: Vec<u8> = values.iter().map(|v| (v * 255.0).round() as u8).collect();
-                let words = bytes.as_chunks::<4>().0.iter();
-                let words: Vec<f32> = words
-                    .map(|&b| f32::from_bits(u32::from_le_bytes(b)))
-                    .collect();
-                Tensor::upload(gpu, &[words.len()], &words)?
-            }
-            _ => Tensor::upload_as(gpu, &[values.len()], Element::F16, values)?,
-        };
-        let texture = |usage| {
-            gpu.device().create_texture(&wgpu::TextureDescriptor {
-                label: Some("verify"),
-                size: extent(height),
-                mip_level_count: 1,
-                sample_count: 1,
-                dimension: wgpu::TextureDimension::D2,
-                format,
-                usage,
-                view_formats: &[],
-            })
-        };
-        let from = texture(Usages::TEXTURE_BINDING | Usages::COPY_DST);
-        let to = texture(Usages::STORAGE_BINDING | Usages::COPY_SRC);
-        let mut encoder = gpu.device().create_command_encoder(&Default::default());
-        encoder.copy_buffer_to_texture(
-            layout(format, &texels),
-            from.as_image_copy(),
-            extent(height),
-        );
-        gpu.queue().submit([encoder.finish()]);
-        let parameters = Parameters {
-            weight: state.weight.as_deref(),
-            bias: state.bias.as_deref(),
-        };
-        let [weight, bias] = [0, 1].map(|row| -> Vec<f32> {
-            let value = |c| [parameters.weight(c), parameters.bias(c)][row];
-            (0..4).map(value).collect()
-        });
-        let before = state
-            .running
-            .clone()
-            .unwrap_or_else(|| RunningStatistics::new(4));
-        Ok(Self {
-            gpu,
-            format,
-            config,
-            height,
-            x: floats(format, &texels)?,
-            from,
-            to,
-            affine: Tensor::upload(gpu, &[2, 4], &[weight, bias].concat())?,
-            running: upload_running(gpu, &before)?,
-            parameters,
-        })
-    }
-
-    fn input(&self) -> Result<check::Input<'_>, Failure> {
-        Ok(check::Input {
-            view: View::new(&[self.x.len() / 4, 4], 1)?,
-            x: &self.x,
-            parameters: self.parameters,
-            eps: self.config.eps,
-            epilogue: check::Epilogue {
-                element: Element::F16,
-                ..Default::default()
-            },
-        })
-    }
-
-    fn inference(&self, frozen: &RunningStatistics) -> Result<Report, Failure> {
-        let plan = self.plan()?;
-        submit(
-            self.gpu,
-            &[plan.bind_inference(&ImageInferenceBuffers {
-                x: ImageTexture::new(&self.from),
-                y: ImageTexture::new(&self.to),
-                keep_alpha: false,
-                affine: Some(self.affine.buffer().slice(..)),
-                running: self.running.buffer().slice(..),
-            })?],
-        );
-        let (input, y) = (self.input()?, self.y()?);
-        if self.format == wgpu::TextureFormat::Rgba16Float {
-            return Ok(check::inference(&input, &frozen.mean, &frozen.variance, &y));
-        }
-        let widen = |row: &[f32]| row.iter().map(|&v| f64::from(v)).collect();
-        let frozen = reference::Moments {
-            mean: widen(&frozen.mean),
-            variance: widen(&frozen.variance),
-        };
-        let z = reference::normalize(&input.view, &self.x, &frozen, self.parameters, input.eps);
-        Ok(Report {
-            findings: vec![judge_unorm(&y, &z)],
-        })
-    }
-
-    fn train(
-        &self,
-        before: &RunningStatistics,
-        running: wgpu_batchnorm::Running,
-    ) -> Result<Report, Failure> {
-        let plan = self.plan()?;
-        let saved = Tensor::empty(self.gpu, &[5, 4])?;
-        let workspace = Tensor::empty(self.gpu, &[plan.workspace_bytes() as usize / 4])?;
-        submit(
-            self.gpu,
-            &[plan.bind_train(&ImageTrainBuffers {
-                x: ImageTexture::new(&self.from),
-                y: ImageTexture::new(&self.to),
-                keep_alpha: false,
-                affine: Some(self.affine.buffer().slice(..)),
-                running: Some(self.running.buffer().slice(..)),
-                saved: saved.buffer().slice(..),
-                workspace: workspace.buffer().slice(..),
-            })?],
-        );
-        let (input, y) = (self.input()?, self.y()?);
-        let after = running_of(&self.running)?;
-        let result = TrainResult {
-            y: &y,
-            saved: &saved_of(&saved)?,
-            running: Some((before, &after, running)),
-        };
-        let mut report = check::train_forward(&input, &result);
-        if self.format == wgpu::TextureFormat::Rgba8Unorm {
-            let (z, _) = reference::train_forward(&input.view, &self.x, self.parameters, input.eps);
+            let train = plan.bind_train(&ImageTrainBuffers {
+                x,
+                y,
+                keep_alpha: self.keep_alpha,
+                affine,
+                running: config.running.map(|_| running.buffer().slice(..)),
+                saved: bound.saved.buffer().slice(..),
+                workspace: bound.workspace.buffer().slice(..),
+            })?;
+            submit(gpu, &[&train]);
+            let after = running_of(&running.read_blocking()?);
+            let mut report = check::train_forward(
+                &input,
+                &TrainResult {
+                    y: &loaded,
+                    saved: &saved_of(&bound.saved.read_blocking()?),
+                    running: config.running.map(|running| (&before, &after, running)),
+                },
+            );
             report.findings.retain(|finding| finding.tensor != "y");
-            report.findings.push(judge_unorm(&y, &z));
+            report.findings.push(of_batch.judge(format, &read()?, kept));
+            add("image, train forward", format, report);
         }
-        Ok(report)
-    }
-
-    fn plan(&self) -> Result<wgpu_batchnorm::ImagePlan, Failure> {
-        let context = self.gpu.context();
-        Ok(context.plan_image(self.config, WIDTH, self.height)?)
-    }
-
-    /// The image written, as numbers.
-    fn y(&self) -> Result<Vec<f32>, Failure> {
-        let texels = match self.format {
-            wgpu::TextureFormat::Rgba8Unorm => Tensor::empty(self.gpu, &[self.x.len() / 4])?,
-            _ => Tensor::empty_as(self.gpu, &[self.x.len()], Element::F16)?,
-        };
-        let mut encoder = self
-            .gpu
-            .device()
-            .create_command_encoder(&Default::default());
-        encoder.copy_texture_to_buffer(
-            self.to.as_image_copy(),
-            layout(self.format, &texels),
-            extent(self.height),
-        );
-        self.gpu.queue().submit([encoder.finish()]);
-        floats(self.format, &texels)
-    }
-}
-
-fn extent(height: u32) -> wgpu::Extent3d {
-    wgpu::Extent3d {
-        width: WIDTH,
-        height,
-        depth_or_array_layers: 1,
-    }
-}
-
-fn layout(format: wgpu::TextureFormat, texels: &Tensor) -> wgpu::TexelCopyBufferInfo<'_> {
-    let texel = match format {
-        wgpu::TextureFormat::Rgba8Unorm => 4,
-        _ => 8,
-    };
-    wgpu::TexelCopyBufferInfo {
-        buffer: texels.buffer(),
-        layout: wgpu::TexelCopyBufferLayout {
-            offset: 0,
-            bytes_per_row: Some(WIDTH * texel),
-            rows_per_image: None,
-        },
-    }
-}
-
-/// What texels of this format stand for.
-fn floats(format: wgpu::TextureFormat, texels: &Tensor) -> Result<Vec<f32>, Failure> {
-    let values = texels.read_blocking()?;
-    Ok(match format {
-        wgpu::TextureFormat::Rgba8Unorm => {
-            let bytes = values.iter().flat_map(|v| v.to_bits().to_le_bytes());
-            bytes.map(|b| f32::from(b) / 255.0).collect()
+        for format in DRAWN {
+            let drawn = self.drawn(&bound, format)?;
+            let findings = vec![of_batch.judge(format, &drawn, kept)];
+            add("image, render pass", format, Report { findings });
         }
-        _ => values,
-    })
-}
+        Ok(outcomes)
+    }
 
-/// Steps of 1/255 from 0 to 1: half a step is free, as half a unit in the last place is to halves.
-fn judge_unorm(y: &[f32], z: &[f64]) -> Finding {
-    let largest = z.iter().fold(1.0, |max: f64, z| max.max(z.abs()));
-    let error = |(y, z): (&f32, &f64)| {
-        let beyond = (f64::from(*y) - z.clamp(0.0, 1.0)).abs() - 0.5 / 255.0;
-        // The step of y is not quite k/255 either: it is that in f32.
-        beyond.max(0.0) / largest
-    };
-    let errors = y.iter().zip(z).map(error).enumerate();
-    let worst = errors.max_by(|a, b| a.1.total_cmp(&b.1));
-    let (index, error) = worst.unwrap_or((0, f64::INFINITY));
-    Finding {
-        tensor: "y",
-        error,
-        bound: FORWARD_BOUND,
-        index,
-        got: y.get(index).copied().unwrap_or(f32::NAN),
-        expected: z.get(index).copied().unwrap_or(f64::NAN),
+    /// A target's values after a draw by the statistics of the batch, red first; sRGB ones as stored.
+    fn drawn(&self, bound: &Bound<'_>, format: TextureFormat) -> Result<Vec<f32>, Failure> {
+        let gpu = self.gpu;
+        let render = gpu.context().image_render(&self.config, format)?;
+        let draw = render.bind(&ImageRenderInputs {
+            x: bound.x,
+            keep_alpha: self.keep_alpha,
+            affine: bound.affine.as_ref().map(|t| t.buffer().slice(..)),
+            statistics: ImageStatistics::Saved(bound.saved.buffer().slice(..)),
+        })?;
+        let usage = ALL_USAGES | TextureUsages::RENDER_ATTACHMENT;
+        let target = texels::texture(gpu, self.size, format, usage);
+        let view = target.create_view(&Default::default());
+        let mut encoder = gpu.device().create_command_encoder(&Default::default());
+        {
+            let mut pass = encoder.begin_render_pass(&wgpu::RenderPassDescriptor {
+                color_attachments: &[Some(wgpu::RenderPassColorAttachment {
+                    view: &view,
+                    depth_slice: None,
+                    resolve_target: None,
+                    ops: wgpu::Operations {
+                        load: wgpu::LoadOp::Clear(wgpu::Color::TRANSPARENT),
+                        store: wgpu::StoreOp::Store,
+                    },
+                })],
+                ..Default::default()
+            });
+            draw.draw(&mut pass);
+        }
+        gpu.queue().submit([encoder.finish()]);
+        let bytes = texels::read(gpu, ImageTexture::new(&target))?;
+        Ok(texels::values(format.remove_srgb_suffix(), &bytes))
+    }
+
+    fn parameters(&self) -> Parameters<'_> {
+        Parameters {
+            weight: self.state.weight.as_deref(),
+            bias: self.state.bias.as_deref(),
+        }
+    }
+
+    fn affine(&self) -> Result<Option<Tensor>, Failure> {
+        let parameters = self.parameters();
+        if parameters.weight.is_none() && parameters.bias.is_none() {
+            return Ok(None);
+        }
+        let weight = (0..4).map(|c| parameters.weight(c));
+        let bias = (0..4).map(|c| parameters.bias(c));
+        let rows: Vec<f32> = weight.chain(bias).collect();
+        Ok(Some(Tensor::upload(self.gpu, &[2, 4], &rows)?))
     }
 }

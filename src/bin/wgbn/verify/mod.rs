@@ -2,7 +2,6 @@
 //! ill-conditioned and exact data, against the reference.
 
 mod image;
-mod parts;
 mod rows;
 mod sweep;
 mod trials;
@@ -11,15 +10,15 @@ use std::collections::BTreeSet;
 use std::time::Instant;
 
 use serde_json::{Value, json};
-use wgpu_batchnorm::Gpu;
 use wgpu_batchnorm::shaders::Variant;
+use wgpu_batchnorm::{Gpu, adapters_blocking, wgpu};
 
 use crate::args::VerifyArgs;
 use crate::engine::Engine;
 use crate::failure::Failure;
 use crate::{output, progress, say, table};
 use rows::Rows;
-use trials::{SIZES, Trial};
+use trials::{Cut, SIZES, Trial};
 
 pub fn run(args: &VerifyArgs) -> Result<(), Failure> {
     if let Some(path) = &args.json {
@@ -30,11 +29,12 @@ pub fn run(args: &VerifyArgs) -> Result<(), Failure> {
         Engine::Cpu { .. } => vec![],
         Engine::Gpu(gpu) => SIZES
             .iter()
-            .map(|(_, tuning)| match tuning {
-                None => Ok(gpu.clone()),
-                Some(tuning) => gpu.with_tuning(*tuning),
+            .map(|(_, cut)| match *cut {
+                Cut::Own => Ok(gpu.clone()),
+                Cut::By(tuning) => Ok(gpu.with_tuning(tuning)?),
+                Cut::Bindings(bytes) => narrow(gpu, bytes),
             })
-            .collect::<Result<Vec<Gpu>, _>>()?,
+            .collect::<Result<Vec<Gpu>, Failure>>()?,
     };
     let trials = chosen(args, &engine)?;
     let start = Instant::now();
@@ -97,6 +97,24 @@ pub fn run(args: &VerifyArgs) -> Result<(), Failure> {
             "{n} results are beyond their bounds"
         ))),
     }
+}
+
+/// Another device of the same adapter, which binds so few bytes at most.
+fn narrow(gpu: &Gpu, bytes: u64) -> Result<Gpu, Failure> {
+    let machine = |e: String| Failure::Machine(format!("a device with small bindings: {e}"));
+    let same = |adapter: &wgpu::Adapter| adapter.get_info() == *gpu.info();
+    let adapter = adapters_blocking().into_iter().find(same);
+    let adapter = adapter.ok_or_else(|| machine("the adapter is gone".to_owned()))?;
+    let request = wgpu::DeviceDescriptor {
+        required_limits: wgpu::Limits {
+            max_storage_buffer_binding_size: bytes,
+            ..adapter.limits()
+        },
+        ..Default::default()
+    };
+    let device = pollster::block_on(adapter.request_device(&request));
+    let (device, queue) = device.map_err(|e| machine(e.to_string()))?;
+    Ok(Gpu::with_device(device, queue)?)
 }
 
 /// The trials that are asked for, as far as this engine has what they need.

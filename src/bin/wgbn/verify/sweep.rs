@@ -1,22 +1,24 @@
 //! One trial: every operation on it, each judged.
 
-use wgpu_batchnorm::check::Report;
+use wgpu_batchnorm::check::{self, Report};
 use wgpu_batchnorm::functional::{self, AffineStep, blocking};
 use wgpu_batchnorm::plan::Schedule;
 use wgpu_batchnorm::shaders::Load;
 use wgpu_batchnorm::{
-    Activation, BackwardRequest, BatchNorm, Check, ForwardRequest, Gpu, LayerState, Mode, Pattern,
-    RunningStatistics, Tensor, View,
+    BackwardRequest, BatchNorm, Binding, Check, Context, ForwardRequest, Gpu, LayerState, Mode,
+    Parameters, Pattern, RunningStatistics, Tensor, View,
 };
 
+use super::image;
 use super::trials::{Data, Trial};
-use super::{image, parts};
 use crate::args;
 use crate::backward::check_gradients;
 use crate::data::Random;
 use crate::engine::{Engine, Job};
 use crate::failure::Failure;
 use crate::forward;
+use crate::parts::{Batch, Merge, Split};
+use crate::texels;
 
 /// An operation, the way its kernels went, and what came of it.
 pub struct Outcome {
@@ -42,7 +44,7 @@ impl Values {
         let x = match trial.data {
             Data::Kind(kind) => kind.tensor(&mut random, &view),
             Data::Exact => two_values(&view),
-            Data::Image => photograph(&mut random, view.len()),
+            Data::Image { .. } => photograph(&mut random, view.len()),
         };
         let normals = |random: &mut Random, len, mean, std, reach: u64| match exact {
             false => random.normals(len, mean, std),
@@ -120,14 +122,22 @@ fn photograph(random: &mut Random, len: usize) -> Vec<f32> {
 pub fn run(engine: &Engine, gpus: &[Gpu], trial: &Trial) -> Result<Vec<Outcome>, Failure> {
     let values = Values::of(trial)?;
     let mut outcomes = match engine {
-        Engine::Gpu(_) if trial.data == Data::Image => image::sweep(
-            &gpus[trial.sizes],
-            &trial.config(),
-            &values.x,
-            &values.state,
-        )?,
         Engine::Cpu { .. } => on_cpu(engine, trial, &values)?,
-        Engine::Gpu(_) => on_gpu(&gpus[trial.sizes], trial, &values)?,
+        Engine::Gpu(_) => match trial.data {
+            Data::Image { format, keep_alpha } => {
+                let x = texels::bytes(format, &values.x);
+                let image = image::Image {
+                    gpu: &gpus[trial.sizes],
+                    config: trial.config(),
+                    size: [trial.shape[1] as u32, trial.shape[0] as u32],
+                    format,
+                    keep_alpha,
+                    state: &values.state,
+                };
+                image.sweep(&x)?
+            }
+            _ => on_gpu(gpus, trial, &values)?,
+        },
     };
     if trial.data == Data::Exact {
         let findings = outcomes.iter_mut().flat_map(|o| &mut o.report.findings);
@@ -210,7 +220,8 @@ fn variant(schedule: &Schedule, operation: &str) -> String {
     format!("{}{wide}{resident}", pattern(&schedule.view))
 }
 
-fn on_gpu(gpu: &Gpu, trial: &Trial, values: &Values) -> Result<Vec<Outcome>, Failure> {
+fn on_gpu(gpus: &[Gpu], trial: &Trial, values: &Values) -> Result<Vec<Outcome>, Failure> {
+    let gpu = &gpus[trial.sizes];
     let config = trial.config();
     let plan = gpu
         .context()
@@ -285,6 +296,11 @@ fn on_gpu(gpu: &Gpu, trial: &Trial, values: &Values) -> Result<Vec<Outcome>, Fai
     }
     let mut last = None;
     for (operation, axes) in moment_axes(trial) {
+        let alternate = operation != "moments" && schedule.pieces.len() > 1;
+        if alternate {
+            // These want the tensor in one binding.
+            continue;
+        }
         let moments = blocking::moments(&x, &axes, false, Check::Report)?;
         add(operation, moments.report.clone());
         last = Some(moments);
@@ -294,16 +310,83 @@ fn on_gpu(gpu: &Gpu, trial: &Trial, values: &Values) -> Result<Vec<Outcome>, Fai
         let (_, report) = blocking::normalize(&x, moments, step, config.eps, Check::Report)?;
         add("normalize", report);
     }
-    let bare = trial.activation == Activation::None && !trial.residual;
-    if bare && values.x.len() < 100_000 {
-        let job = Job {
-            config: config.with_element(trial.element),
-            shape: trial.shape,
-            view: values.view,
-            state: &values.state,
-            x: &values.x,
-        };
-        add("two parts, merged", parts::sweep(gpu, &job, &values.dy)?);
+    let channel_axis = trial.axis.rem_euclid(trial.shape.len() as isize);
+    if trial.shape[0] > 1 && channel_axis > 0 && values.x.len() < 100_000 {
+        let (operation, report) = in_parts(gpus, trial, values)?;
+        add(operation, Some(report));
     }
     Ok(outcomes)
+}
+
+/// Training forward and backward of the first sample and of the others, merged on the device or on the
+/// host; there the second part is on the adapter's first device, which small bindings are not.
+fn in_parts(
+    gpus: &[Gpu],
+    trial: &Trial,
+    values: &Values,
+) -> Result<(&'static str, Report), Failure> {
+    let gpu = &gpus[trial.sizes];
+    let element = trial.element;
+    let stored = |values: &[f32]| -> Result<Vec<f32>, Failure> {
+        let tensor = Tensor::upload_as(gpu, trial.shape, element, values)?;
+        Ok(tensor.read_blocking()?)
+    };
+    let (x, dy) = (stored(&values.x)?, stored(&values.dy)?);
+    let residual = stored(&values.residual)?;
+    let config = trial.config();
+    let batch = Batch {
+        shape: trial.shape,
+        config,
+        input: check::Input {
+            view: values.view,
+            x: &x,
+            parameters: Parameters {
+                weight: values.state.weight.as_deref(),
+                bias: values.state.bias.as_deref(),
+            },
+            eps: config.eps,
+            epilogue: check::Epilogue {
+                element,
+                activation: trial.activation,
+                residual: trial.residual.then_some(&residual),
+            },
+        },
+        dy: &dy,
+        running: values.state.running.as_ref(),
+    };
+    let place = |gpu| -> (&Gpu, &Context) { (gpu, gpu.context()) };
+    let in_place = trial.number.is_multiple_of(3);
+    let merge = match trial.number % 2 {
+        0 => Merge::Device,
+        _ => Merge::Host,
+    };
+    let (here, there) = ([place(gpu)], [place(gpu), place(&gpus[0])]);
+    let split = Split {
+        places: match merge {
+            Merge::Device => &here,
+            Merge::Host => &there,
+        },
+        samples: &[1, trial.shape[0] - 1],
+        merge,
+        in_place,
+        run: &submit,
+    };
+    let operation = match (merge, in_place) {
+        (Merge::Device, false) => "two parts, merged on the device",
+        (Merge::Device, true) => "two parts, merged on the device, y over x",
+        (Merge::Host, false) => "two parts, merged on the host",
+        (Merge::Host, true) => "two parts, merged on the host, y over x",
+    };
+    Ok((operation, split.judged(&batch)?))
+}
+
+pub fn submit(gpu: &Gpu, bindings: &[&Binding]) {
+    let mut encoder = gpu.device().create_command_encoder(&Default::default());
+    {
+        let mut pass = encoder.begin_compute_pass(&Default::default());
+        bindings
+            .iter()
+            .for_each(|binding| binding.encode(&mut pass));
+    }
+    gpu.queue().submit([encoder.finish()]);
 }

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use wgpu_batchnorm::plan::Tuning;
+use wgpu_batchnorm::wgpu::TextureFormat;
 use wgpu_batchnorm::{Activation, Affine, Config, Element, Momentum, RunningVariance};
 
 use crate::cuts::{LANES_ALONE, MANY_TEAMS};
@@ -36,21 +37,44 @@ const ROUND: [(&[usize], isize); 6] = [
     (&[1024, 2], 1),
 ];
 
-/// Images, 64 pixels wide, as tensors.
-const IMAGES: [&[usize]; 2] = [&[64, 4], &[64 * 300, 4]];
+/// Images as tensors: height, width, channels.
+const IMAGES: [&[usize]; 2] = [&[3, 61, 4], &[300, 64, 4]];
 
-/// Who cuts the work: the adapter's own sizes, others, and some for each number of channels a lane.
-pub const SIZES: [(&str, Option<Tuning>); 7] = [
-    ("the adapter's own sizes", None),
-    ("a GPU's sizes", Some(Tuning::DISCRETE)),
-    (MANY_TEAMS.0, Some(MANY_TEAMS.1)),
-    (LANES_ALONE.0, Some(LANES_ALONE.1)),
-    ("1 column a lane", Some(columns(1))),
-    ("2 columns a lane", Some(columns(2))),
-    ("4 columns a lane", Some(columns(4))),
+/// What shaders read images of.
+const FORMATS: [TextureFormat; 6] = [
+    TextureFormat::Rgba8Unorm,
+    TextureFormat::Rgba8UnormSrgb,
+    TextureFormat::Bgra8Unorm,
+    TextureFormat::Bgra8UnormSrgb,
+    TextureFormat::Rgba16Float,
+    TextureFormat::Rgba32Float,
+];
+
+/// Who cuts the work.
+#[derive(Clone, Copy, Debug)]
+pub enum Cut {
+    /// The adapter's own sizes.
+    Own,
+    By(Tuning),
+    /// Its own, on a device that binds so few bytes at most.
+    Bindings(u64),
+}
+
+/// The adapter's own sizes, others, some for each number of channels a lane, and small bindings.
+pub const SIZES: [(&str, Cut); 8] = [
+    ("the adapter's own sizes", Cut::Own),
+    ("a GPU's sizes", Cut::By(Tuning::DISCRETE)),
+    (MANY_TEAMS.0, Cut::By(MANY_TEAMS.1)),
+    (LANES_ALONE.0, Cut::By(LANES_ALONE.1)),
+    ("1 column a lane", Cut::By(columns(1))),
+    ("2 columns a lane", Cut::By(columns(2))),
+    ("4 columns a lane", Cut::By(columns(4))),
+    ("bindings of 8 KiB", Cut::Bindings(8 << 10)),
 ];
 /// Those that all shapes meet.
 const CUTS: usize = 4;
+/// That of small bindings.
+const NARROW: usize = 7;
 
 /// So little that one dispatch does it whole, and parts in two.
 const fn columns(lane_columns: u32) -> Tuning {
@@ -66,10 +90,17 @@ const fn columns(lane_columns: u32) -> Tuning {
 }
 
 /// Interleaved shapes whose channels are as many as a workgroup of those takes.
-const COLUMNS: [(&[usize], isize); 3] = [
-    (&[11, 5, 16], -1),
-    (&[11, 5, 32], -1),
-    (&[11, 5, 64], -1),
+const COLUMNS: [(&[usize], isize); 3] =
+    [(&[11, 5, 16], -1), (&[11, 5, 32], -1), (&[11, 5, 64], -1)];
+
+/// Shapes that small bindings cut along the outer axis, between channels, inside a run and across
+/// rows.
+const PIECES: [(&[usize], isize); 5] = [
+    (&[9, 5, 7, 11], 1),
+    (&[3, 7, 29, 31], 1),
+    (&[2, 3, 61, 67], 1),
+    (&[5, 17, 19, 12], -1),
+    (&[9001, 2], 1),
 ];
 
 const ELEMENTS: [Element; 3] = [Element::F32, Element::F16, Element::Bf16];
@@ -106,8 +137,11 @@ pub enum Data {
     Kind(Kind),
     /// Two values a channel, in turn: every sum, mean and square root is exact in f32.
     Exact,
-    /// An image, four channels a pixel, from texture to texture.
-    Image,
+    /// An image of this format to the textures that kernels write and to render targets.
+    Image {
+        format: TextureFormat,
+        keep_alpha: bool,
+    },
 }
 
 /// One set of options, data and sizes; all operations are tried on it.
@@ -143,7 +177,7 @@ impl Trial {
         match self.data {
             // With the variances of the data and of the running statistics it makes powers of four.
             Data::Exact => config.with_eps(0.9375),
-            Data::Kind(_) | Data::Image => config,
+            Data::Kind(_) | Data::Image { .. } => config,
         }
     }
 
@@ -153,14 +187,20 @@ impl Trial {
             && self.activation == Activation::None
             && !self.residual
             && self.sizes == 0
-            && self.data != Data::Image
+            && !matches!(self.data, Data::Image { .. })
     }
 }
 
 impl fmt::Display for Trial {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.data {
-            Data::Image => write!(f, "an image of 64×{} pixels", self.shape[0] / 64)?,
+            Data::Image { format, keep_alpha } => {
+                let (height, width) = (self.shape[0], self.shape[1]);
+                write!(f, "an image of {width}×{height} pixels, {format:?}")?;
+                if keep_alpha {
+                    f.write_str(", alpha kept")?;
+                }
+            }
             Data::Exact => write!(f, "{}, exact", shape(self))?,
             Data::Kind(kind) => write!(f, "{}, {kind}", shape(self))?,
         }
@@ -283,12 +323,34 @@ pub fn all() -> Vec<Trial> {
             }
         }
     }
-    for sizes in 0..CUTS {
-        for pixels in IMAGES {
+    for (s, shape) in PIECES.into_iter().enumerate() {
+        for (e, element) in ELEMENTS.into_iter().enumerate() {
+            let fused = (s + e) % 2 == 1;
             add(Trial {
-                quick: sizes == 0,
+                quick: s == 0 && e == 0,
+                element,
+                activation: match fused {
+                    true => ACTIVATIONS[1 + (s + 2 * e) % 6],
+                    false => Activation::None,
+                },
+                residual: fused,
+                sizes: NARROW,
+                ..plain(shape, Data::Kind(Kind::ALL[s]))
+            });
+        }
+    }
+    for (k, format) in FORMATS.into_iter().enumerate() {
+        for sizes in 0..CUTS {
+            let data = Data::Image {
+                format,
+                keep_alpha: (k + sizes / 2) % 2 == 1,
+            };
+            add(Trial {
+                quick: sizes == 0 && k < 2,
+                activation: ACTIVATIONS[(k + 3 * sizes) % 7],
+                affine: AFFINES[(k + sizes) % 4],
                 sizes,
-                ..plain((pixels, 1), Data::Image)
+                ..plain((IMAGES[sizes % 2], -1), data)
             });
         }
     }

@@ -1,0 +1,319 @@
+//! A batch in parts, each with its own plan and tensors: moments and sums are merged between the two
+//! halves of training forward and of backward; the sweep and the tests share it.
+
+use std::ops::Range;
+
+use wgpu_batchnorm::check::{self, Finding, Report, TrainResult};
+use wgpu_batchnorm::{
+    BackwardBuffers, Binding, Config, Context, Error, Gpu, HostGradients, Moments, MomentsBuffers,
+    MomentsRows, Plan, RunningStatistics, Tensor, TrainBuffers,
+};
+
+use super::layout::{rows, running_of, running_rows, saved_of};
+
+/// What is cut into parts along its first axis, which is not the channels'.
+#[derive(Clone, Copy)]
+pub struct Batch<'a> {
+    pub shape: &'a [usize],
+    pub config: Config,
+    /// With x and residual as they are stored.
+    pub input: check::Input<'a>,
+    pub dy: &'a [f32],
+    pub running: Option<&'a RunningStatistics>,
+}
+
+/// Where moments and sums are merged.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Merge {
+    Device,
+    Host,
+}
+
+/// How a batch is cut, and where its parts are.
+pub struct Split<'a> {
+    /// The k-th part is on the k-th of these, from the front again after the last. Several take
+    /// [`Merge::Host`].
+    pub places: &'a [(&'a Gpu, &'a Context)],
+    /// Samples of each part.
+    pub samples: &'a [usize],
+    pub merge: Merge,
+    /// y over x, which leaves nothing to go back through.
+    pub in_place: bool,
+    /// What encodes and submits.
+    pub run: &'a dyn Fn(&Gpu, &[&Binding]),
+}
+
+impl Split<'_> {
+    /// Training forward and backward of the whole batch, against the reference.
+    pub fn judged(&self, batch: &Batch<'_>) -> Result<Report, Error> {
+        let mut start = 0;
+        let mut parts = Vec::new();
+        for (place, &len) in self.places.iter().cycle().zip(self.samples) {
+            parts.push(Part::new(*place, batch, start..start + len, self.in_place)?);
+            start += len;
+        }
+        let total = self.merge_moments(&parts)?;
+        let mut report = self.train(&parts, batch, total)?;
+        if !self.in_place {
+            self.merge_sums(&parts)?;
+            let backward = self.backward(&parts, batch, total)?;
+            report.findings.extend(backward.findings);
+        }
+        Ok(report)
+    }
+
+    /// Who holds what was merged for the k-th part.
+    fn merged<'p>(&self, parts: &'p [Part], k: usize) -> &'p Part {
+        match self.merge {
+            Merge::Device => &parts[0],
+            Merge::Host => &parts[k],
+        }
+    }
+
+    /// The moments of all parts; how many values a channel they are of.
+    fn merge_moments(&self, parts: &[Part]) -> Result<u64, Error> {
+        for part in parts {
+            (self.run)(&part.gpu, &[&part.moments()?]);
+        }
+        let first = &parts[0];
+        if self.merge == Merge::Device {
+            let mut total = first.count();
+            for part in &parts[1..] {
+                let other = part.rows(part.count());
+                let merge = first.plan.bind_merge_moments(&first.rows(total), &other)?;
+                (self.run)(&first.gpu, &[&merge]);
+                total += part.count();
+            }
+            return Ok(total);
+        }
+        let read = |part: &Part| -> Result<Moments, Error> {
+            let rows = part.moments.read_blocking()?;
+            Ok(Moments::from_rows(part.count(), &rows))
+        };
+        let mut whole = read(first)?;
+        for part in &parts[1..] {
+            whole = whole.merge(&read(part)?);
+        }
+        for part in parts {
+            part.moments.write(&whole.rows())?;
+        }
+        Ok(whole.count)
+    }
+
+    fn train(&self, parts: &[Part], batch: &Batch<'_>, total: u64) -> Result<Report, Error> {
+        // Running statistics are moved once.
+        let running = batch.running.map(|before| {
+            let shape = [3, before.mean.len()];
+            Tensor::upload(&parts[0].gpu, &shape, &running_rows(before))
+        });
+        let running = running.transpose()?;
+        for (k, part) in parts.iter().enumerate() {
+            let moments = self.merged(parts, k).rows(total);
+            let running = running.as_ref().filter(|_| k == 0);
+            (self.run)(&part.gpu, &[&part.train(running, &moments)?]);
+        }
+        let mut y = Vec::new();
+        for part in parts {
+            y.extend(part.y.as_ref().unwrap_or(&part.x).read_blocking()?);
+        }
+        let after = running.as_ref().map(Tensor::read_blocking).transpose()?;
+        let after = after.as_deref().map(running_of);
+        let moved = batch.running.zip(after.as_ref()).zip(batch.config.running);
+        let result = TrainResult {
+            y: &y,
+            saved: &saved_of(&parts[0].saved.read_blocking()?),
+            running: moved.map(|((before, after), running)| (before, after, running)),
+        };
+        let mut report = check::train_forward(&batch.input, &result);
+        report.findings.extend(disagreement(parts)?);
+        Ok(report)
+    }
+
+    /// The sums of all parts: added up on the way, or read, added and written back.
+    fn merge_sums(&self, parts: &[Part]) -> Result<(), Error> {
+        for (k, part) in parts.iter().enumerate() {
+            let buffers = BackwardBuffers {
+                accumulate: self.merge == Merge::Device && k > 0,
+                ..part.backward(&self.merged(parts, k).grads)
+            };
+            (self.run)(&part.gpu, &[&part.plan.bind_backward(&buffers)?]);
+        }
+        if self.merge == Merge::Device {
+            return Ok(());
+        }
+        let mut whole = vec![0.0f64; parts[0].grads.len()];
+        for part in parts {
+            let sums = part.grads.read_blocking()?;
+            let pairs = whole.iter_mut().zip(sums);
+            pairs.for_each(|(whole, sum)| *whole += f64::from(sum));
+        }
+        let whole: Vec<f32> = whole.into_iter().map(|sum| sum as f32).collect();
+        for part in parts {
+            part.grads.write(&whole)?;
+        }
+        Ok(())
+    }
+
+    fn backward(&self, parts: &[Part], batch: &Batch<'_>, total: u64) -> Result<Report, Error> {
+        let (mut dx, mut dresidual) = (Vec::new(), Vec::new());
+        for (k, part) in parts.iter().enumerate() {
+            let buffers = part.backward_with(&self.merged(parts, k).grads);
+            let binding = part.plan.bind_backward_with(&buffers, total)?;
+            (self.run)(&part.gpu, &[&binding]);
+            dx.extend(part.dx.read_blocking()?);
+            if part.residual.is_some() {
+                dresidual.extend(part.dresidual.read_blocking()?);
+            }
+        }
+        let [dweight, dbias] = rows(&parts[0].grads.read_blocking()?);
+        let gradients = HostGradients { dx, dweight, dbias };
+        let mut report = check::backward(&batch.input, batch.dy, &gradients, None);
+        if batch.input.epilogue.residual.is_some() {
+            let dresidual = check::dresidual(&batch.input, batch.dy, None, &dresidual);
+            report.findings.extend(dresidual.findings);
+        }
+        Ok(report)
+    }
+}
+
+/// What parts save is of the whole, and so the same for all.
+fn disagreement(parts: &[Part]) -> Result<Option<Finding>, Error> {
+    let first = parts[0].saved.read_blocking()?;
+    for part in &parts[1..] {
+        let saved = part.saved.read_blocking()?;
+        let mut pairs = first.iter().zip(&saved);
+        if let Some(index) = pairs.position(|(a, b)| a.to_bits() != b.to_bits()) {
+            return Ok(Some(Finding {
+                tensor: "saved of another part",
+                error: f64::INFINITY,
+                bound: 0.0,
+                index,
+                got: saved[index],
+                expected: first[index].into(),
+            }));
+        }
+    }
+    Ok(None)
+}
+
+/// Samples of a batch with all that they need.
+pub struct Part {
+    gpu: Gpu,
+    pub plan: Plan,
+    x: Tensor,
+    dy: Tensor,
+    residual: Option<Tensor>,
+    y: Option<Tensor>,
+    dx: Tensor,
+    dresidual: Tensor,
+    affine: Option<Tensor>,
+    moments: Tensor,
+    pub grads: Tensor,
+    saved: Tensor,
+    workspace: Tensor,
+}
+
+impl Part {
+    pub fn new(
+        (gpu, context): (&Gpu, &Context),
+        batch: &Batch<'_>,
+        samples: Range<usize>,
+        in_place: bool,
+    ) -> Result<Self, Error> {
+        let (input, epilogue) = (&batch.input, &batch.input.epilogue);
+        let (c, element) = (input.view.channels, epilogue.element);
+        let sample = input.x.len() / batch.shape[0];
+        let values = samples.start * sample..samples.end * sample;
+        let shape = [&[samples.len()], &batch.shape[1..]].concat();
+        let upload = |all: &[f32]| Tensor::upload_as(gpu, &shape, element, &all[values.clone()]);
+        // What is not written is NaN, and does not pass.
+        let rows = |rows: usize| Tensor::upload(gpu, &[rows, c], &vec![f32::NAN; rows * c]);
+        let scratch = |len: usize| Tensor::upload(gpu, &[len], &vec![f32::NAN; len]);
+        let blank = || Tensor::upload_as(gpu, &shape, element, &vec![f32::NAN; values.len()]);
+        let plan = context.plan(&batch.config.with_element(element), &shape)?;
+        let parameters = input.parameters;
+        let affine = (parameters.weight.is_some() || parameters.bias.is_some()).then(|| {
+            let weight = (0..c).map(|c| parameters.weight(c));
+            let bias = (0..c).map(|c| parameters.bias(c));
+            Tensor::upload(gpu, &[2, c], &weight.chain(bias).collect::<Vec<_>>())
+        });
+        Ok(Self {
+            gpu: gpu.clone(),
+            x: upload(input.x)?,
+            dy: upload(batch.dy)?,
+            residual: epilogue.residual.map(upload).transpose()?,
+            y: (!in_place).then(blank).transpose()?,
+            dx: blank()?,
+            dresidual: blank()?,
+            affine: affine.transpose()?,
+            moments: rows(3)?,
+            grads: rows(2)?,
+            saved: rows(5)?,
+            workspace: scratch(plan.workspace_bytes() as usize / 4)?,
+            plan,
+        })
+    }
+
+    /// Values a channel.
+    pub fn count(&self) -> u64 {
+        self.plan.view().count() as u64
+    }
+
+    pub fn rows(&self, count: u64) -> MomentsRows<'_> {
+        MomentsRows {
+            rows: self.moments.buffer().slice(..),
+            count,
+        }
+    }
+
+    fn moments(&self) -> Result<Binding, Error> {
+        Ok(self.plan.bind_moments(&MomentsBuffers {
+            x: self.x.buffer().slice(..),
+            moments: self.moments.buffer().slice(..),
+            workspace: self.workspace.buffer().slice(..),
+        })?)
+    }
+
+    pub fn train(
+        &self,
+        running: Option<&Tensor>,
+        moments: &MomentsRows<'_>,
+    ) -> Result<Binding, Error> {
+        let buffers = TrainBuffers {
+            x: self.x.buffer().slice(..),
+            y: self.y.as_ref().map(|y| y.buffer().slice(..)),
+            residual: self.residual.as_ref().map(|r| r.buffer().slice(..)),
+            affine: self.affine.as_ref().map(|a| a.buffer().slice(..)),
+            running: running.map(|rows| rows.buffer().slice(..)),
+            saved: self.saved.buffer().slice(..),
+            workspace: self.workspace.buffer().slice(..),
+        };
+        Ok(self.plan.bind_train_with(&buffers, moments)?)
+    }
+
+    /// Into these sums.
+    pub fn backward<'a>(&'a self, sums: &'a Tensor) -> BackwardBuffers<'a> {
+        let residual = self.residual.as_ref();
+        BackwardBuffers {
+            x: self.x.buffer().slice(..),
+            dy: self.dy.buffer().slice(..),
+            dx: None,
+            residual: residual.map(|r| r.buffer().slice(..)),
+            dresidual: residual.map(|_| self.dresidual.buffer().slice(..)),
+            affine: self.affine.as_ref().map(|a| a.buffer().slice(..)),
+            saved: self.saved.buffer().slice(..),
+            grads: Some(sums.buffer().slice(..)),
+            accumulate: false,
+            workspace: self.workspace.buffer().slice(..),
+        }
+    }
+
+    /// From these sums.
+    pub fn backward_with<'a>(&'a self, sums: &'a Tensor) -> BackwardBuffers<'a> {
+        BackwardBuffers {
+            dx: Some(self.dx.buffer().slice(..)),
+            dresidual: None,
+            ..self.backward(sums)
+        }
+    }
+}

@@ -1,0 +1,323 @@
+//! Textures' bytes to the host and back, and what may be expected of them; the sweep and the tests
+//! share it.
+
+use half::f16;
+use wgpu_batchnorm::check::{self, FORWARD_BOUND, Finding};
+use wgpu_batchnorm::reference::epilogue::{activate, steepest};
+use wgpu_batchnorm::wgpu::{
+    self, Extent3d, TextureDescriptor, TextureDimension, TextureFormat, TextureUsages,
+};
+use wgpu_batchnorm::{Activation, Error, Gpu, ImageTexture, RunningStatistics, Tensor, reference};
+
+pub const ALL_USAGES: TextureUsages = TextureUsages::TEXTURE_BINDING
+    .union(TextureUsages::COPY_DST)
+    .union(TextureUsages::COPY_SRC);
+
+/// A 2D texture, with the sRGB or linear twin of its format to view it as. One that is storage too
+/// is linear.
+pub fn texture(
+    gpu: &Gpu,
+    [width, height]: [u32; 2],
+    format: TextureFormat,
+    usage: TextureUsages,
+) -> wgpu::Texture {
+    textures(gpu, [width, height, 1], 1, format, usage)
+}
+
+/// The same with layers and mip levels.
+pub fn textures(
+    gpu: &Gpu,
+    [width, height, depth_or_array_layers]: [u32; 3],
+    mip_level_count: u32,
+    format: TextureFormat,
+    usage: TextureUsages,
+) -> wgpu::Texture {
+    let linear = format.remove_srgb_suffix();
+    gpu.device().create_texture(&TextureDescriptor {
+        label: None,
+        size: Extent3d {
+            width,
+            height,
+            depth_or_array_layers,
+        },
+        mip_level_count,
+        sample_count: 1,
+        dimension: TextureDimension::D2,
+        format: match usage.contains(TextureUsages::STORAGE_BINDING) {
+            true => linear,
+            false => format,
+        },
+        usage,
+        view_formats: &[linear, format.add_srgb_suffix()],
+    })
+}
+
+fn texel_bytes(format: TextureFormat) -> u32 {
+    format.block_copy_size(None).unwrap_or(4)
+}
+
+fn level(image: ImageTexture<'_>) -> (wgpu::TexelCopyTextureInfo<'_>, Extent3d) {
+    let info = wgpu::TexelCopyTextureInfo {
+        texture: image.texture,
+        mip_level: image.mip_level,
+        origin: wgpu::Origin3d {
+            x: 0,
+            y: 0,
+            z: image.array_layer,
+        },
+        aspect: wgpu::TextureAspect::All,
+    };
+    let size = Extent3d {
+        width: image.texture.width() >> image.mip_level,
+        height: image.texture.height() >> image.mip_level,
+        depth_or_array_layers: 1,
+    };
+    (info, size)
+}
+
+pub fn write(gpu: &Gpu, image: ImageTexture<'_>, bytes: &[u8]) {
+    let (info, size) = level(image);
+    let layout = wgpu::TexelCopyBufferLayout {
+        offset: 0,
+        bytes_per_row: Some(size.width * texel_bytes(image.format)),
+        rows_per_image: None,
+    };
+    gpu.queue().write_texture(info, bytes, layout, size);
+}
+
+/// Its bytes; what the device reported on the way is an error here.
+pub fn read(gpu: &Gpu, image: ImageTexture<'_>) -> Result<Vec<u8>, Error> {
+    let (info, size) = level(image);
+    let row = (size.width * texel_bytes(image.format)) as usize;
+    let padded = row.next_multiple_of(256);
+    let copy = Tensor::empty(gpu, &[padded / 4 * size.height as usize])?;
+    let mut encoder = gpu.device().create_command_encoder(&Default::default());
+    let to = wgpu::TexelCopyBufferInfo {
+        buffer: copy.buffer(),
+        layout: wgpu::TexelCopyBufferLayout {
+            offset: 0,
+            bytes_per_row: Some(padded as u32),
+            rows_per_image: None,
+        },
+    };
+    encoder.copy_texture_to_buffer(info, to, size);
+    gpu.queue().submit([encoder.finish()]);
+    let words = copy.read_blocking()?;
+    let bytes: Vec<u8> = words
+        .iter()
+        .flat_map(|v| v.to_bits().to_le_bytes())
+        .collect();
+    let rows = bytes.chunks(padded).flat_map(|padded| &padded[..row]);
+    Ok(rows.copied().collect())
+}
+
+/// Red, green, blue and alpha of every texel as bytes of a format.
+pub fn bytes(format: TextureFormat, values: &[f32]) -> Vec<u8> {
+    let byte = |v: &f32| (v.clamp(0.0, 1.0) * 255.0).round() as u8;
+    match format.remove_srgb_suffix() {
+        TextureFormat::Rgba16Float => values
+            .iter()
+            .flat_map(|&v| f16::from_f32(v).to_le_bytes())
+            .collect(),
+        TextureFormat::Rgba32Float => values.iter().flat_map(|v| v.to_le_bytes()).collect(),
+        TextureFormat::Bgra8Unorm => {
+            let swapped = values.chunks(4).flat_map(|v| [v[2], v[1], v[0], v[3]]);
+            swapped.map(|v| byte(&v)).collect()
+        }
+        _ => values.iter().map(byte).collect(),
+    }
+}
+
+/// What the bytes of a linear format stand for.
+pub fn values(format: TextureFormat, bytes: &[u8]) -> Vec<f32> {
+    let unorm = |b: u8| f32::from(b) / 255.0;
+    match format {
+        TextureFormat::Rgba16Float => {
+            let halves = bytes.as_chunks::<2>().0.iter();
+            halves.map(|&b| f16::from_le_bytes(b).to_f32()).collect()
+        }
+        TextureFormat::Rgba32Float => {
+            let singles = bytes.as_chunks::<4>().0.iter();
+            singles.map(|&b| f32::from_le_bytes(b)).collect()
+        }
+        TextureFormat::Bgra8Unorm => {
+            let swapped = bytes.chunks(4).flat_map(|b| [b[2], b[1], b[0], b[3]]);
+            swapped.map(unorm).collect()
+        }
+        _ => bytes.iter().map(|&b| unorm(b)).collect(),
+    }
+}
+
+/// The image's values as this device's shaders load them.
+pub fn loaded(gpu: &Gpu, image: ImageTexture<'_>) -> Result<Vec<f32>, Error> {
+    const SHADER: &str = "
+        @group(0) @binding(0) var x: texture_2d<f32>;
+        @group(0) @binding(1) var<storage, read_write> values: array<vec4<f32>>;
+        @compute @workgroup_size(64)
+        fn main(@builtin(global_invocation_id) at: vec3<u32>) {
+            let width = textureDimensions(x).x;
+            if (at.x < width) {
+                values[at.y * width + at.x] = textureLoad(x, at.xy, 0);
+            }
+        }";
+    let (_, size) = level(image);
+    let len = (size.width * size.height * 4) as usize;
+    let out = Tensor::upload(gpu, &[len], &vec![f32::NAN; len])?;
+    let device = gpu.device();
+    let module = device.create_shader_module(wgpu::ShaderModuleDescriptor {
+        label: None,
+        source: wgpu::ShaderSource::Wgsl(SHADER.into()),
+    });
+    let pipeline = device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
+        label: None,
+        layout: None,
+        module: &module,
+        entry_point: None,
+        compilation_options: Default::default(),
+        cache: None,
+    });
+    let view = image.texture.create_view(&wgpu::TextureViewDescriptor {
+        format: Some(image.format),
+        dimension: Some(wgpu::TextureViewDimension::D2),
+        usage: Some(TextureUsages::TEXTURE_BINDING),
+        base_mip_level: image.mip_level,
+        mip_level_count: Some(1),
+        base_array_layer: image.array_layer,
+        array_layer_count: Some(1),
+        ..Default::default()
+    });
+    let bind_group = device.create_bind_group(&wgpu::BindGroupDescriptor {
+        label: None,
+        layout: &pipeline.get_bind_group_layout(0),
+        entries: &[
+            wgpu::BindGroupEntry {
+                binding: 0,
+                resource: wgpu::BindingResource::TextureView(&view),
+            },
+            wgpu::BindGroupEntry {
+                binding: 1,
+                resource: out.buffer().as_entire_binding(),
+            },
+        ],
+    });
+    let mut encoder = device.create_command_encoder(&Default::default());
+    {
+        let mut pass = encoder.begin_compute_pass(&Default::default());
+        pass.set_pipeline(&pipeline);
+        pass.set_bind_group(0, &bind_group, &[]);
+        pass.dispatch_workgroups(size.width.div_ceil(64), size.height, 1);
+    }
+    gpu.queue().submit([encoder.finish()]);
+    Ok(out.read_blocking()?)
+}
+
+/// y of an image by the reference, before it is stored, and per channel what errors are measured in.
+pub struct Expected {
+    pub y: Vec<f64>,
+    scale: [f64; 4],
+}
+
+impl Expected {
+    /// By the batch's statistics, or by frozen ones.
+    pub fn of(input: &check::Input<'_>, frozen: Option<&RunningStatistics>) -> Self {
+        let (view, parameters, eps) = (&input.view, input.parameters, input.eps);
+        let z = match frozen {
+            Some(running) => {
+                let wide = |v: &[f32]| v.iter().map(|&v| f64::from(v)).collect();
+                let frozen = reference::Moments {
+                    mean: wide(&running.mean),
+                    variance: wide(&running.variance),
+                };
+                reference::normalize(view, input.x, &frozen, parameters, eps)
+            }
+            None => reference::train_forward(view, input.x, parameters, eps).0,
+        };
+        let activation = input.epilogue.activation;
+        let mut scale = [0.0; 4];
+        for (i, z) in z.iter().enumerate().filter(|(_, z)| z.is_finite()) {
+            let bias = f64::from(parameters.bias(i % 4));
+            let mut here = (z - bias).abs() + bias.abs();
+            if activation != Activation::None {
+                here = here * steepest(activation) + activate(activation, *z).abs();
+            }
+            scale[i % 4] = f64::max(scale[i % 4], here);
+        }
+        Self {
+            y: z.into_iter().map(|z| activate(activation, z)).collect(),
+            scale,
+        }
+    }
+
+    /// The worst of what was stored, beyond what the format rounds away. Alpha may be that of the image
+    /// `kept`; nothing beyond rounding is allowed there.
+    pub fn judge(&self, format: TextureFormat, got: &[f32], kept: Option<&[f32]>) -> Finding {
+        let mut worst = Finding {
+            tensor: "y",
+            error: -1.0,
+            bound: FORWARD_BOUND,
+            index: got.len().min(self.y.len()),
+            got: f32::NAN,
+            expected: f64::NAN,
+        };
+        if got.len() != self.y.len() {
+            worst.error = f64::INFINITY;
+        }
+        for (index, (&got, &y)) in got.iter().zip(&self.y).enumerate() {
+            let alpha = index % 4 == 3;
+            let (y, scale) = match kept {
+                Some(x) if alpha => (x[index].into(), 0.0),
+                _ => (y, self.scale[index % 4]),
+            };
+            let (expected, free, steepest) = stored(format, y, alpha);
+            let off = (f64::from(got) - expected).abs() - free;
+            let error = match (got.is_nan(), expected.is_nan()) {
+                (true, true) => 0.0,
+                (false, false) => off.max(0.0) / (steepest * scale).max(1e-38),
+                _ => f64::INFINITY,
+            };
+            if error > worst.error {
+                worst = Finding {
+                    error,
+                    index,
+                    got,
+                    expected,
+                    ..worst
+                };
+            }
+        }
+        worst
+    }
+}
+
+/// What a texture of this format holds of `y`, how far off a driver may store it, and how steep its
+/// curve is at most.
+fn stored(format: TextureFormat, y: f64, alpha: bool) -> (f64, f64, f64) {
+    // Read as f32, k/255 is 3e-8 off.
+    let steps = |steps: f64| steps / 255.0 + 6e-8;
+    match format {
+        TextureFormat::Rgba16Float => {
+            let exponent = y.abs().max(2f64.powi(-14)).log2().floor();
+            (y, (exponent - 11.0).exp2(), 1.0)
+        }
+        TextureFormat::Rgba32Float => (y, 0.0, 1.0),
+        // Formats without NaN get 0.
+        _ => {
+            let y = if y.is_nan() { 0.0 } else { y.clamp(0.0, 1.0) };
+            match format.is_srgb() && !alpha {
+                // Half a step is rounding; drivers may round a little differently, and Direct3D, the
+                // strictest there is, grants them 0.6.
+                false => (y, steps(0.6), 1.0),
+                // Vulkan and WebGPU name no bound here; lavapipe's approximate curve is 0.61 off.
+                true => (encoded(y), steps(0.75), 12.92),
+            }
+        }
+    }
+}
+
+/// What an 8-bit sRGB target stores for a linear value.
+fn encoded(linear: f64) -> f64 {
+    match linear <= 0.0031308 {
+        true => linear * 12.92,
+        false => 1.055 * linear.powf(1.0 / 2.4) - 0.055,
+    }
+}
