@@ -138,6 +138,35 @@ impl Context {
     ///
     /// Planning is arithmetic; what is slow to make, the pipelines, the context keeps.
     ///
+    /// A tensor larger than one storage binding is bound in pieces, a dispatch each; the caller's
+    /// buffers and results are the same.
+    ///
+    /// ```
+    /// use wgpu_batchnorm::{BatchNorm, Check, Config, Gpu, Mode, Tensor, wgpu};
+    ///
+    /// # let adapters = wgpu_batchnorm::adapters_blocking();
+    /// # let adapter = adapters.first().expect("an adapter");
+    /// let request = wgpu::DeviceDescriptor {
+    ///     required_limits: wgpu::Limits {
+    ///         max_storage_buffer_binding_size: 16 << 10, // most have 128 MiB and more
+    ///         ..adapter.limits()
+    ///     },
+    ///     ..Default::default()
+    /// };
+    /// let (device, queue) = pollster::block_on(adapter.request_device(&request))?;
+    /// let gpu = Gpu::with_device(device, queue)?;
+    ///
+    /// let shape = [8, 4, 33, 33]; // 136 KiB
+    /// let plan = gpu.context().plan(&Config::pytorch(), &shape)?;
+    /// assert!(plan.schedule().pieces.len() > 8);
+    ///
+    /// let mut layer = BatchNorm::new(&gpu, 4, Config::pytorch())?;
+    /// layer.set_check(Check::Enforce);
+    /// let values: Vec<f32> = (0..8 * 4 * 33 * 33).map(|i| 1e3 + (i % 13) as f32).collect();
+    /// layer.forward_blocking(&Tensor::upload(&gpu, &shape, &values)?, Mode::Train)?;
+    /// # Ok::<_, Box<dyn std::error::Error>>(())
+    /// ```
+    ///
     /// # Errors
     /// A shape or options that are no batch normalization's, or scratch or statistics that no
     /// binding can hold.
@@ -358,6 +387,78 @@ impl Plan {
     /// Binds the second half of backward on a part of a batch of `count` values per channel: `dx` from
     /// the sums of the whole batch, which `grads` holds and keeps. One dispatch for each piece. `saved` is that of the
     /// whole batch; `dresidual` is the first half's to write.
+    ///
+    /// ```
+    /// use wgpu_batchnorm::{Affine, BackwardBuffers, Config, MomentsBuffers, MomentsRows, Tensor};
+    /// # use wgpu_batchnorm::TrainBuffers;
+    /// # let gpu = wgpu_batchnorm::Gpu::new_blocking(&wgpu_batchnorm::Adapter::Best)?;
+    /// # let upload = |shape: &[usize], values: &[f32]| Tensor::upload(&gpu, shape, values);
+    /// # let config = Config::pytorch().with_affine(Affine::None).without_running();
+    /// // Two parts of a batch, [2, 1] each: x is -3, -1 and 1, 3; dy is 1, 0 and 0, 0.
+    /// let plan = gpu.context().plan(&config, &[2, 1])?;
+    /// let x = [upload(&[2, 1], &[-3.0, -1.0])?, upload(&[2, 1], &[1.0, 3.0])?];
+    /// let dy = [upload(&[2, 1], &[1.0, 0.0])?, upload(&[2, 1], &[0.0, 0.0])?];
+    /// # let empty = |shape: &[usize]| Tensor::empty(&gpu, shape);
+    /// # let (dx, y) = ([empty(&[2, 1])?, empty(&[2, 1])?], empty(&[2, 1])?);
+    /// # let (sums, saved, moments) = (empty(&[2, 1])?, empty(&[5, 1])?, [empty(&[3, 1])?, empty(&[3, 1])?]);
+    /// # let workspace = empty(&[plan.workspace_bytes() as usize / 4])?;
+    /// # let rows = |k: usize, count| MomentsRows { rows: moments[k].buffer().slice(..), count };
+    /// # let mut bindings = Vec::new();
+    /// # for k in 0..2 {
+    /// #     bindings.push(plan.bind_moments(&MomentsBuffers {
+    /// #         x: x[k].buffer().slice(..),
+    /// #         moments: moments[k].buffer().slice(..),
+    /// #         workspace: workspace.buffer().slice(..),
+    /// #     })?);
+    /// # }
+    /// # bindings.push(plan.bind_merge_moments(&rows(0, 2), &rows(1, 2))?);
+    /// # for x in &x {
+    /// #     bindings.push(plan.bind_train_with(&TrainBuffers {
+    /// #         x: x.buffer().slice(..),
+    /// #         y: Some(y.buffer().slice(..)),
+    /// #         residual: None,
+    /// #         affine: None,
+    /// #         running: None,
+    /// #         saved: saved.buffer().slice(..),
+    /// #         workspace: workspace.buffer().slice(..),
+    /// #     }, &rows(0, 4))?);
+    /// # }
+    /// // Forward in parts is `bind_moments` and `bind_train_with`. Then, of every part:
+    /// let part = |k: usize| BackwardBuffers {
+    ///     x: x[k].buffer().slice(..),
+    ///     dy: dy[k].buffer().slice(..),
+    ///     dx: None,
+    ///     saved: saved.buffer().slice(..), // of the whole batch
+    ///     grads: Some(sums.buffer().slice(..)),
+    ///     accumulate: k > 0,
+    ///     workspace: workspace.buffer().slice(..),
+    ///     # residual: None,
+    ///     # dresidual: None,
+    ///     # affine: None,
+    ///     // ...
+    /// };
+    /// for k in 0..2 {
+    ///     bindings.push(plan.bind_backward(&part(k))?);
+    /// }
+    /// for k in 0..2 {
+    ///     let dx = Some(dx[k].buffer().slice(..));
+    ///     let last = BackwardBuffers { dx, accumulate: false, ..part(k) };
+    ///     bindings.push(plan.bind_backward_with(&last, 4)?); // 4 values a channel in all
+    /// }
+    /// # let mut encoder = gpu.device().create_command_encoder(&Default::default());
+    /// # {
+    /// #     let mut pass = encoder.begin_compute_pass(&Default::default());
+    /// #     bindings.iter().for_each(|binding| binding.encode(&mut pass));
+    /// # }
+    /// # gpu.queue().submit([encoder.finish()]);
+    /// let [dweight, dbias] = sums.read_blocking()?.try_into().unwrap();
+    /// assert_eq!(dbias, 1.0); // Σdy of both parts
+    /// assert!((dweight + 3.0 / 5f32.sqrt()).abs() < 1e-5); // Σdy·x̂, where x̂ is x/√5
+    /// let dx = [dx[0].read_blocking()?, dx[1].read_blocking()?].concat();
+    /// let expected = [0.3, -0.4, -0.1, 0.2].map(|v| v / 5f32.sqrt());
+    /// assert!(dx.iter().zip(expected).all(|(got, v)| (got - v).abs() < 1e-5));
+    /// # Ok::<_, Box<dyn std::error::Error>>(())
+    /// ```
     ///
     /// # Errors
     /// No `dx` or no `grads`; a `dresidual`, or `accumulate`: the sums are those of this batch alone, to be added

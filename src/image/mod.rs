@@ -90,29 +90,47 @@ impl Context {
     /// Plans every operation of `config` on images of `width`×`height` pixels. The configuration's
     /// axis and element have no meaning here: textures bring their own.
     ///
-    /// ```no_run
-    /// use wgpu_batchnorm::{Affine, Config, Context, ImageTexture, ImageTrainBuffers, wgpu};
+    /// ```
+    /// use wgpu_batchnorm::{Affine, Config, ImageTexture, ImageTrainBuffers, Tensor, wgpu};
     ///
-    /// fn normalize(
-    ///     context: &Context,
-    ///     pass: &mut wgpu::ComputePass<'_>,
-    ///     (frame, result): (&wgpu::Texture, &wgpu::Texture),
-    ///     (saved, workspace): (&wgpu::Buffer, &wgpu::Buffer),
-    /// ) -> Result<(), Box<dyn std::error::Error>> {
-    ///     let config = Config::pytorch().without_running().with_affine(Affine::None);
-    ///     let plan = context.plan_image(&config, frame.width(), frame.height())?;
-    ///     let binding = plan.bind_train(&ImageTrainBuffers {
-    ///         x: ImageTexture::new(frame),
-    ///         y: ImageTexture::new(result),
-    ///         keep_alpha: true,
-    ///         affine: None,
-    ///         running: None,
-    ///         saved: saved.slice(..),         // 80 bytes
-    ///         workspace: workspace.slice(..), // plan.workspace_bytes()
-    ///     })?;
-    ///     binding.encode(pass);
-    ///     Ok(())
-    /// }
+    /// # let gpu = wgpu_batchnorm::Gpu::new_blocking(&wgpu_batchnorm::Adapter::Best)?;
+    /// # let (device, queue, context) = (gpu.device(), gpu.queue(), gpu.context());
+    /// let texture = |usage| device.create_texture(&wgpu::TextureDescriptor {
+    ///     format: wgpu::TextureFormat::Rgba8Unorm,
+    ///     usage,
+    /// #   label: None,
+    /// #   size: wgpu::Extent3d { width: 2, height: 1, depth_or_array_layers: 1 },
+    /// #   mip_level_count: 1,
+    /// #   sample_count: 1,
+    /// #   dimension: wgpu::TextureDimension::D2,
+    /// #   view_formats: &[],
+    ///     // ...
+    /// });
+    /// let frame = texture(wgpu::TextureUsages::TEXTURE_BINDING | wgpu::TextureUsages::COPY_DST);
+    /// let result = texture(wgpu::TextureUsages::STORAGE_BINDING);
+    /// # let pixels = [0, 51, 102, 255, 255, 153, 102, 255];
+    /// # queue.write_texture(frame.as_image_copy(), &pixels, Default::default(), frame.size());
+    ///
+    /// let config = Config::pytorch().without_running().with_affine(Affine::None);
+    /// let plan = context.plan_image(&config, frame.width(), frame.height())?;
+    /// let saved = Tensor::empty(&gpu, &[5, 4])?;
+    /// let workspace = Tensor::empty(&gpu, &[plan.workspace_bytes() as usize / 4])?;
+    /// let binding = plan.bind_train(&ImageTrainBuffers {
+    ///     x: ImageTexture::new(&frame),
+    ///     y: ImageTexture::new(&result),
+    ///     keep_alpha: true,
+    ///     affine: None,
+    ///     running: None,
+    ///     saved: saved.buffer().slice(..),
+    ///     workspace: workspace.buffer().slice(..),
+    /// })?;
+    /// let mut encoder = device.create_command_encoder(&Default::default());
+    /// binding.encode(&mut encoder.begin_compute_pass(&Default::default()));
+    /// queue.submit([encoder.finish()]);
+    ///
+    /// let means = &saved.read_blocking()?[3 * 4..4 * 4]; // red, green, blue, alpha
+    /// assert!(means.iter().zip([0.5, 0.4, 0.4, 1.0]).all(|(m, v)| (m - v).abs() < 1e-6));
+    /// # Ok::<_, Box<dyn std::error::Error>>(())
     /// ```
     ///
     /// # Errors

@@ -69,6 +69,74 @@ impl ImageDraw {
 impl Context {
     /// Makes the render pipeline that normalizes images into colour targets of `target`.
     ///
+    /// ```
+    /// use wgpu_batchnorm::{
+    ///     Affine, Config, ImageRenderInputs, ImageStatistics, ImageStatisticsBuffers, ImageTexture,
+    ///     Tensor, wgpu,
+    /// };
+    ///
+    /// # let gpu = wgpu_batchnorm::Gpu::new_blocking(&wgpu_batchnorm::Adapter::Best)?;
+    /// # let (device, queue, context) = (gpu.device(), gpu.queue(), gpu.context());
+    /// # let format = wgpu::TextureFormat::Bgra8Unorm;
+    /// # let texture = |usage| device.create_texture(&wgpu::TextureDescriptor {
+    /// #     label: None,
+    /// #     size: wgpu::Extent3d { width: 64, height: 1, depth_or_array_layers: 1 },
+    /// #     mip_level_count: 1,
+    /// #     sample_count: 1,
+    /// #     dimension: wgpu::TextureDimension::D2,
+    /// #     format,
+    /// #     usage,
+    /// #     view_formats: &[],
+    /// # });
+    /// # use wgpu::TextureUsages as Usages;
+    /// # let frame = texture(Usages::TEXTURE_BINDING | Usages::COPY_DST);
+    /// # let surface = texture(Usages::RENDER_ATTACHMENT | Usages::COPY_SRC);
+    /// # let pixels: Vec<u8> = (0..64 * 4).map(|k| if k < 128 { 64 } else { 191 }).collect();
+    /// # queue.write_texture(frame.as_image_copy(), &pixels, Default::default(), frame.size());
+    /// # let view = surface.create_view(&Default::default());
+    /// let config = Config::pytorch().without_running().with_affine(Affine::None);
+    /// let plan = context.plan_image(&config, frame.width(), frame.height())?;
+    /// let render = context.image_render(&config, format)?; // once for each format of a target
+    ///
+    /// let saved = Tensor::empty(&gpu, &[5, 4])?;
+    /// let workspace = Tensor::empty(&gpu, &[plan.workspace_bytes() as usize / 4])?;
+    /// let x = ImageTexture::new(&frame);
+    /// let statistics = plan.bind_statistics(&ImageStatisticsBuffers {
+    ///     x,
+    ///     running: None,
+    ///     saved: saved.buffer().slice(..),
+    ///     workspace: workspace.buffer().slice(..),
+    /// })?;
+    /// let draw = render.bind(&ImageRenderInputs {
+    ///     x,
+    ///     keep_alpha: true,
+    ///     affine: None,
+    ///     statistics: ImageStatistics::Saved(saved.buffer().slice(..)),
+    /// })?;
+    ///
+    /// let mut encoder = device.create_command_encoder(&Default::default());
+    /// statistics.encode(&mut encoder.begin_compute_pass(&Default::default()));
+    /// let mut pass = encoder.begin_render_pass(&wgpu::RenderPassDescriptor {
+    ///     color_attachments: &[Some(wgpu::RenderPassColorAttachment {
+    ///         view: &view, // of the surface
+    ///         // ...
+    /// #       depth_slice: None,
+    /// #       resolve_target: None,
+    /// #       ops: Default::default(),
+    ///     })],
+    ///     ..Default::default()
+    /// });
+    /// draw.draw(&mut pass);
+    /// drop(pass);
+    /// # let copy = Tensor::empty(&gpu, &[64])?;
+    /// # let to = wgpu::TexelCopyBufferInfo { buffer: copy.buffer(), layout: Default::default() };
+    /// # encoder.copy_texture_to_buffer(surface.as_image_copy(), to, surface.size());
+    /// queue.submit([encoder.finish()]);
+    /// # let texels: Vec<u32> = copy.read_blocking()?.iter().map(|v| v.to_bits()).collect();
+    /// # assert_eq!((texels[0], texels[63]), (0x4000_0000, 0xbfff_ffff)); // -1 and 1, alpha kept
+    /// # Ok::<_, Box<dyn std::error::Error>>(())
+    /// ```
+    ///
     /// # Errors
     /// Options that are no batch normalization's; a format that takes no colours, or integers.
     pub fn image_render(
