@@ -11,7 +11,9 @@ use wgpu_batchnorm::{
 use super::buffers::run;
 use crate::common::case::Case;
 use crate::common::data::Kind;
-use crate::common::gpu::{gpu, poisoned, poisoned_as, rows, running_of, running_rows, saved_of};
+use crate::common::gpu::{
+    context, gpu, poisoned, poisoned_as, rows, running_of, running_rows, saved_of,
+};
 
 /// Samples of each part; the axis of samples is the first.
 const PARTS: [usize; 4] = [3, 1, 5, 2];
@@ -249,7 +251,7 @@ fn parts_give_what_the_whole_gives() {
     let relu = Config::pytorch().with_activation(Activation::Relu);
     let half = Config::keras().with_axis(1).with_element(Element::F16);
     for tuning in [Tuning::CPU_ADAPTER, Tuning::DISCRETE] {
-        let context = Context::with_tuning(gpu.device(), tuning).unwrap();
+        let context = context(&gpu, tuning);
         for (shape, config, kind) in [
             (&[11, 5, 9, 16][..], Config::pytorch(), large_mean),
             (

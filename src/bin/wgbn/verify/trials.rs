@@ -66,11 +66,8 @@ const fn columns(lane_columns: u32) -> Tuning {
 }
 
 /// Interleaved shapes whose channels are as many as a workgroup of those takes.
-const COLUMNS: [(&[usize], isize); 3] = [
-    (&[11, 5, 16], -1),
-    (&[11, 5, 32], -1),
-    (&[11, 5, 64], -1),
-];
+const COLUMNS: [(&[usize], isize); 3] =
+    [(&[11, 5, 16], -1), (&[11, 5, 32], -1), (&[11, 5, 64], -1)];
 
 const ELEMENTS: [Element; 3] = [Element::F32, Element::F16, Element::Bf16];
 
