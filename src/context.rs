@@ -1,7 +1,7 @@
 //! Compiled pipelines, shared by every plan and layer of a device.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::error::{BindError, DeviceError, RunError};
 use crate::faults::{cause, watched};
@@ -21,9 +21,12 @@ pub struct Context {
 struct Shared {
     device: wgpu::Device,
     machine: Machine,
-    pipelines: Mutex<HashMap<(Variant, Constants), Pipeline>>,
+    pipelines: Mutex<HashMap<(Variant, Constants), Slot>>,
     unused: wgpu::Buffer,
 }
+
+/// A pipeline, where it was compiled, behind a lock of its own: compiling it keeps nobody from others.
+type Slot = Arc<Mutex<Option<Pipeline>>>;
 
 /// A compiled variant and the layout of its bind group.
 #[derive(Clone, Debug)]
@@ -128,9 +131,9 @@ impl Context {
 
     /// The kernel variants compiled so far, each as often as it has sets of constants.
     pub fn compiled(&self) -> Vec<Variant> {
-        let pipelines = self.shared.pipelines.lock();
-        let pipelines = pipelines.unwrap_or_else(PoisonError::into_inner);
-        pipelines.keys().map(|&(variant, _)| variant).collect()
+        let pipelines = lock(&self.shared.pipelines);
+        let compiled = pipelines.iter().filter(|(_, slot)| lock(slot).is_some());
+        compiled.map(|(&(variant, _), _)| variant).collect()
     }
 
     pub(crate) fn device(&self) -> &wgpu::Device {
@@ -155,13 +158,12 @@ impl Context {
         variant: Variant,
         constants: Constants,
     ) -> Result<Pipeline, BindError> {
-        let key = (variant, constants);
-        let mut pipelines = self
-            .shared
-            .pipelines
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        if let Some(pipeline) = pipelines.get(&key) {
+        let slot = {
+            let mut pipelines = lock(&self.shared.pipelines);
+            pipelines.entry((variant, constants)).or_default().clone()
+        };
+        let mut slot = lock(&slot);
+        if let Some(pipeline) = &*slot {
             return Ok(pipeline.clone());
         }
         let (pipeline, error) = watched(self.device(), || self.compile(variant, constants));
@@ -174,7 +176,7 @@ impl Context {
                 lost_or_full => BindError::Run(lost_or_full),
             });
         }
-        Ok(pipelines.entry(key).or_insert(pipeline).clone())
+        Ok(slot.insert(pipeline).clone())
     }
 
     fn compile(&self, variant: Variant, constants: Constants) -> Pipeline {
@@ -234,6 +236,10 @@ impl Context {
             roles,
         }
     }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 pub(crate) fn buffer(ty: wgpu::BufferBindingType) -> wgpu::BindingType {

@@ -5,14 +5,14 @@ use wgpu_batchnorm::functional::AffineStep;
 use wgpu_batchnorm::functional::blocking::{moments, normalize};
 use wgpu_batchnorm::{BatchNorm, Check, Config, Error, Mode};
 
-use crate::common::gpu::gpu;
+use crate::common::gpu::own_gpu;
 use crate::support::{ordinary, read, upload};
 
 const SHAPE: [usize; 3] = [4, 3, 5];
 
 #[test]
 fn a_destroyed_device_is_an_error() {
-    let gone = gpu();
+    let gone = own_gpu();
     let mut layer = BatchNorm::new(&gone, 3, Config::pytorch()).unwrap();
     let x = upload(&gone, &SHAPE, &ordinary(&SHAPE, 1));
     let forward = layer.forward_blocking(&x, Mode::Train).unwrap();
@@ -44,7 +44,7 @@ fn a_destroyed_device_is_an_error() {
     let gradients = pollster::block_on(layer.backward(&x, &forward.y, forward.saved));
     assert_refused!(gradients, Error::Run(RunError::DeviceLost { .. }));
 
-    let fresh = gpu();
+    let fresh = own_gpu();
     let mut layer = BatchNorm::new(&fresh, 3, Config::pytorch()).unwrap();
     layer.set_check(Check::Enforce);
     let x = upload(&fresh, &SHAPE, &ordinary(&SHAPE, 1));
@@ -54,7 +54,7 @@ fn a_destroyed_device_is_an_error() {
 /// Other devices do not notice.
 #[test]
 fn a_destroyed_device_takes_no_other_with_it() {
-    let (gone, stays) = (gpu(), gpu());
+    let (gone, stays) = (own_gpu(), own_gpu());
     let x = upload(&stays, &SHAPE, &ordinary(&SHAPE, 2));
     gone.device().destroy();
     let mut layer = BatchNorm::new(&stays, 3, Config::pytorch()).unwrap();
@@ -64,7 +64,7 @@ fn a_destroyed_device_takes_no_other_with_it() {
 
 #[test]
 fn tensors_of_another_device_are_an_error() {
-    let (here, there) = (gpu(), gpu());
+    let (here, there) = (own_gpu(), own_gpu());
     let mut layer = BatchNorm::new(&here, 3, Config::pytorch()).unwrap();
     let x = upload(&there, &SHAPE, &ordinary(&SHAPE, 3));
     let refused = layer.forward_blocking(&x, Mode::Train);

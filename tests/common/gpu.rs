@@ -1,6 +1,8 @@
 //! The GPU as an implementation, through the recording layer, outputs poisoned first.
 
+use std::collections::HashMap;
 use std::io::Write;
+use std::sync::{LazyLock, Mutex, PoisonError};
 
 use wgpu_batchnorm::plan::Tuning;
 use wgpu_batchnorm::{
@@ -13,12 +15,38 @@ use super::cuts::{LANES_ALONE, MANY_TEAMS};
 pub use super::layout::{rows, running_of, running_rows, saved_of};
 use super::outcome::{Frozen, Implementation, Outcome};
 
-/// A device for the calling test, which is put on record: a run in which no test got one is red.
+/// The device of the tests: one, so that a pipeline is compiled once. Software adapters take seconds
+/// for some, and not all of them keep what they compiled.
+static SHARED: LazyLock<Gpu> = LazyLock::new(open);
+
+/// That device for the calling test, which is put on record: a run in which no test got one is red.
 pub fn gpu() -> Gpu {
-    let gpu = Gpu::new_blocking(&Adapter::Best)
-        .expect("these tests need an adapter: `cargo xtask test` says how to get one");
+    record(SHARED.info());
+    SHARED.clone()
+}
+
+/// One that the calling test may lose.
+pub fn own_gpu() -> Gpu {
+    let gpu = open();
     record(gpu.info());
     gpu
+}
+
+fn open() -> Gpu {
+    Gpu::new_blocking(&Adapter::Best)
+        .expect("these tests need an adapter: `cargo xtask test` says how to get one")
+}
+
+/// Pipelines for work that is cut so; those on the tests' device are one for all tests.
+pub fn context(gpu: &Gpu, tuning: Tuning) -> Context {
+    static CONTEXTS: LazyLock<Mutex<HashMap<Tuning, Context>>> = LazyLock::new(Mutex::default);
+    let fresh = || Context::with_tuning(gpu.device(), tuning).unwrap();
+    if gpu.device() != SHARED.device() {
+        return fresh();
+    }
+    let mut contexts = CONTEXTS.lock().unwrap_or_else(PoisonError::into_inner);
+    let context = contexts.entry(tuning);
+    context.or_insert_with(fresh).clone()
 }
 
 /// A device with the limits that `choose` makes of what the adapter offers.
@@ -34,13 +62,19 @@ pub fn limited(choose: impl FnOnce(wgpu::Limits) -> wgpu::Limits) -> Gpu {
     Gpu::with_device(device, queue).unwrap()
 }
 
-/// A device that binds so few bytes at most, so that smaller tensors need several bindings.
+/// A device that binds so few bytes at most, so that smaller tensors need several bindings; one of
+/// each kind, as with [`gpu`].
 pub fn narrow(bytes: u64) -> Gpu {
-    limited(|offered| wgpu::Limits {
+    static NARROW: LazyLock<Mutex<HashMap<u64, Gpu>>> = LazyLock::new(Mutex::default);
+    let mut all = NARROW.lock().unwrap_or_else(PoisonError::into_inner);
+    let narrow = |offered: wgpu::Limits| wgpu::Limits {
         max_storage_buffer_binding_size: bytes,
         max_buffer_size: offered.max_buffer_size,
         ..wgpu::Limits::default()
-    })
+    };
+    let gpu = all.entry(bytes).or_insert_with(|| limited(narrow));
+    record(gpu.info());
+    gpu.clone()
 }
 
 /// Appends adapter, backend and test to the file that `cargo xtask test` asks for.
@@ -73,6 +107,7 @@ pub fn tunings() -> Vec<(&'static str, Tuning)> {
 pub struct GpuImplementation {
     pub gpu: Gpu,
     context: Context,
+    tuning: Tuning,
     name: String,
 }
 
@@ -80,8 +115,19 @@ impl GpuImplementation {
     pub fn new(gpu: &Gpu, name: &str, tuning: Tuning) -> Self {
         Self {
             gpu: gpu.clone(),
-            context: Context::with_tuning(gpu.device(), tuning).unwrap(),
+            context: context(gpu, tuning),
+            tuning,
             name: format!("gpu ({name})"),
+        }
+    }
+
+    /// The same with pipelines of its own, not compiled yet.
+    pub fn anew(&self) -> Self {
+        Self {
+            gpu: self.gpu.clone(),
+            context: Context::with_tuning(self.gpu.device(), self.tuning).unwrap(),
+            tuning: self.tuning,
+            name: self.name.clone(),
         }
     }
 

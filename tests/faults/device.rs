@@ -7,7 +7,7 @@ use wgpu_batchnorm::error::RunError;
 use wgpu_batchnorm::functional::blocking::moments;
 use wgpu_batchnorm::{BatchNorm, Check, Config, Error, Mode, Tensor, TrainBuffers, wgpu};
 
-use crate::common::gpu::gpu;
+use crate::common::gpu::own_gpu;
 use crate::support::{SHAPE, assert_works, both, normals, upload};
 
 /// Panics unless `result` says that the device is lost.
@@ -39,12 +39,12 @@ fn destroyed_before_a_pass() {
         let more = Tensor::upload(&gone, &SHAPE, &normals(&SHAPE, 2));
         assert_lost(more.and_then(|more| Ok(more.read_blocking()?)));
     }
-    assert_works(&gpu());
+    assert_works(&own_gpu());
 }
 
 #[test]
 fn destroyed_between_recording_and_submission() {
-    let gone = gpu();
+    let gone = own_gpu();
     let plan = gone.context().plan(&Config::pytorch(), &SHAPE).unwrap();
     let x = upload(&gone, &SHAPE, 1);
     let empty = |shape: &[usize]| Tensor::empty(&gone, shape).unwrap();
@@ -74,7 +74,7 @@ fn destroyed_between_recording_and_submission() {
     gone.queue().submit([encoder.finish()]);
     assert_lost(y.read_blocking());
     assert_lost(plan.bind_train(&buffers).map(drop));
-    assert_works(&gpu());
+    assert_works(&own_gpu());
 }
 
 /// Enough work that it is still under way when the device goes.
@@ -92,7 +92,7 @@ fn destroyed_during_a_pass() {
         assert_lost(pollster::block_on(layer.backward(&x, &dy, forward.saved)));
         assert_lost(layer.state_blocking());
     }
-    assert_works(&gpu());
+    assert_works(&own_gpu());
 }
 
 #[test]
@@ -107,7 +107,7 @@ fn destroyed_after_a_pass() {
         assert_lost(y.read_blocking());
         assert_lost(layer.forward_blocking(&x, Mode::Train));
         // What was read goes on, on a new device.
-        let fresh = gpu();
+        let fresh = own_gpu();
         let config = Config::pytorch();
         let mut layer = BatchNorm::with_state(&fresh, config, 3, &before).unwrap();
         layer.set_check(Check::Enforce);
@@ -147,7 +147,7 @@ fn lost_while_mapping() {
         }
         assert_lost(x.read_blocking());
     }
-    assert_works(&gpu());
+    assert_works(&own_gpu());
 }
 
 /// At whatever point of a readback another thread does it.
@@ -174,5 +174,5 @@ fn lost_by_another_thread() {
             other.join().unwrap();
         }
     }
-    assert_works(&gpu());
+    assert_works(&own_gpu());
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use safetensors::tensor::{Dtype, TensorView, serialize};
 use wgpu_batchnorm::{BatchNorm, Config};
 
-use crate::common::gpu::gpu;
+use crate::common::gpu::own_gpu;
 use crate::support::normals;
 
 /// 4 MB, so that writing takes a while.
@@ -68,7 +68,7 @@ fn temporary(folder: &Path) -> usize {
 
 #[test]
 fn killed_while_saving() {
-    let gpu = gpu();
+    let gpu = own_gpu();
     let dir = tempfile::TempDir::new().unwrap();
     let folder = dir.path();
     let inputs = ["a.safetensors", "b.safetensors"];

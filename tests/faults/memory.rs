@@ -5,7 +5,7 @@ use std::process::Command;
 use wgpu_batchnorm::error::RunError;
 use wgpu_batchnorm::{BatchNorm, Check, Config, Error, Mode, Tensor, wgpu};
 
-use crate::common::gpu::gpu;
+use crate::common::gpu::own_gpu;
 use crate::support::{SHAPE, assert_works, upload};
 
 /// Set in the process that has little memory.
@@ -21,7 +21,7 @@ fn no_room_for_a_tensor() {
     if std::env::var_os(INSIDE).is_some() {
         return inside();
     }
-    if !cfg!(target_os = "linux") || gpu().info().device_type != wgpu::DeviceType::Cpu {
+    if !cfg!(target_os = "linux") || own_gpu().info().device_type != wgpu::DeviceType::Cpu {
         println!("no_room_for_a_tensor is skipped: no software adapter on Linux");
         return;
     }
@@ -37,7 +37,7 @@ fn no_room_for_a_tensor() {
 }
 
 fn inside() {
-    let gpu = gpu();
+    let gpu = own_gpu();
     let mut layer = BatchNorm::new(&gpu, 4, Config::pytorch()).unwrap();
     let mut tensors = Vec::new();
     let error = loop {

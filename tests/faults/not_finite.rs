@@ -4,7 +4,7 @@ use wgpu_batchnorm::{
     BatchNorm, Check, Config, LayerState, Mode, Parameters, RunningStatistics, Tensor, View, cpu,
 };
 
-use crate::common::gpu::gpu;
+use crate::common::gpu::own_gpu;
 use crate::support::normals;
 
 const C: usize = 1;
@@ -43,7 +43,7 @@ const NOT_FINITE: [f32; 3] = [f32::NAN, f32::INFINITY, f32::NEG_INFINITY];
 
 #[test]
 fn on_the_device() {
-    let gpu = gpu();
+    let gpu = own_gpu();
     for ((shape, axis), bad) in cases()
         .into_iter()
         .flat_map(|c| NOT_FINITE.map(|bad| (c, bad)))

@@ -6,7 +6,7 @@ use wgpu_batchnorm::{
     BatchNorm, Check, Config, Error, Gpu, ImageStatisticsBuffers, ImageTexture, Mode, Tensor, wgpu,
 };
 
-use crate::common::gpu::{gpu, limited};
+use crate::common::gpu::{limited, own_gpu};
 use crate::support::{SHAPE, assert_works, upload};
 
 /// No uniform buffers: no kernel compiles.
@@ -105,7 +105,7 @@ fn an_image_kernel_that_does_not_compile() {
 /// Buffers of another device, which only wgpu can tell apart.
 #[test]
 fn buffers_that_wgpu_does_not_bind() {
-    let (here, there) = (gpu(), gpu());
+    let (here, there) = (own_gpu(), own_gpu());
     let plan = here.context().plan(&Config::pytorch(), &SHAPE).unwrap();
     let x = upload(&there, &SHAPE, 1);
     let empty = |shape: &[usize]| Tensor::empty(&here, shape).unwrap();

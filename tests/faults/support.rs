@@ -3,7 +3,7 @@
 use wgpu_batchnorm::{BatchNorm, Check, Config, Gpu, Mode, Tensor, wgpu};
 
 use crate::common::data::Random;
-use crate::common::gpu::{gpu, limited};
+use crate::common::gpu::{limited, own_gpu};
 
 pub const SHAPE: [usize; 3] = [4, 3, 5];
 
@@ -18,7 +18,7 @@ pub fn upload(gpu: &Gpu, shape: &[usize], seed: u64) -> Tensor {
 /// A device of the library's own, and one of the caller's: wgpu panics on what that one reports,
 /// unless it was caught before.
 pub fn both() -> [Gpu; 2] {
-    [gpu(), limited(|_| wgpu::Limits::default())]
+    [own_gpu(), limited(|_| wgpu::Limits::default())]
 }
 
 /// A step of training that is compared with the reference.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use wgpu_batchnorm::{BatchNorm, Config, Gpu, LayerState, Mode, Tensor};
 
-use crate::common::gpu::gpu;
+use crate::common::gpu::own_gpu;
 use crate::support::normals;
 
 const THREADS: usize = 8;
@@ -54,14 +54,14 @@ impl Subject {
 #[test]
 fn two_layers_and_eight_threads() {
     // What one thread alone gets, on a device of its own.
-    let alone = subjects(&gpu());
+    let alone = subjects(&own_gpu());
     let expected: Arc<Vec<_>> = Arc::new(alone.iter().map(Subject::step).collect());
     for subject in &alone {
         (1..THREADS * ROUNDS).for_each(|_| drop(subject.step()));
     }
 
     // No pipeline is compiled yet: the threads begin with that.
-    let shared = Arc::new(subjects(&gpu()));
+    let shared = Arc::new(subjects(&own_gpu()));
     let (done, finished) = mpsc::channel();
     for thread in 0..THREADS {
         let (shared, expected, done) = (shared.clone(), expected.clone(), done.clone());

@@ -12,7 +12,7 @@ use wgpu_batchnorm::{
 use crate::buffers::{Buffers, Place, run};
 use crate::common::case::Case;
 use crate::common::data::Kind;
-use crate::common::gpu::{GpuImplementation, gpu, narrow};
+use crate::common::gpu::{GpuImplementation, gpu, narrow, own_gpu};
 use crate::common::outcome::{Cpu, Implementation};
 
 const LARGE_MEAN: Kind = Kind::Normal {
@@ -36,12 +36,10 @@ fn cases() -> Vec<Case> {
 #[test]
 fn gpu_repeats_itself() {
     let (gpu, narrow) = (gpu(), narrow(1 << 15));
-    let all = || {
-        let pieces = GpuImplementation::new(&narrow, "in pieces", Tuning::CPU_ADAPTER);
-        GpuImplementation::all(&gpu).into_iter().chain([pieces])
-    };
-    let implementations: Vec<_> = all().collect();
-    let fresh: Vec<_> = all().collect();
+    let pieces = GpuImplementation::new(&narrow, "in pieces", Tuning::CPU_ADAPTER);
+    let all = GpuImplementation::all(&gpu).into_iter().chain([pieces]);
+    let implementations: Vec<_> = all.collect();
+    let fresh: Vec<_> = implementations.iter().map(|i| i.anew()).collect();
     for case in cases() {
         for (implementation, fresh) in implementations.iter().zip(&fresh) {
             let first = implementation.run(&case);
@@ -175,7 +173,7 @@ const INSIDE: &str = "WGBN_TEST_PRINT_DIGESTS";
 #[test]
 fn one_digest_for_each_operation() {
     let device = || {
-        let gpu = gpu();
+        let gpu = own_gpu();
         let implementation = GpuImplementation::new(&gpu, "split", SPLIT);
         let context = Context::with_tuning(gpu.device(), SPLIT).unwrap();
         (gpu, implementation, context)

@@ -2,14 +2,13 @@
 
 use wgpu_batchnorm::plan::Tuning;
 use wgpu_batchnorm::{
-    Activation, BackwardBuffers, Config, Context, Element, Gpu, InferenceBuffers, Tensor,
-    TrainBuffers,
+    Activation, BackwardBuffers, Config, Element, Gpu, InferenceBuffers, Tensor, TrainBuffers,
 };
 
 use super::buffers::run;
 use crate::common::case::Case;
 use crate::common::data::Kind;
-use crate::common::gpu::{gpu, poisoned, poisoned_as, running_rows};
+use crate::common::gpu::{context, gpu, poisoned, poisoned_as, running_rows};
 
 /// Everything that one forward pass and one backward pass touch.
 struct Bound {
@@ -113,7 +112,7 @@ fn cases() -> impl Iterator<Item = Case> {
 fn y_over_x_is_y_beside_it() {
     let gpu = gpu();
     for tuning in [Tuning::CPU_ADAPTER, Tuning::DISCRETE] {
-        let context = Context::with_tuning(gpu.device(), tuning).unwrap();
+        let context = context(&gpu, tuning);
         for case in cases() {
             let plan = context.plan(&case.config, &case.shape).unwrap();
             let bound = || Bound::new(&gpu, &case, plan.workspace_bytes());

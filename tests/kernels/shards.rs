@@ -8,7 +8,7 @@ use wgpu_batchnorm::{Activation, Config, Context, Element, Gpu};
 use super::buffers::run;
 use crate::common::case::Case;
 use crate::common::data::Kind;
-use crate::common::gpu::{gpu, narrow};
+use crate::common::gpu::{context, gpu, narrow};
 use crate::common::parts::{Batch, Merge, Part, Split};
 
 /// Samples of each part; the axis of samples is the first.
@@ -53,7 +53,7 @@ fn parts_give_what_the_whole_gives() {
     let relu = Config::pytorch().with_activation(Activation::Relu);
     let half = Config::keras().with_axis(1).with_element(Element::F16);
     for tuning in [Tuning::CPU_ADAPTER, Tuning::DISCRETE] {
-        let context = Context::with_tuning(gpu.device(), tuning).unwrap();
+        let context = context(&gpu, tuning);
         for (shape, config, kind) in [
             (&[11, 5, 9, 16][..], Config::pytorch(), large_mean),
             (

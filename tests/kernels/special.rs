@@ -4,14 +4,14 @@ use wgpu_batchnorm::error::{BindError, ConfigError};
 use wgpu_batchnorm::functional::blocking;
 use wgpu_batchnorm::plan::Tuning;
 use wgpu_batchnorm::{
-    Check, Config, Context, Gpu, Momentum, NonFinite, Plan, RunningStatistics, RunningVariance,
-    Tensor, reference,
+    Check, Config, Gpu, Momentum, NonFinite, Plan, RunningStatistics, RunningVariance, Tensor,
+    reference,
 };
 
 use crate::buffers::{Buffers, run};
 use crate::common::case::Case;
 use crate::common::data::{Kind, Random};
-use crate::common::gpu::{GpuImplementation, gpu, narrow, running_of, saved_of};
+use crate::common::gpu::{GpuImplementation, context, gpu, narrow, running_of, saved_of};
 use crate::common::outcome::{Cpu, Implementation, Outcome, judge};
 
 const ORDINARY: Kind = Kind::ALL[0];
@@ -594,7 +594,7 @@ fn more_workgroups_than_a_dimension_holds() {
         (&[2, 530_001], narrow),
     ] {
         let case = Case::new(shape, Config::pytorch(), ORDINARY, 41);
-        let context = Context::with_tuning(gpu.device(), tuning).unwrap();
+        let context = context(&gpu, tuning);
         let plan = context.plan(&case.config, shape).unwrap();
         let [width, height] = plan.schedule().pieces[0].map.dispatch;
         assert!(width <= 65_535 && height > 1);
@@ -610,7 +610,7 @@ fn lanes_of_several_columns_leave_partials_of_each() {
     let gpu = gpu();
     let implementation = GpuImplementation::new(&gpu, "columns", Tuning::CPU_ADAPTER);
     let case = Case::new(&[4099, 64], Config::pytorch(), ORDINARY, 45);
-    let context = Context::with_tuning(gpu.device(), Tuning::CPU_ADAPTER).unwrap();
+    let context = context(&gpu, Tuning::CPU_ADAPTER);
     let plan = context.plan(&case.config, &case.shape).unwrap();
     let schedule = plan.schedule();
     assert!(schedule.pieces[0].reduce.lane_columns > 1);
@@ -657,7 +657,7 @@ fn inference_without_eps() {
         case.running.as_mut().unwrap().variance = variance;
         let gpu = gpu();
         for tuning in [Tuning::CPU_ADAPTER, Tuning::DISCRETE] {
-            let context = Context::with_tuning(gpu.device(), tuning).unwrap();
+            let context = context(&gpu, tuning);
             let plan = context.plan(&case.config, &case.shape).unwrap();
             let b = Buffers::apart(&gpu, &plan, &case);
             run(&gpu, &[&plan.bind_inference(&b.inference()).unwrap()]);

@@ -5,12 +5,12 @@ use std::collections::BTreeSet;
 
 use wgpu_batchnorm::plan::Tuning;
 use wgpu_batchnorm::shaders::{Storage, Variant, Walk};
-use wgpu_batchnorm::{Config, Context, Element};
+use wgpu_batchnorm::{Config, Element};
 
 use crate::common::case::Case;
 use crate::common::data::Kind;
 use crate::common::dawn;
-use crate::common::gpu::{GpuImplementation, gpu};
+use crate::common::gpu::{GpuImplementation, context, gpu};
 use crate::common::outcome::{Implementation, judge};
 use crate::common::parts::Merge;
 use crate::shards::judged;
@@ -32,7 +32,7 @@ fn every_variant_that_walks_no_strides_runs_and_is_right() {
             fill: 1,
             resident_bytes: 1 << 22,
         };
-        let context = Context::with_tuning(gpu.device(), tuning).unwrap();
+        let context = context(&gpu, tuning);
         let implementation = GpuImplementation::new(&gpu, "variants", tuning);
         // Software adapters compile the wide ones for seconds: constants that change no text, such
         // as activations, are other tests'.

@@ -31,6 +31,13 @@ struct Row {
     failures: Vec<String>,
 }
 
+impl Row {
+    fn skip(&mut self, what: &str) {
+        self.skips.push(what.to_owned());
+        self.skipped += 1;
+    }
+}
+
 /// All that came out, and what could not run: what it is, why, and how to change that.
 #[derive(Default)]
 struct Report {
@@ -106,9 +113,12 @@ pub fn run(steps: &mut Steps) -> Result<(), Failed> {
         translations::run(&mut report, &folder, &shaders)
     })?;
     steps.run("Dawn", || dawn::run(&mut report, &folder, &shaders))?;
+    let usual = steps.run("the usual adapter", || drivers::Device::found(&wgbn, &[]))?;
     for driver in drivers::all() {
         let step = format!("tests, {}", driver.name);
-        steps.run(&step, || driver.run(&mut report, &wgbn, &folder))?;
+        steps.run(&step, || {
+            driver.run(&mut report, &wgbn, &folder, usual.as_ref())
+        })?;
     }
     steps.run("report", || report.finish(&folder))
 }

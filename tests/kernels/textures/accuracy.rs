@@ -4,11 +4,12 @@ use wgpu_batchnorm::wgpu::TextureFormat::{
     self, Bgra8Unorm, Bgra8UnormSrgb, Rgba8Unorm, Rgba8UnormSrgb, Rgba16Float, Rgba32Float,
 };
 use wgpu_batchnorm::wgpu::TextureUsages;
-use wgpu_batchnorm::{Activation, Affine, Config, Context, ImageTexture, Momentum, NonFinite};
+use wgpu_batchnorm::{Activation, Affine, Config, ImageTexture, Momentum, NonFinite};
 
+use super::driver::stored_halves;
 use super::setup::{Setup, loaded, pixels, read};
 use crate::buffers::run;
-use crate::common::gpu::{gpu, running_of, tunings};
+use crate::common::gpu::{context, gpu, running_of, tunings};
 use crate::common::texels::{ALL_USAGES, texture, textures, values, write};
 use wgpu_batchnorm::Element;
 
@@ -81,7 +82,7 @@ fn every_option_matches_the_reference() {
 fn however_the_work_is_cut() {
     let gpu = gpu();
     for (name, tuning) in tunings() {
-        let context = Context::with_tuning(gpu.device(), tuning).unwrap();
+        let context = context(&gpu, tuning);
         for size in [[127, 65], [3, 1]] {
             let s = Setup::new(
                 (&gpu, &context),
@@ -146,10 +147,19 @@ fn loads_are_what_the_formats_say() {
 fn a_channel_that_is_not_finite_is_nan_and_no_other() {
     let gpu = gpu();
     let context = (&gpu, gpu.context());
+    // Two halves are a word, and SwiftShader lets a NaN in the lower set a bit of the upper.
+    let mut infinite = 2;
+    if stored_halves(&gpu, [1.0, 1.0, f32::NAN, 1.0])[3] != 0x3c00 {
+        println!(
+            "skipped: blue that is not finite, which changes alpha where this driver stores it"
+        );
+        infinite = 3;
+    }
     let mut bytes = pixels(Rgba16Float, 37 * 11, 9);
-    // Green of one pixel is NaN, blue of another infinite.
+    // Green of one pixel is NaN, another channel of another infinite.
     bytes[8 * 100 + 2..][..2].copy_from_slice(&[0x00, 0x7e]);
-    bytes[8 * 300 + 4..][..2].copy_from_slice(&[0x00, 0x7c]);
+    bytes[8 * 300 + 2 * infinite..][..2].copy_from_slice(&[0x00, 0x7c]);
+    let is_spoilt = |c: usize| c == 1 || c == infinite;
     for non_finite in [NonFinite::Skip, NonFinite::Propagate] {
         let config = Config::pytorch().with_non_finite(non_finite);
         for y in WRITTEN {
@@ -157,18 +167,20 @@ fn a_channel_that_is_not_finite_is_nan_and_no_other() {
             run(&gpu, &[&s.plan.bind_train(&s.train()).unwrap()]);
             let got = s.y();
             if y == Rgba16Float {
-                let spoilt = |v: &f32, c: usize| v.is_nan() == (c == 1 || c == 2);
+                let spoilt = |v: &f32, c: usize| v.is_nan() == is_spoilt(c);
                 assert!(got.iter().enumerate().all(|(i, v)| spoilt(v, i % 4)));
             } else {
                 let blank = |c: usize| got.iter().skip(c).step_by(4).all(|v| *v == 0.0);
-                assert_eq!([0, 1, 2, 3].map(blank), [false, true, true, false]);
+                assert_eq!([0, 1, 2, 3].map(blank), [0, 1, 2, 3].map(is_spoilt));
             }
             s.assert_y(y, &got, false, "not finite");
             s.assert_trained("not finite");
             if non_finite == NonFinite::Skip {
                 let after = running_of(&s.running.as_ref().unwrap().read());
                 let before = s.case.running.as_ref().unwrap();
-                assert_eq!(after.mean[1..3], before.mean[1..3]);
+                for c in [1, infinite] {
+                    assert_eq!(after.mean[c], before.mean[c]);
+                }
             }
         }
     }
@@ -211,7 +223,12 @@ fn alpha_is_kept_bit_for_bit_and_the_rest_is_as_without() {
         let mut bytes = pixels(format, 61 * 23, 4);
         if format == Rgba16Float {
             // Among them a subnormal half, −0, the largest and infinity.
-            for (k, half) in [0x0001u16, 0x8000, 0x7bff, 0x7c00].into_iter().enumerate() {
+            let mut special = vec![0x0001u16, 0x8000, 0x7bff, 0x7c00];
+            if stored_halves(&gpu, [f32::INFINITY; 4])[3] != 0x7c00 {
+                println!("skipped: an infinite alpha, which this driver stores as NaN");
+                special.pop();
+            }
+            for (k, half) in special.into_iter().enumerate() {
                 bytes[8 * k + 6..][..2].copy_from_slice(&half.to_le_bytes());
             }
         }

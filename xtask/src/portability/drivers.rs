@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use serde_json::Value;
 
-use super::{Report, suite};
+use super::{Report, Row, suite};
 use crate::{ADAPTER_LOG, CommandExt as _, adapter};
 
 /// Where systems keep the manifests of Vulkan drivers.
@@ -24,6 +24,38 @@ const SWIFTSHADER: [&str; 3] = [
     "/usr/lib64/chromium-browser/vk_swiftshader_icd.json",
     "/opt/google/chrome/vk_swiftshader_icd.json",
 ];
+
+/// Tests that are left out on drivers, by a part of their names, and why: nearly all of the time goes
+/// into compiling kernels, seconds for some, and SwiftShader keeps none.
+const LEFT_OUT: [(&str, &str); 9] = [
+    ("shaders::", "they need no adapter, and ran above"),
+    ("harness::", "what the judge is worth, whatever it judges"),
+    (
+        "dispatches::",
+        "they count what plans record, and run none of it",
+    ),
+    ("costs_no_dispatch", "as those"),
+    (
+        "recording::",
+        "how bindings share a pass, which wgpu keeps in order on every driver alike",
+    ),
+    (
+        "large::",
+        "the kernels of smaller tensors, on parts that the host cuts",
+    ),
+    ("pieces", "as those"),
+    (
+        "in_every_shape",
+        "every shape runs plain, and activations and halves in fewer",
+    ),
+    (
+        "one_digest_for_each_operation",
+        "`gpu_repeats_itself` repeats a few of its hundred times",
+    ),
+];
+
+/// Random cases a test: a software driver compiles for nearly each.
+const RANDOM_CASES: &str = "32";
 
 pub const GET_SWIFTSHADER: &str =
     "SwiftShader comes with Chromium (Debian: apt-get install chromium) and Chrome";
@@ -101,7 +133,14 @@ pub fn all() -> Vec<Driver> {
 }
 
 impl Driver {
-    pub fn run(&self, report: &mut Report, wgbn: &Path, folder: &Path) -> Result<(), String> {
+    /// Its tests, unless it is the driver that wgpu takes of itself.
+    pub fn run(
+        &self,
+        report: &mut Report,
+        wgbn: &Path,
+        folder: &Path,
+        usual: Option<&Device>,
+    ) -> Result<(), String> {
         let start = Instant::now();
         let select = self.select.iter().flatten();
         let mut variables: Vec<(&str, &OsStr)> =
@@ -118,15 +157,32 @@ impl Driver {
             }
             return Ok(());
         };
+        if Some(&device) == usual {
+            let mut row = Row {
+                name: device.title(),
+                version: device.driver,
+                ..Row::default()
+            };
+            row.skip("all tests: it is what wgpu takes here, and `cargo xtask test` runs on it");
+            report.ran(start, row);
+            return Ok(());
+        }
         let log = folder.join(format!("{}.adapters.txt", self.name));
         adapter::start_log(&log)?;
         variables.push((ADAPTER_LOG, log.as_os_str()));
+        variables.push(("WGBN_PROPTEST_CASES", OsStr::new(RANDOM_CASES)));
         let output = folder.join(format!("{}.log", self.name));
-        let mut row = suite::run(&suite::TESTS, &[], &variables, &output)?;
+        let skips = LEFT_OUT.iter().flat_map(|(tests, _)| ["--skip", *tests]);
+        let skips: Vec<&str> = skips.collect();
+        let mut row = suite::run(&suite::TESTS, &skips, &variables, &output)?;
         row.failures.extend(match adapter::read_log(&log) {
             Ok(ran_on) => device.misses(ran_on.keys()),
             Err(reason) => vec![reason],
         });
+        for (tests, why) in LEFT_OUT {
+            row.skip(&format!("tests named *{tests}*: {why}"));
+        }
+        row.skip(&format!("random cases: {RANDOM_CASES} a test, not 256"));
         row.name = device.title();
         row.version = device.driver;
         report.ran(start, row);
@@ -135,14 +191,16 @@ impl Driver {
 }
 
 /// What `wgbn info` says of the first adapter.
-struct Device {
+#[derive(PartialEq)]
+pub struct Device {
     name: String,
     backend: String,
     driver: String,
 }
 
 impl Device {
-    fn found(wgbn: &Path, variables: &[(&str, &OsStr)]) -> Result<Option<Self>, String> {
+    /// What these variables select.
+    pub fn found(wgbn: &Path, variables: &[(&str, &OsStr)]) -> Result<Option<Self>, String> {
         let mut info = Command::new(wgbn);
         info.args(["info", "--json"])
             .envs(variables.iter().copied());
@@ -203,7 +261,7 @@ mod tests {
         };
         let mut report = Report::default();
         let nowhere = Path::new("nowhere");
-        assert_eq!(driver.run(&mut report, nowhere, nowhere), Ok(()));
+        assert_eq!(driver.run(&mut report, nowhere, nowhere, None), Ok(()));
         assert!(report.rows.is_empty());
         assert!(report.missing[0].contains("apt-get install chromium"));
     }

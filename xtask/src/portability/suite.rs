@@ -72,7 +72,7 @@ fn count(log: &str, binaries: usize) -> Row {
             row.skipped += of(" ignored");
             ended += 1;
         } else if let Some(what) = line.strip_prefix("skipped: ") {
-            row.skips.push(what.to_owned());
+            row.skip(what);
         } else if let Some(test) = line
             .strip_prefix("test ")
             .and_then(|t| t.strip_suffix(" ... FAILED"))
@@ -80,7 +80,6 @@ fn count(log: &str, binaries: usize) -> Row {
             row.failures.push(test.to_owned());
         }
     }
-    row.skipped += row.skips.len();
     if ended != binaries {
         row.failures.push(format!(
             "{ended} of {binaries} test binaries ran to their end"
