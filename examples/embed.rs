@@ -129,7 +129,7 @@ async fn run() -> Result<(), Box<dyn Error>> {
 
     println!("shape     {SHAPE:?}, axis {}", config.axis);
     println!(
-        "passes    ripples, batch norm ({} dispatches), relu",
+        "passes    ripples, batch norm (dispatches: {}), relu",
         batch_norm.dispatch_count()
     );
     print!("{}", plan.describe());

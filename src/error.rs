@@ -276,6 +276,9 @@ pub enum BindError {
         /// The buffer's role.
         buffer: &'static str,
     },
+    /// Moments of more values a channel than 64 bits count.
+    #[error("the counts of both moments do not fit 64 bits")]
+    Counts,
     /// Sums to finish a part of a batch with that would be an optimizer's gradients, too.
     #[error(
         "accumulate is for the first half of backward: the second takes the sums of this batch alone"

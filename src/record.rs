@@ -256,8 +256,11 @@ impl Plan {
     /// Binds the merging of `other`'s moments into `into`'s, whose count is the sum of both
     /// afterwards: one dispatch. Chan's formula; the pivots stay those of `into`.
     ///
+    /// Each merge rounds once. Of dozens of parts, merge pairs, then pairs of those, as
+    /// [`Moments::merge_all`](crate::Moments::merge_all) does: a chain of 64 left the bounds.
+    ///
     /// # Errors
-    /// A count of zero; buffers that do not fit.
+    /// A count of zero, or more than 64 bits hold; buffers that do not fit.
     pub fn bind_merge_moments(
         &self,
         into: &MomentsRows<'_>,
@@ -267,6 +270,9 @@ impl Plan {
             if rows.count == 0 {
                 return Err(ConfigError::Count { got: 0, least: 1 }.into());
             }
+        }
+        if into.count.checked_add(other.count).is_none() {
+            return Err(BindError::Counts);
         }
         let slots = [
             self.slot(Role::Statistics, "into", into.rows, self.rows(3)),
@@ -354,7 +360,8 @@ impl Plan {
 
     /// Binds backward through batch statistics: one dispatch or two, as [`Plan::describe`] says; two
     /// without `dx`, which is the first half of backward on a part of a batch: the sums of its parts,
-    /// `grads`, add up to those of the whole (`accumulate` from its second part on).
+    /// `grads`, add up to those of the whole (`accumulate` from its second part on; each rounds once, so of
+    /// more than 32 parts add up several `grads`).
     ///
     /// # Errors
     /// Options that do not allow training on this shape; `accumulate` without `grads`; buffers that do

@@ -121,10 +121,11 @@ impl Moments {
         self.m2.iter().map(|&m2| f64::from(m2) / count).collect()
     }
 
-    /// The moments of both batches together, by Chan's formula; pivots stay this one's.
+    /// The moments of both batches together, by Chan's formula; pivots stay this one's. What comes out
+    /// is rounded to f32 rows: of many parts, see [`Moments::merge_all`].
     ///
     /// # Panics
-    /// Where the channel counts differ.
+    /// Where the channel counts differ, or 64 bits do not hold the sum of the counts.
     #[must_use]
     pub fn merge(&self, other: &Self) -> Self {
         assert_eq!(self.m2.len(), other.m2.len(), "channel counts differ");
@@ -139,7 +140,8 @@ impl Moments {
         let n = na + nb;
         let (mean_a, mean_b) = (self.mean(), other.mean());
         let mut merged = self.clone();
-        merged.count += other.count;
+        let count = self.count.checked_add(other.count);
+        merged.count = count.expect("the count of both fits 64 bits");
         for c in 0..self.m2.len() {
             let delta = mean_b[c] - mean_a[c];
             let m2 = f64::from(self.m2[c]) + f64::from(other.m2[c]);
@@ -147,6 +149,38 @@ impl Moments {
             merged.m2[c] = (m2 + delta * delta * na * nb / n) as f32;
         }
         merged
+    }
+
+    /// The moments of all parts together, merged as a tree: pairs, then pairs of those. A chain would
+    /// round once a part, and leave the bounds of [`check`](crate::check) from some dozens on.
+    ///
+    /// ```
+    /// use wgpu_batchnorm::Moments;
+    ///
+    /// // What parts of 4 values a channel gave: rows of pivot, offset and m2, of one channel.
+    /// let parts: Vec<_> = [[1.0, 0.5, 3.0], [2.0, 0.0, 1.0], [4.0, -1.5, 2.0]]
+    ///     .map(|rows| Moments::from_rows(4, &rows))
+    ///     .into();
+    /// let whole = Moments::merge_all(&parts).unwrap();
+    /// assert_eq!(whole.count, 12);
+    /// assert_eq!(whole.mean(), [2.0]);
+    /// assert_eq!(whole.variance(), [8.0 / 12.0]); // m2 of each, and 4·0.5² of two
+    /// let rows = whole.rows(); // back to the device by `Tensor::write`, for `bind_train_with`
+    /// assert_eq!(rows, [1.0, 1.0, 8.0]);
+    /// ```
+    ///
+    /// # Panics
+    /// As [`Moments::merge`].
+    #[must_use]
+    pub fn merge_all(parts: &[Self]) -> Option<Self> {
+        match parts {
+            [] => None,
+            [one] => Some(one.clone()),
+            _ => {
+                let (left, right) = parts.split_at(parts.len() / 2);
+                Some(Self::merge_all(left)?.merge(&Self::merge_all(right)?))
+            }
+        }
     }
 }
 
@@ -164,6 +198,26 @@ mod tests {
         assert_eq!((both.count, both.mean()), (10, some.mean()));
         assert_eq!(both.variance(), some.variance());
     }
+
+    #[test]
+    #[should_panic(expected = "fits 64 bits")]
+    fn counts_do_not_wrap() {
+        let most = Moments::from_rows(u64::MAX, &[0.0; 3]);
+        let _ = most.merge(&most);
+    }
+
+    #[test]
+    fn many_equal_parts_have_the_moments_of_one() {
+        let part = Moments::from_rows(36, &[1.0, 0.3, 2.7182817]);
+        for count in [1, 2, 3, 1000, 4096] {
+            let whole = Moments::merge_all(&vec![part.clone(); count]).unwrap();
+            assert_eq!(whole.count, 36 * count as u64);
+            let off = whole.variance()[0] / part.variance()[0] - 1.0;
+            assert!(off.abs() < 2e-7, "{count}: {off}");
+        }
+        assert_eq!(Moments::merge_all(&[]), None);
+    }
+
     #[test]
     fn rows_go_in_and_come_out() {
         let rows = [1.0, -2.0, 0.5, 0.25, 6.0, 9.0];

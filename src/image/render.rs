@@ -58,7 +58,7 @@ impl ImageDraw {
     /// [`Context::image_render`], and neither depth nor multisampling.
     ///
     /// The target's pixel (i, j) becomes that of the image, as far as the image, the viewport and
-    /// the scissor go; others stay as they are. Nothing is blended. NaN is 0 in formats without it.
+    /// the scissor go; others stay as they are. The target is another image than the one read. Nothing is blended. NaN is 0 in formats without it.
     pub fn draw(&self, pass: &mut wgpu::RenderPass<'_>) {
         pass.set_pipeline(&self.pipeline);
         pass.set_bind_group(0, &self.bind_group, &[]);

@@ -104,10 +104,15 @@ fn parts_of_a_batch_record_what_the_design_allows() {
                 dresidual: None,
                 ..b.backward()
             };
+            let sums = BackwardBuffers {
+                dx: None,
+                ..b.backward()
+            };
             for (binding, expected) in [
                 (moments, pieces + 1),
                 (plan.bind_merge_moments(&into, &other), 1),
                 (plan.bind_train_with(&b.train(), &into), pieces),
+                (plan.bind_backward(&sums), pieces + 1),
                 (plan.bind_backward_with(&backward, count), pieces),
             ] {
                 let got = binding.unwrap().dispatch_count();

@@ -2,6 +2,7 @@
 //! give what one whole batch gives.
 
 use wgpu_batchnorm::check::Report;
+use wgpu_batchnorm::error::BindError;
 use wgpu_batchnorm::plan::Tuning;
 use wgpu_batchnorm::{Activation, Config, Context, Element, Gpu};
 
@@ -129,6 +130,31 @@ fn parts_with_a_residual_in_place_and_in_several_bindings() {
 }
 
 #[test]
+fn dozens_of_parts_are_one_batch() {
+    let gpu = gpu();
+    let places = [(&gpu, gpu.context())];
+    for (parts, merge) in [(32, Merge::Device), (256, Merge::Host)] {
+        let shape = [parts, 16, 3, 3];
+        let ordinary = Case::new(&shape, Config::pytorch(), Kind::ALL[0], 71);
+        // The same part again and again: roundings that all go one way.
+        let mut repeated = ordinary.clone();
+        for values in [&mut repeated.x, &mut repeated.dy] {
+            let first = values[..16 * 9].to_vec();
+            values
+                .chunks_mut(16 * 9)
+                .for_each(|part| part.copy_from_slice(&first));
+        }
+        for case in [ordinary, repeated] {
+            let split = Split {
+                samples: &vec![1; parts],
+                ..split(&places, merge)
+            };
+            assert_passed(&split.judged(&batch(&case)).unwrap(), &case.name);
+        }
+    }
+}
+
+#[test]
 fn parts_on_two_devices_are_one_batch() {
     let devices = [gpu(), narrow(4096)];
     let places = [0, 1].map(|k: usize| (&devices[k], devices[k].context()));
@@ -173,6 +199,9 @@ fn what_does_not_fit_a_part_is_refused() {
         assert!(error.contains(&format!("{}", own - 1)), "{error}");
         assert!(error.contains(&format!("at least the {own}")), "{error}");
     }
+    let most = part.rows(u64::MAX);
+    let merge = part.plan.bind_merge_moments(&most, &other.rows(4));
+    assert_eq!(merge.unwrap_err(), BindError::Counts);
     let merge = part.plan.bind_merge_moments(&part.rows(0), &other.rows(4));
     assert!(merge.unwrap_err().to_string().contains("at least the 1"));
     let no_dx = part

@@ -75,29 +75,32 @@ impl Split<'_> {
         for part in parts {
             (self.run)(&part.gpu, &[&part.moments()?]);
         }
-        let first = &parts[0];
         if self.merge == Merge::Device {
-            let mut total = first.count();
-            for part in &parts[1..] {
-                let other = part.rows(part.count());
-                let merge = first.plan.bind_merge_moments(&first.rows(total), &other)?;
-                (self.run)(&first.gpu, &[&merge]);
-                total += part.count();
+            // Pairs, then pairs of those: a chain would round once a part.
+            let mut counts: Vec<u64> = parts.iter().map(Part::count).collect();
+            let mut apart = 1;
+            while apart < parts.len() {
+                for k in (0..parts.len() - apart).step_by(2 * apart) {
+                    let into = parts[k].rows(counts[k]);
+                    let other = parts[k + apart].rows(counts[k + apart]);
+                    let merge = parts[k].plan.bind_merge_moments(&into, &other)?;
+                    (self.run)(&parts[k].gpu, &[&merge]);
+                    counts[k] += counts[k + apart];
+                }
+                apart *= 2;
             }
-            return Ok(total);
+            return Ok(counts[0]);
         }
         let read = |part: &Part| -> Result<Moments, Error> {
             let rows = part.moments.read_blocking()?;
             Ok(Moments::from_rows(part.count(), &rows))
         };
-        let mut whole = read(first)?;
-        for part in &parts[1..] {
-            whole = whole.merge(&read(part)?);
-        }
+        let all: Vec<Moments> = parts.iter().map(read).collect::<Result<_, _>>()?;
+        let whole = Moments::merge_all(&all).map_or((0, vec![]), |m| (m.count, m.rows()));
         for part in parts {
-            part.moments.write(&whole.rows())?;
+            part.moments.write(&whole.1)?;
         }
-        Ok(whole.count)
+        Ok(whole.0)
     }
 
     fn train(&self, parts: &[Part], batch: &Batch<'_>, total: u64) -> Result<Report, Error> {

@@ -3,8 +3,8 @@
 use wgpu_batchnorm::check::{self, Report, TrainResult};
 use wgpu_batchnorm::wgpu::{self, TextureFormat, TextureUsages};
 use wgpu_batchnorm::{
-    Config, Gpu, ImageInferenceBuffers, ImageRenderInputs, ImageStatistics, ImageTexture,
-    ImageTrainBuffers, LayerState, Parameters, RunningStatistics, Tensor, View,
+    Config, Gpu, ImageInferenceBuffers, ImageRenderInputs, ImageStatistics, ImageStatisticsBuffers,
+    ImageTexture, ImageTrainBuffers, LayerState, Parameters, RunningStatistics, Tensor, View,
 };
 
 use super::sweep::{Outcome, submit};
@@ -112,36 +112,67 @@ impl Image<'_> {
                 workspace: bound.workspace.buffer().slice(..),
             })?;
             submit(gpu, &[&train]);
-            let after = running_of(&running.read_blocking()?);
-            let mut report = check::train_forward(
-                &input,
-                &TrainResult {
-                    y: &loaded,
-                    saved: &saved_of(&bound.saved.read_blocking()?),
-                    running: config.running.map(|running| (&before, &after, running)),
-                },
-            );
-            report.findings.retain(|finding| finding.tensor != "y");
+            let mut report = self.judge_statistics(&input, &bound, &before, &running)?;
             report.findings.push(of_batch.judge(format, &read()?, kept));
             add("image, train forward", format, report);
         }
+        let moved = Tensor::upload(gpu, &[3, 4], &running_rows(&before))?;
+        let statistics = plan.bind_statistics(&ImageStatisticsBuffers {
+            x,
+            running: config.running.map(|_| moved.buffer().slice(..)),
+            saved: bound.saved.buffer().slice(..),
+            workspace: bound.workspace.buffer().slice(..),
+        })?;
+        submit(gpu, &[&statistics]);
+        let report = self.judge_statistics(&input, &bound, &before, &moved)?;
+        add("image, statistics alone", self.format, report);
+        let unmoved = Tensor::upload(gpu, &[3, 4], &running_rows(&before))?;
         for format in DRAWN {
-            let drawn = self.drawn(&bound, format)?;
-            let findings = vec![of_batch.judge(format, &drawn, kept)];
+            let by_batch = ImageStatistics::Saved(bound.saved.buffer().slice(..));
+            let by_running = ImageStatistics::Running(unmoved.buffer().slice(..));
+            let findings = vec![
+                of_batch.judge(format, &self.drawn(&bound, by_batch, format)?, kept),
+                frozen.judge(format, &self.drawn(&bound, by_running, format)?, kept),
+            ];
             add("image, render pass", format, Report { findings });
         }
         Ok(outcomes)
     }
 
-    /// A target's values after a draw by the statistics of the batch, red first; sRGB ones as stored.
-    fn drawn(&self, bound: &Bound<'_>, format: TextureFormat) -> Result<Vec<f32>, Failure> {
+    /// What was saved, and what running statistics became.
+    fn judge_statistics(
+        &self,
+        input: &check::Input<'_>,
+        bound: &Bound<'_>,
+        before: &RunningStatistics,
+        after: &Tensor,
+    ) -> Result<Report, Failure> {
+        let after = running_of(&after.read_blocking()?);
+        let running = self.config.running;
+        let result = TrainResult {
+            y: input.x,
+            saved: &saved_of(&bound.saved.read_blocking()?),
+            running: running.map(|running| (before, &after, running)),
+        };
+        let mut report = check::train_forward(input, &result);
+        report.findings.retain(|finding| finding.tensor != "y");
+        Ok(report)
+    }
+
+    /// A target's values after a draw, red first; sRGB ones as stored.
+    fn drawn(
+        &self,
+        bound: &Bound<'_>,
+        statistics: ImageStatistics<'_>,
+        format: TextureFormat,
+    ) -> Result<Vec<f32>, Failure> {
         let gpu = self.gpu;
         let render = gpu.context().image_render(&self.config, format)?;
         let draw = render.bind(&ImageRenderInputs {
             x: bound.x,
             keep_alpha: self.keep_alpha,
             affine: bound.affine.as_ref().map(|t| t.buffer().slice(..)),
-            statistics: ImageStatistics::Saved(bound.saved.buffer().slice(..)),
+            statistics,
         })?;
         let usage = ALL_USAGES | TextureUsages::RENDER_ATTACHMENT;
         let target = texels::texture(gpu, self.size, format, usage);
