@@ -824,3 +824,88 @@ fn what_cannot_be_cut_is_refused_by_the_limits_name() {
     };
     assert_eq!((limit, max), ("what 32-bit indices reach", 1 << 33));
 }
+
+#[test]
+fn classes_differ_as_their_devices_do() {
+    for class in DeviceClass::ALL {
+        assert_eq!(DeviceClass::of(&class.tuning()), Some(class));
+    }
+    assert_eq!(DeviceClass::of(&tunings()[2]), None);
+    // More cores to fill, less cache for each.
+    let [cpu, integrated, discrete] = DeviceClass::ALL.map(DeviceClass::tuning);
+    assert!(cpu.fill < integrated.fill && integrated.fill < discrete.fill);
+    assert!(cpu.resident_bytes > discrete.resident_bytes);
+    assert!(discrete.resident_bytes > integrated.resident_bytes);
+    assert!(integrated.resident_bytes >= 1 << 10);
+}
+
+#[test]
+fn one_dispatch_does_a_channel_where_that_pays() {
+    let resident = |view: View, machine: &Machine| {
+        let schedule = plan_dense(view, machine).unwrap();
+        let dispatches = [schedule.resident_train, schedule.resident_backward];
+        (schedule.partials, dispatches.map(|grid| grid.is_some()))
+    };
+    let cpu = machine(Tuning::CPU_ADAPTER);
+    // Nothing to split: one dispatch, in the same grid.
+    assert_eq!(resident(view(2, 64, 7), &cpu), (1, [true, true]));
+    // Channels in cache, and enough of them: split they would be, and need not be.
+    let channels = cpu.tuning.fill as usize / 2;
+    let values = |bytes: usize| bytes / 4;
+    let small = view(1, channels, values(cpu.tuning.resident_bytes / 2));
+    let (partials, dispatches) = resident(small, &cpu);
+    assert!(partials > 1);
+    assert_eq!(dispatches, [true, true]);
+    // Backward has two tensors to keep.
+    let larger = view(1, channels, values(cpu.tuning.resident_bytes));
+    assert_eq!(resident(larger, &cpu).1, [true, false]);
+    let large = view(1, channels, values(cpu.tuning.resident_bytes) + 4);
+    assert_eq!(resident(large, &cpu).1, [false, false]);
+    // Too few to fill the device.
+    assert_eq!(resident(view(1, 2, 4096), &cpu).1, [false, false]);
+    // In pieces, or more than a lane may walk.
+    assert_eq!(resident(view(2, 64, 7), &narrow(2048)).1, [false, false]);
+    let endless = Tuning {
+        fill: 1,
+        resident_bytes: usize::MAX >> 8,
+        ..Tuning::CPU_ADAPTER
+    };
+    let beyond = view(1, 1, 4 * 8 * MAX_POSITIONS + 4);
+    assert_eq!(resident(beyond, &machine(endless)).1, [false, false]);
+}
+
+#[test]
+fn images_need_no_binding() {
+    let pixels = 1 << 16;
+    let schedule = plan_image(pixels, &narrow(4096)).unwrap();
+    assert_eq!(schedule.pieces.len(), 1);
+    // There is no such kernel.
+    let few = plan_image(1 << 6, &machine(Tuning::CPU_ADAPTER)).unwrap();
+    assert_eq!((few.resident_train, few.resident_backward), (None, None));
+}
+
+#[test]
+fn the_limit_of_pieces_counts_bytes() {
+    let machine = narrow(1024);
+    let most = (MAX_PIECES * 1024 / 2) as usize;
+    let refused = |values: usize| {
+        let plan = super::plan_dense(view(1, 1, values), Element::F16, &machine);
+        let PlanError::TooLarge { what, got, .. } = plan.unwrap_err() else {
+            panic!("expected TooLarge");
+        };
+        (what, got)
+    };
+    // As many as planned: here it is their partials that are too many.
+    assert_eq!(refused(most).0, "a workspace");
+    assert_eq!(refused(most + 4), ("a tensor", MAX_PIECES * 1024 + 8));
+}
+
+#[test]
+fn indices_are_the_limit_where_bindings_reach_as_far() {
+    let of = |max_binding_bytes| narrow(max_binding_bytes).binding_bytes(4);
+    let indices = ("what 32-bit indices reach", 1 << 33);
+    assert_eq!(of((1 << 33) - 1).1, (1 << 33) - 1);
+    assert_ne!(of((1 << 33) - 1).0, indices.0);
+    assert_eq!(of(1 << 33), indices);
+    assert_eq!(of(1 << 40), indices);
+}
