@@ -13,8 +13,7 @@ pub const ALL_USAGES: TextureUsages = TextureUsages::TEXTURE_BINDING
     .union(TextureUsages::COPY_DST)
     .union(TextureUsages::COPY_SRC);
 
-/// A 2D texture, with the sRGB or linear twin of its format to view it as. One that is storage too
-/// is linear.
+/// A 2D texture; one that is storage too is linear.
 pub fn texture(
     gpu: &Gpu,
     [width, height]: [u32; 2],
@@ -32,7 +31,6 @@ pub fn textures(
     format: TextureFormat,
     usage: TextureUsages,
 ) -> wgpu::Texture {
-    let linear = format.remove_srgb_suffix();
     gpu.device().create_texture(&TextureDescriptor {
         label: None,
         size: Extent3d {
@@ -43,12 +41,13 @@ pub fn textures(
         mip_level_count,
         sample_count: 1,
         dimension: TextureDimension::D2,
+        // No storage texture is sRGB.
         format: match usage.contains(TextureUsages::STORAGE_BINDING) {
-            true => linear,
+            true => format.remove_srgb_suffix(),
             false => format,
         },
         usage,
-        view_formats: &[linear, format.add_srgb_suffix()],
+        view_formats: &[],
     })
 }
 
