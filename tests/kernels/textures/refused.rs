@@ -291,7 +291,16 @@ fn levels_and_layers_that_do_not_exist() {
 #[test]
 fn one_image_for_both() {
     let s = setup(&Config::pytorch());
-    let both = writable(&s.gpu, SIZE, Rgba8Unorm);
+    let both = s.gpu.device().create_texture(&wgpu::TextureDescriptor {
+        label: None,
+        size: s.y.size(),
+        mip_level_count: 1,
+        sample_count: 1,
+        dimension: TextureDimension::D2,
+        format: Rgba8Unorm,
+        usage: ALL_USAGES | TextureUsages::STORAGE_BINDING,
+        view_formats: &[Rgba8UnormSrgb],
+    });
     let image = ImageTexture::new(&both);
     let expected = BindError::ReadAndWritten {
         texture: "y",
