@@ -605,6 +605,7 @@ fn assert_tiles(schedule: &Schedule, limit: u64) {
     for piece in &schedule.pieces {
         assert_eq!(piece.start, next);
         next += piece.view.len();
+        assert_eq!(piece.binding_start() + piece.binding_len(), next);
         let load = schedule.load_bytes();
         assert!(piece.binding_len() as u64 * load <= limit.min(1 << 33));
         assert_eq!(piece.binding_start() as u64 * load % 256, 0);
@@ -908,4 +909,66 @@ fn indices_are_the_limit_where_bindings_reach_as_far() {
     assert_ne!(of((1 << 33) - 1).0, indices.0);
     assert_eq!(of(1 << 33), indices);
     assert_eq!(of(1 << 40), indices);
+}
+
+/// 16 channels in one group, 8 lanes for each, in two teams.
+fn lanes_of_eight(count: usize) -> Cut {
+    Cut {
+        view: view(count, 16, 1),
+        load_bytes: 4,
+        workgroup: 64,
+        team: 32,
+        columns: 8,
+        lane_columns: 2,
+        max_positions: 64,
+    }
+}
+
+#[test]
+fn splits_stop_at_the_first_of_their_bounds() {
+    let splits = |count, fill, mergeable| lanes_of_eight(count).splits(fill, mergeable);
+    // Ten shares of the least that is worth a lane each, or five.
+    let worth = 8 * MIN_POSITIONS;
+    assert_eq!(splits(10 * worth, 10, 10), (10, Bound::Fill));
+    assert_eq!(splits(5 * worth, 10, 10), (5, Bound::Share));
+    assert_eq!(splits(10 * worth, 10, 3), (3, Bound::Merge));
+    assert_eq!(splits(1, 10, 10), (1, Bound::Share));
+    // As much as two workgroups can walk.
+    assert_eq!(splits(2 * 8 * 64, 2, 10), (2, Bound::Fill));
+    assert_eq!(splits(2 * 8 * 64, 1, 10), (2, Bound::Loop));
+    assert_eq!(splits(2 * 8 * 64 + 1, 2, 10), (3, Bound::Loop));
+}
+
+#[test]
+fn one_workgroup_finishes_what_its_lanes_can_walk() {
+    assert!(lanes_of_eight(8 * 64).finishes());
+    assert!(!lanes_of_eight(8 * 64 + 1).finishes());
+}
+
+#[test]
+fn resident_is_what_the_channels_of_a_workgroup_take() {
+    let resident = |count, fill| {
+        let tuning = Tuning {
+            fill,
+            resident_bytes: 16 * 32 * 4 * 2,
+            ..Tuning::CPU_ADAPTER
+        };
+        lanes_of_eight(count).resident(2, &tuning)
+    };
+    assert!(resident(32, 2));
+    assert!(!resident(33, 2));
+    assert!(!resident(32, 3));
+}
+
+#[test]
+fn long_shares_are_whole_tiles_and_short_ones_whole_rows() {
+    let span = |share: usize| {
+        let grid = lanes_of_eight(2 * share).grid(1, false, &machine(Tuning::CPU_ADAPTER));
+        grid.span as usize
+    };
+    let tile = 4 * TILE;
+    assert_eq!(span(27), 28);
+    assert_eq!(span(tile - 4), tile - 4);
+    assert_eq!(span(tile), tile);
+    assert_eq!(span(tile + 1), 2 * tile);
 }

@@ -49,6 +49,18 @@ pub fn context(gpu: &Gpu, tuning: Tuning) -> Context {
     context.or_insert_with(fresh).clone()
 }
 
+/// One of an instance of its own, which can be asked how much there is of everything.
+pub fn counted() -> (wgpu::Instance, Gpu) {
+    let instance = wgpu::Instance::new(wgpu::InstanceDescriptor {
+        backends: wgpu::Backends::from_env().unwrap_or(wgpu::Backends::PRIMARY),
+        ..wgpu::InstanceDescriptor::new_without_display_handle()
+    });
+    let adapter = pollster::block_on(instance.request_adapter(&Default::default())).unwrap();
+    record(&adapter.get_info());
+    let gpu = Gpu::open_blocking(&adapter).unwrap();
+    (instance, gpu)
+}
+
 /// A device with the limits that `choose` makes of what the adapter offers.
 pub fn limited(choose: impl FnOnce(wgpu::Limits) -> wgpu::Limits) -> Gpu {
     let adapters = pollster::block_on(adapters());

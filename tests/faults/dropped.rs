@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 
 use wgpu_batchnorm::{BatchNorm, Check, Config, Gpu, Mode, wgpu};
 
-use crate::support::{SHAPE, assert_works, counted, live, normals, upload};
+use crate::common::gpu::counted;
+use crate::support::{SHAPE, assert_works, live, normals, upload};
 
 #[test]
 fn never_begun() {

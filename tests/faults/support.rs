@@ -31,17 +31,6 @@ pub fn assert_works(gpu: &Gpu) {
     assert_eq!(layer.num_batches_tracked(), 1);
 }
 
-/// An adapter of an instance of the test's own, which can be asked how much there is of everything.
-pub fn counted() -> (wgpu::Instance, Gpu) {
-    let instance = wgpu::Instance::new(wgpu::InstanceDescriptor {
-        backends: wgpu::Backends::PRIMARY,
-        ..wgpu::InstanceDescriptor::new_without_display_handle()
-    });
-    let adapter = pollster::block_on(instance.request_adapter(&Default::default())).unwrap();
-    crate::common::gpu::record(&adapter.get_info());
-    (instance, Gpu::open_blocking(&adapter).unwrap())
-}
-
 /// Buffers and bind groups that there are, after all work is done.
 pub fn live(instance: &wgpu::Instance, gpu: &Gpu) -> [usize; 2] {
     let wait = wgpu::PollType::wait_indefinitely();

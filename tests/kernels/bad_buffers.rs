@@ -6,13 +6,13 @@ use wgpu_batchnorm::plan::Tuning;
 use wgpu_batchnorm::wgpu::{self, BufferUsages};
 use wgpu_batchnorm::{
     Affine, BackwardBuffers, Binding, Config, Context, FrozenBackwardBuffers, Gpu, Momentum, Plan,
-    check,
+    adapters, check,
 };
 
 use crate::buffers::{Buffers, Place, run};
 use crate::common::case::Case;
 use crate::common::data::Kind;
-use crate::common::gpu::gpu;
+use crate::common::gpu::{gpu, record};
 
 fn case(config: Config) -> Case {
     Case::new(&[3, 5, 7], config, Kind::ALL[0], 11)
@@ -319,23 +319,18 @@ fn training_without_eps() {
     }
 }
 
-/// A device with other limits than [`gpu`]'s, which still puts the test on record.
+/// A device with other limits than [`gpu`]'s.
 fn device(limits: impl FnOnce(&mut wgpu::Limits)) -> wgpu::Device {
-    gpu();
-    pollster::block_on(async {
-        let instance = wgpu::Instance::new(wgpu::InstanceDescriptor {
-            backends: wgpu::Backends::PRIMARY,
-            ..wgpu::InstanceDescriptor::new_without_display_handle()
-        });
-        let adapter = instance.request_adapter(&Default::default()).await.unwrap();
-        let mut required_limits = wgpu::Limits::default();
-        limits(&mut required_limits);
-        let request = wgpu::DeviceDescriptor {
-            required_limits,
-            ..Default::default()
-        };
-        adapter.request_device(&request).await.unwrap().0
-    })
+    let adapter = pollster::block_on(adapters()).swap_remove(0);
+    record(&adapter.get_info());
+    let mut required_limits = wgpu::Limits::default();
+    limits(&mut required_limits);
+    let request = wgpu::DeviceDescriptor {
+        required_limits,
+        ..Default::default()
+    };
+    let device = pollster::block_on(adapter.request_device(&request));
+    device.unwrap().0
 }
 
 #[test]

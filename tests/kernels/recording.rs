@@ -13,7 +13,7 @@ use wgpu_batchnorm::{
 
 use crate::buffers::{Buffers, Place, run, submit};
 use crate::common::case::Case;
-use crate::common::gpu::{gpu, limited, narrow, record, running_of, saved_of};
+use crate::common::gpu::{counted, gpu, limited, narrow, own_gpu, record, running_of, saved_of};
 use crate::common::outcome::{Implementation, Reference};
 use crate::dispatches::{cases, plan};
 
@@ -209,7 +209,7 @@ fn recording_needs_no_submission() {
 fn nothing_is_polled() {
     // What waits for an idle device is called back by the next poll or submission, whoever does
     // it.
-    let gpu = gpu();
+    let gpu = own_gpu();
     let case = &cases()[0];
     let b = Buffers::apart(&gpu, &plan(&gpu, case), case);
     run(&gpu, &[]);
@@ -239,13 +239,7 @@ fn nothing_is_polled() {
 
 #[test]
 fn no_device_is_created_and_after_bind_nothing_at_all() {
-    // An instance of its own, whose objects wgpu counts.
-    let instance = wgpu::Instance::new(wgpu::InstanceDescriptor {
-        backends: wgpu::Backends::PRIMARY,
-        ..wgpu::InstanceDescriptor::new_without_display_handle()
-    });
-    let adapter = pollster::block_on(instance.request_adapter(&Default::default())).unwrap();
-    let (device, queue) = pollster::block_on(adapter.request_device(&Default::default())).unwrap();
+    let (instance, gpu) = counted();
     let counts = || {
         let hub = instance.generate_report().expect("a native backend").hub;
         let devices = [hub.adapters, hub.devices, hub.queues];
@@ -264,8 +258,6 @@ fn no_device_is_created_and_after_bind_nothing_at_all() {
             made.map(|objects| objects.num_kept_from_user),
         )
     };
-    record(&adapter.get_info());
-    let gpu = Gpu::with_device(device, queue).unwrap();
     for case in cases() {
         let before = counts();
         let context = Context::new(&gpu.device().clone()).unwrap();

@@ -35,13 +35,7 @@ struct Soak {
 
 impl Soak {
     fn new() -> Self {
-        let instance = wgpu::Instance::new(wgpu::InstanceDescriptor {
-            backends: wgpu::Backends::PRIMARY,
-            ..wgpu::InstanceDescriptor::new_without_display_handle()
-        });
-        let adapter = pollster::block_on(instance.request_adapter(&Default::default())).unwrap();
-        common::gpu::record(&adapter.get_info());
-        let gpu = Gpu::open_blocking(&adapter).unwrap();
+        let (instance, gpu) = common::gpu::counted();
         let mut random = Random::new(1);
         let len = SHAPE.iter().product();
         let config = Config::pytorch();

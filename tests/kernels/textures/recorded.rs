@@ -4,13 +4,13 @@ use wgpu_batchnorm::wgpu;
 use wgpu_batchnorm::wgpu::TextureFormat::{Rgba8Unorm, Rgba8UnormSrgb, Rgba16Float};
 use wgpu_batchnorm::wgpu::TextureUsages;
 use wgpu_batchnorm::{
-    Binding, Config, Context, Gpu, ImageDraw, ImagePlan, ImageRender, ImageRenderInputs,
+    Binding, Config, Context, ImageDraw, ImagePlan, ImageRender, ImageRenderInputs,
     ImageStatistics, Momentum,
 };
 
 use super::setup::Setup;
 use crate::buffers::{Place, run};
-use crate::common::gpu::{gpu, limited, record, running_of};
+use crate::common::gpu::{counted, gpu, limited, running_of};
 use crate::common::texels::{ALL_USAGES, texture};
 
 /// Recorded on any thread, from any thread.
@@ -114,15 +114,7 @@ fn momentum_changes_after_binding() {
 
 #[test]
 fn recording_makes_nothing() {
-    // An instance of its own, whose objects wgpu counts.
-    let instance = wgpu::Instance::new(wgpu::InstanceDescriptor {
-        backends: wgpu::Backends::PRIMARY,
-        ..wgpu::InstanceDescriptor::new_without_display_handle()
-    });
-    let adapter = pollster::block_on(instance.request_adapter(&Default::default())).unwrap();
-    let (device, queue) = pollster::block_on(adapter.request_device(&Default::default())).unwrap();
-    record(&adapter.get_info());
-    let gpu = Gpu::with_device(device, queue).unwrap();
+    let (instance, gpu) = counted();
     let counts = || {
         let hub = instance.generate_report().expect("a native backend").hub;
         let made = [
