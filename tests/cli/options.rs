@@ -1,5 +1,7 @@
 //! Each option does what it says.
 
+use serde_json::json;
+
 use crate::support::{DEVICES, Folder};
 use crate::tensors::{LEN, SHAPE, Stored, Tensors, only_x, small, x};
 
@@ -213,6 +215,29 @@ fn non_finite_values_are_skipped_or_propagate() {
                     }
                 }
             }
+        }
+    }
+}
+
+/// Whoever normalizes is told which channels were lost.
+#[test]
+fn channels_that_are_not_finite_are_named() {
+    let mut values = x();
+    values[2] = f32::NAN;
+    let folder = Folder::new();
+    folder.save("clean.safetensors", &small());
+    folder.save("nan.safetensors", &small().f32("x", &SHAPE, &values));
+    for device in DEVICES {
+        for operation in ["forward", "backward"] {
+            let line =
+                |file| format!("{operation} {file}.safetensors -o o.safetensors --device {device}");
+            let told = folder.wgbn(&line("nan"));
+            let named = "not finite in 1 of 3 channels: 1\n";
+            assert!(told.succeeded().contains(named), "{}", told.succeeded());
+            assert_eq!(folder.json(&line("nan"))["not_finite"], json!([1]));
+            assert_eq!(folder.json(&line("clean"))["not_finite"], json!([]));
+            let quiet = folder.wgbn(&line("clean"));
+            assert!(!quiet.succeeded().contains("not finite"));
         }
     }
 }

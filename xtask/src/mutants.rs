@@ -13,7 +13,7 @@ use std::{env, fs};
 
 use serde_json::Value;
 
-use crate::{CommandExt as _, Failed, Steps, cargo, root};
+use crate::{CommandExt as _, Failed, PACKAGE, Steps, adapter, build_program, cargo, root};
 
 const LIST: &str = "tests/mutants/shaders.txt";
 
@@ -49,7 +49,11 @@ pub fn run(steps: &mut Steps, only: &str) -> Result<(), Failed> {
             false => Ok(chosen),
         }
     })?;
-    let programs = steps.run("build", Programs::build)?;
+    let (wgbn, programs) = steps.run("build", || {
+        let args = ["build", "--locked", "--package", PACKAGE, "--bin", "wgbn"];
+        Ok((build_program(&args, "wgbn")?, Programs::build()?))
+    })?;
+    steps.run("adapter", || adapter::ensure(&wgbn))?;
     steps.run("without a mutation", || programs.control(&mutants))?;
     let mut table = Vec::new();
     for mutant in &mutants {

@@ -6,10 +6,10 @@ use wgpu_batchnorm::check::{self, Report};
 use crate::args::{self, FileArgs};
 use crate::engine::{Engine, Job};
 use crate::failure::Failure;
-use crate::forward::{input, mode, print_result};
+use crate::forward::{Done, input, mode};
 use crate::input::Inputs;
 use crate::output::{self, Outputs};
-use crate::progress;
+use crate::{progress, table};
 
 pub fn run(args: &FileArgs) -> Result<(), Failure> {
     let inputs = Inputs::read(&args.input)?;
@@ -38,7 +38,13 @@ pub fn run(args: &FileArgs) -> Result<(), Failure> {
     outputs.add("dbias", &channels, &gradients.dbias);
     outputs.write(&args.output)?;
     spinner.finish_and_clear();
-    print_result(args, &engine, "backward", &job, report.as_ref(), time)
+    let done = Done {
+        operation: "backward",
+        report,
+        not_finite: table::not_finite(&gradients.dweight),
+        time,
+    };
+    done.print(args, &engine, &job)
 }
 
 /// Compares gradients with the reference.

@@ -1,5 +1,7 @@
 //! `wgbn forward`.
 
+use std::time::Duration;
+
 use serde_json::json;
 use wgpu_batchnorm::check::{self, Report, TrainResult};
 use wgpu_batchnorm::{Mode, View};
@@ -35,7 +37,15 @@ pub fn run(args: &FileArgs) -> Result<(), Failure> {
     add_statistics(&mut outputs, &view, &result, state.num_batches_tracked);
     outputs.write(&args.output)?;
     spinner.finish_and_clear();
-    print_result(args, &engine, "forward", &job, report.as_ref(), result.time)
+    let batch = result.saved.as_ref().map(|saved| &saved.batch_mean[..]);
+    let not_finite = table::not_finite(batch.unwrap_or_default());
+    let done = Done {
+        operation: "forward",
+        report,
+        not_finite,
+        time: result.time,
+    };
+    done.print(args, &engine, &job)
 }
 
 pub fn mode(mode: args::Mode) -> Mode {
@@ -91,42 +101,54 @@ fn add_statistics(outputs: &mut Outputs, view: &View, result: &ForwardResult, tr
     }
 }
 
-/// Says what was done, how far off, how long.
-pub fn print_result(
-    args: &FileArgs,
-    engine: &Engine,
-    operation: &str,
-    job: &Job<'_>,
-    report: Option<&Report>,
-    time: std::time::Duration,
-) -> Result<(), Failure> {
-    let mode = match args.mode {
-        args::Mode::Train => "train",
-        args::Mode::Eval => "eval",
-    };
-    if args.json {
-        let object = json!({
-            "operation": operation, "mode": mode, "device": engine.name(),
-            "note": engine.note(), "shape": job.shape, "channels": job.view.channels,
-            "milliseconds": time.as_secs_f64() * 1e3, "findings": table::report_json(report),
-            "output": args.output.display().to_string(),
-        });
-        return say!("{object}");
+/// A pass that came to its end.
+pub struct Done {
+    pub operation: &'static str,
+    pub report: Option<Report>,
+    /// Channels whose statistics or gradients are not finite.
+    pub not_finite: Vec<usize>,
+    pub time: Duration,
+}
+
+impl Done {
+    /// Says what was done, how far off, how long.
+    pub fn print(&self, args: &FileArgs, engine: &Engine, job: &Job<'_>) -> Result<(), Failure> {
+        let report = self.report.as_ref();
+        let (operation, channels) = (self.operation, job.view.channels);
+        let mode = match args.mode {
+            args::Mode::Train => "train",
+            args::Mode::Eval => "eval",
+        };
+        if args.json {
+            let object = json!({
+                "operation": operation, "mode": mode, "device": engine.name(),
+                "note": engine.note(), "shape": job.shape, "channels": channels,
+                "not_finite": self.not_finite, "milliseconds": self.time.as_secs_f64() * 1e3,
+                "findings": table::report_json(report), "output": args.output.display().to_string(),
+            });
+            return say!("{object}");
+        }
+        if let Some(note) = engine.note() {
+            say!("{note}")?;
+        }
+        say!(
+            "{operation} ({mode}) of {} with {channels} channels on {}: {}{}",
+            table::shape(job.shape),
+            engine.name(),
+            table::time(self.time),
+            engine.first_run()
+        )?;
+        match report {
+            Some(report) => say::text(format_args!("{}", table::findings(report)))?,
+            None => say!("not checked")?,
+        }
+        if !self.not_finite.is_empty() {
+            say!(
+                "not finite in {} of {channels} channels: {}",
+                self.not_finite.len(),
+                table::channels(&self.not_finite)
+            )?;
+        }
+        say!("wrote {}", args.output.display())
     }
-    if let Some(note) = engine.note() {
-        say!("{note}")?;
-    }
-    say!(
-        "{operation} ({mode}) of {} with {} channels on {}: {}{}",
-        table::shape(job.shape),
-        job.view.channels,
-        engine.name(),
-        table::time(time),
-        engine.first_run()
-    )?;
-    match report {
-        Some(report) => say::text(format_args!("{}", table::findings(report)))?,
-        None => say!("not checked")?,
-    }
-    say!("wrote {}", args.output.display())
 }

@@ -55,6 +55,25 @@ pub fn shape(shape: &[usize]) -> String {
     }
 }
 
+/// The channels whose value is not finite.
+pub fn not_finite(values: &[f32]) -> Vec<usize> {
+    let all = values.iter().enumerate();
+    all.filter(|(_, v)| !v.is_finite())
+        .map(|(c, _)| c)
+        .collect()
+}
+
+/// The first of these channels, and how many more there are.
+pub fn channels(list: &[usize]) -> String {
+    const SHOWN: usize = 8;
+    let shown: Vec<_> = list.iter().take(SHOWN).map(usize::to_string).collect();
+    let more = match list.len().saturating_sub(SHOWN) {
+        0 => String::new(),
+        n => format!(" and {n} more"),
+    };
+    shown.join(", ") + &more
+}
+
 pub fn time(time: Duration) -> String {
     format!("{:.3} ms", time.as_secs_f64() * 1e3)
 }
