@@ -86,7 +86,7 @@ fn verify(device: &str) {
     for row in rows {
         assert_eq!(row["passed"], true, "{row}");
         assert!(row["error"].as_f64() <= row["bound"].as_f64(), "{row}");
-        assert!(row["cases"].as_u64() > Some(0), "{row}");
+        assert!(row["runs"].as_u64() > Some(0), "{row}");
         let exact = row["exact"].as_bool().unwrap();
         assert_eq!(exact, row["bound"].as_f64() == Some(0.0), "{row}");
     }

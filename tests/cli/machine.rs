@@ -70,10 +70,12 @@ fn demo_without_an_adapter() {
 #[test]
 fn verify_without_an_adapter() {
     let folder = Folder::without_adapter();
-    let (text, value) = crate::commands::verified(&folder, "verify --quick");
+    let (text, value) = crate::commands::verified(&folder, "verify --quick --device auto");
     assert_says_how(text.lines().next().unwrap());
     assert_eq!(value["device"], "CPU path");
     assert_says_how(value["note"].as_str().unwrap());
+    // Kernels are verified on an adapter or not at all, unless it is said otherwise.
+    folder.refused("verify --quick", 3, "no GPU adapter");
 }
 
 #[test]
@@ -161,6 +163,7 @@ mod unix {
     use std::process::{Command, Stdio};
 
     use super::*;
+    use crate::common::log::skipped;
     use crate::support::{Run, finish};
     use crate::tensors::Tensors;
 
@@ -227,9 +230,7 @@ mod unix {
         };
         let possible = inside("true").output();
         if !possible.is_ok_and(|output| output.status.success()) {
-            println!(
-                "a_full_file_system is skipped: `unshare` and `{mount}` are not possible here"
-            );
+            skipped(&format!("`unshare` and `{mount}` are not possible here"));
             return;
         }
         let wgbn = "\"$0\" forward in.safetensors --device cpu -o small/out.safetensors";
@@ -311,7 +312,7 @@ mod unix {
         std::fs::create_dir(&locked).unwrap();
         std::fs::set_permissions(&locked, PermissionsExt::from_mode(0o500)).unwrap();
         if File::create(locked.join("probe")).is_ok() {
-            println!("a_folder_that_is_locked is skipped: root may write anywhere");
+            skipped("root may write anywhere");
             return;
         }
         let line = "forward in.safetensors --device cpu -o locked/out.safetensors";

@@ -17,3 +17,5 @@ mod goldens;
 mod machine;
 mod options;
 mod refused;
+#[cfg(target_os = "linux")]
+mod wrong;

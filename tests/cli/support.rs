@@ -1,7 +1,6 @@
 //! Running `wgbn` in a folder of its own.
 
 use std::ffi::{OsStr, OsString};
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::mpsc;
@@ -10,10 +9,11 @@ use std::time::Duration;
 use serde_json::Value;
 use tempfile::TempDir;
 
+use crate::common::log::append;
 use crate::tensors::{Stored, Tensors};
 
 /// Longer than any command here takes by far.
-const LIMIT: Duration = Duration::from_secs(120);
+const LIMIT: Duration = Duration::from_secs(300);
 
 /// Where each test that takes a device runs.
 pub const DEVICES: [&str; 2] = ["cpu", "gpu"];
@@ -200,18 +200,7 @@ pub fn record(device: &str) {
     let (name, backend) = device.rsplit_once(" (").expect("a name and a backend");
     let backend = backend.trim_end_matches([')']);
     let backend = backend.split(", ").next().unwrap();
-    let Some(path) = std::env::var_os("WGBN_ADAPTER_LOG") else {
-        return;
-    };
-    let thread = std::thread::current();
-    let test = thread.name().unwrap_or("unnamed test");
-    let line = format!("{name}\t{backend}\t{test}\n");
-    let file = std::fs::OpenOptions::new()
-        .create(true)
-        .append(true)
-        .open(path);
-    file.and_then(|mut file| file.write_all(line.as_bytes()))
-        .expect("WGBN_ADAPTER_LOG can be written");
+    append("WGBN_ADAPTER_LOG", &[name, backend]);
 }
 
 pub fn golden_path(name: &str) -> PathBuf {

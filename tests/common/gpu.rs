@@ -1,7 +1,6 @@
 //! The GPU as an implementation, through the recording layer, outputs poisoned first.
 
 use std::collections::HashMap;
-use std::io::Write;
 use std::sync::{LazyLock, Mutex, PoisonError};
 
 use wgpu_batchnorm::plan::Tuning;
@@ -13,6 +12,7 @@ use wgpu_batchnorm::{
 use super::case::Case;
 use super::cuts::{LANES_ALONE, MANY_TEAMS};
 pub use super::layout::{rows, running_of, running_rows, saved_of};
+use super::log::append;
 use super::outcome::{Frozen, Implementation, Outcome};
 
 /// The device of the tests: one, so that a pipeline is compiled once. Software adapters take seconds
@@ -89,21 +89,9 @@ pub fn narrow(bytes: u64) -> Gpu {
     gpu.clone()
 }
 
-/// Appends adapter, backend and test to the file that `cargo xtask test` asks for.
+/// Puts adapter, backend and test on record.
 pub fn record(info: &wgpu::AdapterInfo) {
-    let Some(path) = std::env::var_os("WGBN_ADAPTER_LOG") else {
-        return;
-    };
-    let thread = std::thread::current();
-    let test = thread.name().unwrap_or("unnamed test");
-    let line = format!("{}\t{}\t{test}\n", info.name, info.backend);
-    let mut file = std::fs::OpenOptions::new()
-        .create(true)
-        .append(true)
-        .open(path)
-        .expect("WGBN_ADAPTER_LOG can be written");
-    file.write_all(line.as_bytes())
-        .expect("WGBN_ADAPTER_LOG can be written");
+    append("WGBN_ADAPTER_LOG", &[&info.name, &info.backend.to_string()]);
 }
 
 /// Ways to cut the work that the tests try: the planner's own and some that it would not choose.

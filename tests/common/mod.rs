@@ -14,6 +14,7 @@ pub mod gpu;
 pub mod layer;
 #[path = "../../src/bin/wgbn/layout.rs"]
 pub mod layout;
+pub mod log;
 pub mod outcome;
 #[path = "../../src/bin/wgbn/parts.rs"]
 pub mod parts;

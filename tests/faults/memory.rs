@@ -6,6 +6,7 @@ use wgpu_batchnorm::error::RunError;
 use wgpu_batchnorm::{BatchNorm, Check, Config, Error, Mode, Tensor, wgpu};
 
 use crate::common::gpu::own_gpu;
+use crate::common::log::skipped;
 use crate::support::{SHAPE, assert_works, upload};
 
 /// Set in the process that has little memory.
@@ -22,7 +23,7 @@ fn no_room_for_a_tensor() {
         return inside();
     }
     if !cfg!(target_os = "linux") || own_gpu().info().device_type != wgpu::DeviceType::Cpu {
-        println!("no_room_for_a_tensor is skipped: no software adapter on Linux");
+        skipped("no software adapter on Linux");
         return;
     }
     let mut limited = Command::new("sh");

@@ -7,6 +7,7 @@ use wgpu_batchnorm::{Config, RunningStatistics};
 use crate::common::case::Case;
 use crate::common::data::Kind;
 use crate::common::gpu::{GpuImplementation, gpu};
+use crate::common::log::skipped;
 use crate::common::outcome::{Cpu, Implementation, Outcome, judge};
 
 /// The table: what, and its bound as a share of the scale that the judge knows.
@@ -113,7 +114,7 @@ fn has_subnormals() -> bool {
 fn values_as_small_and_as_large_as_their_squares_allow() {
     let mut smallest = 1e-17;
     if !has_subnormals() {
-        println!("skipped: values of 1e-17, many squares of which this adapter flushes to zero");
+        skipped("values of 1e-17, many squares of which this adapter flushes to zero");
         smallest = 1e-16;
     }
     for (std, eps) in [

@@ -10,6 +10,7 @@ mod msrv;
 mod mutants;
 mod peers;
 mod portability;
+mod skipped;
 
 use std::env;
 use std::ffi::OsStr;
@@ -125,11 +126,14 @@ fn test(steps: &mut Steps) -> Result<(), Failed> {
         cargo(args).args(["--", "-D", "warnings"]).run()
     })?;
 
-    let log = adapter_log(&metadata);
+    let log = in_target(&metadata, "adapter-log.txt");
+    let skips = in_target(&metadata, "skipped-log.txt");
     steps.run("tests", || {
         adapter::start_log(&log)?;
+        adapter::start_log(&skips)?;
         cargo(["test", "--locked", "--workspace", "--all-targets"])
             .env(ADAPTER_LOG, &log)
+            .env(skipped::LOG, &skips)
             .run()
     })?;
     steps.run("doc tests", || {
@@ -140,6 +144,7 @@ fn test(steps: &mut Steps) -> Result<(), Failed> {
     steps.run("tests ran on an adapter", || {
         adapter::read_log(&log).map(drop)
     })?;
+    steps.run("what tests skipped", || skipped::read(&skips))?;
 
     steps.run("documentation", || {
         cargo(["doc", "--no-deps", "--locked", "--workspace"])
@@ -298,11 +303,11 @@ fn executable(message: &Value, name: &str) -> Option<PathBuf> {
     built.then(|| message["executable"].as_str().map(PathBuf::from))?
 }
 
-/// Where the tests note the adapters they ran on.
-fn adapter_log(metadata: &Value) -> PathBuf {
+/// A file in the target folder, for what the tests note.
+fn in_target(metadata: &Value, name: &str) -> PathBuf {
     match metadata["target_directory"].as_str() {
-        Some(target) => Path::new(target).join("adapter-log.txt"),
-        None => root().join("target").join("adapter-log.txt"),
+        Some(target) => Path::new(target).join(name),
+        None => root().join("target").join(name),
     }
 }
 

@@ -141,8 +141,8 @@ pub struct VerifyArgs {
     /// Fewer shapes: ends within a minute on a software adapter.
     #[arg(long)]
     pub quick: bool,
-    /// auto, gpu, cpu, or a part of an adapter's name.
-    #[arg(long, default_value = "auto")]
+    /// gpu, cpu, auto, or a part of an adapter's name.
+    #[arg(long, default_value = "gpu")]
     pub device: String,
     /// One case alone, by its number.
     #[arg(long, conflicts_with = "quick")]

@@ -10,6 +10,7 @@ use super::driver::stored_halves;
 use super::setup::{Setup, loaded, pixels, read};
 use crate::buffers::run;
 use crate::common::gpu::{context, gpu, running_of, tunings};
+use crate::common::log::skipped;
 use crate::common::texels::{ALL_USAGES, texture, textures, values, write};
 use wgpu_batchnorm::Element;
 
@@ -150,9 +151,7 @@ fn a_channel_that_is_not_finite_is_nan_and_no_other() {
     // Two halves are a word, and SwiftShader lets a NaN in the lower set a bit of the upper.
     let mut infinite = 2;
     if stored_halves(&gpu, [1.0, 1.0, f32::NAN, 1.0])[3] != 0x3c00 {
-        println!(
-            "skipped: blue that is not finite, which changes alpha where this driver stores it"
-        );
+        skipped("blue that is not finite, which changes alpha where this driver stores it");
         infinite = 3;
     }
     let mut bytes = pixels(Rgba16Float, 37 * 11, 9);
@@ -225,7 +224,7 @@ fn alpha_is_kept_bit_for_bit_and_the_rest_is_as_without() {
             // Among them a subnormal half, −0, the largest and infinity.
             let mut special = vec![0x0001u16, 0x8000, 0x7bff, 0x7c00];
             if stored_halves(&gpu, [f32::INFINITY; 4])[3] != 0x7c00 {
-                println!("skipped: an infinite alpha, which this driver stores as NaN");
+                skipped("an infinite alpha, which this driver stores as NaN");
                 special.pop();
             }
             for (k, half) in special.into_iter().enumerate() {

@@ -43,8 +43,9 @@ pub fn run(args: &VerifyArgs) -> Result<(), Failure> {
     for trial in &trials {
         bar.set_message(table::shape(trial.shape));
         let outcomes = sweep::run(&engine, &gpus, trial);
-        let outcomes = outcomes
-            .map_err(|e| e.map(|text| format!("{text} ({})", command(args, trial.number))))?;
+        let outcomes = outcomes.map_err(|e| {
+            e.map(|text| format!("{text} ({})", command(args, &engine, trial.number)))
+        })?;
         for outcome in outcomes {
             rows.add(trial, outcome);
         }
@@ -52,50 +53,85 @@ pub fn run(args: &VerifyArgs) -> Result<(), Failure> {
     }
     bar.finish_and_clear();
     let seconds = start.elapsed().as_secs_f64();
-    let kernels = Kernels::of(&gpus);
+    let sweep = Sweep {
+        engine,
+        cases: trials.len(),
+        seconds,
+        rows,
+        kernels: Kernels::of(&gpus),
+    };
+    let told = sweep.tell(args);
+    match sweep.rows.failures().len() {
+        0 => told,
+        n => {
+            // What was wrong is worth more than what could not be written.
+            let unwritten = told.err().map(|e| format!("; and {e}"));
+            let unwritten = unwritten.unwrap_or_default();
+            Err(Failure::Check(format!(
+                "{n} results are beyond their bounds{unwritten}"
+            )))
+        }
+    }
+}
 
-    if let Some(note) = engine.note() {
-        say!("{note}")?;
-    }
-    let cases = trials.len();
-    let name = engine.name();
-    say!("{cases} cases against the f64 reference, on {name}, in {seconds:.0} s\n")?;
-    say::text(format_args!("{}", rows.table()))?;
-    match &engine {
-        Engine::Cpu { .. } => {
-            say!(
-                "\nthe CPU path has f32 alone: no halves, residuals, activations, parts or images"
-            )?;
+/// A sweep that came to its end.
+struct Sweep {
+    engine: Engine,
+    cases: usize,
+    seconds: f64,
+    rows: Rows,
+    kernels: Kernels,
+}
+
+impl Sweep {
+    /// Prints what came out, and writes the report that was asked for.
+    fn tell(&self, args: &VerifyArgs) -> Result<(), Failure> {
+        let Self {
+            engine,
+            cases,
+            seconds,
+            rows,
+            kernels,
+        } = self;
+        let name = engine.name();
+        if let Some(note) = engine.note() {
+            say!("{note}")?;
         }
-        Engine::Gpu(_) if args.case.is_none() => {
-            let (ran, all) = (kernels.ran.len(), Variant::all().len());
-            say!("\n{ran} of {all} kernel variants ran")?;
-            // A quick run leaves many out, and need not say which.
-            if !args.quick && !kernels.missed.is_empty() {
-                say!("not: {}", kernels.missed.join(", "))?;
+        say!("{cases} cases against the f64 reference, on {name}, in {seconds:.0} s\n")?;
+        say::text(format_args!("{}", rows.table()))?;
+        match engine {
+            Engine::Cpu { .. } => {
+                say!(
+                    "\nthe CPU path has f32 alone: no halves, residuals, activations, parts or images"
+                )?;
             }
+            Engine::Gpu(_) if args.case.is_none() => {
+                let (ran, all) = (kernels.ran.len(), Variant::all().len());
+                say!("\n{ran} of {all} kernel variants ran")?;
+                // A quick run leaves many out, and need not say which.
+                if !args.quick && !kernels.missed.is_empty() {
+                    say!("not: {}", kernels.missed.join(", "))?;
+                }
+            }
+            Engine::Gpu(_) => {}
         }
-        Engine::Gpu(_) => {}
-    }
-    for failed in rows.failures() {
-        say!("\n{failed}\n  again: {}", command(args, failed.case))?;
-    }
-    if let Some(path) = &args.json {
+        for failed in rows.failures() {
+            let again = command(args, engine, failed.case);
+            say!("\n{failed}\n  again: {again}")?;
+        }
+        let Some(path) = &args.json else {
+            return Ok(());
+        };
+        let failures = rows.failures().iter().map(|failed| {
+            let again = command(args, engine, failed.case);
+            json!({ "case": failed.case, "what": failed.to_string(), "again": again })
+        });
         let report = json!({
             "device": name, "note": engine.note(), "quick": args.quick, "cases": cases,
-            "seconds": seconds, "rows": rows.as_json(),
-            "failures": rows.failures().iter().map(|failed| json!({
-                "case": failed.case, "what": failed.to_string(), "again": command(args, failed.case),
-            })).collect::<Value>(),
+            "seconds": seconds, "rows": rows.as_json(), "failures": failures.collect::<Value>(),
             "kernels": { "ran": kernels.ran, "not": kernels.missed },
         });
-        output::write_text(path, &format!("{report:#}\n"))?;
-    }
-    match rows.failures().len() {
-        0 => Ok(()),
-        n => Err(Failure::Check(format!(
-            "{n} results are beyond their bounds"
-        ))),
+        output::write_text(path, &format!("{report:#}\n"))
     }
 }
 
@@ -141,13 +177,25 @@ fn chosen(args: &VerifyArgs, engine: &Engine) -> Result<Vec<Trial>, Failure> {
     }
 }
 
-/// What runs this one case again.
-fn command(args: &VerifyArgs, case: usize) -> String {
-    let device = match args.device.contains(|c: char| !c.is_ascii_alphanumeric()) {
-        true => format!("'{}'", args.device),
-        false => args.device.clone(),
+/// What runs this one case again, on the same device.
+fn command(args: &VerifyArgs, engine: &Engine, case: usize) -> String {
+    let quoted = |word: &str| match word
+        .contains(|c: char| !c.is_ascii_alphanumeric() && !"/.-_".contains(c))
+    {
+        true => format!("'{word}'"),
+        false => word.to_owned(),
     };
-    format!("wgbn verify --device {device} --case {case}")
+    let device = match (&*args.device, engine) {
+        ("auto", Engine::Gpu(_)) => "gpu",
+        ("auto", Engine::Cpu { .. }) => "cpu",
+        (device, _) => device,
+    };
+    let backend = std::env::var("WGPU_BACKEND");
+    let backend = backend.map_or(String::new(), |b| format!("WGPU_BACKEND={} ", quoted(&b)));
+    let program = std::env::args().next();
+    let program = program.as_deref().unwrap_or("wgbn");
+    let (program, device) = (quoted(program), quoted(device));
+    format!("{backend}{program} verify --device {device} --case {case}")
 }
 
 /// Variants of the kernels, by name.

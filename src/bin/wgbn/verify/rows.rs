@@ -14,7 +14,7 @@ struct Row {
     operation: &'static str,
     variant: String,
     exact: bool,
-    cases: usize,
+    runs: usize,
     case: usize,
     trial: String,
     worst: Finding,
@@ -70,7 +70,7 @@ impl Rows {
         };
         match self.rows.iter_mut().find(known) {
             Some(row) => {
-                row.cases += 1;
+                row.runs += 1;
                 if ratio(&worst) > ratio(&row.worst) {
                     (row.case, row.trial) = (trial.number, trial.to_string());
                     row.worst = worst;
@@ -81,7 +81,7 @@ impl Rows {
                     operation,
                     variant,
                     exact,
-                    cases: 1,
+                    runs: 1,
                     case: trial.number,
                     trial: trial.to_string(),
                     worst,
@@ -102,7 +102,7 @@ impl Rows {
         let heading = [
             "operation",
             "variant",
-            "cases",
+            "runs",
             "worst error",
             "bound",
             "",
@@ -114,7 +114,7 @@ impl Rows {
             table.row(&[
                 row.name(),
                 row.variant.clone(),
-                row.cases.to_string(),
+                row.runs.to_string(),
                 table::error(worst.error),
                 table::error(worst.bound),
                 if worst.passed() { "ok" } else { "FAILED" }.to_owned(),
@@ -131,7 +131,7 @@ impl Rows {
         let row = |row: &Row| {
             json!({
                 "operation": row.operation, "variant": row.variant, "exact": row.exact,
-                "cases": row.cases, "error": row.worst.error, "bound": row.worst.bound,
+                "runs": row.runs, "error": row.worst.error, "bound": row.worst.bound,
                 "tensor": row.worst.tensor, "index": row.worst.index, "case": row.case,
                 "where": row.trial, "passed": row.worst.passed(),
             })
@@ -194,7 +194,7 @@ mod tests {
             rows.add(trial, outcome(error, 5e-7));
         }
         assert_eq!(rows.rows.len(), 1);
-        assert_eq!((rows.rows[0].cases, rows.rows[0].case), (4, 4));
+        assert_eq!((rows.rows[0].runs, rows.rows[0].case), (4, 4));
         let cases: Vec<_> = rows.failures().iter().map(|failed| failed.case).collect();
         assert_eq!(cases, [2, 4]);
         let text = rows.table().to_string();

@@ -1,7 +1,7 @@
 //! One trial: every operation on it, each judged.
 
 use wgpu_batchnorm::check::{self, Report};
-use wgpu_batchnorm::functional::{self, AffineStep, blocking};
+use wgpu_batchnorm::functional::{self, AffineStep, Statistics, blocking};
 use wgpu_batchnorm::plan::Schedule;
 use wgpu_batchnorm::shaders::Load;
 use wgpu_batchnorm::{
@@ -13,7 +13,7 @@ use super::image;
 use super::trials::{Data, Trial};
 use crate::args;
 use crate::backward::check_gradients;
-use crate::data::Random;
+use crate::data::{Kind, Random};
 use crate::engine::{Engine, Job};
 use crate::failure::Failure;
 use crate::forward;
@@ -43,8 +43,13 @@ impl Values {
         let exact = trial.data == Data::Exact;
         let x = match trial.data {
             Data::Kind(kind) => kind.tensor(&mut random, &view),
+            Data::NotFinite(value, _) => {
+                let mut x = Kind::ALL[0].tensor(&mut random, &view);
+                x[view.len() / 2] = value;
+                x
+            }
             Data::Exact => two_values(&view),
-            Data::Image { .. } => photograph(&mut random, view.len()),
+            Data::Image { far, .. } => photograph(&mut random, view.len(), far),
         };
         let normals = |random: &mut Random, len, mean, std, reach: u64| match exact {
             false => random.normals(len, mean, std),
@@ -110,12 +115,14 @@ fn two_values(view: &View) -> Vec<f32> {
 }
 
 /// Four channels of different brightness and contrast, from 0 to 1. Contrast is high: bytes are k/255,
-/// and hardware may be a unit in the last place off that, which must stay small beside the spread.
-fn photograph(random: &mut Random, len: usize) -> Vec<f32> {
+/// and hardware may be a unit in the last place off that, which must stay small beside the spread. Or
+/// `far` from zero, where texels can be.
+fn photograph(random: &mut Random, len: usize, far: bool) -> Vec<f32> {
     let channels = [(0.55, 0.2), (0.3, 0.15), (0.8, 0.25), (0.5, 0.3)];
     let values = channels.iter().cycle().take(len);
     let values = values.map(|(mean, deviation)| mean + deviation * random.normal());
-    values.map(|v| v.clamp(0.0, 1.0) as f32).collect()
+    let place = |v: f64| if far { 1000.0 + 4.0 * v } else { v };
+    values.map(|v| place(v.clamp(0.0, 1.0)) as f32).collect()
 }
 
 /// Every operation of `trial`.
@@ -124,7 +131,9 @@ pub fn run(engine: &Engine, gpus: &[Gpu], trial: &Trial) -> Result<Vec<Outcome>,
     let mut outcomes = match engine {
         Engine::Cpu { .. } => on_cpu(engine, trial, &values)?,
         Engine::Gpu(_) => match trial.data {
-            Data::Image { format, keep_alpha } => {
+            Data::Image {
+                format, keep_alpha, ..
+            } => {
                 let x = texels::bytes(format, &values.x);
                 let image = image::Image {
                     gpu: &gpus[trial.sizes],
@@ -146,13 +155,16 @@ pub fn run(engine: &Engine, gpus: &[Gpu], trial: &Trial) -> Result<Vec<Outcome>,
     Ok(outcomes)
 }
 
-/// All axes but the channel's; every second axis.
-fn moment_axes(trial: &Trial) -> [(&'static str, Vec<isize>); 2] {
+/// All axes but the channel's; every second axis, over which exact data need have no exact mean.
+fn moment_axes(trial: &Trial) -> Vec<(&'static str, Vec<isize>)> {
     let rank = trial.shape.len() as isize;
     let channel = trial.axis.rem_euclid(rank);
     let others = (0..rank).filter(|&k| k != channel).collect();
-    let every_second = (0..rank).step_by(2).collect();
-    [("moments", others), ("moments, other axes", every_second)]
+    let mut all = vec![("moments", others)];
+    if trial.data != Data::Exact {
+        all.push(("moments, other axes", (0..rank).step_by(2).collect()));
+    }
+    all
 }
 
 fn on_cpu(engine: &Engine, trial: &Trial, values: &Values) -> Result<Vec<Outcome>, Failure> {
@@ -183,17 +195,15 @@ fn on_cpu(engine: &Engine, trial: &Trial, values: &Values) -> Result<Vec<Outcome
         let (gradients, _) = engine.backward(&job, &values.dy, mode)?;
         add(names[1], check_gradients(&job, &values.dy, at, &gradients));
     }
-    if trial.data != Data::Exact {
-        for (operation, axes) in moment_axes(trial) {
-            let (moments, ..) = engine.moments(trial.shape, &values.x, &axes, false)?;
-            let round = |v: Vec<f64>| -> Vec<f32> { v.into_iter().map(|v| v as f32).collect() };
-            let (mean, variance) = (round(moments.mean()), round(moments.variance()));
-            let (x, shape) = (&values.x, trial.shape);
-            add(
-                operation,
-                functional::check_moments(x, shape, &axes, &mean, &variance)?,
-            );
-        }
+    for (operation, axes) in moment_axes(trial) {
+        let (moments, ..) = engine.moments(trial.shape, &values.x, &axes, false)?;
+        let round = |v: Vec<f64>| -> Vec<f32> { v.into_iter().map(|v| v as f32).collect() };
+        let (mean, variance) = (round(moments.mean()), round(moments.variance()));
+        let (x, shape) = (&values.x, trial.shape);
+        add(
+            operation,
+            functional::check_moments(x, shape, &axes, &mean, &variance)?,
+        );
     }
     Ok(outcomes)
 }
@@ -277,38 +287,28 @@ fn on_gpu(gpus: &[Gpu], trial: &Trial, values: &Values) -> Result<Vec<Outcome>, 
         add(forward, result.report);
         let gradients = layer.backward_with_blocking(&x, &dy, result.saved, wanted)?;
         add(backward, gradients.report);
-        if trial.is_plain() && trial.data != Data::Exact {
+        // The parameters' gradients alone, and on top of those.
+        let constant = upload(&vec![1.0; values.x.len()])?;
+        for (dy, dx, add_into) in [
+            (&dy, false, None),
+            (&constant, true, Some(&gradients.affine)),
+        ] {
+            let mut layer = again()?;
             let result = layer.forward_with_blocking(&x, mode, request)?;
-            let constant = upload(&vec![1.0; values.x.len()])?;
-            let add_into = BackwardRequest {
-                add_into: Some(&gradients.affine),
-                ..wanted
+            let wanted = BackwardRequest {
+                dx,
+                dresidual: dx && wanted.dresidual,
+                add_into,
             };
-            let gradients = layer.backward_with_blocking(&x, &constant, result.saved, add_into)?;
+            let gradients = layer.backward_with_blocking(&x, dy, result.saved, wanted)?;
             add(backward, gradients.report);
         }
         let mut layer = again()?;
         let result = layer.forward_with_blocking(&upload(&values.x)?, mode, in_place)?;
         add(over, result.report);
     }
-    if trial.data == Data::Exact {
-        return Ok(outcomes);
-    }
-    let mut last = None;
-    for (operation, axes) in moment_axes(trial) {
-        let alternate = operation != "moments" && schedule.pieces.len() > 1;
-        if alternate {
-            // These want the tensor in one binding.
-            continue;
-        }
-        let moments = blocking::moments(&x, &axes, false, Check::Report)?;
-        add(operation, moments.report.clone());
-        last = Some(moments);
-    }
-    if let Some(moments) = &last {
-        let step = AffineStep::default();
-        let (_, report) = blocking::normalize(&x, moments, step, config.eps, Check::Report)?;
-        add("normalize", report);
+    for (operation, report) in over_axes(gpu, trial, &x, schedule.pieces.len() == 1)? {
+        add(operation, report);
     }
     let channel_axis = trial.axis.rem_euclid(trial.shape.len() as isize);
     if trial.shape[0] > 1 && channel_axis > 0 && values.x.len() < 100_000 {
@@ -318,7 +318,54 @@ fn on_gpu(gpus: &[Gpu], trial: &Trial, values: &Values) -> Result<Vec<Outcome>, 
     Ok(outcomes)
 }
 
-/// Training forward and backward of the first sample and of the others, merged on the device or on the
+/// Moments and normalization; over alternating axes only where one binding holds the tensor.
+fn over_axes(
+    gpu: &Gpu,
+    trial: &Trial,
+    x: &Tensor,
+    whole: bool,
+) -> Result<Vec<(&'static str, Option<Report>)>, Failure> {
+    let config = trial.config();
+    let mut reports = Vec::new();
+    for (operation, axes) in moment_axes(trial) {
+        if operation != "moments" && !whole {
+            continue;
+        }
+        let keep_dims = trial.number.is_multiple_of(2);
+        let moments = blocking::moments(x, &axes, keep_dims, Check::Report)?;
+        reports.push((operation, moments.report.clone()));
+
+        let host = moments.read_blocking()?;
+        let len = host.mean().len();
+        let upload = |shape: &[usize], values: Vec<f32>| Tensor::upload(gpu, shape, &values);
+        let scale = (0..len).map(|k| [0.5, -1.0, 2.0, -4.0, 1.0][k % 5]);
+        let offset = (0..len).map(|k| [3.0, 0.0, -1.0][k % 3]);
+        let affine = |shape: &[usize]| -> Result<[Tensor; 2], Failure> {
+            let [scale, offset] = [scale.clone().collect(), offset.clone().collect()];
+            Ok([upload(shape, scale)?, upload(shape, offset)?])
+        };
+        let normalized = |statistics: Statistics<'_>, [scale, offset]: &[Tensor; 2]| {
+            let step = AffineStep {
+                scale: config.affine.has_weight().then_some(scale),
+                offset: config.affine.has_bias().then_some(offset),
+            };
+            let (_, report) = blocking::normalize(x, statistics, step, config.eps, Check::Report)?;
+            Ok::<_, Failure>(report)
+        };
+        let report = normalized((&moments).into(), &affine(&moments.shape())?)?;
+        reports.push(("normalize", report));
+        let mut kept = trial.shape.to_vec();
+        axes.iter().for_each(|&k| kept[k as usize] = 1);
+        let round = |v: Vec<f64>| v.into_iter().map(|v| v as f32).collect();
+        let mean = upload(&kept, round(host.mean()))?;
+        let variance = upload(&kept, round(host.variance()))?;
+        let report = normalized((&mean, &variance).into(), &affine(&kept)?)?;
+        reports.push(("normalize, plain statistics", report));
+    }
+    Ok(reports)
+}
+
+/// Training forward and backward of the first sample and of the others, or of halves, merged on the device or on the
 /// host; there the second part is on the adapter's first device, which small bindings are not.
 fn in_parts(
     gpus: &[Gpu],
@@ -360,13 +407,18 @@ fn in_parts(
         0 => Merge::Device,
         _ => Merge::Host,
     };
+    // Equal parts of exact data have exact moments too.
+    let first = match trial.data {
+        Data::Exact => trial.shape[0] / 2,
+        _ => 1,
+    };
     let (here, there) = ([place(gpu)], [place(gpu), place(&gpus[0])]);
     let split = Split {
         places: match merge {
             Merge::Device => &here,
             Merge::Host => &there,
         },
-        samples: &[1, trial.shape[0] - 1],
+        samples: &[first, trial.shape[0] - first],
         merge,
         in_place,
         run: &submit,

@@ -4,7 +4,7 @@ use std::fmt;
 
 use wgpu_batchnorm::plan::Tuning;
 use wgpu_batchnorm::wgpu::TextureFormat;
-use wgpu_batchnorm::{Activation, Affine, Config, Element, Momentum, RunningVariance};
+use wgpu_batchnorm::{Activation, Affine, Config, Element, Momentum, NonFinite, RunningVariance};
 
 use crate::cuts::{LANES_ALONE, MANY_TEAMS};
 use crate::data::Kind;
@@ -16,8 +16,8 @@ const SHAPES: [(&[usize], isize); 12] = [
     (&[4, 28, 28, 3], -1),
     (&[16, 10], 1),
     (&[6, 5, 17], 1),
-    (&[512, 128], 1),
     (&[8, 64, 7, 7], 1),
+    (&[512, 128], 1),
     (&[8, 7, 7, 64], -1),
     (&[2, 16, 13, 17], 1),
     (&[2, 4, 6, 8, 5], 1),
@@ -25,7 +25,8 @@ const SHAPES: [(&[usize], isize); 12] = [
     (&[64, 300], 0),
     (&[1, 1, 1_000_000], 1),
 ];
-const QUICK: usize = 6;
+/// Those that a quick sweep takes: compiling is what takes time.
+const QUICK: usize = 5;
 
 /// Shapes whose channels have a power of two of values, so that their means may be exact.
 const ROUND: [(&[usize], isize); 6] = [
@@ -135,12 +136,16 @@ const MOVING: [Moving; 5] = [
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Data {
     Kind(Kind),
+    /// Ordinary, but for this one value in the middle, and what it does to running statistics.
+    NotFinite(f32, NonFinite),
     /// Two values a channel, in turn: every sum, mean and square root is exact in f32.
     Exact,
     /// An image of this format to the textures that kernels write and to render targets.
     Image {
         format: TextureFormat,
         keep_alpha: bool,
+        /// Values about 1,000 instead of from 0 to 1.
+        far: bool,
     },
 }
 
@@ -177,6 +182,7 @@ impl Trial {
         match self.data {
             // With the variances of the data and of the running statistics it makes powers of four.
             Data::Exact => config.with_eps(0.9375),
+            Data::NotFinite(_, non_finite) => config.with_non_finite(non_finite),
             Data::Kind(_) | Data::Image { .. } => config,
         }
     }
@@ -194,15 +200,25 @@ impl Trial {
 impl fmt::Display for Trial {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.data {
-            Data::Image { format, keep_alpha } => {
+            Data::Image {
+                format,
+                keep_alpha,
+                far,
+            } => {
                 let (height, width) = (self.shape[0], self.shape[1]);
                 write!(f, "an image of {width}×{height} pixels, {format:?}")?;
                 if keep_alpha {
                     f.write_str(", alpha kept")?;
                 }
+                if far {
+                    f.write_str(", about 1,000")?;
+                }
             }
             Data::Exact => write!(f, "{}, exact", shape(self))?,
             Data::Kind(kind) => write!(f, "{}, {kind}", shape(self))?,
+            Data::NotFinite(value, policy) => {
+                write!(f, "{}, one {value}, {policy:?}", shape(self))?;
+            }
         }
         match self.element {
             Element::F32 => {}
@@ -275,8 +291,7 @@ pub fn all() -> Vec<Trial> {
                     element => element,
                 };
                 add(Trial {
-                    // Compiling is what takes time.
-                    quick: s < 2 && sizes == 0 && n < 3,
+                    quick: s < 2 && sizes == 0 && n < 2,
                     element,
                     affine: AFFINES[(k / 3) % 4],
                     moving: MOVING[(k + k / 5) % 5],
@@ -339,14 +354,32 @@ pub fn all() -> Vec<Trial> {
             });
         }
     }
+    for (s, shape) in SHAPES.into_iter().take(QUICK + 1).enumerate() {
+        for (v, value) in [f32::NAN, f32::INFINITY].into_iter().enumerate() {
+            let policy = [NonFinite::Skip, NonFinite::Propagate][(s / 2 + v) % 2];
+            add(Trial {
+                quick: s < 2 && v == 0,
+                element: ELEMENTS[match v {
+                    0 => 0,
+                    _ => s % 3,
+                }],
+                ..plain(shape, Data::NotFinite(value, policy))
+            });
+        }
+    }
     for (k, format) in FORMATS.into_iter().enumerate() {
         for sizes in 0..CUTS {
+            let floats = matches!(
+                format,
+                TextureFormat::Rgba16Float | TextureFormat::Rgba32Float
+            );
             let data = Data::Image {
                 format,
                 keep_alpha: (k + sizes / 2) % 2 == 1,
+                far: floats && sizes >= 2,
             };
             add(Trial {
-                quick: sizes == 0 && k < 2,
+                quick: sizes == 0 && k == 1,
                 activation: ACTIVATIONS[(k + 3 * sizes) % 7],
                 affine: AFFINES[(k + sizes) % 4],
                 sizes,
