@@ -7,8 +7,10 @@ mod sweep;
 mod trials;
 
 use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
+use indicatif::ProgressBar;
 use serde_json::{Value, json};
 use wgpu_batchnorm::shaders::Variant;
 use wgpu_batchnorm::{Gpu, adapters_blocking, wgpu};
@@ -18,47 +20,43 @@ use crate::engine::Engine;
 use crate::failure::Failure;
 use crate::{output, progress, say, table};
 use rows::Rows;
+use sweep::Outcome;
 use trials::{Cut, SIZES, Trial};
 
 pub fn run(args: &VerifyArgs) -> Result<(), Failure> {
     if let Some(path) = &args.json {
         output::check_place(path)?;
     }
-    let engine = Engine::open(&args.device)?;
-    let gpus = match &engine {
-        Engine::Cpu { .. } => vec![],
-        Engine::Gpu(gpu) => SIZES
-            .iter()
-            .map(|(_, cut)| match *cut {
-                Cut::Own => Ok(gpu.clone()),
-                Cut::By(tuning) => Ok(gpu.with_tuning(tuning)?),
-                Cut::Bindings(bytes) => narrow(gpu, bytes),
-            })
-            .collect::<Result<Vec<Gpu>, Failure>>()?,
+    let first = Worker::open(args)?;
+    let trials = chosen(args, &first.engine)?;
+    let groups: Vec<&[Trial]> = trials.chunk_by(|a, b| a.shape == b.shape).collect();
+    let mut workers = vec![first];
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let most = match workers[0].engine {
+        // All cores work on each trial.
+        Engine::Cpu { .. } => 1,
+        Engine::Gpu(_) => groups.len().min(cores).min(MOST_WORKERS),
     };
-    let trials = chosen(args, &engine)?;
+    while workers.len() < most {
+        workers.push(Worker::open(args)?);
+    }
     let start = Instant::now();
     let bar = progress::bar(trials.len());
-    let mut rows = Rows::default();
-    for trial in &trials {
-        bar.set_message(table::shape(trial.shape));
-        let outcomes = sweep::run(&engine, &gpus, trial);
-        let outcomes = outcomes.map_err(|e| {
-            e.map(|text| format!("{text} ({})", command(args, &engine, trial.number)))
-        })?;
-        for outcome in outcomes {
-            rows.add(trial, outcome);
-        }
-        bar.inc(1);
-    }
+    let outcomes = outcomes(args, &workers, &groups, &bar)?;
     bar.finish_and_clear();
+    let mut rows = Rows::default();
+    for (trial, outcomes) in outcomes {
+        outcomes.into_iter().for_each(|o| rows.add(trial, o));
+    }
     let seconds = start.elapsed().as_secs_f64();
+    let kernels = Kernels::of(workers.iter().flat_map(|worker| &worker.gpus));
+    let engine = workers.swap_remove(0).engine;
     let sweep = Sweep {
         engine,
         cases: trials.len(),
         seconds,
         rows,
-        kernels: Kernels::of(&gpus),
+        kernels,
     };
     let told = sweep.tell(args);
     match sweep.rows.failures().len() {
@@ -72,6 +70,71 @@ pub fn run(args: &VerifyArgs) -> Result<(), Failure> {
             )))
         }
     }
+}
+
+/// Software adapters compile on one thread a device, which is what takes the time.
+const MOST_WORKERS: usize = 4;
+
+/// A device of its own, with every way of cutting the work.
+struct Worker {
+    engine: Engine,
+    /// One for each of [`SIZES`].
+    gpus: Vec<Gpu>,
+}
+
+impl Worker {
+    fn open(args: &VerifyArgs) -> Result<Self, Failure> {
+        let engine = Engine::open(&args.device)?;
+        let gpus = match &engine {
+            Engine::Cpu { .. } => vec![],
+            Engine::Gpu(gpu) => SIZES
+                .iter()
+                .map(|(_, cut)| match *cut {
+                    Cut::Own => Ok(gpu.clone()),
+                    Cut::By(tuning) => Ok(gpu.with_tuning(tuning)?),
+                    Cut::Bindings(bytes) => narrow(gpu, bytes),
+                })
+                .collect::<Result<_, Failure>>()?,
+        };
+        Ok(Self { engine, gpus })
+    }
+}
+
+/// What comes of each trial, in their order. Trials of one shape share pipelines, and so a worker.
+fn outcomes<'a>(
+    args: &VerifyArgs,
+    workers: &[Worker],
+    groups: &[&'a [Trial]],
+    bar: &ProgressBar,
+) -> Result<Vec<(&'a Trial, Vec<Outcome>)>, Failure> {
+    let next = AtomicUsize::new(0);
+    let work = |Worker { engine, gpus }: &Worker| {
+        let mut done = Vec::new();
+        while let Some(group) = groups.get(next.fetch_add(1, Ordering::Relaxed)) {
+            for trial in *group {
+                bar.set_message(table::shape(trial.shape));
+                let outcomes = sweep::run(engine, gpus, trial).map_err(|e| {
+                    // The others end with their groups.
+                    next.store(groups.len(), Ordering::Relaxed);
+                    e.map(|text| format!("{text} ({})", command(args, engine, trial.number)))
+                })?;
+                done.push((trial, outcomes));
+                bar.inc(1);
+            }
+        }
+        Ok::<_, Failure>(done)
+    };
+    let done = std::thread::scope(|scope| {
+        let threads: Vec<_> = workers.iter().map(|w| scope.spawn(|| work(w))).collect();
+        let ends = threads.into_iter().map(|thread| {
+            let end = thread.join();
+            end.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        });
+        ends.collect::<Result<Vec<_>, _>>()
+    })?;
+    let mut all: Vec<_> = done.into_iter().flatten().collect();
+    all.sort_by_key(|(trial, _)| trial.number);
+    Ok(all)
 }
 
 /// A sweep that came to its end.
@@ -205,8 +268,8 @@ struct Kernels {
 }
 
 impl Kernels {
-    fn of(gpus: &[Gpu]) -> Self {
-        let compiled = gpus.iter().flat_map(|gpu| gpu.context().compiled());
+    fn of<'a>(gpus: impl Iterator<Item = &'a Gpu>) -> Self {
+        let compiled = gpus.flat_map(|gpu| gpu.context().compiled());
         let ran: BTreeSet<_> = compiled.map(|variant| variant.label()).collect();
         let labels = Variant::all().into_iter().map(|variant| variant.label());
         Self {
