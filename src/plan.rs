@@ -585,7 +585,7 @@ impl Cut {
         let worthwhile = (count / (slots * MIN_POSITIONS)).max(1);
         let wanted = fill.div_ceil(self.groups()) as usize;
         let (mut splits, mut bound) = (wanted, Bound::Fill);
-        for (fewer, why) in [(worthwhile, Bound::Share), (mergeable, Bound::Merge)] {
+        for (fewer, why) in [(worthwhile, Bound::Share), (mergeable.max(1), Bound::Merge)] {
             if fewer < splits {
                 (splits, bound) = (fewer, why);
             }

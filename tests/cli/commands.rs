@@ -63,6 +63,45 @@ fn info_names_every_adapter() {
     assert!(folder.names().is_empty());
 }
 
+/// On every adapter there is: what holds on all of them.
+#[test]
+fn info_says_how_a_tensor_is_planned() {
+    let folder = Folder::new();
+    let plan = |arguments: &str| {
+        let text = folder.wgbn(&format!("info --shape {arguments}"));
+        let value = folder.wgbn(&format!("info --json --shape {arguments}"));
+        let value: Value = serde_json::from_str(value.succeeded()).unwrap();
+        let lines = value["adapters"][0]["plan"].as_array().unwrap();
+        for line in lines {
+            assert!(text.succeeded().contains(line.as_str().unwrap()), "{line}");
+        }
+        text.stdout
+    };
+    for (arguments, said) in [
+        ("32,64,56,56", "outer 32, channels 64, inner 3136: planar"),
+        ("32,64,56,56", "four neighbours of a run at a time"),
+        ("32,64,56,56", "inference  one dispatch of"),
+        ("32,64,56,56", "dweight and dbias on"),
+        ("4096,512", "outer 4096, channels 512, inner 1: interleaved"),
+        ("4096,512", "four channels at a time"),
+        (
+            "9,7,2 --axis -1",
+            "one value at a time: 2 is no multiple of 4",
+        ),
+        (
+            "5,5 --axis 0",
+            "a lane's share would be too small with more",
+        ),
+        // 96 GB: more than any binding holds.
+        ("8000,3,1000,1000", "one binding holds "),
+    ] {
+        let text = plan(arguments);
+        assert!(text.contains(said), "{arguments}: no {said:?} in {text}");
+    }
+    folder.refused("info --shape 3", 2, "rank 1");
+    folder.refused("info --shape 2,3 --axis 5", 2, "axis 5");
+}
+
 fn verify(device: &str) {
     let folder = Folder::new();
     let (text, value) = verified(&folder, &format!("verify --quick --device {device}"));
