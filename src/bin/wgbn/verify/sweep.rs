@@ -303,9 +303,11 @@ fn on_gpu(gpus: &[Gpu], trial: &Trial, values: &Values) -> Result<Vec<Outcome>, 
             let gradients = layer.backward_with_blocking(&x, dy, result.saved, wanted)?;
             add(backward, gradients.report);
         }
-        let mut layer = again()?;
-        let result = layer.forward_with_blocking(&upload(&values.x)?, mode, in_place)?;
-        add(over, result.report);
+        if trial.in_place() {
+            let mut layer = again()?;
+            let result = layer.forward_with_blocking(&upload(&values.x)?, mode, in_place)?;
+            add(over, result.report);
+        }
     }
     for (operation, report) in over_axes(gpu, trial, &x, schedule.pieces.len() == 1)? {
         add(operation, report);

@@ -187,6 +187,11 @@ impl Trial {
         }
     }
 
+    /// Whether forwards are tried with y over x too.
+    pub fn in_place(&self) -> bool {
+        (self.number / 2).is_multiple_of(2)
+    }
+
     /// Whether nothing is asked that the CPU path lacks.
     pub fn is_plain(&self) -> bool {
         self.element == Element::F32
@@ -282,8 +287,10 @@ pub fn all() -> Vec<Trial> {
     let mut k = 0;
     // The last is large, and has nothing here that small ones lack.
     for (s, shape) in SHAPES.into_iter().rev().skip(1).rev().enumerate() {
+        // Software adapters compile several columns a lane for up to a minute.
+        let turns = if is_wide(shape) { 3 } else { 4 };
         for sizes in 0..CUTS {
-            for n in 0..5 {
+            for n in 0..turns {
                 let kind = Kind::ALL[(k + k / 10) % 10];
                 let element = match ELEMENTS[(n + sizes) % 3] {
                     // Its largest value is 65,504.
@@ -305,7 +312,8 @@ pub fn all() -> Vec<Trial> {
         }
     }
     for (s, shape) in COLUMNS.into_iter().enumerate() {
-        for element in ELEMENTS {
+        // Halves of either kind are the same variants.
+        for element in [Element::F32, [Element::Bf16, Element::F16][s % 2]] {
             add(Trial {
                 element,
                 sizes: CUTS + s,
@@ -390,6 +398,12 @@ pub fn all() -> Vec<Trial> {
     trials
 }
 
+/// Whether lanes may take several fours of its channels.
+fn is_wide((shape, axis): (&[usize], isize)) -> bool {
+    let last = shape.len() - 1;
+    axis.rem_euclid(shape.len() as isize) as usize == last && shape[last] >= 64
+}
+
 /// Roughly the largest magnitude of such data.
 fn reaches(kind: Kind, (shape, axis): (&[usize], isize)) -> f64 {
     let channels = shape[axis.rem_euclid(shape.len() as isize) as usize];
@@ -436,6 +450,7 @@ mod tests {
         let affine = |trial: &Trial| trial.affine;
         let residual = |trial: &Trial| trial.residual;
         let sizes = |trial: &Trial| trial.sizes;
+        let in_place = Trial::in_place;
         let interleaved = |trial: &Trial| trial.axis != 1 || trial.shape.len() == 2;
         meet((element, 3), (activation, 7));
         meet((element, 3), (affine, 4));
@@ -450,6 +465,11 @@ mod tests {
         meet((affine, 4), (sizes, 4));
         meet((residual, 2), (sizes, 4));
         meet((sizes, 4), (interleaved, 2));
+        meet((element, 3), (in_place, 2));
+        meet((activation, 7), (in_place, 2));
+        meet((residual, 2), (in_place, 2));
+        meet((sizes, 4), (in_place, 2));
+        meet((interleaved, 2), (in_place, 2));
         let moving = |trial: &Trial| trial.moving;
         meet((moving, 5), (element, 3));
         meet((moving, 5), (sizes, 4));
