@@ -17,6 +17,7 @@ use std::ffi::OsStr;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
+use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -211,11 +212,15 @@ impl Steps {
     }
 }
 
-/// The repository's root.
+/// The repository's root: where cargo runs this now, which may have moved since it was built.
 fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .parent()
-        .expect("xtask lies in the repository")
+    static ROOT: OnceLock<PathBuf> = OnceLock::new();
+    ROOT.get_or_init(|| {
+        let package = env::var_os("CARGO_MANIFEST_DIR");
+        let package = PathBuf::from(package.expect("xtask is run by cargo"));
+        let root = package.parent();
+        root.expect("xtask lies in the repository").to_owned()
+    })
 }
 
 /// A cargo command in the repository's root, of the toolchain that runs this.
