@@ -4,7 +4,9 @@ use std::fmt;
 
 use wgpu_batchnorm::plan::Tuning;
 use wgpu_batchnorm::wgpu::TextureFormat;
-use wgpu_batchnorm::{Activation, Affine, Config, Element, Momentum, NonFinite, RunningVariance};
+use wgpu_batchnorm::{
+    Activation, Affine, Config, Element, Momentum, NonFinite, Pattern, RunningVariance, View,
+};
 
 use crate::cuts::{LANES_ALONE, MANY_TEAMS};
 use crate::data::Kind;
@@ -400,8 +402,7 @@ pub fn all() -> Vec<Trial> {
 
 /// Whether lanes may take several fours of its channels.
 fn is_wide((shape, axis): (&[usize], isize)) -> bool {
-    let last = shape.len() - 1;
-    axis.rem_euclid(shape.len() as isize) as usize == last && shape[last] >= 64
+    View::new(shape, axis).is_ok_and(|v| v.pattern() == Pattern::Interleaved && v.channels >= 64)
 }
 
 /// Roughly the largest magnitude of such data.
