@@ -932,6 +932,7 @@ fn splits_stop_at_the_first_of_their_bounds() {
     assert_eq!(splits(10 * worth, 10, 10), (10, Bound::Fill));
     assert_eq!(splits(5 * worth, 10, 10), (5, Bound::Share));
     assert_eq!(splits(10 * worth, 10, 3), (3, Bound::Merge));
+    assert_eq!(splits(1, 10, 10), (1, Bound::Share));
     assert_eq!(splits(1, 10, 0), (1, Bound::Share));
     // As much as two workgroups can walk.
     assert_eq!(splits(2 * 8 * 64, 2, 10), (2, Bound::Fill));
