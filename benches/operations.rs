@@ -5,7 +5,7 @@
 use std::time::Instant;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use wgpu_batchnorm::check::{self, Input, TrainResult};
+use wgpu_batchnorm::check::{self, Finding, Input, POISON, TrainResult};
 use wgpu_batchnorm::functional::{self, DeviceMoments};
 use wgpu_batchnorm::{
     Adapter, BackwardBuffers, Binding, Check, Config, Gpu, HostGradients, InferenceBuffers,
@@ -110,12 +110,15 @@ impl Layer {
     }
 }
 
-/// What is timed, what waits for it, and what asserts the answer it left behind.
+/// What is timed, what waits for it, and what asserts the answer it left behind; none but the first two
+/// within the time.
 struct Case<'a, S> {
     group: &'a str,
     layer: &'a Layer,
     /// Tensors of traffic.
     tensors: u64,
+    /// Fills outputs with what no result holds.
+    blank: &'a dyn Fn(&mut S),
     run: &'a dyn Fn(&mut S),
     wait: &'a dyn Fn(),
     assert: &'a dyn Fn(&S),
@@ -127,6 +130,8 @@ fn bench<S>(criterion: &mut Criterion, state: &mut S, case: &Case<'_, S>) {
     group.throughput(Throughput::Bytes(bytes));
     group.bench_function(case.layer.name, |bencher| {
         bencher.iter_custom(|runs| {
+            (case.blank)(state);
+            (case.wait)();
             let start = Instant::now();
             (0..runs).for_each(|_| (case.run)(state));
             (case.wait)();
@@ -153,9 +158,9 @@ fn cpu_path(criterion: &mut Criterion) {
         let RunningStatistics { mean, variance, .. } = &layer.running;
         let p = layer.parameters();
         let mut host = Host {
-            out: vec![f32::NAN; x.len()],
+            out: vec![POISON; x.len()],
             gradients: HostGradients {
-                dx: vec![f32::NAN; x.len()],
+                dx: vec![POISON; x.len()],
                 ..Default::default()
             },
             ..Default::default()
@@ -164,10 +169,15 @@ fn cpu_path(criterion: &mut Criterion) {
         host.saved = cpu::train_forward(view, x, p, EPS, None, &mut host.out);
         let mut case = |group: &str, tensors, run: &dyn Fn(&mut Host), assert: &dyn Fn(&Host)| {
             let wait = &|| {};
+            let blank = &|host: &mut Host| {
+                host.out.fill(POISON);
+                host.gradients.dx.fill(POISON);
+            };
             let case = Case {
                 group,
                 layer,
                 tensors,
+                blank,
                 run,
                 wait,
                 assert,
@@ -206,6 +216,10 @@ fn cpu_path(criterion: &mut Criterion) {
     }
 }
 
+fn fill_with_poison(tensor: &Tensor) {
+    tensor.write(&vec![POISON; tensor.len()]).unwrap();
+}
+
 /// A layer's tensors on an adapter.
 struct Device<'a> {
     gpu: &'a Gpu,
@@ -226,7 +240,11 @@ impl<'a> Device<'a> {
         let plan = gpu.context().plan(&config, &layer.shape).unwrap();
         let c = layer.view.channels;
         let upload = |shape: &[usize], values: &[f32]| Tensor::upload(gpu, shape, values).unwrap();
-        let empty = |shape: &[usize]| Tensor::empty(gpu, shape).unwrap();
+        let empty = |shape: &[usize]| {
+            let tensor = Tensor::empty(gpu, shape).unwrap();
+            fill_with_poison(&tensor);
+            tensor
+        };
         let affine = [&layer.weight[..], &layer.bias].concat();
         let RunningStatistics { mean, variance, .. } = &layer.running;
         Self {
@@ -240,6 +258,19 @@ impl<'a> Device<'a> {
             grads: empty(&[2, c]),
             workspace: empty(&[plan.workspace_bytes().div_ceil(4) as usize]),
             plan,
+        }
+    }
+
+    /// Fills what operations write with what no result holds; what training saved, backward reads.
+    fn blank(&self) {
+        [&self.out, &self.grads, &self.workspace].map(fill_with_poison);
+    }
+
+    /// Asserts that the device holds what it was given.
+    fn assert_held(&self, layer: &Layer) {
+        for (tensor, given) in [(&self.x, &layer.x), (&self.dy, &layer.dy)] {
+            let held = tensor.read_blocking().unwrap();
+            assert_eq!(Finding::held("an input", &held, given), None);
         }
     }
 
@@ -325,8 +356,10 @@ impl<'a> Device<'a> {
 
 fn adapter(criterion: &mut Criterion) {
     let gpu = Gpu::new_blocking(&Adapter::Best).expect("an adapter");
+    gpu.probe_blocking().expect("one that runs kernels");
     for layer in &layers().collect::<Vec<_>>() {
         let device = &Device::new(&gpu, layer);
+        device.assert_held(layer);
         let mut moments: Option<DeviceMoments> = None;
         let wait = &|| device.wait();
         let bindings = [device.train(), device.inference(), device.backward()];
@@ -345,6 +378,7 @@ fn adapter(criterion: &mut Criterion) {
                 group,
                 layer,
                 tensors,
+                blank: &|()| device.blank(),
                 run: &|()| device.submit(binding),
                 wait,
                 assert: &|()| assert(),
@@ -356,6 +390,7 @@ fn adapter(criterion: &mut Criterion) {
             group: "gpu/moments",
             layer,
             tensors: 1,
+            blank: &|state| *state = None,
             run: &|state: &mut Option<DeviceMoments>| {
                 let moments = functional::blocking::moments(&device.x, &axes, false, Check::Off);
                 *state = Some(moments.unwrap());

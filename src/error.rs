@@ -430,6 +430,9 @@ pub enum RunError {
         /// What it was for, or what wgpu said.
         reason: String,
     },
+    /// The device takes work and executes none of it: a driver without a GPU behind it, or a broken one.
+    #[error("the device executes nothing of what is submitted to it")]
+    NothingRan,
     /// wgpu refused or failed to carry out work: a fault of this crate, or of the caller's own
     /// use of the device.
     #[error("the device reported: {reason}")]

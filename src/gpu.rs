@@ -2,6 +2,8 @@
 
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
+use crate::api_error::Error;
+use crate::canary::{self, Canary};
 use crate::context::Context;
 use crate::error::{BindError, DeviceError, RunError};
 use crate::faults::{cause, is_lost, watched};
@@ -33,6 +35,7 @@ struct Shared {
     queue: wgpu::Queue,
     context: Context,
     faults: Faults,
+    canary: OnceLock<wgpu::ComputePipeline>,
 }
 
 /// What the device reported outside of any call: kept until the next readback asks.
@@ -200,6 +203,7 @@ impl Gpu {
                 device,
                 queue,
                 faults,
+                canary: OnceLock::new(),
             }),
         }
     }
@@ -272,18 +276,49 @@ impl Gpu {
         done
     }
 
-    /// Submits what `record` puts into one compute pass, after `before` recorded its copies.
+    /// Submits what `record` puts into one compute pass, after `before` recorded its copies, and a canary
+    /// in a command buffer of its own where there is one.
     pub(crate) fn submit(
         &self,
         before: impl FnOnce(&mut wgpu::CommandEncoder),
         record: impl FnOnce(&mut wgpu::ComputePass<'_>),
+        canary: Option<&Canary>,
     ) {
         self.watch(|| {
-            let mut encoder = self.device().create_command_encoder(&Default::default());
-            before(&mut encoder);
-            record(&mut encoder.begin_compute_pass(&Default::default()));
-            self.queue().submit([encoder.finish()]);
+            let encoder = || self.device().create_command_encoder(&Default::default());
+            let mut work = encoder();
+            before(&mut work);
+            record(&mut work.begin_compute_pass(&Default::default()));
+            let last = canary.map(|canary| {
+                let mut encoder = encoder();
+                canary.encode(&mut encoder.begin_compute_pass(&Default::default()));
+                encoder.finish()
+            });
+            self.queue().submit([work.finish()].into_iter().chain(last));
         });
+    }
+
+    /// Compiled when first asked for, and kept.
+    pub(crate) fn canary_pipeline(&self) -> Result<wgpu::ComputePipeline, BindError> {
+        if let Some(pipeline) = self.shared.canary.get() {
+            return Ok(pipeline.clone());
+        }
+        let pipeline = canary::pipeline(self.device())?;
+        Ok(self.shared.canary.get_or_init(|| pipeline).clone())
+    }
+
+    /// Runs a small kernel and looks whether it ran: some drivers accept work and execute nothing.
+    ///
+    /// # Errors
+    /// [`RunError::NothingRan`]; a device that was lost, that has no memory left, or that does not
+    /// compile the kernel.
+    pub async fn probe(&self) -> Result<(), Error> {
+        let canary = Canary::new(self)?;
+        self.submit(|_| {}, |_| {}, Some(&canary));
+        match canary.finding().await? {
+            None => Ok(()),
+            Some(_) => Err(RunError::NothingRan.into()),
+        }
     }
 
     /// Copies a buffer to the host.
@@ -299,6 +334,7 @@ impl Gpu {
         self.submit(
             |encoder| encoder.copy_buffer_to_buffer(buffer, 0, &staging, 0, bytes),
             |_| {},
+            None,
         );
         let (sender, receiver) = futures_intrusive::channel::shared::oneshot_channel();
         let map = || {
@@ -351,5 +387,13 @@ impl Gpu {
     /// As there.
     pub fn open_blocking(adapter: &wgpu::Adapter) -> Result<Self, DeviceError> {
         pollster::block_on(Self::open(adapter))
+    }
+
+    /// Blocking twin of [`Gpu::probe`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn probe_blocking(&self) -> Result<(), Error> {
+        pollster::block_on(self.probe())
     }
 }

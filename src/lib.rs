@@ -3,6 +3,7 @@
 
 mod api_error;
 mod bindings;
+mod canary;
 pub mod check;
 mod config;
 mod context;
@@ -30,6 +31,7 @@ pub use api_error::Error;
 pub use bindings::Binding;
 #[doc(hidden)]
 pub use bindings::Bound;
+pub use canary::Canary;
 pub use check::Check;
 pub use config::{
     Activation, Affine, Config, Element, Momentum, NonFinite, Running, RunningVariance,

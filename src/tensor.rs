@@ -73,6 +73,11 @@ impl Tensor {
         })
     }
 
+    /// Words for kernels to work in, `bytes` of them at least.
+    pub(crate) fn scratch(gpu: &Gpu, bytes: u64) -> Result<Self, Error> {
+        Self::empty(gpu, &[bytes.div_ceil(4) as usize])
+    }
+
     /// How its values are stored.
     pub fn element(&self) -> Element {
         self.element

@@ -20,8 +20,16 @@
 //! Frozen statistics are given, and exact.
 //!
 //! f16 and bf16 results may be half a unit in the last place of their type further off.
+//!
+//! Truth never comes from the device alone. A check that has the host's inputs compares them with what
+//! the device holds ([`Finding::held`]). Outputs and scratch are filled with [`POISON`] before a run, and
+//! a value that still holds it fails. A [`Canary`](crate::Canary) shows that the device ran the
+//! submission at all. What these three find stands in a report only where something is wrong.
 
+mod poison;
 mod storage;
+
+pub use poison::{POISON, is_poison};
 
 use crate::config::{Activation, Element, Running};
 use crate::reference::epilogue::{activate, curvature, kink, slope, steepest};
@@ -55,6 +63,8 @@ impl Check {
 pub const FORWARD_BOUND: f64 = 5e-7;
 /// Bound on `dx`, `dweight` and `dbias`.
 pub const BACKWARD_BOUND: f64 = 1e-6;
+/// The tensor that a canary's finding names.
+pub(crate) const CANARY: &str = "canary";
 const SCALE_FLOOR: f64 = 1.2e-38;
 /// How far f32 holds a mean, of the largest distance from it.
 const MEAN_ERROR: f64 = 1.0 / (1 << 23) as f64;
@@ -77,6 +87,38 @@ pub struct Finding {
 }
 
 impl Finding {
+    /// Where a device does not hold what the host gave it, bit for bit: a finding beyond any bound,
+    /// with the first place that differs. `None` where all agree.
+    pub fn held(tensor: &'static str, held: &[f32], given: &[f32]) -> Option<Self> {
+        let mut pairs = held.iter().zip(given);
+        let differs = pairs.position(|(held, given)| held.to_bits() != given.to_bits());
+        let short = (held.len() != given.len()).then(|| held.len().min(given.len()));
+        let index = differs.or(short)?;
+        let value = |values: &[f32]| values.get(index).copied().unwrap_or(f32::NAN);
+        Some(Self {
+            tensor,
+            error: f64::INFINITY,
+            bound: 0.0,
+            index,
+            got: value(held),
+            expected: value(given).into(),
+        })
+    }
+
+    /// Where a value still holds [`POISON`]: a finding beyond any bound. Judges look for it themselves in
+    /// what they are given; this is for values that are computed with before they are judged.
+    pub fn unwritten(tensor: &'static str, values: &[f32]) -> Option<Self> {
+        let index = values.iter().position(|&v| is_poison(v))?;
+        Some(Self {
+            tensor,
+            error: f64::INFINITY,
+            bound: 0.0,
+            index,
+            got: POISON,
+            expected: f64::NAN,
+        })
+    }
+
     /// Whether the error is within its bound.
     pub fn passed(&self) -> bool {
         self.error <= self.bound
@@ -93,6 +135,18 @@ impl std::fmt::Display for Finding {
             got,
             expected,
         } = self;
+        if is_poison(*got) {
+            return write!(f, "{tensor}[{index}] was never written");
+        }
+        if *tensor == CANARY {
+            return write!(
+                f,
+                "the device did not execute a kernel of the same submission"
+            );
+        }
+        if error.is_infinite() {
+            return write!(f, "{tensor}[{index}] is {got:e}, expected {expected:e}");
+        }
         write!(
             f,
             "{tensor}[{index}] is {got:e}, expected {expected:e}: error {error:.1e} of its scale, bound {bound:.1e}"
@@ -676,9 +730,16 @@ fn judge_stored(
         return worst;
     }
     for (index, (&got, &expected)) in got.iter().zip(expected).enumerate() {
-        let error = scale(index).map_or(0.0, |scale| {
-            storage::error(element, got, expected, scale.max(SCALE_FLOOR), bound)
-        });
+        let judged = || {
+            scale(index).map_or(0.0, |scale| {
+                storage::error(element, got, expected, scale.max(SCALE_FLOOR), bound)
+            })
+        };
+        let error = if is_poison(got) {
+            f64::INFINITY
+        } else {
+            judged()
+        };
         if error > worst.error {
             worst = Finding {
                 error,

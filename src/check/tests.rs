@@ -58,3 +58,47 @@ fn an_infinite_gradient_through_a_slope_lost_to_rounding_is_either() {
     assert!(!judge(&|g| g.dx[0] = 1.1).passed());
     assert!(!judge(&|g| g.dx[2] = f32::NAN).passed());
 }
+
+#[test]
+fn what_was_never_written_fails_even_where_nan_is_right() {
+    let judged = |got: f32, expected: f64| {
+        let scale = |_| Some(1.0);
+        judge_stored(
+            "y",
+            Element::F32,
+            1e-6,
+            &[1.0, got],
+            &[1.0, expected],
+            scale,
+        )
+    };
+    assert!(judged(f32::NAN, f64::NAN).passed());
+    for expected in [f64::NAN, 0.0, f64::INFINITY] {
+        let finding = judged(POISON, expected);
+        assert!(!finding.passed());
+        assert_eq!(finding.to_string(), "y[1] was never written");
+    }
+    // Not even where nothing is certain.
+    let nothing = |_| None;
+    let finding = judge_stored("dx", Element::F32, 1e-6, &[POISON], &[0.0], nothing);
+    assert!(!finding.passed());
+    let unwritten = Finding::unwritten("moments", &[0.0, f32::NAN, POISON]);
+    assert_eq!(unwritten.map(|finding| finding.index), Some(2));
+    assert_eq!(Finding::unwritten("moments", &[0.0, f32::NAN]), None);
+}
+
+#[test]
+fn inputs_are_compared_bit_for_bit() {
+    let given = [0.0, 1.5, f32::NAN];
+    assert_eq!(Finding::held("x", &given, &given), None);
+    for held in [
+        &[-0.0, 1.5, f32::NAN][..],
+        &[0.0, 1.5000001, f32::NAN],
+        &[0.0, 1.5, POISON],
+        &[0.0, 1.5],
+        &[],
+    ] {
+        let finding = Finding::held("x", held, &given).unwrap();
+        assert!(!finding.passed(), "{held:?}");
+    }
+}

@@ -2,8 +2,9 @@
 
 use super::slot;
 use crate::api_error::Error;
-use crate::bindings::{Binding, Slot, Stage, bind};
-use crate::check::{self, Check, Report};
+use crate::bindings::{Binding, Stage, bind};
+use crate::canary::Proof;
+use crate::check::{self, Check, Finding, Report};
 use crate::error::ShapeError;
 use crate::reduction::Reduction;
 use crate::shaders::{Kernel, Role};
@@ -68,13 +69,27 @@ pub async fn moments(
     keep_dims: bool,
     check: Check,
 ) -> Result<DeviceMoments, Error> {
-    let (binding, mut moments) = bind_moments(x, axes, keep_dims)?;
-    x.gpu().submit(|_| {}, |pass| binding.encode(pass));
-    if check != Check::Off {
-        let got = moments.read().await?;
+    let (binding, mut moments, workspace) = prepare(x, axes, keep_dims)?;
+    let proof = match check {
+        Check::Off => None,
+        _ => {
+            let outputs = [
+                ("moments before the run", &moments.rows),
+                ("workspace before the run", &workspace),
+            ];
+            Some(Proof::before(x.gpu(), &outputs).await?)
+        }
+    };
+    let canary = proof.as_ref().map(|proof| &proof.canary);
+    x.gpu().submit(|_| {}, |pass| binding.encode(pass), canary);
+    if let Some(proof) = proof {
+        let rows = moments.rows.read().await?;
+        let got = Moments::from_rows(moments.count() as u64, &rows);
         let round = |v: Vec<f64>| -> Vec<f32> { v.into_iter().map(|v| v as f32).collect() };
         let (mean, variance) = (round(got.mean()), round(got.variance()));
-        let report = check_moments(&x.read().await?, x.shape(), axes, &mean, &variance)?;
+        let mut report = check_moments(&x.read().await?, x.shape(), axes, &mean, &variance)?;
+        report.findings.extend(Finding::unwritten("moments", &rows));
+        report.findings.extend(proof.after().await?);
         moments.report = check.apply(report)?;
     }
     Ok(moments)
@@ -87,23 +102,28 @@ pub fn bind_moments(
     axes: &[isize],
     keep_dims: bool,
 ) -> Result<(Binding, DeviceMoments), Error> {
+    let (binding, moments, _) = prepare(x, axes, keep_dims)?;
+    Ok((binding, moments))
+}
+
+/// What is submitted, where its results will be, and its scratch.
+fn prepare(
+    x: &Tensor,
+    axes: &[isize],
+    keep_dims: bool,
+) -> Result<(Binding, DeviceMoments, Tensor), Error> {
     let gpu = x.gpu();
     let context = gpu.context();
     let reduction = Reduction::over(x.shape(), axes)?;
     let schedule = reduction.plan(x.element(), context)?;
     let rows = Tensor::empty(gpu, &[3, reduction.counts().1])?;
-    let workspace = gpu.storage("wgpu-batchnorm workspace", schedule.workspace_bytes())?;
+    let workspace = Tensor::scratch(gpu, schedule.workspace_bytes())?;
     let mut steps = schedule.steps(Kernel::Moments, Stage::Reduce);
     steps.extend(schedule.steps(Kernel::MomentsFinish, Stage::Merge));
     let slots = [
         slot(Role::X, "x", x),
         slot(Role::Statistics, "moments", &rows),
-        Slot {
-            role: Role::Partials,
-            name: "workspace",
-            slice: workspace.slice(..),
-            bytes: workspace.size(),
-        },
+        slot(Role::Partials, "workspace", &workspace),
     ];
     let binding = bind(context, &schedule, &steps, &slots)?;
     let moments = DeviceMoments {
@@ -112,7 +132,7 @@ pub fn bind_moments(
         rows,
         report: None,
     };
-    Ok((binding, moments))
+    Ok((binding, moments, workspace))
 }
 
 /// [`moments`] on the CPU path, of a tensor on the host: with the shape of mean and variance.

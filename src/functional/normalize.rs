@@ -3,6 +3,7 @@
 use super::{DeviceMoments, slot};
 use crate::api_error::Error;
 use crate::bindings::{Binding, Stage, bind};
+use crate::canary::Proof;
 use crate::check::{self, Check, Report};
 use crate::config::Element;
 use crate::error::{ConfigError, ShapeError};
@@ -64,12 +65,16 @@ pub async fn normalize(
 ) -> Result<(Tensor, Option<Report>), Error> {
     let statistics = statistics.into();
     let (binding, y) = bind_normalize(x, statistics, affine, eps)?;
-    x.gpu().submit(|_| {}, |pass| binding.encode(pass));
+    let submit = |canary| x.gpu().submit(|_| {}, |pass| binding.encode(pass), canary);
     if check == Check::Off {
+        submit(None);
         return Ok((y, None));
     }
+    let proof = Proof::before(x.gpu(), &[("y before the run", &y)]).await?;
+    submit(Some(&proof.canary));
     let reduction = reduction_of(x, statistics)?;
-    let report = check_normalize(x, &y, &reduction, statistics, affine, eps).await?;
+    let mut report = check_normalize(x, &y, &reduction, statistics, affine, eps).await?;
+    report.findings.extend(proof.after().await?);
     Ok((y, check.apply(report)?))
 }
 
@@ -241,6 +246,7 @@ fn stack(
             }
         },
         |_| {},
+        None,
     );
     Ok(stacked)
 }

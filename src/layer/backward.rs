@@ -122,6 +122,14 @@ impl BatchNorm {
         };
         let accumulate = request.add_into.is_some();
         let workspace = self.workspace(plan.workspace_bytes())?;
+        let fresh_grads = (!accumulate).then_some(&grads);
+        let outputs = [
+            ("gradients before the run", fresh_grads),
+            ("workspace before the run", Some(&workspace)),
+            ("dx before the run", dx.as_ref()),
+            ("dresidual before the run", dresidual.as_ref()),
+        ];
+        let proof = self.proof(&outputs).await?;
         let binding = match &saved.statistics {
             Used::Batch(rows) => plan.bind_backward(&BackwardBuffers {
                 x: x.slice(),
@@ -133,7 +141,7 @@ impl BatchNorm {
                 saved: rows.slice(),
                 grads: Some(grads.slice()),
                 accumulate,
-                workspace: workspace.slice(..),
+                workspace: workspace.slice(),
             })?,
             Used::Frozen(running) => plan.bind_backward_frozen(&FrozenBackwardBuffers {
                 x: x.slice(),
@@ -145,20 +153,22 @@ impl BatchNorm {
                 running: running.slice(),
                 grads: Some(grads.slice()),
                 accumulate,
-                workspace: workspace.slice(..),
+                workspace: workspace.slice(),
             })?,
         };
-        self.gpu.submit(|_| {}, |pass| binding.encode(pass));
+        let canary = proof.as_ref().map(|proof| &proof.canary);
+        self.gpu.submit(|_| {}, |pass| binding.encode(pass), canary);
         let mut gradients = Gradients {
             dx,
             dresidual,
             affine: grads,
             report: None,
         };
-        if self.check != Check::Off {
-            let checked = self
+        if let Some(proof) = proof {
+            let mut checked = self
                 .check_backward(plan.view(), x, dy, &saved, &gradients, before.as_deref())
                 .await?;
+            checked.findings.extend(proof.after().await?);
             gradients.report = self.check.apply(checked)?;
         }
         Ok(gradients)

@@ -3,13 +3,27 @@
 use super::forward::Used;
 use super::{BatchNorm, Gradients, Saved, read_running, read_saved, row};
 use crate::api_error::Error;
-use crate::check::{self, Report};
+use crate::canary::Proof;
+use crate::check::{self, Check, Report};
 use crate::config::{Activation, Element};
 use crate::shape::View;
 use crate::stats::{HostGradients, Parameters, RunningStatistics};
 use crate::tensor::Tensor;
 
 impl BatchNorm {
+    /// What surrounds the run of a layer that checks, whose outputs are those that are there.
+    pub(super) async fn proof(
+        &self,
+        outputs: &[(&'static str, Option<&Tensor>)],
+    ) -> Result<Option<Proof>, Error> {
+        if self.check == Check::Off {
+            return Ok(None);
+        }
+        let outputs = outputs.iter().filter_map(|&(name, t)| Some((name, t?)));
+        let outputs: Vec<_> = outputs.collect();
+        Ok(Some(Proof::before(&self.gpu, &outputs).await?))
+    }
+
     pub(super) async fn host_input(
         &self,
         view: View,

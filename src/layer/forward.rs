@@ -141,6 +141,12 @@ impl BatchNorm {
         let (y, bound_y) = self.output(x, request)?;
         let saved = Tensor::empty(&self.gpu, &[5, self.channels])?;
         let workspace = self.workspace(plan.workspace_bytes())?;
+        let outputs = [
+            ("saved before the run", Some(&saved)),
+            ("workspace before the run", Some(&workspace)),
+            ("y before the run", bound_y.as_ref()),
+        ];
+        let proof = self.proof(&outputs).await?;
         let binding = plan.bind_train(&TrainBuffers {
             x: x.slice(),
             y: bound_y.as_ref().map(Tensor::slice),
@@ -148,12 +154,14 @@ impl BatchNorm {
             affine: self.bound_affine(),
             running: self.running.as_ref().map(Tensor::slice),
             saved: saved.slice(),
-            workspace: workspace.slice(..),
+            workspace: workspace.slice(),
         })?;
-        self.gpu.submit(|_| {}, |pass| binding.encode(pass));
+        let canary = proof.as_ref().map(|proof| &proof.canary);
+        self.gpu.submit(|_| {}, |pass| binding.encode(pass), canary);
         let mut report = None;
-        if let Some(host) = host {
-            let checked = self.check_train(&host, &y, &saved, before.as_ref()).await?;
+        if let Some((host, proof)) = host.zip(proof) {
+            let mut checked = self.check_train(&host, &y, &saved, before.as_ref()).await?;
+            checked.findings.extend(proof.after().await?);
             let enforced = self.check.apply(checked);
             if let (Err(_), Some(before)) = (&enforced, &before) {
                 self.write_running(before)?;
@@ -207,18 +215,25 @@ impl BatchNorm {
         })?;
         // Backward wants the statistics as they are now, whatever training does meanwhile.
         let frozen = Tensor::empty(&self.gpu, running.shape())?;
+        let outputs = [
+            ("frozen statistics before the run", Some(&frozen)),
+            ("y before the run", bound_y.as_ref()),
+        ];
+        let proof = self.proof(&outputs).await?;
         let bytes = running.buffer().size();
         self.gpu.submit(
             |encoder| {
                 encoder.copy_buffer_to_buffer(running.buffer(), 0, frozen.buffer(), 0, bytes);
             },
             |pass| binding.encode(pass),
+            proof.as_ref().map(|proof| &proof.canary),
         );
         let mut report = None;
-        if let Some(host) = host {
+        if let Some((host, proof)) = host.zip(proof) {
             let statistics = read_running(&frozen).await?;
             let (mean, variance) = (&statistics.mean, &statistics.variance);
-            let checked = check::inference(&host.input(), mean, variance, &y.read().await?);
+            let mut checked = check::inference(&host.input(), mean, variance, &y.read().await?);
+            checked.findings.extend(proof.after().await?);
             report = self.check.apply(checked)?;
         }
         Ok(Forward {

@@ -14,7 +14,7 @@ pub use forward::{Forward, ForwardRequest, Mode, Saved};
 use crate::api_error::Error;
 use crate::check::Check;
 use crate::config::{Affine, Config, Momentum};
-use crate::error::{ConfigError, RunError, ShapeError};
+use crate::error::{ConfigError, ShapeError};
 use crate::functional::{Folded, Trained, fold_into_linear};
 use crate::gpu::Gpu;
 use crate::record::Plan;
@@ -51,7 +51,7 @@ pub struct BatchNorm {
     running: Option<Tensor>,
     num_batches_tracked: u64,
     check: Check,
-    workspace: Option<wgpu::Buffer>,
+    workspace: Option<Tensor>,
 }
 
 impl BatchNorm {
@@ -242,11 +242,11 @@ impl BatchNorm {
     }
 
     /// Scratch of at least `bytes`, kept between calls: the queue runs them in order.
-    fn workspace(&mut self, bytes: u64) -> Result<wgpu::Buffer, RunError> {
+    fn workspace(&mut self, bytes: u64) -> Result<Tensor, Error> {
         match &self.workspace {
-            Some(workspace) if workspace.size() >= bytes => Ok(workspace.clone()),
+            Some(workspace) if workspace.buffer().size() >= bytes => Ok(workspace.clone()),
             _ => {
-                let workspace = self.gpu.storage("wgpu-batchnorm workspace", bytes)?;
+                let workspace = Tensor::scratch(&self.gpu, bytes)?;
                 Ok(self.workspace.insert(workspace).clone())
             }
         }

@@ -1,11 +1,11 @@
 //! The seed table: one case is one shape, options and data.
 
-use half::{bf16, f16};
 use wgpu_batchnorm::{
-    Affine, Config, Element, Momentum, NonFinite, Parameters, RunningStatistics, RunningVariance,
-    View, check,
+    Affine, Config, Momentum, NonFinite, Parameters, RunningStatistics, RunningVariance, View,
+    check,
 };
 
+pub use super::data::stored;
 use super::data::{Kind, Random};
 
 #[derive(Clone, Debug)]
@@ -27,8 +27,8 @@ impl Case {
     pub fn new(shape: &[usize], config: Config, kind: Kind, seed: u64) -> Self {
         let view = View::new(shape, config.axis).unwrap();
         let mut random = Random::new(seed);
-        let x = stored(config.element, kind.tensor(&mut random, &view));
-        let dy = stored(config.element, random.normals(view.len(), 0.1, 1.0));
+        let x = stored(config.element, &kind.tensor(&mut random, &view));
+        let dy = stored(config.element, &random.normals(view.len(), 0.1, 1.0));
         let c = view.channels;
         let weight = random.normals(c, 1.0, 0.5);
         let bias = random.normals(c, 0.0, 1.0);
@@ -57,7 +57,7 @@ impl Case {
     /// With something to add before the activation.
     pub fn with_residual(mut self, seed: u64) -> Self {
         let residual = Random::new(seed).normals(self.view.len(), -0.2, 0.7);
-        self.residual = Some(stored(self.config.element, residual));
+        self.residual = Some(stored(self.config.element, &residual));
         self
     }
 
@@ -86,17 +86,6 @@ impl Case {
             },
         }
     }
-}
-
-/// What is left of `values` in storage of this type.
-pub fn stored(element: Element, mut values: Vec<f32>) -> Vec<f32> {
-    let round = |v: &mut f32| match element {
-        Element::F32 => {}
-        Element::F16 => *v = f16::from_f32(*v).to_f32(),
-        Element::Bf16 => *v = bf16::from_f32(*v).to_f32(),
-    };
-    values.iter_mut().for_each(round);
-    values
 }
 
 /// Shapes that find the corners: every rank and axis, odd and tiny `inner`, one and many channels.

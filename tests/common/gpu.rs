@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::{LazyLock, Mutex, PoisonError};
 
+use wgpu_batchnorm::check::POISON;
 use wgpu_batchnorm::plan::Tuning;
 use wgpu_batchnorm::{
     Adapter, BackwardBuffers, Context, Element, FrozenBackwardBuffers, Gpu, HostGradients,
@@ -139,14 +140,14 @@ impl GpuImplementation {
     }
 }
 
-/// A tensor of NaN: what is not written does not look right.
+/// A tensor of what no result holds: what is not written does not pass, even where NaN is right.
 pub fn poisoned(gpu: &Gpu, shape: &[usize]) -> Tensor {
     poisoned_as(gpu, shape, Element::F32)
 }
 
 pub fn poisoned_as(gpu: &Gpu, shape: &[usize], element: Element) -> Tensor {
     let len = shape.iter().product();
-    Tensor::upload_as(gpu, shape, element, &vec![f32::NAN; len]).unwrap()
+    Tensor::upload_as(gpu, shape, element, &vec![POISON; len]).unwrap()
 }
 
 impl Implementation for GpuImplementation {

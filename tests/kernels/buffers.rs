@@ -1,6 +1,7 @@
 //! Every buffer that one case needs, apart or in one pool, for tests that bind by hand.
 
 use half::{bf16, f16};
+use wgpu_batchnorm::check::POISON;
 use wgpu_batchnorm::wgpu::{BufferSlice, ComputePass};
 use wgpu_batchnorm::{
     Affine, BackwardBuffers, Binding, Element, FrozenBackwardBuffers, Gpu, InferenceBuffers, Plan,
@@ -239,10 +240,10 @@ fn sentinel(at: usize) -> f32 {
 /// In the order of the fields.
 fn contents(plan: &Plan, case: &Case) -> [Vec<f32>; 13] {
     let c = case.view.channels;
-    let nan = |len: usize| vec![f32::NAN; len];
+    let nan = |len: usize| vec![POISON; len];
     let element = case.config.element;
     let tensor = |values: &[f32]| words(element, values);
-    let no_tensor = || nan(element.bytes_of(case.x.len()) as usize / 4);
+    let no_tensor = || tensor(&nan(case.x.len()));
     let row = |values: &Option<Vec<f32>>| values.clone().unwrap_or_else(|| nan(c));
     [
         tensor(&case.x),

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::process::Command;
 
+use wgpu_batchnorm::check::POISON;
 use wgpu_batchnorm::plan::Tuning;
 use wgpu_batchnorm::{
     Activation, Config, Context, Element, Gpu, MomentsBuffers, MomentsRows, TrainBuffers,
@@ -134,7 +135,7 @@ fn in_parts(gpu: &Gpu, context: &Context, case: &Case) -> Vec<(&'static str, Vec
     assert!(plan.schedule().partials > 1, "{}", case.name);
     let c = case.view.channels;
     let b = Buffers::apart(gpu, &plan, case);
-    let [rows, other] = [0, 1].map(|_| Place::new(gpu, &vec![f32::NAN; 3 * c]));
+    let [rows, other] = [0, 1].map(|_| Place::new(gpu, &vec![POISON; 3 * c]));
     let moments = |rows: &Place| {
         plan.bind_moments(&MomentsBuffers {
             x: b.x.slice(),

@@ -1,8 +1,9 @@
 //! The harness can fail: a good outcome passes, and each way to spoil it is caught, by the tensor
 //! that was spoilt.
 
+use wgpu_batchnorm::check::{POISON, is_poison};
 use wgpu_batchnorm::plan::Tuning;
-use wgpu_batchnorm::{Config, NonFinite, View, reference};
+use wgpu_batchnorm::{Config, Element, NonFinite, View, reference};
 
 use crate::buffers::{Buffers, run};
 use crate::common::case::Case;
@@ -145,13 +146,22 @@ fn unwritten_outputs() {
 
 #[test]
 fn buffers_that_nothing_wrote() {
-    // What the kernels have not written is NaN, and NaN does not pass.
+    // What the kernels have not written is poison, which does not pass; of halves both in each word are.
     let gpu = gpu();
-    for case in cases() {
+    for (element, word) in [
+        (Element::F32, 0x7fea_0000),
+        (Element::F16, 0x7f50_7f50),
+        (Element::Bf16, 0x7fea_7fea),
+    ] {
+        let config = Config::pytorch().with_element(element);
+        let case = Case::new(&[2, 4, 3, 5], config, Kind::ALL[0], 7);
         let plan = gpu.context().plan(&case.config, &case.shape).unwrap();
         let b = Buffers::apart(&gpu, &plan, &case);
-        for place in [&b.y, &b.dx, &b.saved, &b.grads, &b.workspace] {
-            assert!(place.read().iter().all(|v| v.is_nan()));
+        for place in [&b.y, &b.dx] {
+            assert!(place.bits().iter().all(|&v| v == word), "{element:?}");
+        }
+        for place in [&b.saved, &b.grads, &b.workspace] {
+            assert!(place.read().into_iter().all(is_poison), "{element:?}");
         }
     }
 }
@@ -214,6 +224,11 @@ fn channels_that_are_not_finite() {
     case.x[hit] = f32::NAN;
     let good = implementation.run(&case);
     assert_eq!(beyond(&case, &good), [""; 0]);
+    // What was there before the run, which is a NaN too.
+    let mut spoilt = good.clone();
+    spoilt.y[hit + 1] = POISON;
+    spoilt.saved.inv_std[c] = POISON;
+    assert_eq!(beyond(&case, &spoilt), ["y", "inv_std"]);
     // A number where NaN belongs.
     let mut spoilt = good.clone();
     spoilt.y[hit + 1] = 0.0;

@@ -6,7 +6,7 @@
 
 use std::sync::{Mutex, PoisonError};
 
-use wgpu_batchnorm::check::{self, Report, TrainResult};
+use wgpu_batchnorm::check::{self, POISON, Report, TrainResult};
 use wgpu_batchnorm::{Config, HostGradients, RunningStatistics, View};
 
 use crate::buffers::{Buffers, run};
@@ -114,7 +114,7 @@ fn assert_right(case: impl FnOnce() -> Case, pieces: usize, channels: &[usize]) 
     let mut b = Buffers::apart(&gpu, &plan, &case);
     // One tensor for every output, or two more copies of it would not fit.
     b.dx = b.y.clone();
-    let poison = || b.y.write(&vec![f32::NAN; plan.view().len()]);
+    let poison = || b.y.write(&vec![POISON; plan.view().len()]);
     let selection = Selection {
         view: case.view,
         channels: channels.to_vec(),

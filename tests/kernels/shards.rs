@@ -36,8 +36,8 @@ fn split<'a>(places: &'a [(&'a Gpu, &'a Context)], merge: Merge) -> Split<'a> {
 }
 
 pub fn judged(gpu: &Gpu, context: &Context, case: &Case, merge: Merge) -> Report {
-    let report = split(&[(gpu, context)], merge).judged(&batch(case));
-    report.unwrap()
+    let judged = split(&[(gpu, context)], merge).judged(&batch(case));
+    judged.unwrap().0
 }
 
 fn assert_passed(report: &Report, what: &str) {
@@ -109,7 +109,7 @@ fn parts_with_a_residual_in_place_and_in_several_bindings() {
                         in_place,
                         ..split(&places, merge)
                     };
-                    let report = split.judged(&batch(case)).unwrap();
+                    let (report, _) = split.judged(&batch(case)).unwrap();
                     assert_passed(&report, &format!("{} {merge:?} {in_place}", case.name));
                 }
             }
@@ -149,7 +149,7 @@ fn dozens_of_parts_are_one_batch() {
                 samples: &vec![1; parts],
                 ..split(&places, merge)
             };
-            assert_passed(&split.judged(&batch(&case)).unwrap(), &case.name);
+            assert_passed(&split.judged(&batch(&case)).unwrap().0, &case.name);
         }
     }
 }
@@ -160,7 +160,7 @@ fn parts_on_two_devices_are_one_batch() {
     let places = [0, 1].map(|k: usize| (&devices[k], devices[k].context()));
     assert_ne!(devices[0].device(), devices[1].device());
     for case in &fused() {
-        let report = split(&places, Merge::Host).judged(&batch(case)).unwrap();
+        let (report, _) = split(&places, Merge::Host).judged(&batch(case)).unwrap();
         assert_passed(&report, &case.name);
     }
 }

@@ -1,5 +1,6 @@
 //! The special cases, as far as they concern the kernels.
 
+use wgpu_batchnorm::check::POISON;
 use wgpu_batchnorm::error::{BindError, ConfigError};
 use wgpu_batchnorm::functional::blocking;
 use wgpu_batchnorm::plan::Tuning;
@@ -541,7 +542,7 @@ fn gradients_are_added_where_asked_and_skipped_where_not() {
         run(&gpu, &[&plan.bind_train(&b.train()).unwrap()]);
         // [frozen, dx, grads, accumulate] -> (dx, grads)
         let gradients = |frozen: bool, dx: bool, grads: bool, accumulate: bool, before: f32| {
-            b.dx.write(&vec![f32::NAN; b.dx.len]);
+            b.dx.write(&vec![POISON; b.dx.len]);
             b.grads.write(&vec![before; b.grads.len]);
             let dx = dx.then(|| b.dx.slice());
             let grads = grads.then(|| b.grads.slice());

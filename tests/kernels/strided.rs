@@ -17,7 +17,7 @@ fn moments_and_normalization_through_strides() {
     let (shape, axes) = ([5, 6, 20, 7], [1, 3]);
     let groups = groups(&shape, &axes);
     for element in [Element::F32, Element::F16, Element::Bf16] {
-        let x = stored(element, Random::new(1).normals(5 * 6 * 20 * 7, 0.3, 1.5));
+        let x = stored(element, &Random::new(1).normals(5 * 6 * 20 * 7, 0.3, 1.5));
         let tensor = Tensor::upload_as(&gpu, &shape, element, &x).unwrap();
         let (binding, moments) = bind_moments(&tensor, &axes, false).unwrap();
         run(&gpu, &[&binding]);

@@ -144,9 +144,9 @@ pub struct VerifyArgs {
     /// gpu, cpu, auto, or a part of an adapter's name.
     #[arg(long, default_value = "gpu")]
     pub device: String,
-    /// One case alone, by its number.
+    /// One case alone, by its number or its name.
     #[arg(long, conflicts_with = "quick")]
-    pub case: Option<usize>,
+    pub case: Option<String>,
     /// Write the results there.
     #[arg(long)]
     pub json: Option<PathBuf>,

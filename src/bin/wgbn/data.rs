@@ -1,6 +1,7 @@
 //! Deterministic data, ordinary and ill-conditioned; the sweep and the tests share it.
 
-use wgpu_batchnorm::View;
+use half::{bf16, f16};
+use wgpu_batchnorm::{Element, View};
 
 /// xorshift64*: small, and the same everywhere.
 pub struct Random(u64);
@@ -33,6 +34,16 @@ impl Random {
             .map(|_| (mean + std * self.normal()) as f32)
             .collect()
     }
+}
+
+/// What storage of this type keeps of `values`: each rounded to nearest, ties to even.
+pub fn stored(element: Element, values: &[f32]) -> Vec<f32> {
+    let keep = |&v: &f32| match element {
+        Element::F32 => v,
+        Element::F16 => f16::from_f32(v).to_f32(),
+        Element::Bf16 => bf16::from_f32(v).to_f32(),
+    };
+    values.iter().map(keep).collect()
 }
 
 /// Kinds of data; each is a function of channel, position in the channel, and count.

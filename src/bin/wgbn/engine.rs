@@ -59,8 +59,21 @@ impl Job<'_> {
 }
 
 impl Engine {
-    /// Opens what `--device` names.
+    /// Opens what `--device` names, and sees an adapter run a kernel: some drivers accept work and
+    /// execute none of it, and without a check nothing else would tell.
     pub fn open(device: &str) -> Result<Self, Failure> {
+        let engine = Self::open_untried(device)?;
+        // Tests of the checks switch this off, to see that each check fails by itself.
+        if let Self::Gpu(gpu) = &engine
+            && std::env::var_os("WGBN_NO_PROBE").is_none()
+        {
+            gpu.probe_blocking()?;
+        }
+        Ok(engine)
+    }
+
+    /// Opens what `--device` names.
+    pub fn open_untried(device: &str) -> Result<Self, Failure> {
         let open = |adapter: &Adapter| Gpu::new_blocking(adapter).map_err(Failure::from);
         match device {
             "cpu" => Ok(Self::Cpu { note: None }),

@@ -3,7 +3,7 @@
 
 use std::ops::Range;
 
-use wgpu_batchnorm::check::{self, Finding, Report, TrainResult};
+use wgpu_batchnorm::check::{self, Finding, POISON, Report, TrainResult};
 use wgpu_batchnorm::{
     BackwardBuffers, Binding, Config, Context, Error, Gpu, HostGradients, Moments, MomentsBuffers,
     MomentsRows, Plan, RunningStatistics, Tensor, TrainBuffers,
@@ -29,6 +29,9 @@ pub enum Merge {
     Host,
 }
 
+/// Tensors that came out, by name.
+pub type Results = Vec<(&'static str, Vec<f32>)>;
+
 /// How a batch is cut, and where its parts are.
 pub struct Split<'a> {
     /// The k-th part is on the k-th of these, from the front again after the last. Several take
@@ -44,22 +47,28 @@ pub struct Split<'a> {
 }
 
 impl Split<'_> {
-    /// Training forward and backward of the whole batch, against the reference.
-    pub fn judged(&self, batch: &Batch<'_>) -> Result<Report, Error> {
+    /// Training forward and backward of the whole batch, against the reference, and what came out.
+    pub fn judged(&self, batch: &Batch<'_>) -> Result<(Report, Results), Error> {
         let mut start = 0;
         let mut parts = Vec::new();
         for (place, &len) in self.places.iter().cycle().zip(self.samples) {
             parts.push(Part::new(*place, batch, start..start + len, self.in_place)?);
             start += len;
         }
+        let mut held = Vec::new();
+        for part in &parts {
+            held.extend(part.held(batch)?);
+        }
         let total = self.merge_moments(&parts)?;
-        let mut report = self.train(&parts, batch, total)?;
+        let (mut report, mut results) = self.train(&parts, batch, total)?;
+        report.findings.extend(held);
         if !self.in_place {
             self.merge_sums(&parts)?;
-            let backward = self.backward(&parts, batch, total)?;
+            let (backward, gradients) = self.backward(&parts, batch, total)?;
             report.findings.extend(backward.findings);
+            results.extend(gradients);
         }
-        Ok(report)
+        Ok((report, results))
     }
 
     /// Who holds what was merged for the k-th part.
@@ -103,7 +112,12 @@ impl Split<'_> {
         Ok(whole.0)
     }
 
-    fn train(&self, parts: &[Part], batch: &Batch<'_>, total: u64) -> Result<Report, Error> {
+    fn train(
+        &self,
+        parts: &[Part],
+        batch: &Batch<'_>,
+        total: u64,
+    ) -> Result<(Report, Results), Error> {
         // Running statistics are moved once.
         let running = batch.running.map(|before| {
             let shape = [3, before.mean.len()];
@@ -122,14 +136,15 @@ impl Split<'_> {
         let after = running.as_ref().map(Tensor::read_blocking).transpose()?;
         let after = after.as_deref().map(running_of);
         let moved = batch.running.zip(after.as_ref()).zip(batch.config.running);
+        let saved = parts[0].saved.read_blocking()?;
         let result = TrainResult {
             y: &y,
-            saved: &saved_of(&parts[0].saved.read_blocking()?),
+            saved: &saved_of(&saved),
             running: moved.map(|((before, after), running)| (before, after, running)),
         };
         let mut report = check::train_forward(&batch.input, &result);
         report.findings.extend(disagreement(parts)?);
-        Ok(report)
+        Ok((report, vec![("y", y), ("saved", saved)]))
     }
 
     /// The sums of all parts: added up on the way, or read, added and written back.
@@ -157,7 +172,12 @@ impl Split<'_> {
         Ok(())
     }
 
-    fn backward(&self, parts: &[Part], batch: &Batch<'_>, total: u64) -> Result<Report, Error> {
+    fn backward(
+        &self,
+        parts: &[Part],
+        batch: &Batch<'_>,
+        total: u64,
+    ) -> Result<(Report, Results), Error> {
         let (mut dx, mut dresidual) = (Vec::new(), Vec::new());
         for (k, part) in parts.iter().enumerate() {
             let buffers = part.backward_with(&self.merged(parts, k).grads);
@@ -175,7 +195,9 @@ impl Split<'_> {
             let dresidual = check::dresidual(&batch.input, batch.dy, None, &dresidual);
             report.findings.extend(dresidual.findings);
         }
-        Ok(report)
+        let HostGradients { dx, dweight, dbias } = gradients;
+        let results = vec![("dx", dx), ("dweight", dweight), ("dbias", dbias)];
+        Ok((report, results))
     }
 }
 
@@ -202,6 +224,8 @@ fn disagreement(parts: &[Part]) -> Result<Option<Finding>, Error> {
 /// Samples of a batch with all that they need.
 pub struct Part {
     gpu: Gpu,
+    /// Where its values lie in the batch's.
+    values: Range<usize>,
     pub plan: Plan,
     x: Tensor,
     dy: Tensor,
@@ -229,10 +253,10 @@ impl Part {
         let values = samples.start * sample..samples.end * sample;
         let shape = [&[samples.len()], &batch.shape[1..]].concat();
         let upload = |all: &[f32]| Tensor::upload_as(gpu, &shape, element, &all[values.clone()]);
-        // What is not written is NaN, and does not pass.
-        let rows = |rows: usize| Tensor::upload(gpu, &[rows, c], &vec![f32::NAN; rows * c]);
-        let scratch = |len: usize| Tensor::upload(gpu, &[len], &vec![f32::NAN; len]);
-        let blank = || Tensor::upload_as(gpu, &shape, element, &vec![f32::NAN; values.len()]);
+        // What is not written does not pass.
+        let rows = |rows: usize| Tensor::upload(gpu, &[rows, c], &vec![POISON; rows * c]);
+        let scratch = |len: usize| Tensor::upload(gpu, &[len], &vec![POISON; len]);
+        let blank = || Tensor::upload_as(gpu, &shape, element, &vec![POISON; values.len()]);
         let plan = context.plan(&batch.config.with_element(element), &shape)?;
         let parameters = input.parameters;
         let affine = (parameters.weight.is_some() || parameters.bias.is_some()).then(|| {
@@ -242,6 +266,7 @@ impl Part {
         });
         Ok(Self {
             gpu: gpu.clone(),
+            values: values.clone(),
             x: upload(input.x)?,
             dy: upload(batch.dy)?,
             residual: epilogue.residual.map(upload).transpose()?,
@@ -255,6 +280,36 @@ impl Part {
             workspace: scratch(plan.workspace_bytes() as usize / 4)?,
             plan,
         })
+    }
+
+    /// Whether the device holds what it was given, bit for bit.
+    fn held(&self, batch: &Batch<'_>) -> Result<Vec<Finding>, Error> {
+        let input = &batch.input;
+        let mut findings = Vec::new();
+        let maps = [
+            ("x on the device", Some(&self.x), Some(input.x)),
+            ("dy on the device", Some(&self.dy), Some(batch.dy)),
+            (
+                "residual on the device",
+                self.residual.as_ref(),
+                input.epilogue.residual,
+            ),
+        ];
+        for (name, tensor, given) in maps {
+            if let Some((tensor, given)) = tensor.zip(given) {
+                let held = tensor.read_blocking()?;
+                findings.extend(Finding::held(name, &held, &given[self.values.clone()]));
+            }
+        }
+        if let Some(affine) = &self.affine {
+            let c = input.view.channels;
+            let weight = (0..c).map(|c| input.parameters.weight(c));
+            let bias = (0..c).map(|c| input.parameters.bias(c));
+            let given: Vec<f32> = weight.chain(bias).collect();
+            let held = affine.read_blocking()?;
+            findings.extend(Finding::held("affine on the device", &held, &given));
+        }
+        Ok(findings)
     }
 
     /// Values a channel.

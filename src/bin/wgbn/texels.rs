@@ -147,6 +147,41 @@ pub fn values(format: TextureFormat, bytes: &[u8]) -> Vec<f32> {
     }
 }
 
+/// Bytes of a level.
+pub fn len(image: ImageTexture<'_>) -> usize {
+    let (_, size) = level(image);
+    (size.width * size.height * texel_bytes(image.format)) as usize
+}
+
+/// Whether shaders load what the bytes stand for: floats as they are; k/255 within two units in the last
+/// place, since hardware multiplies; sRGB within three quarters of a step of its curve, as where it is stored.
+pub fn judge_loaded(format: TextureFormat, bytes: &[u8], loaded: &[f32]) -> Option<Finding> {
+    let linear = format.remove_srgb_suffix();
+    let given = values(linear, bytes);
+    let right = |k: usize| {
+        let (got, given) = (f64::from(loaded[k]), f64::from(given[k]));
+        let srgb = format.is_srgb() && k % 4 != 3;
+        match linear {
+            TextureFormat::Rgba16Float | TextureFormat::Rgba32Float => got == given,
+            _ if srgb => (encoded(got) - given).abs() <= 0.75 / 255.0,
+            _ => (got - given).abs() <= 2.0 * f64::from(f32::EPSILON),
+        }
+    };
+    let index = match loaded.len() == given.len() {
+        true => (0..given.len()).find(|&k| !right(k))?,
+        false => loaded.len().min(given.len()),
+    };
+    let value = |values: &[f32]| values.get(index).copied().unwrap_or(f32::NAN);
+    Some(Finding {
+        tensor: "x as shaders load it",
+        error: f64::INFINITY,
+        bound: 0.0,
+        index,
+        got: value(loaded),
+        expected: value(&given).into(),
+    })
+}
+
 /// The image's values as this device's shaders load them.
 pub fn loaded(gpu: &Gpu, image: ImageTexture<'_>) -> Result<Vec<f32>, Error> {
     const SHADER: &str = "
@@ -161,7 +196,7 @@ pub fn loaded(gpu: &Gpu, image: ImageTexture<'_>) -> Result<Vec<f32>, Error> {
         }";
     let (_, size) = level(image);
     let len = (size.width * size.height * 4) as usize;
-    let out = Tensor::upload(gpu, &[len], &vec![f32::NAN; len])?;
+    let out = Tensor::upload(gpu, &[len], &vec![check::POISON; len])?;
     let device = gpu.device();
     let module = device.create_shader_module(wgpu::ShaderModuleDescriptor {
         label: None,

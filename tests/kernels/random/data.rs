@@ -70,7 +70,7 @@ impl Data {
             Self::Huge => (huge * random.normal()) as f32,
             Self::Tiny => (tiny * random.normal()) as f32,
         };
-        stored(element, (0..count).map(value).collect())
+        stored(element, &(0..count).map(value).collect::<Vec<_>>())
     }
 }
 

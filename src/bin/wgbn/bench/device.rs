@@ -97,6 +97,7 @@ impl GpuDevice {
     /// unless `clock` says otherwise. Software adapters run on the host's clock: theirs leaves out
     /// what a submission costs there.
     fn new(gpu: Gpu, clock: Option<Clock>) -> Result<Self, Failure> {
+        gpu.probe_blocking()?;
         let fault = Arc::default();
         let adapters = adapters_blocking();
         let same = adapters.iter().find(|a| a.get_info() == *gpu.info());

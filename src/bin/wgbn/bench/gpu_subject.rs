@@ -1,8 +1,9 @@
 //! One shape on an adapter, through the recording layer.
 
+use wgpu_batchnorm::check::POISON;
 use wgpu_batchnorm::functional::{self, DeviceMoments};
 use wgpu_batchnorm::{
-    BackwardBuffers, Binding, Check, FrozenBackwardBuffers, InferenceBuffers, Plan, Tensor,
+    BackwardBuffers, Binding, Canary, Check, FrozenBackwardBuffers, InferenceBuffers, Plan, Tensor,
     TrainBuffers, wgpu,
 };
 
@@ -152,14 +153,19 @@ impl<'a> GpuSubject<'a> {
         Ok(moments)
     }
 
-    /// Runs on the first set.
+    /// Runs on the first set, and sees that the device ran it.
     fn run_once(&self, op: Op) -> Result<(), Failure> {
         let work = self.work(op, &self.sets[..1])?;
+        let canary = Canary::new(&self.device.gpu)?;
         self.device.submit(|encoder| {
             let mut pass = encoder.begin_compute_pass(&Default::default());
             work.iter().for_each(|work| work.encode(&mut pass));
+            canary.encode(&mut pass);
         });
-        Ok(())
+        match canary.finding_blocking()? {
+            None => Ok(()),
+            Some(finding) => Err(Failure::Machine(finding.to_string())),
+        }
     }
 }
 
@@ -189,17 +195,28 @@ impl Subject for GpuSubject<'_> {
     fn results(&mut self, op: Op) -> Result<Results, Failure> {
         let (set, shared) = (&self.sets[0], &self.shared);
         if op == Op::Moments {
+            gpu_tensors::held(set, shared, self.inputs)?;
+            let axes = self.inputs.reduced_axes();
+            let moments = functional::blocking::moments(&set.x, &axes, false, Check::Enforce)?;
             return Ok(Results {
-                moments: Some(self.moments(set)?.read_blocking()?),
+                moments: Some(moments.read_blocking()?),
                 ..Default::default()
             });
         }
         shared.reset(self.inputs)?;
-        self.device.submit(|encoder| {
-            for tensor in [&set.y, &set.dx, &shared.grads, &shared.sum] {
-                encoder.clear_buffer(tensor.buffer(), 0, None);
-            }
-        });
+        gpu_tensors::held(set, shared, self.inputs)?;
+        // Backward reads what training saved.
+        let saved = matches!(op, Op::Train | Op::Step).then_some(&shared.saved);
+        let outputs = [
+            &set.y,
+            &set.dx,
+            &shared.grads,
+            &shared.sum,
+            &shared.workspace,
+        ];
+        for tensor in outputs.into_iter().chain(saved) {
+            tensor.write(&vec![POISON; tensor.len()])?;
+        }
         self.run_once(op)?;
         let mut results = Results::default();
         match op {

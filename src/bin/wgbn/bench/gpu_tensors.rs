@@ -1,5 +1,6 @@
 //! The tensors of one shape on an adapter.
 
+use wgpu_batchnorm::check::Finding;
 use wgpu_batchnorm::{HostGradients, RunningStatistics, SavedStatistics, Tensor, wgpu};
 
 use super::device::GpuDevice;
@@ -58,6 +59,28 @@ pub fn sets(device: &GpuDevice, inputs: &Inputs, count: usize) -> Result<Vec<Set
         }
     });
     Ok(sets)
+}
+
+/// An error where the device does not hold the inputs as the host has them, bit for bit.
+pub fn held(set: &Set, shared: &Shared, inputs: &Inputs) -> Result<(), Failure> {
+    let affine = [&inputs.weight[..], &inputs.bias].concat();
+    let running = statistics(&inputs.running);
+    for (name, tensor, given) in [
+        ("x on the device", &set.x, &inputs.x),
+        ("dy on the device", &set.dy, &inputs.dy),
+        ("affine on the device", &shared.affine, &affine),
+        (
+            "running statistics on the device",
+            &shared.running,
+            &running,
+        ),
+        ("frozen statistics on the device", &shared.frozen, &running),
+    ] {
+        if let Some(finding) = Finding::held(name, &tensor.read_blocking()?, given) {
+            return Err(Failure::Check(format!("check failed: {finding}")));
+        }
+    }
+    Ok(())
 }
 
 impl Shared {

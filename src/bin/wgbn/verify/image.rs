@@ -1,16 +1,24 @@
 //! From image to image, in the formats that kernels write, and to render targets.
 
-use wgpu_batchnorm::check::{self, Report, TrainResult};
+use wgpu_batchnorm::check::{self, Finding, POISON, Report, TrainResult};
 use wgpu_batchnorm::wgpu::{self, TextureFormat, TextureUsages};
 use wgpu_batchnorm::{
-    Config, Gpu, ImageInferenceBuffers, ImageRenderInputs, ImageStatistics, ImageStatisticsBuffers,
-    ImageTexture, ImageTrainBuffers, LayerState, Parameters, RunningStatistics, Tensor, View,
+    Config, Element, Gpu, ImageInferenceBuffers, ImageRenderInputs, ImageStatistics,
+    ImageStatisticsBuffers, ImageTexture, ImageTrainBuffers, LayerState, Parameters,
+    RunningStatistics, Tensor, View,
 };
 
-use super::sweep::{Outcome, submit};
+use super::audit::{Canaries, Outcomes, upload};
+use super::sweep::Outcome;
 use crate::failure::Failure;
 use crate::layout::{running_of, running_rows, saved_of};
 use crate::texels::{self, ALL_USAGES, Expected};
+
+/// What a texture holds before a run, byte by byte, and before the same run again: where every value is
+/// possible, a texel that nobody wrote cannot be right both times.
+const PATTERNS: [u8; 2] = [0x5a, 0xa5];
+/// The same for render targets.
+const CLEARS: [wgpu::Color; 2] = [wgpu::Color::TRANSPARENT, wgpu::Color::WHITE];
 
 const WRITTEN: [TextureFormat; 2] = [TextureFormat::Rgba8Unorm, TextureFormat::Rgba16Float];
 
@@ -41,6 +49,16 @@ struct Bound<'a> {
     workspace: Tensor,
 }
 
+impl Bound<'_> {
+    /// Fills what a step writes.
+    fn poison(&self) -> Result<(), Failure> {
+        for tensor in [&self.saved, &self.workspace] {
+            tensor.write(&vec![POISON; tensor.len()])?;
+        }
+        Ok(())
+    }
+}
+
 impl Image<'_> {
     /// Inference, training forward and drawing of the texels in `bytes`.
     pub fn sweep(&self, bytes: &[u8]) -> Result<Vec<Outcome>, Failure> {
@@ -48,8 +66,11 @@ impl Image<'_> {
         let x = texels::texture(gpu, self.size, self.format, ALL_USAGES);
         let x = ImageTexture::new(&x).with_format(self.format);
         texels::write(gpu, x, bytes);
+        let mut findings = Vec::new();
+        findings.extend(bytes_held("x on the device", &texels::read(gpu, x)?, bytes));
         // sRGB is linear where it is loaded.
         let loaded = texels::loaded(gpu, x)?;
+        findings.extend(texels::judge_loaded(self.format, bytes, &loaded));
         let input = check::Input {
             view: View::new(&[loaded.len() / 4, 4], 1)?,
             x: &loaded,
@@ -62,35 +83,43 @@ impl Image<'_> {
         };
         let [width, height] = self.size;
         let plan = gpu.context().plan_image(config, width, height)?;
-        let bound = Bound {
-            x,
-            affine: self.affine()?,
-            saved: Tensor::upload(gpu, &[5, 4], &[f32::NAN; 20])?,
-            workspace: Tensor::empty(gpu, &[plan.workspace_bytes() as usize / 4])?,
-        };
         let before = self.state.running.clone();
         let before = before.unwrap_or_else(|| RunningStatistics::new(4));
+        let bound = Bound {
+            x,
+            affine: self.affine(&mut findings)?,
+            saved: Tensor::empty(gpu, &[5, 4])?,
+            workspace: Tensor::empty(gpu, &[plan.workspace_bytes() as usize / 4])?,
+        };
+        let rows = running_rows(&before);
         let of_batch = Expected::of(&input, None);
         let frozen = Expected::of(&input, Some(&before));
         let kept = self.keep_alpha.then_some(&loaded[..]);
+        let canaries = Canaries::default();
+        let affine = bound.affine.as_ref().map(|t| t.buffer().slice(..));
 
-        let mut outcomes = Vec::new();
-        let mut add = |operation, format: TextureFormat, report| {
-            outcomes.push(Outcome {
-                operation,
-                variant: format!("{format:?}").to_lowercase(),
-                report,
-            });
-        };
-        for format in WRITTEN {
+        let mut outcomes = Outcomes::new(str::to_owned, findings);
+        for (format, pattern) in WRITTEN.into_iter().flat_map(|f| PATTERNS.map(|p| (f, p))) {
             let usage = ALL_USAGES | TextureUsages::STORAGE_BINDING;
             let y = texels::texture(gpu, self.size, format, usage);
             let y = ImageTexture::new(&y);
+            let variant = format!("{format:?}").to_lowercase();
+            let blank = |own: &mut Vec<Finding>| -> Result<(), Failure> {
+                let bytes = vec![pattern; texels::len(y)];
+                texels::write(gpu, y, &bytes);
+                own.extend(bytes_held(
+                    "y before the run",
+                    &texels::read(gpu, y)?,
+                    &bytes,
+                ));
+                Ok(())
+            };
             let read = || -> Result<Vec<f32>, Failure> {
                 Ok(texels::values(format, &texels::read(gpu, y)?))
             };
-            let running = Tensor::upload(gpu, &[3, 4], &running_rows(&before))?;
-            let affine = bound.affine.as_ref().map(|t| t.buffer().slice(..));
+            let mut own = Vec::new();
+            blank(&mut own)?;
+            let running = self.running(&rows, &mut own)?;
             let inference = plan.bind_inference(&ImageInferenceBuffers {
                 x,
                 y,
@@ -98,10 +127,20 @@ impl Image<'_> {
                 affine,
                 running: running.buffer().slice(..),
             })?;
-            submit(gpu, &[&inference]);
-            let findings = vec![frozen.judge(format, &read()?, kept)];
-            add("image, inference", format, Report { findings });
+            canaries.submit(gpu, &[&inference]);
+            let got = read()?;
+            let findings = vec![frozen.judge(format, &got, kept)];
+            own.extend(canaries.findings()?);
+            outcomes.add_as(
+                "image, inference",
+                variant.clone(),
+                Report { findings },
+                own.clone(),
+                &[("y", got)],
+            );
 
+            blank(&mut own)?;
+            bound.poison()?;
             let train = plan.bind_train(&ImageTrainBuffers {
                 x,
                 y,
@@ -111,32 +150,48 @@ impl Image<'_> {
                 saved: bound.saved.buffer().slice(..),
                 workspace: bound.workspace.buffer().slice(..),
             })?;
-            submit(gpu, &[&train]);
-            let mut report = self.judge_statistics(&input, &bound, &before, &running)?;
-            report.findings.push(of_batch.judge(format, &read()?, kept));
-            add("image, train forward", format, report);
+            canaries.submit(gpu, &[&train]);
+            let (mut report, mut results) =
+                self.judge_statistics(&input, &bound, &before, &running)?;
+            let got = read()?;
+            report.findings.push(of_batch.judge(format, &got, kept));
+            results.push(("y", got));
+            own.extend(canaries.findings()?);
+            outcomes.add_as("image, train forward", variant, report, own, &results);
         }
-        let moved = Tensor::upload(gpu, &[3, 4], &running_rows(&before))?;
+        let variant = format!("{:?}", self.format).to_lowercase();
+        let mut own = Vec::new();
+        let moved = self.running(&rows, &mut own)?;
+        bound.poison()?;
         let statistics = plan.bind_statistics(&ImageStatisticsBuffers {
             x,
             running: config.running.map(|_| moved.buffer().slice(..)),
             saved: bound.saved.buffer().slice(..),
             workspace: bound.workspace.buffer().slice(..),
         })?;
-        submit(gpu, &[&statistics]);
-        let report = self.judge_statistics(&input, &bound, &before, &moved)?;
-        add("image, statistics alone", self.format, report);
-        let unmoved = Tensor::upload(gpu, &[3, 4], &running_rows(&before))?;
-        for format in DRAWN {
+        canaries.submit(gpu, &[&statistics]);
+        let (report, results) = self.judge_statistics(&input, &bound, &before, &moved)?;
+        own.extend(canaries.findings()?);
+        outcomes.add_as("image, statistics alone", variant, report, own, &results);
+        let mut own = Vec::new();
+        let unmoved = self.running(&rows, &mut own)?;
+        for (format, clear) in DRAWN.into_iter().flat_map(|f| CLEARS.map(|c| (f, c))) {
             let by_batch = ImageStatistics::Saved(bound.saved.buffer().slice(..));
             let by_running = ImageStatistics::Running(unmoved.buffer().slice(..));
+            let draw = |statistics| self.drawn(&bound, statistics, (format, clear), &canaries);
+            let (batch, running) = (draw(by_batch)?, draw(by_running)?);
             let findings = vec![
-                of_batch.judge(format, &self.drawn(&bound, by_batch, format)?, kept),
-                frozen.judge(format, &self.drawn(&bound, by_running, format)?, kept),
+                of_batch.judge(format, &batch, kept),
+                frozen.judge(format, &running, kept),
             ];
-            add("image, render pass", format, Report { findings });
+            let mut own = own.clone();
+            own.extend(canaries.findings()?);
+            let variant = format!("{format:?}").to_lowercase();
+            let results = [("y", batch), ("y by running statistics", running)];
+            let report = Report { findings };
+            outcomes.add_as("image, render pass", variant, report, own, &results);
         }
-        Ok(outcomes)
+        Ok(outcomes.into_inner())
     }
 
     /// What was saved, and what running statistics became.
@@ -146,17 +201,19 @@ impl Image<'_> {
         bound: &Bound<'_>,
         before: &RunningStatistics,
         after: &Tensor,
-    ) -> Result<Report, Failure> {
-        let after = running_of(&after.read_blocking()?);
+    ) -> Result<(Report, Results), Failure> {
+        let rows = after.read_blocking()?;
+        let after = running_of(&rows);
         let running = self.config.running;
+        let saved = bound.saved.read_blocking()?;
         let result = TrainResult {
             y: input.x,
-            saved: &saved_of(&bound.saved.read_blocking()?),
+            saved: &saved_of(&saved),
             running: running.map(|running| (before, &after, running)),
         };
         let mut report = check::train_forward(input, &result);
         report.findings.retain(|finding| finding.tensor != "y");
-        Ok(report)
+        Ok((report, vec![("saved", saved), ("running", rows)]))
     }
 
     /// A target's values after a draw, red first; sRGB ones as stored.
@@ -164,7 +221,8 @@ impl Image<'_> {
         &self,
         bound: &Bound<'_>,
         statistics: ImageStatistics<'_>,
-        format: TextureFormat,
+        (format, clear): (TextureFormat, wgpu::Color),
+        canaries: &Canaries,
     ) -> Result<Vec<f32>, Failure> {
         let gpu = self.gpu;
         let render = gpu.context().image_render(&self.config, format)?;
@@ -177,23 +235,21 @@ impl Image<'_> {
         let usage = ALL_USAGES | TextureUsages::RENDER_ATTACHMENT;
         let target = texels::texture(gpu, self.size, format, usage);
         let view = target.create_view(&Default::default());
-        let mut encoder = gpu.device().create_command_encoder(&Default::default());
-        {
+        canaries.submit_encoded(gpu, |encoder| {
             let mut pass = encoder.begin_render_pass(&wgpu::RenderPassDescriptor {
                 color_attachments: &[Some(wgpu::RenderPassColorAttachment {
                     view: &view,
                     depth_slice: None,
                     resolve_target: None,
                     ops: wgpu::Operations {
-                        load: wgpu::LoadOp::Clear(wgpu::Color::TRANSPARENT),
+                        load: wgpu::LoadOp::Clear(clear),
                         store: wgpu::StoreOp::Store,
                     },
                 })],
                 ..Default::default()
             });
             draw.draw(&mut pass);
-        }
-        gpu.queue().submit([encoder.finish()]);
+        });
         let bytes = texels::read(gpu, ImageTexture::new(&target))?;
         Ok(texels::values(format.remove_srgb_suffix(), &bytes))
     }
@@ -205,7 +261,17 @@ impl Image<'_> {
         }
     }
 
-    fn affine(&self) -> Result<Option<Tensor>, Failure> {
+    /// Running statistics on the device, as they are before a step.
+    fn running(&self, rows: &[f32], findings: &mut Vec<Finding>) -> Result<Tensor, Failure> {
+        let place = (
+            "running statistics on the device",
+            &[3, 4][..],
+            Element::F32,
+        );
+        upload(self.gpu, place, rows, findings)
+    }
+
+    fn affine(&self, findings: &mut Vec<Finding>) -> Result<Option<Tensor>, Failure> {
         let parameters = self.parameters();
         if parameters.weight.is_none() && parameters.bias.is_none() {
             return Ok(None);
@@ -213,6 +279,15 @@ impl Image<'_> {
         let weight = (0..4).map(|c| parameters.weight(c));
         let bias = (0..4).map(|c| parameters.bias(c));
         let rows: Vec<f32> = weight.chain(bias).collect();
-        Ok(Some(Tensor::upload(self.gpu, &[2, 4], &rows)?))
+        let place = ("affine on the device", &[2, 4][..], Element::F32);
+        upload(self.gpu, place, &rows, findings).map(Some)
     }
+}
+
+type Results = Vec<(&'static str, Vec<f32>)>;
+
+/// Whether a texture holds the bytes it was given.
+fn bytes_held(name: &'static str, held: &[u8], given: &[u8]) -> Option<Finding> {
+    let [held, given] = [held, given].map(|b| b.iter().map(|&b| f32::from(b)).collect::<Vec<_>>());
+    Finding::held(name, &held, &given)
 }

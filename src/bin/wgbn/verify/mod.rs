@@ -1,6 +1,8 @@
 //! `wgbn verify`: every operation, memory pattern, element, option and kernel variant, on ordinary,
 //! ill-conditioned and exact data, against the reference.
 
+mod audit;
+mod gpu;
 mod image;
 mod rows;
 mod sweep;
@@ -84,7 +86,8 @@ struct Worker {
 
 impl Worker {
     fn open(args: &VerifyArgs) -> Result<Self, Failure> {
-        let engine = Engine::open(&args.device)?;
+        // On a device that executes nothing each case says so itself.
+        let engine = Engine::open_untried(&args.device)?;
         let gpus = match &engine {
             Engine::Cpu { .. } => vec![],
             Engine::Gpu(gpu) => SIZES
@@ -116,7 +119,7 @@ fn outcomes<'a>(
                 let outcomes = sweep::run(engine, gpus, trial).map_err(|e| {
                     // The others end with their groups.
                     next.store(groups.len(), Ordering::Relaxed);
-                    e.map(|text| format!("{text} ({})", command(args, engine, trial.number)))
+                    e.map(|text| format!("{text} ({})", command(args, engine, &trial.name)))
                 })?;
                 done.push((trial, outcomes));
                 bar.inc(1);
@@ -179,19 +182,21 @@ impl Sweep {
             Engine::Gpu(_) => {}
         }
         for failed in rows.failures() {
-            let again = command(args, engine, failed.case);
+            let again = command(args, engine, &failed.name);
             say!("\n{failed}\n  again: {again}")?;
         }
         let Some(path) = &args.json else {
             return Ok(());
         };
         let failures = rows.failures().iter().map(|failed| {
-            let again = command(args, engine, failed.case);
-            json!({ "case": failed.case, "what": failed.to_string(), "again": again })
+            let again = command(args, engine, &failed.name);
+            let what = failed.to_string();
+            json!({ "case": failed.case, "name": failed.name, "what": what, "again": again })
         });
         let report = json!({
             "device": name, "note": engine.note(), "quick": args.quick, "cases": cases,
             "seconds": seconds, "rows": rows.as_json(), "failures": failures.collect::<Value>(),
+            "outcomes": rows.outcomes(),
             "kernels": { "ran": kernels.ran, "not": kernels.missed },
         });
         output::write_text(path, &format!("{report:#}\n"))
@@ -220,11 +225,12 @@ fn narrow(gpu: &Gpu, bytes: u64) -> Result<Gpu, Failure> {
 fn chosen(args: &VerifyArgs, engine: &Engine) -> Result<Vec<Trial>, Failure> {
     let mut trials = trials::all();
     let len = trials.len();
-    if let Some(case) = args.case {
-        trials.retain(|trial| trial.number == case);
+    if let Some(case) = &args.case {
+        let number = case.parse::<usize>().ok();
+        trials.retain(|trial| trial.name == *case || number == Some(trial.number));
         if trials.is_empty() {
             return Err(Failure::Input(format!(
-                "--case {case}: there are 1 to {len}"
+                "--case {case}: there are 1 to {len}, and the names that --json gives"
             )));
         }
     }
@@ -232,7 +238,7 @@ fn chosen(args: &VerifyArgs, engine: &Engine) -> Result<Vec<Trial>, Failure> {
     if let Engine::Cpu { .. } = engine {
         trials.retain(Trial::is_plain);
     }
-    match (trials.is_empty(), args.case) {
+    match (trials.is_empty(), &args.case) {
         (true, Some(case)) => Err(Failure::Input(format!(
             "--case {case} asks for what the CPU path has not"
         ))),
@@ -241,7 +247,7 @@ fn chosen(args: &VerifyArgs, engine: &Engine) -> Result<Vec<Trial>, Failure> {
 }
 
 /// What runs this one case again, on the same device.
-fn command(args: &VerifyArgs, engine: &Engine, case: usize) -> String {
+fn command(args: &VerifyArgs, engine: &Engine, case: &str) -> String {
     let quoted = |word: &str| match word
         .contains(|c: char| !c.is_ascii_alphanumeric() && !"/.-_".contains(c))
     {

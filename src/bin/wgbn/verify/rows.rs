@@ -15,6 +15,10 @@ struct Row {
     variant: String,
     exact: bool,
     runs: usize,
+    /// Runs of which something was wrong.
+    failed: usize,
+    /// Runs of which something was wrong that needs no canary to be seen.
+    failed_by_judge: usize,
     case: usize,
     trial: String,
     worst: Finding,
@@ -23,6 +27,7 @@ struct Row {
 /// A result beyond its bound.
 pub struct Failed {
     pub case: usize,
+    pub name: String,
     trial: String,
     operation: &'static str,
     variant: String,
@@ -33,6 +38,7 @@ pub struct Failed {
 pub struct Rows {
     rows: Vec<Row>,
     failures: Vec<Failed>,
+    outcomes: Vec<Value>,
 }
 
 /// An error of so many bounds.
@@ -50,10 +56,24 @@ impl Rows {
             operation,
             variant,
             report,
+            digests,
         } = outcome;
-        for finding in report.findings.iter().filter(|f| !f.passed()) {
+        let digests = digests.into_iter().map(|(tensor, hash)| {
+            let hash = format!("{hash:016x}");
+            (tensor.to_owned(), Value::String(hash))
+        });
+        self.outcomes.push(json!({
+            "case": trial.number, "name": trial.name, "operation": operation, "variant": variant,
+            "passed": report.passed(), "digests": digests.collect::<serde_json::Map<_, _>>(),
+        }));
+        assert!(!report.findings.is_empty(), "{operation} was not judged");
+        let beyond = || report.findings.iter().filter(|f| !f.passed());
+        let failed = usize::from(beyond().count() > 0);
+        let failed_by_judge = usize::from(beyond().any(|f| f.tensor != "canary"));
+        for finding in beyond() {
             self.failures.push(Failed {
                 case: trial.number,
+                name: trial.name.clone(),
                 trial: trial.to_string(),
                 operation,
                 variant: variant.clone(),
@@ -71,6 +91,8 @@ impl Rows {
         match self.rows.iter_mut().find(known) {
             Some(row) => {
                 row.runs += 1;
+                row.failed += failed;
+                row.failed_by_judge += failed_by_judge;
                 if ratio(&worst) > ratio(&row.worst) {
                     (row.case, row.trial) = (trial.number, trial.to_string());
                     row.worst = worst;
@@ -82,6 +104,8 @@ impl Rows {
                     variant,
                     exact,
                     runs: 1,
+                    failed,
+                    failed_by_judge,
                     case: trial.number,
                     trial: trial.to_string(),
                     worst,
@@ -96,6 +120,11 @@ impl Rows {
     /// In the order of their cases.
     pub fn failures(&self) -> &[Failed] {
         &self.failures
+    }
+
+    /// Every run with a hash of each of its results, which tells whether a bit of it moved.
+    pub fn outcomes(&self) -> &[Value] {
+        &self.outcomes
     }
 
     pub fn table(&self) -> table::Table {
@@ -131,7 +160,7 @@ impl Rows {
         let row = |row: &Row| {
             json!({
                 "operation": row.operation, "variant": row.variant, "exact": row.exact,
-                "runs": row.runs, "error": row.worst.error, "bound": row.worst.bound,
+                "runs": row.runs, "failed": row.failed, "failed_by_judge": row.failed_by_judge, "error": row.worst.error, "bound": row.worst.bound,
                 "tensor": row.worst.tensor, "index": row.worst.index, "case": row.case,
                 "where": row.trial, "passed": row.worst.passed(),
             })
@@ -173,6 +202,7 @@ mod tests {
         Outcome {
             operation: "inference",
             variant: "planar".to_owned(),
+            digests: vec![("y", 0x0123)],
             report: Report {
                 findings: vec![Finding {
                     tensor: "y",
@@ -201,6 +231,13 @@ mod tests {
         assert!(text.contains("FAILED") && text.contains("case 4"), "{text}");
         let json = rows.as_json();
         assert_eq!(json[0]["passed"], false);
+        assert_eq!(
+            (&json[0]["runs"], &json[0]["failed"]),
+            (&4.into(), &2.into())
+        );
+        assert_eq!(json[0]["failed_by_judge"], 2);
+        let digests = &rows.outcomes()[0]["digests"];
+        assert_eq!(digests["y"], "0000000000000123");
     }
 
     #[test]

@@ -1,23 +1,19 @@
 //! One trial: every operation on it, each judged.
 
-use wgpu_batchnorm::check::{self, Report};
-use wgpu_batchnorm::functional::{self, AffineStep, Statistics, blocking};
-use wgpu_batchnorm::plan::Schedule;
-use wgpu_batchnorm::shaders::Load;
-use wgpu_batchnorm::{
-    BackwardRequest, BatchNorm, Binding, Check, Context, ForwardRequest, Gpu, LayerState, Mode,
-    Parameters, Pattern, RunningStatistics, Tensor, View,
-};
+use wgpu_batchnorm::check::Report;
+use wgpu_batchnorm::functional;
+use wgpu_batchnorm::{Gpu, LayerState, Mode, Pattern, RunningStatistics, View};
 
-use super::image;
+use super::audit::digests;
 use super::trials::{Data, Trial};
+use super::{gpu, image};
 use crate::args;
 use crate::backward::check_gradients;
 use crate::data::{Kind, Random};
-use crate::engine::{Engine, Job};
+use crate::engine::{Engine, ForwardResult, Job};
 use crate::failure::Failure;
 use crate::forward;
-use crate::parts::{Batch, Merge, Split};
+use crate::layout::running_rows;
 use crate::texels;
 
 /// An operation, the way its kernels went, and what came of it.
@@ -25,21 +21,23 @@ pub struct Outcome {
     pub operation: &'static str,
     pub variant: String,
     pub report: Report,
+    /// A hash of every output tensor's bits.
+    pub digests: Vec<(&'static str, u64)>,
 }
 
 /// What a trial is tried on.
-struct Values {
-    view: View,
-    x: Vec<f32>,
-    dy: Vec<f32>,
-    residual: Vec<f32>,
-    state: LayerState,
+pub struct Values {
+    pub view: View,
+    pub x: Vec<f32>,
+    pub dy: Vec<f32>,
+    pub residual: Vec<f32>,
+    pub state: LayerState,
 }
 
 impl Values {
     fn of(trial: &Trial) -> Result<Self, Failure> {
         let view = View::new(trial.shape, trial.axis)?;
-        let mut random = Random::new(trial.number as u64);
+        let mut random = Random::new(trial.seed());
         let exact = trial.data == Data::Exact;
         let x = match trial.data {
             Data::Kind(kind) => kind.tensor(&mut random, &view),
@@ -145,7 +143,7 @@ pub fn run(engine: &Engine, gpus: &[Gpu], trial: &Trial) -> Result<Vec<Outcome>,
                 };
                 image.sweep(&x)?
             }
-            _ => on_gpu(gpus, trial, &values)?,
+            _ => gpu::sweep(gpus, trial, &values)?,
         },
     };
     if trial.data == Data::Exact {
@@ -156,7 +154,7 @@ pub fn run(engine: &Engine, gpus: &[Gpu], trial: &Trial) -> Result<Vec<Outcome>,
 }
 
 /// All axes but the channel's; every second axis, over which exact data need have no exact mean.
-fn moment_axes(trial: &Trial) -> Vec<(&'static str, Vec<isize>)> {
+pub fn moment_axes(trial: &Trial) -> Vec<(&'static str, Vec<isize>)> {
     let rank = trial.shape.len() as isize;
     let channel = trial.axis.rem_euclid(rank);
     let others = (0..rank).filter(|&k| k != channel).collect();
@@ -169,11 +167,12 @@ fn moment_axes(trial: &Trial) -> Vec<(&'static str, Vec<isize>)> {
 
 fn on_cpu(engine: &Engine, trial: &Trial, values: &Values) -> Result<Vec<Outcome>, Failure> {
     let mut outcomes = Vec::new();
-    let mut add = |operation, report| {
+    let mut add = |operation, report, results: &[(&'static str, Vec<f32>)]| {
         outcomes.push(Outcome {
             operation,
             variant: pattern(&values.view).to_owned(),
             report,
+            digests: digests(results),
         });
     };
     let job = Job {
@@ -191,256 +190,42 @@ fn on_cpu(engine: &Engine, trial: &Trial, values: &Values) -> Result<Vec<Outcome
         if mode == Mode::Eval && job.config.running.is_none() {
             continue;
         }
-        add(names[0], forward::check(&job, &engine.forward(&job, mode)?));
+        let result = engine.forward(&job, mode)?;
+        let report = forward::check(&job, &result);
+        add(names[0], report, &forward_results(result));
         let (gradients, _) = engine.backward(&job, &values.dy, mode)?;
-        add(names[1], check_gradients(&job, &values.dy, at, &gradients));
+        let report = check_gradients(&job, &values.dy, at, &gradients);
+        let results = [
+            ("dx", gradients.dx),
+            ("dweight", gradients.dweight),
+            ("dbias", gradients.dbias),
+        ];
+        add(names[1], report, &results);
     }
     for (operation, axes) in moment_axes(trial) {
         let (moments, ..) = engine.moments(trial.shape, &values.x, &axes, false)?;
         let round = |v: Vec<f64>| -> Vec<f32> { v.into_iter().map(|v| v as f32).collect() };
         let (mean, variance) = (round(moments.mean()), round(moments.variance()));
         let (x, shape) = (&values.x, trial.shape);
-        add(
-            operation,
-            functional::check_moments(x, shape, &axes, &mean, &variance)?,
-        );
+        let report = functional::check_moments(x, shape, &axes, &mean, &variance)?;
+        add(operation, report, &[("mean", mean), ("variance", variance)]);
     }
     Ok(outcomes)
 }
 
-fn pattern(view: &View) -> &'static str {
+fn forward_results(result: ForwardResult) -> Vec<(&'static str, Vec<f32>)> {
+    let mut results = vec![("y", result.y)];
+    if let Some(saved) = result.saved {
+        results.push(("batch_mean", saved.batch_mean));
+        results.push(("batch_var", saved.batch_var));
+    }
+    results.extend(result.running.map(|r| ("running", running_rows(&r))));
+    results
+}
+
+pub fn pattern(view: &View) -> &'static str {
     match view.pattern() {
         Pattern::Planar => "planar",
         Pattern::Interleaved => "interleaved",
     }
-}
-
-/// How the kernels of `operation` go over memory, and whether they take a channel in one dispatch.
-fn variant(schedule: &Schedule, operation: &str) -> String {
-    let wide = match schedule.load != Load::Scalar {
-        true => ", fours",
-        false => "",
-    };
-    let resident = if operation.starts_with("train") {
-        schedule.resident_train.is_some()
-    } else {
-        operation == "backward" && schedule.resident_backward.is_some()
-    };
-    let resident = if resident { ", resident" } else { "" };
-    format!("{}{wide}{resident}", pattern(&schedule.view))
-}
-
-fn on_gpu(gpus: &[Gpu], trial: &Trial, values: &Values) -> Result<Vec<Outcome>, Failure> {
-    let gpu = &gpus[trial.sizes];
-    let config = trial.config();
-    let plan = gpu
-        .context()
-        .plan(&config.with_element(trial.element), trial.shape)?;
-    let schedule = plan.schedule();
-    let mut outcomes = Vec::new();
-    let mut add = |operation, report: Option<Report>| {
-        outcomes.push(Outcome {
-            operation,
-            variant: variant(schedule, operation),
-            report: report.unwrap_or_default(),
-        });
-    };
-    let upload = |values: &[f32]| Tensor::upload_as(gpu, trial.shape, trial.element, values);
-    let (x, dy) = (upload(&values.x)?, upload(&values.dy)?);
-    let residual = match trial.residual {
-        true => Some(upload(&values.residual)?),
-        false => None,
-    };
-    let again = || {
-        let mut layer = BatchNorm::with_state(gpu, config, values.view.channels, &values.state)?;
-        layer.set_check(Check::Report);
-        Ok::<_, Failure>(layer)
-    };
-    let request = ForwardRequest {
-        residual: residual.as_ref(),
-        in_place: false,
-    };
-    let in_place = ForwardRequest {
-        in_place: true,
-        ..request
-    };
-    let wanted = BackwardRequest {
-        dresidual: residual.is_some(),
-        ..Default::default()
-    };
-    let names = [
-        (
-            Mode::Train,
-            ["train forward", "backward", "train forward, y over x"],
-        ),
-        (
-            Mode::Eval,
-            ["inference", "backward, frozen", "inference, y over x"],
-        ),
-    ];
-    for (mode, [forward, backward, over]) in names {
-        if mode == Mode::Eval && config.running.is_none() {
-            continue;
-        }
-        let mut layer = again()?;
-        let result = layer.forward_with_blocking(&x, mode, request)?;
-        add(forward, result.report);
-        let gradients = layer.backward_with_blocking(&x, &dy, result.saved, wanted)?;
-        add(backward, gradients.report);
-        // The parameters' gradients alone, and on top of those.
-        let constant = upload(&vec![1.0; values.x.len()])?;
-        for (dy, dx, add_into) in [
-            (&dy, false, None),
-            (&constant, true, Some(&gradients.affine)),
-        ] {
-            let mut layer = again()?;
-            let result = layer.forward_with_blocking(&x, mode, request)?;
-            let wanted = BackwardRequest {
-                dx,
-                dresidual: dx && wanted.dresidual,
-                add_into,
-            };
-            let gradients = layer.backward_with_blocking(&x, dy, result.saved, wanted)?;
-            add(backward, gradients.report);
-        }
-        if trial.in_place() {
-            let mut layer = again()?;
-            let result = layer.forward_with_blocking(&upload(&values.x)?, mode, in_place)?;
-            add(over, result.report);
-        }
-    }
-    for (operation, report) in over_axes(gpu, trial, &x, schedule.pieces.len() == 1)? {
-        add(operation, report);
-    }
-    let channel_axis = trial.axis.rem_euclid(trial.shape.len() as isize);
-    if trial.shape[0] > 1 && channel_axis > 0 && values.x.len() < 100_000 {
-        let (operation, report) = in_parts(gpus, trial, values)?;
-        add(operation, Some(report));
-    }
-    Ok(outcomes)
-}
-
-/// Moments and normalization; over alternating axes only where one binding holds the tensor.
-fn over_axes(
-    gpu: &Gpu,
-    trial: &Trial,
-    x: &Tensor,
-    whole: bool,
-) -> Result<Vec<(&'static str, Option<Report>)>, Failure> {
-    let config = trial.config();
-    let mut reports = Vec::new();
-    for (operation, axes) in moment_axes(trial) {
-        if operation != "moments" && !whole {
-            continue;
-        }
-        let keep_dims = trial.number.is_multiple_of(2);
-        let moments = blocking::moments(x, &axes, keep_dims, Check::Report)?;
-        reports.push((operation, moments.report.clone()));
-
-        let host = moments.read_blocking()?;
-        let len = host.mean().len();
-        let upload = |shape: &[usize], values: Vec<f32>| Tensor::upload(gpu, shape, &values);
-        let scale = (0..len).map(|k| [0.5, -1.0, 2.0, -4.0, 1.0][k % 5]);
-        let offset = (0..len).map(|k| [3.0, 0.0, -1.0][k % 3]);
-        let affine = |shape: &[usize]| -> Result<[Tensor; 2], Failure> {
-            let [scale, offset] = [scale.clone().collect(), offset.clone().collect()];
-            Ok([upload(shape, scale)?, upload(shape, offset)?])
-        };
-        let normalized = |statistics: Statistics<'_>, [scale, offset]: &[Tensor; 2]| {
-            let step = AffineStep {
-                scale: config.affine.has_weight().then_some(scale),
-                offset: config.affine.has_bias().then_some(offset),
-            };
-            let (_, report) = blocking::normalize(x, statistics, step, config.eps, Check::Report)?;
-            Ok::<_, Failure>(report)
-        };
-        let report = normalized((&moments).into(), &affine(&moments.shape())?)?;
-        reports.push(("normalize", report));
-        let mut kept = trial.shape.to_vec();
-        axes.iter().for_each(|&k| kept[k as usize] = 1);
-        let round = |v: Vec<f64>| v.into_iter().map(|v| v as f32).collect();
-        let mean = upload(&kept, round(host.mean()))?;
-        let variance = upload(&kept, round(host.variance()))?;
-        let report = normalized((&mean, &variance).into(), &affine(&kept)?)?;
-        reports.push(("normalize, plain statistics", report));
-    }
-    Ok(reports)
-}
-
-/// Training forward and backward of the first sample and of the others, or of halves, merged on the device or on the
-/// host; there the second part is on the adapter's first device, which small bindings are not.
-fn in_parts(
-    gpus: &[Gpu],
-    trial: &Trial,
-    values: &Values,
-) -> Result<(&'static str, Report), Failure> {
-    let gpu = &gpus[trial.sizes];
-    let element = trial.element;
-    let stored = |values: &[f32]| -> Result<Vec<f32>, Failure> {
-        let tensor = Tensor::upload_as(gpu, trial.shape, element, values)?;
-        Ok(tensor.read_blocking()?)
-    };
-    let (x, dy) = (stored(&values.x)?, stored(&values.dy)?);
-    let residual = stored(&values.residual)?;
-    let config = trial.config();
-    let batch = Batch {
-        shape: trial.shape,
-        config,
-        input: check::Input {
-            view: values.view,
-            x: &x,
-            parameters: Parameters {
-                weight: values.state.weight.as_deref(),
-                bias: values.state.bias.as_deref(),
-            },
-            eps: config.eps,
-            epilogue: check::Epilogue {
-                element,
-                activation: trial.activation,
-                residual: trial.residual.then_some(&residual),
-            },
-        },
-        dy: &dy,
-        running: values.state.running.as_ref(),
-    };
-    let place = |gpu| -> (&Gpu, &Context) { (gpu, gpu.context()) };
-    let in_place = trial.number.is_multiple_of(3);
-    let merge = match trial.number % 2 {
-        0 => Merge::Device,
-        _ => Merge::Host,
-    };
-    // Equal parts of exact data have exact moments too.
-    let first = match trial.data {
-        Data::Exact => trial.shape[0] / 2,
-        _ => 1,
-    };
-    let (here, there) = ([place(gpu)], [place(gpu), place(&gpus[0])]);
-    let split = Split {
-        places: match merge {
-            Merge::Device => &here,
-            Merge::Host => &there,
-        },
-        samples: &[first, trial.shape[0] - first],
-        merge,
-        in_place,
-        run: &submit,
-    };
-    let operation = match (merge, in_place) {
-        (Merge::Device, false) => "two parts, merged on the device",
-        (Merge::Device, true) => "two parts, merged on the device, y over x",
-        (Merge::Host, false) => "two parts, merged on the host",
-        (Merge::Host, true) => "two parts, merged on the host, y over x",
-    };
-    Ok((operation, split.judged(&batch)?))
-}
-
-pub fn submit(gpu: &Gpu, bindings: &[&Binding]) {
-    let mut encoder = gpu.device().create_command_encoder(&Default::default());
-    {
-        let mut pass = encoder.begin_compute_pass(&Default::default());
-        bindings
-            .iter()
-            .for_each(|binding| binding.encode(&mut pass));
-    }
-    gpu.queue().submit([encoder.finish()]);
 }

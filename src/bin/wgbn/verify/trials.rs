@@ -1,4 +1,4 @@
-//! What the sweep tries: a closed list of trials, each known by its number.
+//! What the sweep tries: a closed list of trials, each known by its name and, for short, its number.
 
 use std::fmt;
 
@@ -154,8 +154,10 @@ pub enum Data {
 /// One set of options, data and sizes; all operations are tried on it.
 #[derive(Clone, Debug)]
 pub struct Trial {
-    /// From 1.
+    /// From 1; another after cases were added or taken out.
     pub number: usize,
+    /// Says all that the case consists of, and stays when numbers change. Its data follow from it.
+    pub name: String,
     pub quick: bool,
     pub shape: &'static [usize],
     pub axis: isize,
@@ -189,9 +191,19 @@ impl Trial {
         }
     }
 
+    /// What the case's random data come from: its name's FNV-1a hash.
+    pub fn seed(&self) -> u64 {
+        fnv(self.name.as_bytes())
+    }
+
+    /// Options that no list holds take turns by this, from 0 to 11.
+    pub fn turn(&self) -> u64 {
+        self.seed() % 12
+    }
+
     /// Whether forwards are tried with y over x too.
     pub fn in_place(&self) -> bool {
-        (self.number / 2).is_multiple_of(2)
+        (self.turn() / 2).is_multiple_of(2)
     }
 
     /// Whether nothing is asked that the CPU path lacks.
@@ -253,6 +265,21 @@ impl fmt::Display for Trial {
     }
 }
 
+/// Lower-case words and numbers with hyphens between them, as a shell takes them without quotes.
+fn slug(text: &str) -> String {
+    let plain = text.to_lowercase().replace(" -", " minus ");
+    let plain = plain.replace('×', "x").replace('±', "plus-minus ");
+    let words = plain.split(|c: char| !c.is_ascii_alphanumeric() && c != '.');
+    let words: Vec<_> = words.filter(|word| !word.is_empty()).collect();
+    words.join("-")
+}
+
+/// The 64-bit FNV-1a hash.
+pub fn fnv(bytes: &[u8]) -> u64 {
+    let mix = |hash: u64, &byte: &u8| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3);
+    bytes.iter().fold(0xcbf2_9ce4_8422_2325, mix)
+}
+
 fn shape(trial: &Trial) -> String {
     format!("{} axis {}", table::shape(trial.shape), trial.axis)
 }
@@ -262,11 +289,16 @@ fn shape(trial: &Trial) -> String {
 pub fn all() -> Vec<Trial> {
     let mut trials = Vec::new();
     let mut add = |trial: Trial| {
-        let number = trials.len() + 1;
-        trials.push(Trial { number, ..trial });
+        let (number, name) = (trials.len() + 1, slug(&trial.to_string()));
+        trials.push(Trial {
+            number,
+            name,
+            ..trial
+        });
     };
     let plain = |(shape, axis), data| Trial {
         number: 0,
+        name: String::new(),
         quick: false,
         shape,
         axis,
@@ -426,6 +458,21 @@ mod tests {
         for (k, trial) in all().iter().enumerate() {
             assert_eq!(trial.number, k + 1);
         }
+    }
+
+    #[test]
+    fn names_are_apart_and_need_no_quotes() {
+        let trials = all();
+        let mut names: Vec<_> = trials.iter().map(|trial| &trial.name).collect();
+        names.sort_unstable();
+        for pair in names.windows(2) {
+            assert_ne!(pair[0], pair[1]);
+        }
+        let plain = |c: char| c.is_ascii_alphanumeric() || c == '.' || c == '-';
+        assert!(names.iter().all(|name| name.chars().all(plain)));
+        // They say what the case is, and are what earlier reports know it by.
+        assert_eq!(trials[0].name, "8x3x28x28-axis-1-mean-3e-1-std-1.5e0");
+        assert_eq!(fnv(b"a"), 0xaf63_dc4c_8601_ec8c);
     }
 
     /// Asserts that whatever `a` and `b` tell apart meets, and that there are so many of each.
