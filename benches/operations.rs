@@ -263,7 +263,9 @@ impl<'a> Device<'a> {
 
     /// Fills what operations write with what no result holds; what training saved, backward reads.
     fn blank(&self) {
-        [&self.out, &self.grads, &self.workspace].map(fill_with_poison);
+        [&self.out, &self.grads, &self.workspace]
+            .into_iter()
+            .for_each(fill_with_poison);
     }
 
     /// Asserts that the device holds what it was given.

@@ -34,8 +34,17 @@ pub fn own_gpu() -> Gpu {
 }
 
 fn open() -> Gpu {
-    Gpu::new_blocking(&Adapter::Best)
-        .expect("these tests need an adapter: `cargo xtask test` says how to get one")
+    let gpu = Gpu::new_blocking(&Adapter::Best)
+        .expect("these tests need an adapter: `cargo xtask test` says how to get one");
+    running(gpu)
+}
+
+/// A device that was seen to run a kernel. Some tests compare what a device gives twice, which on one
+/// that executes nothing is the same.
+fn running(gpu: Gpu) -> Gpu {
+    gpu.probe_blocking()
+        .expect("these tests need an adapter that runs kernels");
+    gpu
 }
 
 /// Pipelines for work that is cut so; those on the tests' device are one for all tests.
@@ -59,7 +68,7 @@ pub fn counted() -> (wgpu::Instance, Gpu) {
     let adapter = pollster::block_on(instance.request_adapter(&Default::default())).unwrap();
     record(&adapter.get_info());
     let gpu = Gpu::open_blocking(&adapter).unwrap();
-    (instance, gpu)
+    (instance, running(gpu))
 }
 
 /// A device with the limits that `choose` makes of what the adapter offers.
@@ -72,7 +81,7 @@ pub fn limited(choose: impl FnOnce(wgpu::Limits) -> wgpu::Limits) -> Gpu {
         ..Default::default()
     };
     let (device, queue) = pollster::block_on(adapter.request_device(&request)).unwrap();
-    Gpu::with_device(device, queue).unwrap()
+    running(Gpu::with_device(device, queue).unwrap())
 }
 
 /// A device that binds so few bytes at most, so that smaller tensors need several bindings; one of
