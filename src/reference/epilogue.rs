@@ -47,15 +47,24 @@ pub fn steepest(activation: Activation) -> f64 {
     }
 }
 
-/// The largest |d²g/dz²| away from kinks, rounded up.
-pub fn curvature(activation: Activation) -> f64 {
-    match activation {
-        Activation::None | Activation::Relu | Activation::LeakyRelu(_) => 0.0,
-        Activation::Sigmoid => 0.097,
-        Activation::Tanh => 0.77,
-        Activation::Silu => 0.5,
-        Activation::Gelu => 0.8,
+/// The largest |d²g/dz²| at `z` and further from zero, away from kinks, rounded up.
+pub fn curvature(activation: Activation, z: f64) -> f64 {
+    let z = z.abs();
+    // What is largest near zero, and what decays beyond.
+    let (largest, decaying) = match activation {
+        Activation::None | Activation::Relu | Activation::LeakyRelu(_) => (0.0, 0.0),
+        Activation::Sigmoid => (0.097, (-z).exp()),
+        Activation::Tanh => (0.77, 8.0 * (-2.0 * z).exp()),
+        Activation::Silu => (0.5, (2.0 + z) * (-z).exp()),
+        Activation::Gelu => (
+            0.8,
+            (2.0 + z * z) * (-z * z / 2.0).exp() / (2.0 * PI).sqrt(),
+        ),
+    };
+    if z.is_infinite() {
+        return 0.0;
     }
+    decaying.min(largest)
 }
 
 /// How far the slope jumps at zero.
@@ -105,7 +114,14 @@ mod tests {
                 );
                 assert!(got.abs() <= steepest(activation), "{activation:?} at {z}");
                 let bend = (slope(activation, z + h) - slope(activation, z - h)) / (2.0 * h);
-                assert!(bend.abs() <= curvature(activation), "{activation:?} at {z}");
+                assert!(
+                    bend.abs() <= curvature(activation, z),
+                    "{activation:?} at {z}"
+                );
+                assert!(
+                    curvature(activation, z) >= curvature(activation, 1.1 * z),
+                    "{activation:?} at {z}"
+                );
             }
         }
     }
