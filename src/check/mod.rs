@@ -6,18 +6,11 @@
 //! and `dbias` Σ|dy·x̂| and Σ|dy|. Where the reference is NaN the result must be, and where f32
 //! overflows it must be that infinity.
 //!
-//! With an activation g, an error of its argument z may be magnified by the largest |g'|, and g
-//! itself may be off by so much of the largest |y|: the scale of `y` is the sum of both. Backward has
-//! dz = dy·g'(z), and the scales have |dy|·(|g'| + ½·max|g"|·scale of z) where they have |dy|. Where z
-//! is so close to a kink that its own error decides the side, either slope will do. Where dy is
-//! infinite and the slope no more than its error, f32 may have ∞·0 or the other sign's ∞: neither that
-//! element nor what sums it up is judged.
-//!
-//! An activation may leave a channel dz at small x̂ alone. There dweight inherits what the mean is off:
-//! x̂ is of ((x − pivot) − offset), the pivot is a value of the channel, and offset, an f32 no larger
-//! than the largest |x − mean|, is good to a unit in its last place, 2⁻²³ of that. Every x̂ of the
-//! channel may so be off by 2⁻²³·max|x̂|, and dweight by Σ|dz| times that, which is added to its bound.
-//! Frozen statistics are given, and exact.
+//! With an activation g, an error of its argument z may be magnified by the largest |g'| near z, and a
+//! smooth g itself may be off by so much of the largest |y|: the scale of `y` is the sum of both. Backward
+//! has dz = dy·g'(z) in place of dy, and to the bounds is added what the rounding of z changes of g', at a
+//! kink and elsewhere (`upstream.rs`), each z as far off as f32 may leave that element (`rounding.rs`).
+//! Its `dweight` is granted besides what rounding leaves of small x̂ (there too).
 //!
 //! f16 and bf16 results may be half a unit in the last place of their type further off.
 
@@ -26,7 +19,7 @@ mod storage;
 mod upstream;
 
 use crate::config::{Activation, Element, Running};
-use crate::reference::epilogue::{activate, steepest};
+use crate::reference::epilogue::{activate, curvature, steepest_near};
 use crate::reference::{self, Gradients, Moments};
 use crate::shape::View;
 use crate::stats::{HostGradients, Parameters, RunningStatistics, SavedStatistics};
@@ -318,24 +311,27 @@ fn judge_y(input: &Input<'_>, z: Vec<f64>, statistics: &Moments, y: &[f32]) -> F
         residual,
     } = input.epilogue;
     let view = input.view;
-    let mut scale = forward_scale(input, statistics);
-    let mut expected = z;
-    if activation != Activation::None || residual.is_some() {
-        for (i, z) in expected.iter_mut().enumerate() {
-            *z = activate(activation, *z + residual.map_or(0.0, |r| f64::from(r[i])));
-        }
+    let scale = forward_scale(input, statistics);
+    let mut z = z;
+    if let Some(residual) = residual {
+        z.iter_mut()
+            .zip(residual)
+            .for_each(|(z, &r)| *z += f64::from(r));
     }
-    if activation != Activation::None {
-        for (c, scale) in scale.iter_mut().enumerate() {
-            let values = view.runs(c).flat_map(|run| &expected[run]);
-            let largest = values
-                .filter(|y| y.is_finite())
-                .fold(0.0, |max: f64, y| max.max(y.abs()));
-            *scale = *scale * steepest(activation) + largest;
-        }
-    }
+    let expected: Vec<f64> = z.iter().map(|&z| activate(activation, z)).collect();
+    let smooth = curvature(activation, 0.0) > 0.0;
+    let largest = |c| {
+        let values = view.runs(c).flat_map(|run| &expected[run]);
+        let finite = values.filter(|y| y.is_finite());
+        finite.fold(0.0, |max: f64, y| max.max(y.abs()))
+    };
+    let own: Vec<f64> = match smooth {
+        true => (0..view.channels).map(largest).collect(),
+        false => vec![0.0; view.channels],
+    };
     judge_stored("y", element, FORWARD_BOUND, y, &expected, |i| {
-        Some(scale[view.channel_of(i)])
+        let c = view.channel_of(i);
+        Some(scale[c] * steepest_near(activation, z[i], FORWARD_BOUND * scale[c]) + own[c])
     })
 }
 

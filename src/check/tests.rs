@@ -1,3 +1,5 @@
+mod simulated;
+
 use super::*;
 
 /// Frozen backward over one channel of mean 0 and variance 1, with `spoil` free to change the results

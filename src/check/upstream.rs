@@ -1,6 +1,11 @@
 //! What comes back through the activation, and how far it may be off.
+//!
+//! dz = dy·g'(z), and z may be off by what [`rounding`](super::rounding) says of each element. Away from a
+//! kink that moves g' by the largest |g"| there times so much, which joins |g'| in scales. Where z is no
+//! further from a kink than that, either slope will do. Where dy is infinite and the slope no more than
+//! its error, f32 may have ∞·0 or the other sign's ∞: neither that element nor what sums it up is judged.
 
-use super::rounding::{Rounding, UNIT};
+use super::rounding::Rounding;
 use super::{BACKWARD_BOUND, Epilogue, Input, finite_or_zero};
 use crate::config::Activation;
 use crate::reference::epilogue::{curvature, kink, slope};
@@ -82,11 +87,8 @@ impl Upstream {
     }
 }
 
-/// How far a slope is off beyond its share of itself, away from kinks, where z may be `off` so far.
+/// How far the slope is off, away from kinks, where z may be `off` so far.
 fn slope_error(activation: Activation, z: f64, off: f64) -> f64 {
-    // WGSL's exp(a) may be off by 3 + 2·|a| units in the last place, which is what it were of an argument
-    // 2u·(3 + 2·|a|) away.
-    let off = off + UNIT * (6.0 + 5.0 * z.abs());
     let nearest = (z.abs() - off).max(0.0);
     curvature(activation, nearest) * off
 }

@@ -67,6 +67,17 @@ pub fn curvature(activation: Activation, z: f64) -> f64 {
     decaying.min(largest)
 }
 
+/// The largest |dg/dz| no further than `reach` from `z`, rounded up.
+pub fn steepest_near(activation: Activation, z: f64, reach: f64) -> f64 {
+    let steepest = steepest(activation);
+    if kink(activation) > 0.0 && z.abs() <= reach {
+        return steepest;
+    }
+    let nearest = (z.abs() - reach).max(0.0);
+    let slope = slope(activation, z).abs() + curvature(activation, nearest) * reach;
+    slope.min(steepest)
+}
+
 /// How far the slope jumps at zero.
 pub fn kink(activation: Activation) -> f64 {
     match activation {
@@ -114,8 +125,9 @@ mod tests {
                 );
                 assert!(got.abs() <= steepest(activation), "{activation:?} at {z}");
                 let bend = (slope(activation, z + h) - slope(activation, z - h)) / (2.0 * h);
+                // The difference itself is off by 1e-16/2h.
                 assert!(
-                    bend.abs() <= curvature(activation, z),
+                    bend.abs() <= curvature(activation, z) + 1e-10,
                     "{activation:?} at {z}"
                 );
                 assert!(
@@ -124,6 +136,27 @@ mod tests {
                 );
             }
         }
+    }
+
+    #[test]
+    fn no_slope_nearby_is_steeper() {
+        for activation in ALL {
+            for k in -60..=60 {
+                let z = f64::from(k) / 7.0;
+                for reach in [0.0, 1e-6, 0.1, 1.0, 5.0] {
+                    let steepest = steepest_near(activation, z, reach);
+                    for n in -20..=20 {
+                        let there = slope(activation, z + reach * f64::from(n) / 20.0);
+                        assert!(
+                            there.abs() <= steepest + 1e-15,
+                            "{activation:?} at {z}, {reach}"
+                        );
+                    }
+                }
+            }
+        }
+        assert_eq!(steepest_near(Activation::Relu, -1.0, 0.5), 0.0);
+        assert!(steepest_near(Activation::Tanh, 10.0, 0.5) < 1e-6);
     }
 
     #[test]
