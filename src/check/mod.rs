@@ -6,18 +6,11 @@
 //! and `dbias` Σ|dy·x̂| and Σ|dy|. Where the reference is NaN the result must be, and where f32
 //! overflows it must be that infinity.
 //!
-//! With an activation g, an error of its argument z may be magnified by the largest |g'|, and g
-//! itself may be off by so much of the largest |y|: the scale of `y` is the sum of both. Backward has
-//! dz = dy·g'(z), and the scales have |dy|·(|g'| + ½·max|g"|·scale of z) where they have |dy|. Where z
-//! is so close to a kink that its own error decides the side, either slope will do. Where dy is
-//! infinite and the slope no more than its error, f32 may have ∞·0 or the other sign's ∞: neither that
-//! element nor what sums it up is judged.
-//!
-//! An activation may leave a channel dz at small x̂ alone. There dweight inherits what the mean is off:
-//! x̂ is of ((x − pivot) − offset), the pivot is a value of the channel, and offset, an f32 no larger
-//! than the largest |x − mean|, is good to a unit in its last place, 2⁻²³ of that. Every x̂ of the
-//! channel may so be off by 2⁻²³·max|x̂|, and dweight by Σ|dz| times that, which is added to its bound.
-//! Frozen statistics are given, and exact.
+//! With an activation g, an error of its argument z may be magnified by the largest |g'| near z, and a
+//! smooth g itself may be off by so much of the largest |y|: the scale of `y` is the sum of both. Backward
+//! has dz = dy·g'(z) in place of dy, and to the bounds is added what the rounding of z changes of g', at a
+//! kink and elsewhere (`upstream.rs`), each z as far off as f32 may leave that element (`rounding.rs`).
+//! Its `dweight` is granted besides what rounding leaves of small x̂ (there too).
 //!
 //! f16 and bf16 results may be half a unit in the last place of their type further off.
 //!
@@ -27,15 +20,18 @@
 //! submission at all. What these three find stands in a report only where something is wrong.
 
 mod poison;
+mod rounding;
 mod storage;
+mod upstream;
 
 pub use poison::{POISON, is_poison};
 
 use crate::config::{Activation, Element, Running};
-use crate::reference::epilogue::{activate, curvature, kink, slope, steepest};
+use crate::reference::epilogue::{activate, curvature, steepest_near};
 use crate::reference::{self, Gradients, Moments};
 use crate::shape::View;
 use crate::stats::{HostGradients, Parameters, RunningStatistics, SavedStatistics};
+use upstream::Upstream;
 
 /// Whether results are compared with the reference.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -66,8 +62,6 @@ pub const BACKWARD_BOUND: f64 = 1e-6;
 /// The tensor that a canary's finding names.
 pub(crate) const CANARY: &str = "canary";
 const SCALE_FLOOR: f64 = 1.2e-38;
-/// How far f32 holds a mean, of the largest distance from it.
-const MEAN_ERROR: f64 = 1.0 / (1 << 23) as f64;
 
 /// The worst error of one tensor.
 #[derive(Clone, Debug, PartialEq)]
@@ -371,24 +365,27 @@ fn judge_y(input: &Input<'_>, z: Vec<f64>, statistics: &Moments, y: &[f32]) -> F
         residual,
     } = input.epilogue;
     let view = input.view;
-    let mut scale = forward_scale(input, statistics);
-    let mut expected = z;
-    if activation != Activation::None || residual.is_some() {
-        for (i, z) in expected.iter_mut().enumerate() {
-            *z = activate(activation, *z + residual.map_or(0.0, |r| f64::from(r[i])));
-        }
+    let scale = forward_scale(input, statistics);
+    let mut z = z;
+    if let Some(residual) = residual {
+        z.iter_mut()
+            .zip(residual)
+            .for_each(|(z, &r)| *z += f64::from(r));
     }
-    if activation != Activation::None {
-        for (c, scale) in scale.iter_mut().enumerate() {
-            let values = view.runs(c).flat_map(|run| &expected[run]);
-            let largest = values
-                .filter(|y| y.is_finite())
-                .fold(0.0, |max: f64, y| max.max(y.abs()));
-            *scale = *scale * steepest(activation) + largest;
-        }
-    }
+    let expected: Vec<f64> = z.iter().map(|&z| activate(activation, z)).collect();
+    let smooth = curvature(activation, 0.0) > 0.0;
+    let largest = |c| {
+        let values = view.runs(c).flat_map(|run| &expected[run]);
+        let finite = values.filter(|y| y.is_finite());
+        finite.fold(0.0, |max: f64, y| max.max(y.abs()))
+    };
+    let own: Vec<f64> = match smooth {
+        true => (0..view.channels).map(largest).collect(),
+        false => vec![0.0; view.channels],
+    };
     judge_stored("y", element, FORWARD_BOUND, y, &expected, |i| {
-        Some(scale[view.channel_of(i)])
+        let c = view.channel_of(i);
+        Some(scale[c] * steepest_near(activation, z[i], FORWARD_BOUND * scale[c]) + own[c])
     })
 }
 
@@ -424,7 +421,7 @@ pub fn backward(
     before: Option<(&[f32], &[f32])>,
 ) -> Report {
     let batch = reference::moments(&input.view, input.x);
-    let upstream = Upstream::of(input, dy, &batch);
+    let upstream = Upstream::of(input, dy, &batch, true);
     let weight = input.parameters.weight;
     let expected = reference::backward(&input.view, input.x, &upstream.dz, weight, input.eps);
     judge_gradients(input, &upstream, &batch, &expected, true, result, before)
@@ -440,7 +437,7 @@ pub fn backward_frozen(
     before: Option<(&[f32], &[f32])>,
 ) -> Report {
     let frozen = widen(mean, variance);
-    let upstream = Upstream::of(input, dy, &frozen);
+    let upstream = Upstream::of(input, dy, &frozen, false);
     let (x, weight) = (input.x, input.parameters.weight);
     let expected =
         reference::backward_frozen(&input.view, x, &upstream.dz, &frozen, weight, input.eps);
@@ -460,7 +457,7 @@ pub fn dresidual(
         Some((mean, variance)) => widen(mean, variance),
         None => reference::moments(&view, input.x),
     };
-    let mut upstream = Upstream::of(input, dy, &statistics);
+    let mut upstream = Upstream::of(input, dy, &statistics, frozen.is_none());
     let mut scale = vec![0.0; view.channels];
     for (c, scale) in scale.iter_mut().enumerate() {
         let bad = match frozen {
@@ -489,66 +486,6 @@ pub fn dresidual(
     }
 }
 
-/// What comes back through the activation.
-struct Upstream {
-    /// dy·g'(z).
-    dz: Vec<f64>,
-    /// What stands for |dy| in scales; 0 where that is not finite, and compared as it is.
-    size: Vec<f64>,
-    /// How far dz may be off because z is at a kink; infinite where nothing is certain.
-    slack: Vec<f64>,
-}
-
-impl Upstream {
-    fn of(input: &Input<'_>, dy: &[f32], statistics: &Moments) -> Self {
-        let Epilogue {
-            activation,
-            residual,
-            ..
-        } = input.epilogue;
-        let widened = || dy.iter().map(|&v| f64::from(v));
-        if activation == Activation::None {
-            return Self {
-                dz: widened().collect(),
-                size: widened().map(|dy| finite_or_zero(dy.abs())).collect(),
-                slack: vec![0.0; dy.len()],
-            };
-        }
-        let view = input.view;
-        let scale = forward_scale(input, statistics);
-        let z = reference::normalize(&view, input.x, statistics, input.parameters, input.eps);
-        let mut upstream = Self {
-            dz: Vec::with_capacity(dy.len()),
-            size: Vec::with_capacity(dy.len()),
-            slack: Vec::with_capacity(dy.len()),
-        };
-        for (i, dy) in widened().enumerate() {
-            let z = z[i] + residual.map_or(0.0, |r| f64::from(r[i]));
-            let scale = scale[view.channel_of(i)];
-            let slope = slope(activation, z);
-            let near = z.abs() <= FORWARD_BOUND * scale;
-            if activation == Activation::Relu && slope == 0.0 {
-                // Nothing comes through, of infinity neither.
-                upstream.dz.push(0.0);
-                upstream.size.push(0.0);
-            } else {
-                upstream.dz.push(dy * slope);
-                let size = dy.abs() * (slope.abs() + 0.5 * curvature(activation) * scale);
-                upstream.size.push(finite_or_zero(size));
-            }
-            let doubt = FORWARD_BOUND * curvature(activation) * scale + f64::from(f32::EPSILON);
-            upstream.slack.push(if near && kink(activation) > 0.0 {
-                dy.abs() * kink(activation)
-            } else if dy.is_infinite() && slope != 0.0 && slope.abs() <= doubt {
-                f64::INFINITY
-            } else {
-                0.0
-            });
-        }
-        upstream
-    }
-}
-
 fn judge_gradients(
     input: &Input<'_>,
     upstream: &Upstream,
@@ -574,22 +511,17 @@ fn judge_gradients(
     for c in 0..view.channels {
         let inv_std = statistics.inv_std(c, input.eps);
         let weight = f64::from(input.parameters.weight(c)).abs();
-        let mut largest_xhat: f64 = 0.0;
         for i in view.runs(c).flatten() {
             let (size, slack, xhat) = (upstream.size[i], upstream.slack[i], xhat(c, i));
-            largest_xhat = largest_xhat.max(xhat);
             let mut term = size;
             if through_batch {
                 term += expected.dbias[c].abs() / m + xhat * expected.dweight[c].abs() / m;
             }
             dx_scale[c] = f64::max(dx_scale[c], finite_or_zero(weight * inv_std * term));
-            dweight_scale[c] += size * xhat;
+            dweight_scale[c] += size * xhat + upstream.lost[i] / BACKWARD_BOUND;
             dbias_scale[c] += size;
             dweight_slack[c] += slack * xhat;
             dbias_slack[c] += slack;
-        }
-        if through_batch && input.epilogue.activation != Activation::None {
-            dweight_scale[c] += MEAN_ERROR / BACKWARD_BOUND * dbias_scale[c] * largest_xhat;
         }
         dweight_scale[c] += f64::from(old_weight[c]).abs();
         dbias_scale[c] += f64::from(old_bias[c]).abs();

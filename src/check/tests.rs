@@ -1,3 +1,5 @@
+mod simulated;
+
 use super::*;
 
 /// Frozen backward over one channel of mean 0 and variance 1, with `spoil` free to change the results
@@ -22,7 +24,7 @@ fn frozen(
             ..Epilogue::default()
         },
     };
-    let upstream = Upstream::of(&input, dy, &widen(&[0.0], &[1.0]));
+    let upstream = Upstream::of(&input, dy, &widen(&[0.0], &[1.0]), false);
     let dx: Vec<f32> = upstream.dz.iter().map(|&v| v as f32).collect();
     let xhat = dx.iter().zip(x).map(|(dz, x)| dz * x);
     // The contract's: sums that are not finite are NaN.

@@ -47,15 +47,35 @@ pub fn steepest(activation: Activation) -> f64 {
     }
 }
 
-/// The largest |d²g/dz²| away from kinks, rounded up.
-pub fn curvature(activation: Activation) -> f64 {
-    match activation {
-        Activation::None | Activation::Relu | Activation::LeakyRelu(_) => 0.0,
-        Activation::Sigmoid => 0.097,
-        Activation::Tanh => 0.77,
-        Activation::Silu => 0.5,
-        Activation::Gelu => 0.8,
+/// The largest |d²g/dz²| at `z` and further from zero, away from kinks, rounded up.
+pub fn curvature(activation: Activation, z: f64) -> f64 {
+    let z = z.abs();
+    // What is largest near zero, and what decays beyond.
+    let (largest, decaying) = match activation {
+        Activation::None | Activation::Relu | Activation::LeakyRelu(_) => (0.0, 0.0),
+        Activation::Sigmoid => (0.097, (-z).exp()),
+        Activation::Tanh => (0.77, 8.0 * (-2.0 * z).exp()),
+        Activation::Silu => (0.5, (2.0 + z) * (-z).exp()),
+        Activation::Gelu => (
+            0.8,
+            (2.0 + z * z) * (-z * z / 2.0).exp() / (2.0 * PI).sqrt(),
+        ),
+    };
+    if z.is_infinite() {
+        return 0.0;
     }
+    decaying.min(largest)
+}
+
+/// The largest |dg/dz| no further than `reach` from `z`, rounded up.
+pub fn steepest_near(activation: Activation, z: f64, reach: f64) -> f64 {
+    let steepest = steepest(activation);
+    if kink(activation) > 0.0 && z.abs() <= reach {
+        return steepest;
+    }
+    let nearest = (z.abs() - reach).max(0.0);
+    let slope = slope(activation, z).abs() + curvature(activation, nearest) * reach;
+    slope.min(steepest)
 }
 
 /// How far the slope jumps at zero.
@@ -105,9 +125,38 @@ mod tests {
                 );
                 assert!(got.abs() <= steepest(activation), "{activation:?} at {z}");
                 let bend = (slope(activation, z + h) - slope(activation, z - h)) / (2.0 * h);
-                assert!(bend.abs() <= curvature(activation), "{activation:?} at {z}");
+                // The difference itself is off by 1e-16/2h.
+                assert!(
+                    bend.abs() <= curvature(activation, z) + 1e-10,
+                    "{activation:?} at {z}"
+                );
+                assert!(
+                    curvature(activation, z) >= curvature(activation, 1.1 * z),
+                    "{activation:?} at {z}"
+                );
             }
         }
+    }
+
+    #[test]
+    fn no_slope_nearby_is_steeper() {
+        for activation in ALL {
+            for k in -60..=60 {
+                let z = f64::from(k) / 7.0;
+                for reach in [0.0, 1e-6, 0.1, 1.0, 5.0] {
+                    let steepest = steepest_near(activation, z, reach);
+                    for n in -20..=20 {
+                        let there = slope(activation, z + reach * f64::from(n) / 20.0);
+                        assert!(
+                            there.abs() <= steepest + 1e-15,
+                            "{activation:?} at {z}, {reach}"
+                        );
+                    }
+                }
+            }
+        }
+        assert_eq!(steepest_near(Activation::Relu, -1.0, 0.5), 0.0);
+        assert!(steepest_near(Activation::Tanh, 10.0, 0.5) < 1e-6);
     }
 
     #[test]

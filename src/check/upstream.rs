@@ -1,0 +1,94 @@
+//! What comes back through the activation, and how far it may be off.
+//!
+//! dz = dy·g'(z), and z may be off by what [`rounding`](super::rounding) says of each element. Away from a
+//! kink that moves g' by the largest |g"| there times so much, which joins |g'| in scales. Where z is no
+//! further from a kink than that, either slope will do. Where dy is infinite and the slope no more than
+//! its error, f32 may have ∞·0 or the other sign's ∞: neither that element nor what sums it up is judged.
+
+use super::rounding::Rounding;
+use super::{BACKWARD_BOUND, Epilogue, Input, finite_or_zero};
+use crate::config::Activation;
+use crate::reference::epilogue::{curvature, kink, slope};
+use crate::reference::{self, Moments};
+
+/// What comes back through the activation.
+pub(super) struct Upstream {
+    /// dy·g'(z).
+    pub dz: Vec<f64>,
+    /// What stands for |dy| in scales; 0 where that is not finite, and compared as it is.
+    pub size: Vec<f64>,
+    /// How far dz may be off because z is at a kink; infinite where nothing is certain.
+    pub slack: Vec<f64>,
+    /// How far dz·x̂ may be off because x̂ is small.
+    pub lost: Vec<f64>,
+}
+
+impl Upstream {
+    pub(super) fn of(
+        input: &Input<'_>,
+        dy: &[f32],
+        statistics: &Moments,
+        through_batch: bool,
+    ) -> Self {
+        let Epilogue {
+            activation,
+            residual,
+            ..
+        } = input.epilogue;
+        let widened = || dy.iter().map(|&v| f64::from(v));
+        if activation == Activation::None {
+            return Self {
+                dz: widened().collect(),
+                size: widened().map(|dy| finite_or_zero(dy.abs())).collect(),
+                slack: vec![0.0; dy.len()],
+                lost: vec![0.0; dy.len()],
+            };
+        }
+        let view = input.view;
+        let rounding = Rounding::of(input, statistics, through_batch);
+        let z = reference::normalize(&view, input.x, statistics, input.parameters, input.eps);
+        let mut upstream = Self {
+            dz: Vec::with_capacity(dy.len()),
+            size: Vec::with_capacity(dy.len()),
+            slack: Vec::with_capacity(dy.len()),
+            lost: Vec::with_capacity(dy.len()),
+        };
+        for (i, dy) in widened().enumerate() {
+            let (c, x) = (view.channel_of(i), f64::from(input.x[i]));
+            let residual = residual.map_or(0.0, |r| f64::from(r[i]));
+            let z = z[i] + residual;
+            let off = rounding.z(c, x, residual);
+            let slope = slope(activation, z);
+            let bend = slope_error(activation, z, off);
+            if activation == Activation::Relu && slope == 0.0 {
+                // Nothing comes through, of infinity neither.
+                upstream.dz.push(0.0);
+                upstream.size.push(0.0);
+            } else {
+                upstream.dz.push(dy * slope);
+                let size = dy.abs() * (slope.abs() + bend / BACKWARD_BOUND);
+                upstream.size.push(finite_or_zero(size));
+            }
+            let near = z.abs() <= off;
+            upstream.slack.push(if near && kink(activation) > 0.0 {
+                dy.abs() * kink(activation)
+            } else if dy.is_infinite()
+                && slope != 0.0
+                && slope.abs() <= bend + f64::from(f32::EPSILON)
+            {
+                f64::INFINITY
+            } else {
+                0.0
+            });
+            let lost = upstream.size[i] * rounding.xhat(c, x);
+            upstream.lost.push(finite_or_zero(lost));
+        }
+        upstream
+    }
+}
+
+/// How far the slope is off, away from kinks, where z may be `off` so far.
+fn slope_error(activation: Activation, z: f64, off: f64) -> f64 {
+    let nearest = (z.abs() - off).max(0.0);
+    curvature(activation, nearest) * off
+}
