@@ -4,11 +4,12 @@ use std::time::{Duration, Instant};
 
 use wgpu_batchnorm::error::DeviceError;
 use wgpu_batchnorm::{
-    Adapter, BatchNorm, Check, Config, Gpu, HostGradients, LayerState, Mode, Moments, Parameters,
-    RunningStatistics, SavedStatistics, Tensor, View, cpu, functional,
+    Adapter, BatchNorm, Check, Config, Element, Gpu, HostGradients, LayerState, Mode, Moments,
+    Parameters, RunningStatistics, SavedStatistics, Tensor, View, cpu, functional,
 };
 
 use crate::failure::Failure;
+use crate::stored::{Stored, rounded, widened};
 
 /// What computes.
 pub enum Engine {
@@ -30,17 +31,30 @@ pub struct Job<'a> {
     pub shape: &'a [usize],
     pub view: View,
     pub state: &'a LayerState,
-    pub x: &'a [f32],
+    pub x: Stored<'a>,
 }
 
 /// Results of a forward pass.
 #[derive(Debug)]
 pub struct ForwardResult {
+    /// What `stored` holds, in f32: what is judged.
     pub y: Vec<f32>,
+    /// `y` as `x` is stored: what is written.
+    pub stored: Vec<u8>,
     /// In training.
     pub saved: Option<SavedStatistics>,
     /// In training: what running statistics became.
     pub running: Option<RunningStatistics>,
+    pub time: Duration,
+}
+
+/// Results of a backward pass.
+#[derive(Debug)]
+pub struct BackwardResult {
+    /// `dx` is what `stored` holds, in f32: what is judged.
+    pub gradients: HostGradients,
+    /// `dx` as `x` is stored: what is written.
+    pub stored: Vec<u8>,
     pub time: Duration,
 }
 
@@ -110,6 +124,15 @@ impl Engine {
         }
     }
 
+    /// The storage that the kernels run with for a tensor of `element`. The CPU path has kernels for
+    /// f32 alone: it widens halves, which is exact, and rounds `y` and `dx` once.
+    pub fn element(&self, element: Element) -> Element {
+        match self {
+            Self::Gpu(_) => element,
+            Self::Cpu { .. } => Element::F32,
+        }
+    }
+
     pub fn forward(&self, job: &Job<'_>, mode: Mode) -> Result<ForwardResult, Failure> {
         match self {
             Self::Gpu(gpu) => gpu_forward(gpu, job, mode),
@@ -120,12 +143,12 @@ impl Engine {
     pub fn backward(
         &self,
         job: &Job<'_>,
-        dy: &[f32],
+        dy: Stored<'_>,
         mode: Mode,
-    ) -> Result<(HostGradients, Duration), Failure> {
+    ) -> Result<BackwardResult, Failure> {
         match self {
             Self::Gpu(gpu) => gpu_backward(gpu, job, dy, mode),
-            Self::Cpu { .. } => cpu_backward(job, dy, mode),
+            Self::Cpu { .. } => cpu_backward(job, dy.values, mode),
         }
     }
 
@@ -133,13 +156,13 @@ impl Engine {
     pub fn moments(
         &self,
         shape: &[usize],
-        x: &[f32],
+        x: Stored<'_>,
         axes: &[isize],
         keep_dims: bool,
     ) -> Result<(Moments, Vec<usize>, Duration), Failure> {
         match self {
             Self::Gpu(gpu) => {
-                let x = Tensor::upload(gpu, shape, x)?;
+                let x = upload(gpu, shape, x)?;
                 wait(gpu);
                 let start = Instant::now();
                 let moments = functional::blocking::moments(&x, axes, keep_dims, Check::Off)?;
@@ -149,7 +172,7 @@ impl Engine {
             }
             Self::Cpu { .. } => {
                 let start = Instant::now();
-                let (moments, shape) = functional::cpu_moments(x, shape, axes, keep_dims)?;
+                let (moments, shape) = functional::cpu_moments(x.values, shape, axes, keep_dims)?;
                 Ok((moments, shape, start.elapsed()))
             }
         }
@@ -163,9 +186,22 @@ fn wait(gpu: &Gpu) {
         .poll(wgpu_batchnorm::wgpu::PollType::wait_indefinitely());
 }
 
+/// As it is stored.
+fn upload(gpu: &Gpu, shape: &[usize], tensor: Stored<'_>) -> Result<Tensor, Failure> {
+    let uploaded = Tensor::upload_bytes(gpu, shape, tensor.element, tensor.bytes);
+    uploaded.map_err(Failure::from)
+}
+
+/// As it is stored, and widened.
+fn read(tensor: &Tensor) -> Result<(Vec<u8>, Vec<f32>), Failure> {
+    let bytes = tensor.read_bytes_blocking()?;
+    let values = widened(tensor.element(), &bytes);
+    Ok((bytes, values))
+}
+
 fn layer(gpu: &Gpu, job: &Job<'_>) -> Result<(BatchNorm, Tensor), Failure> {
     let layer = BatchNorm::with_state(gpu, job.config, job.view.channels, job.state)?;
-    let x = Tensor::upload(gpu, job.shape, job.x)?;
+    let x = upload(gpu, job.shape, job.x)?;
     wait(gpu);
     Ok((layer, x))
 }
@@ -176,8 +212,10 @@ fn gpu_forward(gpu: &Gpu, job: &Job<'_>, mode: Mode) -> Result<ForwardResult, Fa
     let forward = layer.forward_blocking(&x, mode)?;
     wait(gpu);
     let time = start.elapsed();
+    let (stored, y) = read(&forward.y)?;
     let mut result = ForwardResult {
-        y: forward.y.read_blocking()?,
+        y,
+        stored,
         saved: None,
         running: None,
         time,
@@ -192,33 +230,49 @@ fn gpu_forward(gpu: &Gpu, job: &Job<'_>, mode: Mode) -> Result<ForwardResult, Fa
 fn gpu_backward(
     gpu: &Gpu,
     job: &Job<'_>,
-    dy: &[f32],
+    dy: Stored<'_>,
     mode: Mode,
-) -> Result<(HostGradients, Duration), Failure> {
+) -> Result<BackwardResult, Failure> {
     let (mut layer, x) = layer(gpu, job)?;
-    let dy = Tensor::upload(gpu, job.shape, dy)?;
+    let dy = upload(gpu, job.shape, dy)?;
     let forward = layer.forward_blocking(&x, mode)?;
     wait(gpu);
     let start = Instant::now();
     let gradients = layer.backward_blocking(&x, &dy, forward.saved)?;
     wait(gpu);
     let time = start.elapsed();
-    let dx = match &gradients.dx {
-        Some(dx) => dx.read_blocking()?,
-        None => vec![],
+    let (stored, dx) = match &gradients.dx {
+        Some(dx) => read(dx)?,
+        None => (vec![], vec![]),
     };
-    let gradients = HostGradients {
-        dx,
-        dweight: gradients.dweight_blocking()?,
-        dbias: gradients.dbias_blocking()?,
-    };
-    Ok((gradients, time))
+    Ok(BackwardResult {
+        gradients: HostGradients {
+            dx,
+            dweight: gradients.dweight_blocking()?,
+            dbias: gradients.dbias_blocking()?,
+        },
+        stored,
+        time,
+    })
+}
+
+/// Rounds to `element` what the CPU path computed in f32: as it is stored, and widened again.
+fn narrowed(element: Element, values: Vec<f32>) -> (Vec<u8>, Vec<f32>) {
+    let stored = rounded(element, &values);
+    match element {
+        Element::F32 => (stored, values),
+        Element::F16 | Element::Bf16 => {
+            let values = widened(element, &stored);
+            (stored, values)
+        }
+    }
 }
 
 fn cpu_forward(job: &Job<'_>, mode: Mode) -> Result<ForwardResult, Failure> {
-    let Job {
-        config, view, x, ..
-    } = *job;
+    let Job { config, view, .. } = *job;
+    let Stored {
+        element, values: x, ..
+    } = job.x;
     let mut y = vec![0.0; x.len()];
     let parameters = job.parameters();
     if mode == Mode::Eval {
@@ -226,11 +280,14 @@ fn cpu_forward(job: &Job<'_>, mode: Mode) -> Result<ForwardResult, Failure> {
         let (mean, variance) = (&running.mean, &running.variance);
         let start = Instant::now();
         cpu::inference(&view, x, parameters, mean, variance, config.eps, &mut y);
+        let time = start.elapsed();
+        let (stored, y) = narrowed(element, y);
         return Ok(ForwardResult {
             y,
+            stored,
             saved: None,
             running: None,
-            time: start.elapsed(),
+            time,
         });
     }
     config.validate_training(&view)?;
@@ -238,22 +295,22 @@ fn cpu_forward(job: &Job<'_>, mode: Mode) -> Result<ForwardResult, Failure> {
     let start = Instant::now();
     let moving = running.as_mut().zip(config.running);
     let saved = cpu::train_forward(&view, x, parameters, config.eps, moving, &mut y);
+    let time = start.elapsed();
+    let (stored, y) = narrowed(element, y);
     Ok(ForwardResult {
         y,
+        stored,
         saved: Some(saved),
         running,
-        time: start.elapsed(),
+        time,
     })
 }
 
-fn cpu_backward(
-    job: &Job<'_>,
-    dy: &[f32],
-    mode: Mode,
-) -> Result<(HostGradients, Duration), Failure> {
-    let Job {
-        config, view, x, ..
-    } = *job;
+fn cpu_backward(job: &Job<'_>, dy: &[f32], mode: Mode) -> Result<BackwardResult, Failure> {
+    let Job { config, view, .. } = *job;
+    let Stored {
+        element, values: x, ..
+    } = job.x;
     let weight = job.state.weight.as_deref();
     let mut dx = vec![0.0; x.len()];
     let (time, (dweight, dbias)) = if mode == Mode::Eval {
@@ -271,5 +328,10 @@ fn cpu_backward(
         let sums = cpu::backward(&view, x, dy, &saved, weight, Some(&mut dx));
         (start.elapsed(), sums)
     };
-    Ok((HostGradients { dx, dweight, dbias }, time))
+    let (stored, dx) = narrowed(element, dx);
+    Ok(BackwardResult {
+        gradients: HostGradients { dx, dweight, dbias },
+        stored,
+        time,
+    })
 }

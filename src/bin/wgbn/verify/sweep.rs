@@ -18,6 +18,7 @@ use crate::engine::{Engine, Job};
 use crate::failure::Failure;
 use crate::forward;
 use crate::parts::{Batch, Merge, Split};
+use crate::stored::Stored;
 use crate::texels;
 
 /// An operation, the way its kernels went, and what came of it.
@@ -181,7 +182,7 @@ fn on_cpu(engine: &Engine, trial: &Trial, values: &Values) -> Result<Vec<Outcome
         shape: trial.shape,
         view: values.view,
         state: &values.state,
-        x: &values.x,
+        x: Stored::f32(&values.x),
     };
     for (at, names) in [
         (args::Mode::Train, ["train forward", "backward"]),
@@ -192,11 +193,12 @@ fn on_cpu(engine: &Engine, trial: &Trial, values: &Values) -> Result<Vec<Outcome
             continue;
         }
         add(names[0], forward::check(&job, &engine.forward(&job, mode)?));
-        let (gradients, _) = engine.backward(&job, &values.dy, mode)?;
-        add(names[1], check_gradients(&job, &values.dy, at, &gradients));
+        let backward = engine.backward(&job, Stored::f32(&values.dy), mode)?;
+        let gradients = &backward.gradients;
+        add(names[1], check_gradients(&job, &values.dy, at, gradients));
     }
     for (operation, axes) in moment_axes(trial) {
-        let (moments, ..) = engine.moments(trial.shape, &values.x, &axes, false)?;
+        let (moments, ..) = engine.moments(trial.shape, job.x, &axes, false)?;
         let round = |v: Vec<f64>| -> Vec<f32> { v.into_iter().map(|v| v as f32).collect() };
         let (mean, variance) = (round(moments.mean()), round(moments.variance()));
         let (x, shape) = (&values.x, trial.shape);
