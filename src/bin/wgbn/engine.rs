@@ -1,15 +1,18 @@
 //! The device that does the work: an adapter or the CPU path, behind one set of calls.
 
+mod on_cpu;
+mod on_gpu;
+
 use std::time::{Duration, Instant};
 
 use wgpu_batchnorm::error::DeviceError;
 use wgpu_batchnorm::{
-    Adapter, BatchNorm, Check, Config, Element, Gpu, HostGradients, LayerState, Mode, Moments,
-    Parameters, RunningStatistics, SavedStatistics, Tensor, View, cpu, functional,
+    Adapter, Check, Config, Element, Gpu, HostGradients, LayerState, Mode, Moments, Parameters,
+    RunningStatistics, SavedStatistics, View, functional,
 };
 
 use crate::failure::Failure;
-use crate::stored::{Stored, rounded, widened};
+use crate::stored::Stored;
 
 /// What computes.
 pub enum Engine {
@@ -135,8 +138,8 @@ impl Engine {
 
     pub fn forward(&self, job: &Job<'_>, mode: Mode) -> Result<ForwardResult, Failure> {
         match self {
-            Self::Gpu(gpu) => gpu_forward(gpu, job, mode),
-            Self::Cpu { .. } => cpu_forward(job, mode),
+            Self::Gpu(gpu) => on_gpu::forward(gpu, job, mode),
+            Self::Cpu { .. } => on_cpu::forward(job, mode),
         }
     }
 
@@ -147,8 +150,8 @@ impl Engine {
         mode: Mode,
     ) -> Result<BackwardResult, Failure> {
         match self {
-            Self::Gpu(gpu) => gpu_backward(gpu, job, dy, mode),
-            Self::Cpu { .. } => cpu_backward(job, dy.values, mode),
+            Self::Gpu(gpu) => on_gpu::backward(gpu, job, dy, mode),
+            Self::Cpu { .. } => on_cpu::backward(job, dy.values, mode),
         }
     }
 
@@ -162,11 +165,11 @@ impl Engine {
     ) -> Result<(Moments, Vec<usize>, Duration), Failure> {
         match self {
             Self::Gpu(gpu) => {
-                let x = upload(gpu, shape, x)?;
-                wait(gpu);
+                let x = on_gpu::upload(gpu, shape, x)?;
+                on_gpu::wait(gpu);
                 let start = Instant::now();
                 let moments = functional::blocking::moments(&x, axes, keep_dims, Check::Off)?;
-                wait(gpu);
+                on_gpu::wait(gpu);
                 let time = start.elapsed();
                 Ok((moments.read_blocking()?, moments.shape(), time))
             }
@@ -177,161 +180,4 @@ impl Engine {
             }
         }
     }
-}
-
-/// Waits until the device is idle; a fault shows at the next readback.
-fn wait(gpu: &Gpu) {
-    let _ = gpu
-        .device()
-        .poll(wgpu_batchnorm::wgpu::PollType::wait_indefinitely());
-}
-
-/// As it is stored.
-fn upload(gpu: &Gpu, shape: &[usize], tensor: Stored<'_>) -> Result<Tensor, Failure> {
-    let uploaded = Tensor::upload_bytes(gpu, shape, tensor.element, tensor.bytes);
-    uploaded.map_err(Failure::from)
-}
-
-/// As it is stored, and widened.
-fn read(tensor: &Tensor) -> Result<(Vec<u8>, Vec<f32>), Failure> {
-    let bytes = tensor.read_bytes_blocking()?;
-    let values = widened(tensor.element(), &bytes);
-    Ok((bytes, values))
-}
-
-fn layer(gpu: &Gpu, job: &Job<'_>) -> Result<(BatchNorm, Tensor), Failure> {
-    let layer = BatchNorm::with_state(gpu, job.config, job.view.channels, job.state)?;
-    let x = upload(gpu, job.shape, job.x)?;
-    wait(gpu);
-    Ok((layer, x))
-}
-
-fn gpu_forward(gpu: &Gpu, job: &Job<'_>, mode: Mode) -> Result<ForwardResult, Failure> {
-    let (mut layer, x) = layer(gpu, job)?;
-    let start = Instant::now();
-    let forward = layer.forward_blocking(&x, mode)?;
-    wait(gpu);
-    let time = start.elapsed();
-    let (stored, y) = read(&forward.y)?;
-    let mut result = ForwardResult {
-        y,
-        stored,
-        saved: None,
-        running: None,
-        time,
-    };
-    if mode == Mode::Train {
-        result.saved = forward.saved.read_blocking()?;
-        result.running = layer.state_blocking()?.running;
-    }
-    Ok(result)
-}
-
-fn gpu_backward(
-    gpu: &Gpu,
-    job: &Job<'_>,
-    dy: Stored<'_>,
-    mode: Mode,
-) -> Result<BackwardResult, Failure> {
-    let (mut layer, x) = layer(gpu, job)?;
-    let dy = upload(gpu, job.shape, dy)?;
-    let forward = layer.forward_blocking(&x, mode)?;
-    wait(gpu);
-    let start = Instant::now();
-    let gradients = layer.backward_blocking(&x, &dy, forward.saved)?;
-    wait(gpu);
-    let time = start.elapsed();
-    let (stored, dx) = match &gradients.dx {
-        Some(dx) => read(dx)?,
-        None => (vec![], vec![]),
-    };
-    Ok(BackwardResult {
-        gradients: HostGradients {
-            dx,
-            dweight: gradients.dweight_blocking()?,
-            dbias: gradients.dbias_blocking()?,
-        },
-        stored,
-        time,
-    })
-}
-
-/// Rounds to `element` what the CPU path computed in f32: as it is stored, and widened again.
-fn narrowed(element: Element, values: Vec<f32>) -> (Vec<u8>, Vec<f32>) {
-    let stored = rounded(element, &values);
-    match element {
-        Element::F32 => (stored, values),
-        Element::F16 | Element::Bf16 => {
-            let values = widened(element, &stored);
-            (stored, values)
-        }
-    }
-}
-
-fn cpu_forward(job: &Job<'_>, mode: Mode) -> Result<ForwardResult, Failure> {
-    let Job { config, view, .. } = *job;
-    let Stored {
-        element, values: x, ..
-    } = job.x;
-    let mut y = vec![0.0; x.len()];
-    let parameters = job.parameters();
-    if mode == Mode::Eval {
-        let running = job.running()?;
-        let (mean, variance) = (&running.mean, &running.variance);
-        let start = Instant::now();
-        cpu::inference(&view, x, parameters, mean, variance, config.eps, &mut y);
-        let time = start.elapsed();
-        let (stored, y) = narrowed(element, y);
-        return Ok(ForwardResult {
-            y,
-            stored,
-            saved: None,
-            running: None,
-            time,
-        });
-    }
-    config.validate_training(&view)?;
-    let mut running = job.state.running.clone();
-    let start = Instant::now();
-    let moving = running.as_mut().zip(config.running);
-    let saved = cpu::train_forward(&view, x, parameters, config.eps, moving, &mut y);
-    let time = start.elapsed();
-    let (stored, y) = narrowed(element, y);
-    Ok(ForwardResult {
-        y,
-        stored,
-        saved: Some(saved),
-        running,
-        time,
-    })
-}
-
-fn cpu_backward(job: &Job<'_>, dy: &[f32], mode: Mode) -> Result<BackwardResult, Failure> {
-    let Job { config, view, .. } = *job;
-    let Stored {
-        element, values: x, ..
-    } = job.x;
-    let weight = job.state.weight.as_deref();
-    let mut dx = vec![0.0; x.len()];
-    let (time, (dweight, dbias)) = if mode == Mode::Eval {
-        let running = job.running()?;
-        let (mean, variance) = (&running.mean, &running.variance);
-        let start = Instant::now();
-        let dx = Some(&mut dx[..]);
-        let sums = cpu::backward_frozen(&view, x, dy, mean, variance, weight, config.eps, dx);
-        (start.elapsed(), sums)
-    } else {
-        config.validate_training(&view)?;
-        let mut y = vec![0.0; x.len()];
-        let saved = cpu::train_forward(&view, x, job.parameters(), config.eps, None, &mut y);
-        let start = Instant::now();
-        let sums = cpu::backward(&view, x, dy, &saved, weight, Some(&mut dx));
-        (start.elapsed(), sums)
-    };
-    let (stored, dx) = narrowed(element, dx);
-    Ok(BackwardResult {
-        gradients: HostGradients { dx, dweight, dbias },
-        stored,
-        time,
-    })
 }
