@@ -101,6 +101,15 @@ pub enum Element {
 }
 
 impl Element {
+    /// `f32`, `f16` or `bf16`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::F32 => "f32",
+            Self::F16 => "f16",
+            Self::Bf16 => "bf16",
+        }
+    }
+
     /// Bytes of a value.
     pub fn bytes(self) -> u64 {
         match self {

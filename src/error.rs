@@ -79,6 +79,16 @@ pub enum ShapeError {
         /// Values expected.
         expected: usize,
     },
+    /// Bytes whose number does not fit their shape and element.
+    #[error("{tensor} has {got} bytes, expected {expected}")]
+    Bytes {
+        /// The tensor's name.
+        tensor: &'static str,
+        /// Bytes given.
+        got: usize,
+        /// Bytes expected.
+        expected: usize,
+    },
     /// Axes that alternate between kept and reduced more often than the strided kernel takes.
     #[error(
         "shape {shape:?} alternates between kept and reduced axes {got} times, at most {limit} work"

@@ -41,6 +41,30 @@ impl Tensor {
         Ok(tensor)
     }
 
+    /// Uploads values as they are stored: `element`'s own bytes, little endian, one value after the
+    /// other. No bit of them changes, of a NaN or a subnormal neither.
+    ///
+    /// # Errors
+    /// As [`Tensor::upload`], where `bytes` is not as long as the shape's values of `element`.
+    pub fn upload_bytes(
+        gpu: &Gpu,
+        shape: &[usize],
+        element: Element,
+        bytes: &[u8],
+    ) -> Result<Self, Error> {
+        let tensor = Self::empty_as(gpu, shape, element)?;
+        let expected = tensor.byte_len();
+        if bytes.len() != expected {
+            return Err(Error::Shape(ShapeError::Bytes {
+                tensor: "values",
+                got: bytes.len(),
+                expected,
+            }));
+        }
+        tensor.write_bytes(bytes);
+        Ok(tensor)
+    }
+
     /// A tensor of f32 zeros.
     ///
     /// # Errors
@@ -121,18 +145,29 @@ impl Tensor {
         let bytes = match self.element {
             Element::F32 => bytemuck::cast_slice(values),
             Element::F16 => {
-                halves = packed(values, |v| f16::from_f32(v).to_bits());
+                halves = narrowed(values, |v| f16::from_f32(v).to_bits());
                 bytemuck::cast_slice(&halves)
             }
             Element::Bf16 => {
-                halves = packed(values, |v| bf16::from_f32(v).to_bits());
+                halves = narrowed(values, |v| bf16::from_f32(v).to_bits());
                 bytemuck::cast_slice(&halves)
             }
         };
-        self.gpu.watch(|| {
-            self.gpu.queue().write_buffer(&self.buffer, 0, bytes);
-        });
+        self.write_bytes(bytes);
         Ok(())
+    }
+
+    /// Overwrites all values with as many bytes as they have.
+    fn write_bytes(&self, bytes: &[u8]) {
+        // Buffers are written in whole words, and the last half of an odd number has one to itself.
+        let (words, rest) = bytes.split_at(bytes.len() & !3);
+        let queue = self.gpu.queue();
+        self.gpu.watch(|| {
+            queue.write_buffer(&self.buffer, 0, words);
+            if let &[low, high] = rest {
+                queue.write_buffer(&self.buffer, words.len() as u64, &[low, high, 0, 0]);
+            }
+        });
     }
 
     /// Copies the values to the host, widened to f32.
@@ -163,14 +198,38 @@ impl Tensor {
         pollster::block_on(self.read())
     }
 
+    /// Copies the values to the host as they are stored: the element's own bytes, little endian, one
+    /// value after the other. No bit of them changes, of a NaN or a subnormal neither.
+    ///
+    /// On native targets this waits for the device on the calling thread.
+    ///
+    /// # Errors
+    /// As [`Tensor::read`].
+    pub async fn read_bytes(&self) -> Result<Vec<u8>, RunError> {
+        let mut bytes: Vec<u8> = self.gpu.read(&self.buffer).await?;
+        bytes.truncate(self.byte_len());
+        Ok(bytes)
+    }
+
+    /// Blocking twin of [`Tensor::read_bytes`].
+    ///
+    /// # Errors
+    /// As [`Tensor::read`].
+    #[cfg(feature = "blocking")]
+    pub fn read_bytes_blocking(&self) -> Result<Vec<u8>, RunError> {
+        pollster::block_on(self.read_bytes())
+    }
+
+    /// Bytes of its values, without what fills the last word.
+    fn byte_len(&self) -> usize {
+        self.len() * self.element.bytes() as usize
+    }
+
     pub(crate) fn slice(&self) -> wgpu::BufferSlice<'_> {
         self.buffer.slice(..)
     }
 }
 
-/// Halves, as many as fill whole words.
-fn packed(values: &[f32], narrow: impl Fn(f32) -> u16) -> Vec<u16> {
-    let mut halves: Vec<u16> = values.iter().map(|&v| narrow(v)).collect();
-    halves.resize(halves.len().next_multiple_of(2), 0);
-    halves
+fn narrowed(values: &[f32], narrow: impl Fn(f32) -> u16) -> Vec<u16> {
+    values.iter().map(|&v| narrow(v)).collect()
 }

@@ -6,6 +6,7 @@ mod common;
 #[macro_use]
 mod support;
 
+mod bytes;
 mod canary;
 mod functional;
 mod goldens;

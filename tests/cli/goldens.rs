@@ -1,26 +1,22 @@
 //! What other frameworks computed, through the command line, against the truth in f64.
 
-use std::collections::BTreeMap;
-
 use safetensors::tensor::Dtype;
 use serde_json::Value;
 
 use crate::common::golden::Golden;
 use crate::support::{Folder, golden_path};
 use crate::tensors::Stored;
-
-const FORWARD_BOUND: f64 = 5e-7;
-const BACKWARD_BOUND: f64 = 1e-6;
+use crate::truth::{self, FORWARD_BOUND};
 
 /// Files of these operations.
-fn goldens(ops: &[&str]) -> Vec<Golden> {
+pub fn goldens(ops: &[&str]) -> Vec<Golden> {
     let mut goldens = Golden::all();
     goldens.retain(|golden| ops.contains(&golden.text("op")));
     goldens
 }
 
 /// The options that a file says, all of them spelled out.
-fn options(golden: &Golden) -> String {
+pub fn options(golden: &Golden) -> String {
     let text = |key| golden.text(key);
     let mode = text("op");
     let mut options = format!(
@@ -63,59 +59,11 @@ fn assert_report(value: &Value, golden: &Golden, operation: &str, device: &str) 
     }
 }
 
-/// Every tensor's errors over the scales of the accuracy contract, taken from the truth.
+/// Every tensor against the truth that the file holds.
 fn assert_near_truth(golden: &Golden, stored: &Stored) {
-    let truth: BTreeMap<_, _> = golden.results("truth").into_iter().collect();
-    let case = golden.case();
-    let view = case.view;
-    let running = case.running.as_ref().unwrap();
+    let truth = golden.results("truth").into_iter().collect();
     let train = golden.text("op") == "train";
-    let m = view.count() as f64;
-    for (name, tensor) in &stored.0 {
-        let (got, expected) = (tensor.wide(), &truth[name]);
-        assert_eq!(got.len(), expected.len());
-        let elementwise = matches!(&**name, "y" | "dx");
-        for c in 0..view.channels {
-            let at = |name: &str| truth.get(name).map_or(0.0, |values| values[c]);
-            let (old_mean, old_var) = (running.mean[c].into(), running.variance[c].into());
-            let mean = if train { at("batch_mean") } else { old_mean };
-            let weight = f64::from(case.parameters().weight(c)).abs();
-            let elements = || view.runs(c).flatten();
-            let xhat = |i: usize| ((f64::from(case.x[i]) - mean) * at("inv_std")).abs();
-            let dy = |i: usize| f64::from(case.dy[i]).abs();
-            let max = |f: &dyn Fn(usize) -> f64| elements().map(f).fold(0.0, f64::max);
-            let largest = || max(&|i| f64::from(case.x[i]).abs());
-            let means = |i| (at("dbias").abs() + xhat(i) * at("dweight").abs()) / m;
-            let bias = f64::from(case.parameters().bias(c)).abs();
-            let scale = match &**name {
-                "y" => max(&|i| xhat(i) * weight + bias),
-                "batch_mean" => largest(),
-                "running_mean" => largest().max(f64::abs(old_mean)),
-                "running_var" => at("running_var").max(old_var),
-                "batch_var" | "inv_std" => at(name),
-                "dx" => {
-                    let batch = if train { 1.0 } else { 0.0 };
-                    weight * at("inv_std") * max(&|i| dy(i) + batch * means(i))
-                }
-                "dweight" => elements().map(|i| dy(i) * xhat(i)).sum(),
-                "dbias" => elements().map(dy).sum(),
-                other => panic!("{other} has no scale"),
-            };
-            let bound = match name.starts_with('d') {
-                true => BACKWARD_BOUND,
-                false => FORWARD_BOUND,
-            };
-            let indices = match elementwise {
-                true => elements().collect(),
-                false => vec![c],
-            };
-            for i in indices {
-                let error = (got[i] - expected[i]).abs() / scale.max(1.2e-38);
-                let name = format!("{}: {name}[{i}]", golden.name);
-                assert!(error <= bound, "{name} is {}, not {}", got[i], expected[i]);
-            }
-        }
-    }
+    truth::assert_near(&golden.case(), train, &truth, stored);
 }
 
 fn forward(device: &str) {

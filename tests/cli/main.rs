@@ -8,12 +8,14 @@ mod common;
 mod npy;
 mod support;
 mod tensors;
+mod truth;
 
 mod bench;
 mod commands;
 mod corrupt;
 mod files;
 mod goldens;
+mod halves;
 mod machine;
 mod options;
 mod refused;

@@ -81,7 +81,8 @@ pub struct FileArgs {
     /// Do not compare results with the reference.
     #[arg(long)]
     pub no_check: bool,
-    /// Print a JSON object instead of a table.
+    /// Print a JSON object instead of a table. Its `element` is the storage that the kernels ran
+    /// with: that of x on an adapter; f32 on the CPU path, which widens f16 and bf16 to compute.
     #[arg(long)]
     pub json: bool,
 }
@@ -110,7 +111,8 @@ pub struct MomentsArgs {
     /// Do not compare results with the reference.
     #[arg(long)]
     pub no_check: bool,
-    /// Print a JSON object instead of a table.
+    /// Print a JSON object instead of a table. Its `element` is the storage that the kernels ran
+    /// with: that of x on an adapter; f32 on the CPU path, which widens f16 and bf16 to compute.
     #[arg(long)]
     pub json: bool,
 }

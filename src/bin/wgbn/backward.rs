@@ -14,26 +14,28 @@ use crate::{progress, table};
 pub fn run(args: &FileArgs) -> Result<(), Failure> {
     let inputs = Inputs::read(&args.input)?;
     output::check_path(&args.output, inputs.x.element, false)?;
-    let dy = &inputs.upstream()?.values;
+    let dy = inputs.upstream()?.stored();
     let (state, config, view) = inputs.layer(&args.prefix, args.config(), args.mode)?;
     let job = Job {
         config,
         shape: &inputs.x.shape,
         view,
         state: &state,
-        x: &inputs.x.values,
+        x: inputs.x.stored(),
     };
     let engine = Engine::open(&args.device)?;
     let spinner = progress::spinner("differentiating");
-    let (gradients, time) = engine.backward(&job, dy, mode(args.mode))?;
+    let result = engine.backward(&job, dy, mode(args.mode))?;
     spinner.set_message("checking");
-    let report = (!args.no_check).then(|| check_gradients(&job, dy, args.mode, &gradients));
+    let gradients = &result.gradients;
+    let check = || check_gradients(&job, dy.values, args.mode, gradients);
+    let report = (!args.no_check).then(check);
     if let Some(report) = &report {
         report.enforce()?;
     }
     let mut outputs = Outputs::default();
     let channels = [view.channels];
-    outputs.add_as("dx", inputs.x.element, job.shape, &gradients.dx);
+    outputs.add_stored("dx", job.x.element, job.shape, result.stored);
     outputs.add("dweight", &channels, &gradients.dweight);
     outputs.add("dbias", &channels, &gradients.dbias);
     outputs.write(&args.output)?;
@@ -42,7 +44,7 @@ pub fn run(args: &FileArgs) -> Result<(), Failure> {
         operation: "backward",
         report,
         not_finite: table::not_finite(&gradients.dweight),
-        time,
+        time: result.time,
     };
     done.print(args, &engine, &job)
 }

@@ -10,6 +10,7 @@ use crate::backward::check_gradients;
 use crate::engine::{Engine, Job};
 use crate::failure::Failure;
 use crate::forward::check;
+use crate::stored::Stored;
 use crate::{progress, say, table};
 
 /// 1,797 images of 8×8 pixels from 0 to 16; see `data/README.md` for origin and licence.
@@ -74,7 +75,7 @@ fn demonstrate(
             shape,
             view,
             state,
-            x,
+            x: Stored::f32(x),
         };
         engine.forward(&job, Mode::Train)
     };
@@ -89,7 +90,7 @@ fn demonstrate(
         shape,
         view,
         state: &state,
-        x,
+        x: Stored::f32(x),
     };
     let library_mode = crate::forward::mode(mode);
     let (names, mut times) = match mode {
@@ -104,14 +105,13 @@ fn demonstrate(
     show(names[0], check(&job, &forward), median(&mut times))?;
 
     let dy = upstream(&forward.y);
-    let (mut gradients, _) = engine.backward(&job, &dy, library_mode)?;
+    let mut backward = engine.backward(&job, Stored::f32(&dy), library_mode)?;
     times.clear();
     for _ in 0..RUNS {
-        let (again, time) = engine.backward(&job, &dy, library_mode)?;
-        gradients = again;
-        times.push(time);
+        backward = engine.backward(&job, Stored::f32(&dy), library_mode)?;
+        times.push(backward.time);
     }
-    let report = check_gradients(&job, &dy, mode, &gradients);
+    let report = check_gradients(&job, &dy, mode, &backward.gradients);
     show(names[1], report, median(&mut times))
 }
 

@@ -1,14 +1,18 @@
 //! The device that does the work: an adapter or the CPU path, behind one set of calls.
 
+mod on_cpu;
+mod on_gpu;
+
 use std::time::{Duration, Instant};
 
 use wgpu_batchnorm::error::DeviceError;
 use wgpu_batchnorm::{
-    Adapter, BatchNorm, Check, Config, Gpu, HostGradients, LayerState, Mode, Moments, Parameters,
-    RunningStatistics, SavedStatistics, Tensor, View, cpu, functional,
+    Adapter, Check, Config, Element, Gpu, HostGradients, LayerState, Mode, Moments, Parameters,
+    RunningStatistics, SavedStatistics, View, functional,
 };
 
 use crate::failure::Failure;
+use crate::stored::Stored;
 
 /// What computes.
 pub enum Engine {
@@ -30,17 +34,30 @@ pub struct Job<'a> {
     pub shape: &'a [usize],
     pub view: View,
     pub state: &'a LayerState,
-    pub x: &'a [f32],
+    pub x: Stored<'a>,
 }
 
 /// Results of a forward pass.
 #[derive(Debug)]
 pub struct ForwardResult {
+    /// What `stored` holds, in f32: what is judged.
     pub y: Vec<f32>,
+    /// `y` as `x` is stored: what is written.
+    pub stored: Vec<u8>,
     /// In training.
     pub saved: Option<SavedStatistics>,
     /// In training: what running statistics became.
     pub running: Option<RunningStatistics>,
+    pub time: Duration,
+}
+
+/// Results of a backward pass.
+#[derive(Debug)]
+pub struct BackwardResult {
+    /// `dx` is what `stored` holds, in f32: what is judged.
+    pub gradients: HostGradients,
+    /// `dx` as `x` is stored: what is written.
+    pub stored: Vec<u8>,
     pub time: Duration,
 }
 
@@ -123,22 +140,31 @@ impl Engine {
         }
     }
 
+    /// The storage that the kernels run with for a tensor of `element`. The CPU path has kernels for
+    /// f32 alone: it widens halves, which is exact, and rounds `y` and `dx` once.
+    pub fn element(&self, element: Element) -> Element {
+        match self {
+            Self::Gpu(_) => element,
+            Self::Cpu { .. } => Element::F32,
+        }
+    }
+
     pub fn forward(&self, job: &Job<'_>, mode: Mode) -> Result<ForwardResult, Failure> {
         match self {
-            Self::Gpu(gpu) => gpu_forward(gpu, job, mode),
-            Self::Cpu { .. } => cpu_forward(job, mode),
+            Self::Gpu(gpu) => on_gpu::forward(gpu, job, mode),
+            Self::Cpu { .. } => on_cpu::forward(job, mode),
         }
     }
 
     pub fn backward(
         &self,
         job: &Job<'_>,
-        dy: &[f32],
+        dy: Stored<'_>,
         mode: Mode,
-    ) -> Result<(HostGradients, Duration), Failure> {
+    ) -> Result<BackwardResult, Failure> {
         match self {
-            Self::Gpu(gpu) => gpu_backward(gpu, job, dy, mode),
-            Self::Cpu { .. } => cpu_backward(job, dy, mode),
+            Self::Gpu(gpu) => on_gpu::backward(gpu, job, dy, mode),
+            Self::Cpu { .. } => on_cpu::backward(job, dy.values, mode),
         }
     }
 
@@ -146,143 +172,25 @@ impl Engine {
     pub fn moments(
         &self,
         shape: &[usize],
-        x: &[f32],
+        x: Stored<'_>,
         axes: &[isize],
         keep_dims: bool,
     ) -> Result<(Moments, Vec<usize>, Duration), Failure> {
         match self {
             Self::Gpu(gpu) => {
-                let x = Tensor::upload(gpu, shape, x)?;
-                wait(gpu);
+                let x = on_gpu::upload(gpu, shape, x)?;
+                on_gpu::wait(gpu);
                 let start = Instant::now();
                 let moments = functional::blocking::moments(&x, axes, keep_dims, Check::Off)?;
-                wait(gpu);
+                on_gpu::wait(gpu);
                 let time = start.elapsed();
                 Ok((moments.read_blocking()?, moments.shape(), time))
             }
             Self::Cpu { .. } => {
                 let start = Instant::now();
-                let (moments, shape) = functional::cpu_moments(x, shape, axes, keep_dims)?;
+                let (moments, shape) = functional::cpu_moments(x.values, shape, axes, keep_dims)?;
                 Ok((moments, shape, start.elapsed()))
             }
         }
     }
-}
-
-/// Waits until the device is idle; a fault shows at the next readback.
-fn wait(gpu: &Gpu) {
-    let _ = gpu
-        .device()
-        .poll(wgpu_batchnorm::wgpu::PollType::wait_indefinitely());
-}
-
-fn layer(gpu: &Gpu, job: &Job<'_>) -> Result<(BatchNorm, Tensor), Failure> {
-    let layer = BatchNorm::with_state(gpu, job.config, job.view.channels, job.state)?;
-    let x = Tensor::upload(gpu, job.shape, job.x)?;
-    wait(gpu);
-    Ok((layer, x))
-}
-
-fn gpu_forward(gpu: &Gpu, job: &Job<'_>, mode: Mode) -> Result<ForwardResult, Failure> {
-    let (mut layer, x) = layer(gpu, job)?;
-    let start = Instant::now();
-    let forward = layer.forward_blocking(&x, mode)?;
-    wait(gpu);
-    let time = start.elapsed();
-    let mut result = ForwardResult {
-        y: forward.y.read_blocking()?,
-        saved: None,
-        running: None,
-        time,
-    };
-    if mode == Mode::Train {
-        result.saved = forward.saved.read_blocking()?;
-        result.running = layer.state_blocking()?.running;
-    }
-    Ok(result)
-}
-
-fn gpu_backward(
-    gpu: &Gpu,
-    job: &Job<'_>,
-    dy: &[f32],
-    mode: Mode,
-) -> Result<(HostGradients, Duration), Failure> {
-    let (mut layer, x) = layer(gpu, job)?;
-    let dy = Tensor::upload(gpu, job.shape, dy)?;
-    let forward = layer.forward_blocking(&x, mode)?;
-    wait(gpu);
-    let start = Instant::now();
-    let gradients = layer.backward_blocking(&x, &dy, forward.saved)?;
-    wait(gpu);
-    let time = start.elapsed();
-    let dx = match &gradients.dx {
-        Some(dx) => dx.read_blocking()?,
-        None => vec![],
-    };
-    let gradients = HostGradients {
-        dx,
-        dweight: gradients.dweight_blocking()?,
-        dbias: gradients.dbias_blocking()?,
-    };
-    Ok((gradients, time))
-}
-
-fn cpu_forward(job: &Job<'_>, mode: Mode) -> Result<ForwardResult, Failure> {
-    let Job {
-        config, view, x, ..
-    } = *job;
-    let mut y = vec![0.0; x.len()];
-    let parameters = job.parameters();
-    if mode == Mode::Eval {
-        let running = job.running()?;
-        let (mean, variance) = (&running.mean, &running.variance);
-        let start = Instant::now();
-        cpu::inference(&view, x, parameters, mean, variance, config.eps, &mut y);
-        return Ok(ForwardResult {
-            y,
-            saved: None,
-            running: None,
-            time: start.elapsed(),
-        });
-    }
-    config.validate_training(&view)?;
-    let mut running = job.state.running.clone();
-    let start = Instant::now();
-    let moving = running.as_mut().zip(config.running);
-    let saved = cpu::train_forward(&view, x, parameters, config.eps, moving, &mut y);
-    Ok(ForwardResult {
-        y,
-        saved: Some(saved),
-        running,
-        time: start.elapsed(),
-    })
-}
-
-fn cpu_backward(
-    job: &Job<'_>,
-    dy: &[f32],
-    mode: Mode,
-) -> Result<(HostGradients, Duration), Failure> {
-    let Job {
-        config, view, x, ..
-    } = *job;
-    let weight = job.state.weight.as_deref();
-    let mut dx = vec![0.0; x.len()];
-    let (time, (dweight, dbias)) = if mode == Mode::Eval {
-        let running = job.running()?;
-        let (mean, variance) = (&running.mean, &running.variance);
-        let start = Instant::now();
-        let dx = Some(&mut dx[..]);
-        let sums = cpu::backward_frozen(&view, x, dy, mean, variance, weight, config.eps, dx);
-        (start.elapsed(), sums)
-    } else {
-        config.validate_training(&view)?;
-        let mut y = vec![0.0; x.len()];
-        let saved = cpu::train_forward(&view, x, job.parameters(), config.eps, None, &mut y);
-        let start = Instant::now();
-        let sums = cpu::backward(&view, x, dy, &saved, weight, Some(&mut dx));
-        (start.elapsed(), sums)
-    };
-    Ok((HostGradients { dx, dweight, dbias }, time))
 }

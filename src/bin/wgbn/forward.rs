@@ -22,18 +22,19 @@ pub fn run(args: &FileArgs) -> Result<(), Failure> {
         shape: &inputs.x.shape,
         view,
         state: &state,
-        x: &inputs.x.values,
+        x: inputs.x.stored(),
     };
     let engine = Engine::open(&args.device)?;
     let spinner = progress::spinner("normalizing");
-    let result = engine.forward(&job, mode(args.mode))?;
+    let mut result = engine.forward(&job, mode(args.mode))?;
     spinner.set_message("checking");
     let report = (!args.no_check).then(|| check(&job, &result));
     if let Some(report) = &report {
         report.enforce()?;
     }
     let mut outputs = Outputs::default();
-    outputs.add_as("y", inputs.x.element, job.shape, &result.y);
+    let y = std::mem::take(&mut result.stored);
+    outputs.add_stored("y", job.x.element, job.shape, y);
     add_statistics(&mut outputs, &view, &result, state.num_batches_tracked);
     outputs.write(&args.output)?;
     spinner.finish_and_clear();
@@ -80,10 +81,13 @@ pub fn check(job: &Job<'_>, result: &ForwardResult) -> Report {
 pub fn input<'a>(job: &'a Job<'_>) -> check::Input<'a> {
     check::Input {
         view: job.view,
-        x: job.x,
+        x: job.x.values,
         parameters: job.parameters(),
         eps: job.config.eps,
-        epilogue: check::Epilogue::default(),
+        epilogue: check::Epilogue {
+            element: job.x.element,
+            ..check::Epilogue::default()
+        },
     }
 }
 
@@ -119,10 +123,11 @@ impl Done {
             args::Mode::Train => "train",
             args::Mode::Eval => "eval",
         };
+        let element = engine.element(job.x.element).name();
         if args.json {
             let object = json!({
                 "operation": operation, "mode": mode, "device": engine.name(),
-                "note": engine.note(), "shape": job.shape, "channels": channels,
+                "note": engine.note(), "element": element, "shape": job.shape, "channels": channels,
                 "not_finite": self.not_finite, "milliseconds": self.time.as_secs_f64() * 1e3,
                 "findings": table::report_json(report), "output": args.output.display().to_string(),
             });
@@ -132,7 +137,7 @@ impl Done {
             say!("{note}")?;
         }
         say!(
-            "{operation} ({mode}) of {} with {channels} channels on {}: {}{}",
+            "{operation} ({mode}) of {} with {channels} channels in {element} on {}: {}{}",
             table::shape(job.shape),
             engine.name(),
             table::time(self.time),

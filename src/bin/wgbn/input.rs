@@ -3,27 +3,49 @@
 use std::path::Path;
 
 use safetensors::SafeTensors;
-use safetensors::tensor::{Dtype, TensorView};
-use wgpu_batchnorm::{Config, LayerState, View};
+use safetensors::tensor::Dtype;
+use wgpu_batchnorm::{Config, Element, LayerState, View};
 
 use crate::args::Mode;
 use crate::failure::Failure;
 use crate::output::is_npy;
+use crate::stored::{Stored, widened};
 
-/// The element type of `x`, which `y` and `dx` keep.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Element {
-    F32,
-    F16,
-    Bf16,
-}
-
-/// A tensor widened to f32.
+/// A tensor as the file has it, and widened to f32.
 #[derive(Clone, Debug)]
 pub struct HostTensor {
     pub shape: Vec<usize>,
     pub element: Element,
     pub values: Vec<f32>,
+    /// f16 and bf16 as the file has them; empty for f32, which `values` holds bit for bit.
+    halves: Vec<u8>,
+}
+
+impl HostTensor {
+    fn new(shape: Vec<usize>, element: Element, bytes: &[u8]) -> Self {
+        let halves = match element {
+            Element::F32 => vec![],
+            Element::F16 | Element::Bf16 => bytes.to_vec(),
+        };
+        Self {
+            shape,
+            element,
+            values: widened(element, bytes),
+            halves,
+        }
+    }
+
+    /// Its values as the file has them.
+    pub fn stored(&self) -> Stored<'_> {
+        match self.element {
+            Element::F32 => Stored::f32(&self.values),
+            element => Stored {
+                element,
+                bytes: &self.halves,
+                values: &self.values,
+            },
+        }
+    }
 }
 
 /// What an input file holds of a batch norm's arguments.
@@ -134,27 +156,18 @@ fn tensor(file: &SafeTensors<'_>, name: &str) -> Result<Option<HostTensor>, Fail
     let Ok(view) = file.tensor(name) else {
         return Ok(None);
     };
-    let (element, values) = widen(&view).ok_or_else(|| {
-        let got = view.dtype();
-        bad(&format!(
-            "tensor {name:?} has dtype {got:?}, expected F32, F16 or BF16"
-        ))
-    })?;
-    Ok(Some(HostTensor {
-        shape: view.shape().to_vec(),
-        element,
-        values,
-    }))
-}
-
-fn widen(view: &TensorView<'_>) -> Option<(Element, Vec<f32>)> {
     let element = match view.dtype() {
         Dtype::F32 => Element::F32,
         Dtype::F16 => Element::F16,
         Dtype::BF16 => Element::Bf16,
-        _ => return None,
+        got => {
+            return Err(bad(&format!(
+                "tensor {name:?} has dtype {got:?}, expected F32, F16 or BF16"
+            )));
+        }
     };
-    wgpu_batchnorm::widened(view).map(|values| (element, values))
+    let shape = view.shape().to_vec();
+    Ok(Some(HostTensor::new(shape, element, view.data())))
 }
 
 fn read_npy(bytes: &[u8]) -> Result<HostTensor, Failure> {
@@ -185,9 +198,9 @@ fn read_npy(bytes: &[u8]) -> Result<HostTensor, Failure> {
         return Err(bad("x is in Fortran order, expected C order"));
     }
     let dtype = header.dtype().descr();
-    let (element, size) = match dtype.as_str() {
-        "'<f4'" => (Element::F32, 4),
-        "'<f2'" => (Element::F16, 2),
+    let element = match dtype.as_str() {
+        "'<f4'" => Element::F32,
+        "'<f2'" => Element::F16,
         _ => {
             return Err(bad(&format!(
                 "x has dtype {dtype}, expected '<f4' or '<f2'"
@@ -198,7 +211,7 @@ fn read_npy(bytes: &[u8]) -> Result<HostTensor, Failure> {
     let expected = shape.as_ref().and_then(|shape| {
         shape
             .iter()
-            .try_fold(size, |n: usize, &len| n.checked_mul(len))
+            .try_fold(element.bytes() as usize, |n, &len| n.checked_mul(len))
     });
     let (Some(shape), Some(expected)) = (shape, expected) else {
         return Err(invalid(&"its shape overflows"));
@@ -209,20 +222,7 @@ fn read_npy(bytes: &[u8]) -> Result<HostTensor, Failure> {
             data.len()
         )));
     }
-    let values = match element {
-        Element::F32 => bytemuck::pod_collect_to_vec(data),
-        _ => {
-            let words = data
-                .chunks_exact(2)
-                .map(|b| half::f16::from_le_bytes([b[0], b[1]]));
-            words.map(half::f16::to_f32).collect()
-        }
-    };
-    Ok(HostTensor {
-        shape,
-        element,
-        values,
-    })
+    Ok(HostTensor::new(shape, element, data))
 }
 
 /// Refuses what npyz cannot take: nested brackets, in which it tries every combination, and axes

@@ -20,6 +20,7 @@ mod moments;
 mod output;
 mod parts;
 mod progress;
+mod stored;
 mod table;
 mod texels;
 mod verify;

@@ -15,7 +15,8 @@ pub fn run(args: &MomentsArgs) -> Result<(), Failure> {
     output::check_path(&args.output, x.element, false)?;
     let engine = Engine::open(&args.device)?;
     let spinner = progress::spinner("reducing");
-    let (moments, shape, time) = engine.moments(&x.shape, &x.values, &args.axes, args.keep_dims)?;
+    let (moments, shape, time) =
+        engine.moments(&x.shape, x.stored(), &args.axes, args.keep_dims)?;
     let round = |v: Vec<f64>| -> Vec<f32> { v.into_iter().map(|v| v as f32).collect() };
     let (mean, variance) = (round(moments.mean()), round(moments.variance()));
     spinner.set_message("checking");
@@ -31,10 +32,11 @@ pub fn run(args: &MomentsArgs) -> Result<(), Failure> {
     outputs.write(&args.output)?;
     spinner.finish_and_clear();
 
+    let element = engine.element(x.element).name();
     if args.json {
         let object = json!({
             "operation": "moments", "device": engine.name(), "note": engine.note(),
-            "shape": x.shape, "axes": args.axes, "statistics_shape": shape,
+            "element": element, "shape": x.shape, "axes": args.axes, "statistics_shape": shape,
             "milliseconds": time.as_secs_f64() * 1e3,
             "findings": table::report_json(report.as_ref()), "output": args.output.display().to_string(),
         });
@@ -44,7 +46,7 @@ pub fn run(args: &MomentsArgs) -> Result<(), Failure> {
         say!("{note}")?;
     }
     say!(
-        "moments of {} over axes {:?}, shape {}, on {}: {}{}",
+        "moments of {} over axes {:?}, shape {}, in {element} on {}: {}{}",
         table::shape(&x.shape),
         args.axes,
         table::shape(&shape),

@@ -5,9 +5,9 @@ use std::path::Path;
 
 use npyz::WriterBuilder;
 use safetensors::tensor::{Dtype, TensorView};
+use wgpu_batchnorm::Element;
 
 use crate::failure::Failure;
-use crate::input::Element;
 
 /// The tensors of an output file, in order.
 #[derive(Debug, Default)]
@@ -18,19 +18,22 @@ pub struct Outputs {
 impl Outputs {
     /// Adds an f32 tensor.
     pub fn add(&mut self, name: &'static str, shape: &[usize], values: &[f32]) {
-        self.add_as(name, Element::F32, shape, values);
+        let bytes = bytemuck::cast_slice(values).to_vec();
+        self.add_stored(name, Element::F32, shape, bytes);
     }
 
-    /// Adds a tensor in the element type `element`, rounded to nearest even.
-    pub fn add_as(&mut self, name: &'static str, element: Element, shape: &[usize], v: &[f32]) {
-        let words = |f: fn(f32) -> [u8; 2]| v.iter().flat_map(|&v| f(v)).collect();
-        let (dtype, bytes) = match element {
-            Element::F32 => (Dtype::F32, bytemuck::cast_slice(v).to_vec()),
-            Element::F16 => (Dtype::F16, words(|v| half::f16::from_f32(v).to_le_bytes())),
-            Element::Bf16 => (
-                Dtype::BF16,
-                words(|v| half::bf16::from_f32(v).to_le_bytes()),
-            ),
+    /// Adds a tensor of these bytes, little endian.
+    pub fn add_stored(
+        &mut self,
+        name: &'static str,
+        element: Element,
+        shape: &[usize],
+        bytes: Vec<u8>,
+    ) {
+        let dtype = match element {
+            Element::F32 => Dtype::F32,
+            Element::F16 => Dtype::F16,
+            Element::Bf16 => Dtype::BF16,
         };
         self.tensors.push((name, dtype, shape.to_vec(), bytes));
     }

@@ -14,6 +14,7 @@ use crate::engine::{Engine, ForwardResult, Job};
 use crate::failure::Failure;
 use crate::forward;
 use crate::layout::running_rows;
+use crate::stored::Stored;
 use crate::texels;
 
 /// An operation, the way its kernels went, and what came of it.
@@ -180,7 +181,7 @@ fn on_cpu(engine: &Engine, trial: &Trial, values: &Values) -> Result<Vec<Outcome
         shape: trial.shape,
         view: values.view,
         state: &values.state,
-        x: &values.x,
+        x: Stored::f32(&values.x),
     };
     for (at, names) in [
         (args::Mode::Train, ["train forward", "backward"]),
@@ -193,7 +194,8 @@ fn on_cpu(engine: &Engine, trial: &Trial, values: &Values) -> Result<Vec<Outcome
         let result = engine.forward(&job, mode)?;
         let report = forward::check(&job, &result);
         add(names[0], report, &forward_results(result));
-        let (gradients, _) = engine.backward(&job, &values.dy, mode)?;
+        let backward = engine.backward(&job, Stored::f32(&values.dy), mode)?;
+        let gradients = backward.gradients;
         let report = check_gradients(&job, &values.dy, at, &gradients);
         let results = [
             ("dx", gradients.dx),
@@ -203,7 +205,7 @@ fn on_cpu(engine: &Engine, trial: &Trial, values: &Values) -> Result<Vec<Outcome
         add(names[1], report, &results);
     }
     for (operation, axes) in moment_axes(trial) {
-        let (moments, ..) = engine.moments(trial.shape, &values.x, &axes, false)?;
+        let (moments, ..) = engine.moments(trial.shape, job.x, &axes, false)?;
         let round = |v: Vec<f64>| -> Vec<f32> { v.into_iter().map(|v| v as f32).collect() };
         let (mean, variance) = (round(moments.mean()), round(moments.variance()));
         let (x, shape) = (&values.x, trial.shape);
