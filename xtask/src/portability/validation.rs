@@ -3,9 +3,8 @@
 
 mod log;
 
-use std::ffi::OsStr;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 use std::time::Instant;
 
@@ -23,6 +22,17 @@ const PACKAGES: [&str; 3] = [
 const DRIVER: &str = "/usr/share/vulkan/icd.d/lvp_icd.json";
 const LAYERS: &str = "/usr/share/vulkan/explicit_layer.d";
 const LAYER: &str = "VK_LAYER_KHRONOS_validation";
+
+/// What the layer does. It writes to where the tests write: a file of its own it would begin again with every
+/// instance. As information it says what it validates, once an instance is made.
+const SETTINGS: &str = "\
+khronos_validation.debug_action = VK_DBG_LAYER_ACTION_LOG_MSG
+khronos_validation.log_filename = stdout
+khronos_validation.report_flags = error,warn,perf,info
+khronos_validation.validate_sync = true
+khronos_validation.syncval_submit_time_validation = true
+khronos_validation.syncval_shader_accesses_heuristic = true
+";
 
 /// Test programs and the tests of each: every operation in every kind of buffer and texture, several in
 /// one pass, in pieces and in place, and a layer's own submissions. What a layer sees of a kernel
@@ -59,23 +69,24 @@ pub fn run(report: &mut Report, folder: &Path) -> Result<(), String> {
         ..Row::default()
     };
     let mut messages = log::Messages::default();
+    let settings = folder.join("vk_layer_settings.txt");
+    fs::write(&settings, SETTINGS).map_err(|e| format!("{}: {e}", settings.display()))?;
     for (test, filters) in TESTS {
         let program = suite::program(test)?;
-        let file = folder.join(format!("validation.{test}.txt"));
         let adapters = folder.join(format!("validation.{test}.adapters.txt"));
         adapter::start_log(&adapters)?;
-        let mut command = validated(&unpacked, &program, folder, &file)?;
+        let mut command = validated(&unpacked, &program, &settings);
         command.arg("--show-output").args(filters);
+        // The layer keeps what it validated, which no run should find of another's.
+        command.env("XDG_CACHE_HOME", folder.join("cache"));
         command.env(ADAPTER_LOG, &adapters);
         let output = folder.join(format!("validation.{test}.log"));
         row.add(suite::run_to_end(&mut command, 1, &output)?);
         if let Err(reason) = adapter::read_log(&adapters) {
             row.failures.push(reason);
         }
-        match fs::read_to_string(&file) {
-            Ok(text) => messages.read(test, &text),
-            Err(error) => row.failures.push(format!("{}: {error}", file.display())),
-        }
+        let text = fs::read(&output).map_err(|e| format!("{}: {e}", output.display()))?;
+        messages.read(test, &String::from_utf8_lossy(&text));
     }
     row.skip("tests of data, of refusals and of shapes: the layer sees nothing of theirs");
     row.skips.extend(messages.known());
@@ -95,17 +106,8 @@ fn version(unpacked: &Unpacked) -> String {
     format!("Debian 13, {}", version.unwrap_or("of unknown version"))
 }
 
-/// A program under the layer, which notes in this file what is wrong. A second process would begin the
-/// file again.
-fn validated(
-    unpacked: &Unpacked,
-    program: &Path,
-    folder: &Path,
-    file: &Path,
-) -> Result<Command, String> {
-    let settings: PathBuf = folder.join("vk_layer_settings.txt");
-    fs::write(&settings, self::settings(file))
-        .map_err(|e| format!("{}: {e}", settings.display()))?;
+/// A program under the layer.
+fn validated(unpacked: &Unpacked, program: &Path, settings: &Path) -> Command {
     // Built for Debian 13's C library, and so run with it.
     let mut command = unpacked.command(program, &[]);
     for (name, value) in drivers::variables(&unpacked.file(DRIVER)) {
@@ -115,23 +117,8 @@ fn validated(
         .env("WGPU_BACKEND", "vulkan")
         .env("VK_LAYER_PATH", unpacked.file(LAYERS))
         .env("VK_INSTANCE_LAYERS", LAYER)
-        .env("VK_LAYER_SETTINGS_PATH", &settings)
+        .env("VK_LAYER_SETTINGS_PATH", settings)
         // Layers that the system has were built for its own libraries.
-        .env("VK_LOADER_LAYERS_DISABLE", OsStr::new("~implicit~"))
-        // The layer keeps what it validated, which no run should find in another's.
-        .env("XDG_CACHE_HOME", folder.join("cache"));
-    Ok(command)
-}
-
-/// The layer says what it is set to once an instance is made, at the level of information.
-fn settings(file: &Path) -> String {
-    format!(
-        "khronos_validation.debug_action = VK_DBG_LAYER_ACTION_LOG_MSG\n\
-         khronos_validation.log_filename = {}\n\
-         khronos_validation.report_flags = error,warn,perf,info\n\
-         khronos_validation.validate_sync = true\n\
-         khronos_validation.syncval_submit_time_validation = true\n\
-         khronos_validation.syncval_shader_accesses_heuristic = true\n",
-        file.display()
-    )
+        .env("VK_LOADER_LAYERS_DISABLE", "~implicit~");
+    command
 }

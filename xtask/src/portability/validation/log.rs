@@ -71,18 +71,18 @@ impl Messages {
 }
 
 /// Names and texts, in their order: a line `Validation Error: [ NAME ] | MessageID = …`, or of another level,
-/// and lines of text behind it.
+/// and the lines of text behind it, up to an empty one.
 fn messages(log: &str) -> Vec<(&str, String)> {
     let mut messages: Vec<(&str, String)> = Vec::new();
+    let mut within = false;
     for line in log.lines() {
-        match name(line) {
-            Some(name) => messages.push((name, String::new())),
-            None => {
-                if let Some((_, text)) = messages.last_mut() {
-                    text.push_str(line);
-                    text.push('\n');
-                }
-            }
+        if let Some(name) = name(line) {
+            messages.push((name, String::new()));
+            within = true;
+        } else if let Some((_, text)) = messages.last_mut().filter(|_| within) {
+            text.push_str(line);
+            text.push('\n');
+            within = !line.is_empty();
         }
     }
     messages
@@ -135,15 +135,20 @@ mod tests {
 
     #[test]
     fn what_is_not_known_is_a_failure_once() {
-        let hazard = "Validation Error: [ SYNC-HAZARD-READ-AFTER-WRITE ] | MessageID = 0xe4d96472\n\
-                      vkCmdDispatch(): READ_AFTER_WRITE hazard\n    detected.\n\n";
+        // What two vkCmdFillBuffer of one buffer gave, with nothing in between; the text is shorter here.
+        let hazard = "Validation Error: [ SYNC-HAZARD-WRITE-AFTER-WRITE ] | MessageID = 0x5c0ec5d6\n\
+                      vkCmdFillBuffer(): WRITE_AFTER_WRITE hazard detected.\n\
+                      Buffer access region: {\n  offset = 0\n  size = 256\n}\n\n\
+                      Objects: 2\n    [0] VkCommandBuffer 0x55557488cf00\n\
+                      test in_place::y_over_x_has_to_be_said ... ok\n";
         let slow = "Validation Performance Warning: [ BestPractices-x ] | MessageID = 0x1\nslow\n";
         let nameless = "Validation Warning: something else\n";
         let log = [BEGINNING, hazard, slow, hazard, nameless].concat();
         let failures = read(&log).failures();
         let expected = [
             "BestPractices-x, 1 times, first: slow",
-            "SYNC-HAZARD-READ-AFTER-WRITE, 2 times, first: vkCmdDispatch(): READ_AFTER_WRITE hazard detected.",
+            "SYNC-HAZARD-WRITE-AFTER-WRITE, 2 times, first: vkCmdFillBuffer(): WRITE_AFTER_WRITE hazard \
+             detected. Buffer access region: { offset = 0 size = 256 }",
             "Validation Warning: something else, 1 times, first: ",
         ];
         assert_eq!(failures, expected);
