@@ -470,10 +470,13 @@ fn cut_to_bindings(view: &View, load_bytes: u64, machine: &Machine) -> Vec<Piece
     pieces
 }
 
-/// `0..len` in parts of `most`, the last one shorter: start and length of each.
+/// `0..len` in as few parts of at most `most` as there can be: start and length of each. They are equally
+/// long but for the last, which may be shorter by less than one for each part: however little was left, it
+/// would leave as many partials as the largest.
 fn ranges(len: usize, most: usize) -> impl Iterator<Item = (usize, usize)> {
-    let starts = (0..len).step_by(most);
-    starts.map(move |start| (start, most.min(len - start)))
+    let part = len.div_ceil(len.div_ceil(most));
+    let starts = (0..len).step_by(part);
+    starts.map(move |start| (start, part.min(len - start)))
 }
 
 impl Piece {

@@ -407,7 +407,10 @@ fn no_lane_loops_beyond_its_budget() {
                 assert_budget(&dense, 32_768);
             }
             for innermost in [true, false] {
-                let strided = plan_strided(view, ONES, innermost, &machine(tuning)).unwrap();
+                // One binding holds it all, or it is refused.
+                let strided = plan_strided(view, ONES, innermost, &machine(tuning));
+                assert_eq!(strided.is_ok(), view.len() as u64 * 4 <= LARGEST_BINDING);
+                let Ok(strided) = strided else { continue };
                 // A loop over the axes at every position.
                 assert_budget(&strided, 65_535 / (AXES as u32 + 1));
             }
@@ -659,6 +662,26 @@ fn pieces_tile_the_tensor_and_fit_a_binding() {
         let schedule = plan_dense(view, &narrow(limit)).unwrap();
         assert!(schedule.pieces.len() > 1, "{view:?}");
         assert_tiles(&schedule, limit);
+    }
+}
+
+#[test]
+fn parts_are_few_and_of_one_length() {
+    for most in [1, 2, 7, 64, 1000] {
+        for len in 1..3000usize {
+            let parts: Vec<_> = ranges(len, most).collect();
+            assert_eq!(parts.len(), len.div_ceil(most), "{len} by {most}");
+            let longest = parts[0].1;
+            let mut next = 0;
+            for (k, &(start, part)) in parts.iter().enumerate() {
+                assert_eq!(start, next);
+                assert!(part == longest || k + 1 == parts.len());
+                next += part;
+            }
+            assert_eq!(next, len);
+            let last = parts[parts.len() - 1].1;
+            assert!(longest <= most && longest - last < parts.len());
+        }
     }
 }
 
