@@ -17,7 +17,7 @@ pub(crate) fn describe(schedule: &Schedule, machine: &Machine) -> String {
     line("device", device(machine));
     line("loads", loads(schedule));
     if schedule.pieces.len() > 1 {
-        let (pieces, most) = (schedule.pieces.len(), machine.max_binding_bytes);
+        let (pieces, (_, most)) = (schedule.pieces.len(), machine.binding_bytes());
         line(
             "pieces",
             format!("{pieces}: one binding holds {most} bytes; a dispatch for each"),

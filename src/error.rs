@@ -250,7 +250,7 @@ pub enum PlanError {
         /// What wgpu said.
         reason: String,
     },
-    /// A tensor, scratch or statistics that one binding or 32-bit indices cannot hold.
+    /// A tensor, scratch or statistics that one binding cannot hold, or that 32 bits cannot count the bytes of.
     #[error("{what} of {got} bytes exceeds {limit}, which is {max} bytes here")]
     TooLarge {
         /// What would be so large.

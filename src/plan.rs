@@ -129,7 +129,8 @@ pub struct Grid {
     pub address_step: u32,
     pub inner_step: u32,
     pub wrap_step: u32,
-    /// Workgroups along x and y; the last row may hold workgroups with nothing to do.
+    /// Workgroups along x and y, which a shader numbers `y·width + x`; the last few of the last row
+    /// may have nothing to do.
     pub dispatch: [u32; 2],
 }
 
@@ -213,6 +214,13 @@ const TILE: usize = 16;
 /// Bindings start at multiples of 256 bytes at most.
 const ALIGNMENT: usize = 256;
 
+/// The most bytes that the planner puts into one binding, whatever a device offers. Metal's shaders
+/// learn the sizes of bindings as 32-bit numbers, into which wgpu clamps what is larger, and their
+/// bounds checks would then cut off the end; HLSL and several Vulkan drivers count the bytes of an
+/// address in 32 bits, which would wrap. It is a multiple of every alignment and load. In loads it is
+/// below 2³¹, so that positions past the end, as far as a span reaches, have an index as well.
+pub const LARGEST_BINDING: u64 = (1 << 32) - ALIGNMENT as u64;
+
 /// So many bindings' worth of tensor are planned at most: each piece is a dispatch, with a bind group.
 const MAX_PIECES: u64 = 1 << 16;
 
@@ -223,11 +231,8 @@ const MAX_PIECES: u64 = 1 << 16;
 /// thousands of bindings.
 pub fn plan_dense(view: View, element: Element, machine: &Machine) -> Result<Schedule, PlanError> {
     let rows = view.channels as u64 * SAVED_BYTES;
-    fits("saved statistics", rows, 4, machine)?;
-    let load = Load::of(&view);
-    let loads = load.count(&view);
-    let bytes = load.values() * element.bytes();
-    let (limit, max) = machine.binding_bytes(bytes);
+    fits("saved statistics", rows, machine)?;
+    let (limit, max) = machine.binding_bytes();
     let max = max.saturating_mul(MAX_PIECES);
     let tensor = view.len() as u64 * element.bytes();
     if tensor > max {
@@ -238,6 +243,22 @@ pub fn plan_dense(view: View, element: Element, machine: &Machine) -> Result<Sch
             max,
         });
     }
+    let load = Load::of(&view);
+    let bytes = load.values() * element.bytes();
+    let pieces = cut_to_bindings(&load.count(&view), bytes, machine);
+    plan_pieces(view, element, pieces, machine)
+}
+
+/// Plans every operation on a dense view that was cut into these pieces, still without grids.
+fn plan_pieces(
+    view: View,
+    element: Element,
+    mut pieces: Vec<Piece>,
+    machine: &Machine,
+) -> Result<Schedule, PlanError> {
+    let load = Load::of(&view);
+    let loads = load.count(&view);
+    let bytes = load.values() * element.bytes();
     let cut = |part| {
         Cut::new(
             part,
@@ -248,7 +269,6 @@ pub fn plan_dense(view: View, element: Element, machine: &Machine) -> Result<Sch
             &machine.tuning,
         )
     };
-    let mut pieces = cut_to_bindings(&loads, bytes, machine);
     let sharing = pieces.iter().map(|piece| piece.first_partial as usize + 1);
     let sharing = sharing.max().unwrap_or(1);
     // Pieces of one tensor leave equally many partials, so that these have one stride.
@@ -288,7 +308,7 @@ pub fn plan_dense(view: View, element: Element, machine: &Machine) -> Result<Sch
         resident_train: resident(1),
         resident_backward: resident(2),
     };
-    fits("a workspace", schedule.workspace_bytes(), 4, machine)?;
+    fits("a workspace", schedule.workspace_bytes(), machine)?;
     Ok(schedule)
 }
 
@@ -303,18 +323,16 @@ pub fn plan_image(pixels: usize, machine: &Machine) -> Result<Schedule, PlanErro
         channels: 4,
         inner: 1,
     };
-    let unbound = Machine {
-        max_binding_bytes: u64::MAX,
-        ..*machine
-    };
     // Halves: what a pixel takes at most, as far as scratch has to be small beside it.
-    let schedule = Schedule {
+    let element = Element::F16;
+    let load = Load::of(&view);
+    let bytes = load.values() * element.bytes();
+    let whole = Piece::new(0, load.count(&view), 0, 0, bytes);
+    Ok(Schedule {
         resident_train: None,
         resident_backward: None,
-        ..plan_dense(view, Element::F16, &unbound)?
-    };
-    fits("a workspace", schedule.workspace_bytes(), 4, machine)?;
-    Ok(schedule)
+        ..plan_pieces(view, element, vec![whole], machine)?
+    })
 }
 
 /// Plans the functional forms where kept and reduced axes alternate. `view` is
@@ -330,12 +348,7 @@ pub fn plan_strided(
     kept_innermost: bool,
     machine: &Machine,
 ) -> Result<Schedule, PlanError> {
-    fits(
-        "a tensor",
-        element.bytes_of(view.len()),
-        element.bytes(),
-        machine,
-    )?;
+    fits("a tensor", element.bytes_of(view.len()), machine)?;
     let pattern = match kept_innermost {
         true => Pattern::Interleaved,
         false => Pattern::Planar,
@@ -368,18 +381,13 @@ pub fn plan_strided(
         resident_train: None,
         resident_backward: None,
     };
-    fits("a workspace", schedule.workspace_bytes(), 4, machine)?;
+    fits("a workspace", schedule.workspace_bytes(), machine)?;
     Ok(schedule)
 }
 
-/// Refuses `bytes` of values of `value_bytes` that one binding cannot hold.
-fn fits(
-    what: &'static str,
-    bytes: u64,
-    value_bytes: u64,
-    machine: &Machine,
-) -> Result<(), PlanError> {
-    let (limit, max) = machine.binding_bytes(value_bytes);
+/// Refuses `bytes` that one binding cannot hold.
+fn fits(what: &'static str, bytes: u64, machine: &Machine) -> Result<(), PlanError> {
+    let (limit, max) = machine.binding_bytes();
     if bytes <= max {
         return Ok(());
     }
@@ -409,7 +417,7 @@ fn cut_to_bindings(view: &View, load_bytes: u64, machine: &Machine) -> Vec<Piece
         channels,
         inner,
     } = *view;
-    let (_, bytes) = machine.binding_bytes(load_bytes);
+    let (_, bytes) = machine.binding_bytes();
     if (view.len() as u64 * load_bytes).next_multiple_of(4) <= bytes {
         return vec![Piece::new(0, *view, 0, 0, load_bytes)];
     }
@@ -462,10 +470,13 @@ fn cut_to_bindings(view: &View, load_bytes: u64, machine: &Machine) -> Vec<Piece
     pieces
 }
 
-/// `0..len` in parts of `most`, the last one shorter: start and length of each.
+/// `0..len` in as few parts of at most `most` as there can be: start and length of each. They are equally
+/// long but for the last, which may be shorter by less than one for each part: however little was left, it
+/// would leave as many partials as the largest.
 fn ranges(len: usize, most: usize) -> impl Iterator<Item = (usize, usize)> {
-    let starts = (0..len).step_by(most);
-    starts.map(move |start| (start, most.min(len - start)))
+    let part = len.div_ceil(len.div_ceil(most));
+    let starts = (0..len).step_by(part);
+    starts.map(move |start| (start, part.min(len - start)))
 }
 
 impl Piece {
@@ -496,13 +507,11 @@ impl Piece {
 }
 
 impl Machine {
-    /// The most that one binding holds in loads of so many bytes, and the limit's name.
-    fn binding_bytes(&self, load_bytes: u64) -> (&'static str, u64) {
-        // Addresses count loads in u32, and a span may reach past the end.
-        let reached = load_bytes.min(4) << 31;
+    /// The most bytes that the planner puts into one binding, and the limit's name.
+    pub(crate) fn binding_bytes(&self) -> (&'static str, u64) {
         match self.max_binding_bytes {
-            max if max < reached => (self.binding_limit, max),
-            _ => ("what 32-bit indices reach", reached),
+            max if max < LARGEST_BINDING => (self.binding_limit, max),
+            _ => ("what 32-bit sizes reach", LARGEST_BINDING),
         }
     }
 }
@@ -641,7 +650,6 @@ impl Cut {
         let (runs, step) = (rows as usize / inner, rows as usize % inner);
         let groups = self.groups();
         let total = u64::from(groups) * u64::from(splits);
-        let width = total.min(u64::from(machine.max_groups_per_dimension));
         Grid {
             workgroup: self.workgroup,
             team: self.team,
@@ -655,9 +663,18 @@ impl Cut {
             address_step: (runs * channels * inner + step) as u32,
             inner_step: step as u32,
             wrap_step: ((channels - 1) * inner) as u32,
-            dispatch: [width as u32, total.div_ceil(width) as u32],
+            dispatch: fold(total, machine.max_groups_per_dimension),
         }
     }
+}
+
+/// A grid of `total` workgroups, folded into as few rows as dimensions of at most `most` allow, and
+/// those as short as they can be. With `y = ⌈total/most⌉` rows of `x = ⌈total/y⌉`, fewer than `y` of the
+/// `x·y` workgroups are left over, since `x·y < total + y`. As long as `total ≤ most²`, `x` is at least
+/// `y`, so that all of these are in the last row.
+fn fold(total: u64, most: u32) -> [u32; 2] {
+    let rows = total.div_ceil(u64::from(most));
+    [total.div_ceil(rows) as u32, rows as u32]
 }
 
 impl Schedule {

@@ -407,7 +407,10 @@ fn no_lane_loops_beyond_its_budget() {
                 assert_budget(&dense, 32_768);
             }
             for innermost in [true, false] {
-                let strided = plan_strided(view, ONES, innermost, &machine(tuning)).unwrap();
+                // One binding holds it all, or it is refused.
+                let strided = plan_strided(view, ONES, innermost, &machine(tuning));
+                assert_eq!(strided.is_ok(), view.len() as u64 * 4 <= LARGEST_BINDING);
+                let Ok(strided) = strided else { continue };
                 // A loop over the axes at every position.
                 assert_budget(&strided, 65_535 / (AXES as u32 + 1));
             }
@@ -469,7 +472,10 @@ fn grids_fold_where_a_dimension_is_too_short() {
     let folded = |view, tuning| plan_dense(view, &machine(tuning)).unwrap().pieces[0].map;
     let grid = folded(view(1, 200_000, 7), Tuning::CPU_ADAPTER);
     assert_eq!((grid.groups, grid.splits), (200_000, 1));
-    assert_eq!(grid.dispatch, [65_535, 4]);
+    assert_eq!(grid.dispatch, [50_000, 4]);
+    // One more than a row: two of half a row each, not one row of nothing but that one.
+    let grid = folded(view(1, 65_536, 7), Tuning::CPU_ADAPTER);
+    assert_eq!(grid.dispatch, [32_768, 2]);
     for tuning in tunings() {
         for view in large_views() {
             let schedule = plan_dense(view, &machine(tuning)).unwrap();
@@ -478,7 +484,7 @@ fn grids_fold_where_a_dimension_is_too_short() {
                 let room = u64::from(width) * u64::from(height);
                 let workgroups = u64::from(grid.groups) * u64::from(grid.splits);
                 assert!(width <= 65_535 && height <= 65_535, "{view:?} {grid:?}");
-                assert!((workgroups..workgroups + u64::from(width)).contains(&room));
+                assert!((workgroups..workgroups + u64::from(height)).contains(&room));
             }
         }
     }
@@ -491,6 +497,68 @@ fn grids_fold_where_a_dimension_is_too_short() {
     let schedule = plan_dense(view, &short).unwrap();
     assert_eq!(schedule.pieces[0].map.dispatch, [7, 6]);
     assert_covers(&schedule, Over::Map, &|index| view.channel_of(index));
+}
+
+/// What a grid is folded into has room for all, in rows as few and as short as they can be.
+fn assert_folds(total: u64, most: u32) {
+    let at = format!("{total} in dimensions of {most}");
+    let [x, y] = fold(total, most).map(u64::from);
+    assert!(x <= u64::from(most) && y <= u64::from(most), "{at}");
+    assert!(x * y >= total, "{at}");
+    // No row less would do, nor a shorter one, which leaves fewer than one a row over.
+    assert!((y - 1) * u64::from(most) < total, "{at}");
+    assert!((x - 1) * y < total, "{at}");
+    assert!(x * y - total < y, "{at}");
+    // The last row has work, and so does its first workgroup.
+    assert!(x * (y - 1) < total, "{at}");
+}
+
+#[test]
+fn folded_grids_have_less_than_a_workgroup_a_row_too_many() {
+    for total in 1..=1_000_000 {
+        assert_folds(total, 65_535);
+    }
+    for most in [1, 2, 7, 64] {
+        for total in 1..=u64::from(most * most) {
+            assert_folds(total, most);
+        }
+    }
+    // Around each row more, up to the last that there can be.
+    let most = 65_535;
+    for rows in 1..=u64::from(most) {
+        for beside in [-1, 0, 1, 2, 1009, 30_011] {
+            let total = (rows * u64::from(most)).saturating_add_signed(beside);
+            if total <= u64::from(most) * u64::from(most) {
+                assert_folds(total, most);
+            }
+        }
+    }
+}
+
+/// `main` of `shaders/shared/entry.wgsl` numbers a dispatch's workgroups by the grid that it is given.
+#[test]
+fn a_folded_grid_counts_every_workgroup_once() {
+    for (total, most) in [
+        (1u32, 7),
+        (7, 7),
+        (8, 7),
+        (22, 7),
+        (43, 7),
+        (49, 7),
+        (70_001, 65_535),
+    ] {
+        let [width, height] = fold(total.into(), most);
+        let mut ran = vec![0u8; total as usize];
+        let mut idle = 0;
+        for (x, y) in (0..height).flat_map(|y| (0..width).map(move |x| (x, y))) {
+            match ran.get_mut((y * width + x) as usize) {
+                Some(ran) => *ran += 1,
+                None => idle += 1,
+            }
+        }
+        assert!(ran.iter().all(|&n| n == 1), "{total}");
+        assert!(idle < height, "{total}: {idle} of {height} rows");
+    }
 }
 
 #[test]
@@ -597,6 +665,26 @@ fn pieces_tile_the_tensor_and_fit_a_binding() {
     }
 }
 
+#[test]
+fn parts_are_few_and_of_one_length() {
+    for most in [1, 2, 7, 64, 1000] {
+        for len in 1..3000usize {
+            let parts: Vec<_> = ranges(len, most).collect();
+            assert_eq!(parts.len(), len.div_ceil(most), "{len} by {most}");
+            let longest = parts[0].1;
+            let mut next = 0;
+            for (k, &(start, part)) in parts.iter().enumerate() {
+                assert_eq!(start, next);
+                assert!(part == longest || k + 1 == parts.len());
+                next += part;
+            }
+            assert_eq!(next, len);
+            let last = parts[parts.len() - 1].1;
+            assert!(longest <= most && longest - last < parts.len());
+        }
+    }
+}
+
 /// Pieces follow each other without gaps, their bindings hold them, and so do their partials.
 fn assert_tiles(schedule: &Schedule, limit: u64) {
     let mut next = 0;
@@ -607,7 +695,7 @@ fn assert_tiles(schedule: &Schedule, limit: u64) {
         next += piece.view.len();
         assert_eq!(piece.binding_start() + piece.binding_len(), next);
         let load = schedule.load_bytes();
-        assert!(piece.binding_len() as u64 * load <= limit.min(1 << 33));
+        assert!(piece.binding_len() as u64 * load <= limit.min(LARGEST_BINDING));
         assert_eq!(piece.binding_start() as u64 * load % 256, 0);
         for k in 0..piece.view.channels {
             let c = piece.first_channel + k;
@@ -769,11 +857,85 @@ fn tensors_beyond_a_binding_are_cut() {
     assert_eq!(pieces(view(1, 8, (1 << 22) + 1)).len(), 2);
     // One more than four: pieces start where bindings may.
     assert_eq!(pieces(view(1, 1, 1 << 27)).len(), 5);
-    // Without such a limit, 32-bit indices are one.
+    // Without such a limit, 32-bit sizes are one.
     let unlimited = machine(Tuning::DISCRETE);
     let pieces = |view| plan_dense(view, &unlimited).unwrap().pieces;
-    assert_eq!(pieces(view(1, 8, 1 << 28)).len(), 1);
-    assert_eq!(pieces(view(2, 8, (1 << 28) + 1)).len(), 4);
+    assert_eq!(pieces(view(1, 8, (1 << 27) - 8)).len(), 1);
+    assert_eq!(pieces(view(1, 8, 1 << 27)).len(), 2);
+    assert_eq!(pieces(view(2, 8, (1 << 27) + 1)).len(), 4);
+}
+
+/// Whatever a device offers, no binding that the planner makes has 4 GiB, in whatever loads and pattern.
+#[test]
+fn no_binding_reaches_4_gib() {
+    let elements = [Element::F32, Element::F16, Element::Bf16];
+    for max_binding_bytes in [
+        LARGEST_BINDING - 4,
+        LARGEST_BINDING,
+        1 << 32,
+        1 << 40,
+        u64::MAX,
+    ] {
+        let machine = narrow(max_binding_bytes);
+        for element in elements {
+            let most = LARGEST_BINDING.min(max_binding_bytes) / element.bytes();
+            for beside in [0, 1, 2, 4, 256, 1 << 30] {
+                let len = (most + beside) as usize;
+                // Scalars and fours along a run; scalars and fours of channels.
+                for view in [
+                    view(1, 1, len),
+                    view(2, 3, len.div_ceil(6)),
+                    view(1, 2, len.div_ceil(2).next_multiple_of(4)),
+                    view(len.div_ceil(3), 3, 1),
+                    view(len.div_ceil(64), 64, 1),
+                ] {
+                    let schedule = super::plan_dense(view, element, &machine).unwrap();
+                    let at = format!("{element:?} {view:?} {max_binding_bytes}");
+                    let fits = element.bytes_of(view.len()) <= most * element.bytes();
+                    assert_eq!(schedule.pieces.len() == 1, fits, "{at}");
+                    assert_tiles(&schedule, max_binding_bytes);
+                    assert_32_bits_suffice(&schedule);
+                    for piece in &schedule.pieces {
+                        // As `Slot::range` rounds it.
+                        let bytes = piece.binding_len() as u64 * schedule.load_bytes();
+                        let bytes = u32::try_from(bytes.next_multiple_of(4)).expect(&at);
+                        assert!(u64::from(bytes) <= max_binding_bytes, "{at}");
+                    }
+                    u32::try_from(schedule.workspace_bytes()).expect(&at);
+                }
+            }
+        }
+    }
+}
+
+/// What there is one of for each channel is bound whole, so that it is refused where it has 4 GiB.
+#[test]
+fn rows_and_scratch_of_4_gib_are_refused() {
+    let unlimited = machine(Tuning::DISCRETE);
+    let channels = (LARGEST_BINDING / SAVED_BYTES) as usize;
+    assert!(plan_dense(view(2, channels, 1), &unlimited).is_ok());
+    let refused = |plan: Result<Schedule, PlanError>| {
+        let PlanError::TooLarge {
+            what, limit, max, ..
+        } = plan.unwrap_err()
+        else {
+            panic!("expected TooLarge");
+        };
+        assert_eq!((limit, max), ("what 32-bit sizes reach", LARGEST_BINDING));
+        what
+    };
+    let more = view(2, channels + 1, 1);
+    assert_eq!(refused(plan_dense(more, &unlimited)), "saved statistics");
+    // A partial of 16 bytes for each channel in each of two pieces.
+    let pieces = view(9, channels / 2 + 40_000_000, 1);
+    assert_eq!(refused(plan_dense(pieces, &unlimited)), "a workspace");
+    // Halves of functional forms, a binding each: their statistics are larger than they are.
+    let most = (LARGEST_BINDING / 2) as usize;
+    let strided =
+        |channels| super::plan_strided(view(1, channels, 1), Element::F16, ONES, true, &unlimited);
+    assert_eq!(refused(strided(most)), "a workspace");
+    assert_eq!(refused(strided(most + 1)), "a tensor");
+    assert!(strided((LARGEST_BINDING / PARTIAL_BYTES) as usize).is_ok());
 }
 
 #[test]
@@ -816,14 +978,14 @@ fn what_cannot_be_cut_is_refused_by_the_limits_name() {
         "a tensor",
         64 * 64 * 65 * 4,
     );
-    // Without such a limit, 32-bit indices are one.
+    // Without such a limit, 32-bit sizes are one.
     let unlimited = machine(Tuning::DISCRETE);
-    assert!(plan_strided(view(1 << 28, 8, 1), ONES, true, &unlimited).is_ok());
-    let refused = plan_strided(view((1 << 28) + 1, 8, 1), ONES, true, &unlimited);
+    assert!(plan_strided(view((1 << 27) - 8, 8, 1), ONES, true, &unlimited).is_ok());
+    let refused = plan_strided(view((1 << 27) - 7, 8, 1), ONES, true, &unlimited);
     let PlanError::TooLarge { limit, max, .. } = refused.unwrap_err() else {
         panic!("expected TooLarge");
     };
-    assert_eq!((limit, max), ("what 32-bit indices reach", 1 << 33));
+    assert_eq!((limit, max), ("what 32-bit sizes reach", LARGEST_BINDING));
 }
 
 #[test]
@@ -880,6 +1042,11 @@ fn images_need_no_binding() {
     let pixels = 1 << 16;
     let schedule = plan_image(pixels, &narrow(4096)).unwrap();
     assert_eq!(schedule.pieces.len(), 1);
+    // Nor do 32-bit sizes cut it: the largest textures there are have 32,768² pixels.
+    let largest = plan_image(1 << 30, &machine(Tuning::DISCRETE)).unwrap();
+    assert_eq!(largest.pieces.len(), 1);
+    assert_eq!(largest.pieces[0].view.count(), 1 << 30);
+    assert_budget(&largest, 32_768);
     // There is no such kernel.
     let few = plan_image(1 << 6, &machine(Tuning::CPU_ADAPTER)).unwrap();
     assert_eq!((few.resident_train, few.resident_backward), (None, None));
@@ -902,13 +1069,14 @@ fn the_limit_of_pieces_counts_bytes() {
 }
 
 #[test]
-fn indices_are_the_limit_where_bindings_reach_as_far() {
-    let of = |max_binding_bytes| narrow(max_binding_bytes).binding_bytes(4);
-    let indices = ("what 32-bit indices reach", 1 << 33);
-    assert_eq!(of((1 << 33) - 1).1, (1 << 33) - 1);
-    assert_ne!(of((1 << 33) - 1).0, indices.0);
-    assert_eq!(of(1 << 33), indices);
-    assert_eq!(of(1 << 40), indices);
+fn sizes_are_the_limit_where_bindings_reach_as_far() {
+    let of = |max_binding_bytes| narrow(max_binding_bytes).binding_bytes();
+    let sizes = ("what 32-bit sizes reach", (1 << 32) - 256);
+    assert_eq!(of(sizes.1 - 1).1, sizes.1 - 1);
+    assert_ne!(of(sizes.1 - 1).0, sizes.0);
+    assert_eq!(of(sizes.1), sizes);
+    assert_eq!(of(1 << 32), sizes);
+    assert_eq!(of(1 << 40), sizes);
 }
 
 /// 16 channels in one group, 8 lanes for each, in two teams.

@@ -2,6 +2,8 @@
 
 #![allow(dead_code, reason = "each test binary uses its own part")]
 
+#[path = "../../src/bin/wgbn/agreement.rs"]
+pub mod agreement;
 pub mod axes;
 pub mod case;
 #[path = "../../src/bin/wgbn/cuts.rs"]

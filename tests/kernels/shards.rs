@@ -1,12 +1,14 @@
 //! A batch in parts: moments and sums merged between the two halves, on the device or on the host,
 //! give what one whole batch gives.
 
-use wgpu_batchnorm::check::Report;
+use wgpu_batchnorm::check::{Finding, Report};
 use wgpu_batchnorm::error::BindError;
 use wgpu_batchnorm::plan::Tuning;
+use wgpu_batchnorm::shaders::{Constants, Kernel, Load, Storage, Variant, Walk};
 use wgpu_batchnorm::{Activation, Config, Context, Element, Gpu};
 
 use super::buffers::run;
+use crate::common::agreement::{Saved, judge_others, pipeline_of};
 use crate::common::case::Case;
 use crate::common::data::Kind;
 use crate::common::gpu::{context, gpu, narrow};
@@ -163,6 +165,84 @@ fn parts_on_two_devices_are_one_batch() {
         let (report, _) = split(&places, Merge::Host).judged(&batch(case)).unwrap();
         assert_passed(&report, &case.name);
     }
+}
+
+/// Parts are small or large, so that the planner gives them different variants.
+#[test]
+fn parts_of_different_pipelines_are_one_batch() {
+    let gpu = gpu();
+    let tuning = Tuning {
+        resident_bytes: 2048,
+        ..Tuning::CPU_ADAPTER
+    };
+    let context = context(&gpu, tuning);
+    let config = Config::pytorch().with_axis(-1);
+    let case = Case::new(&[11, 1024], config, Kind::ALL[0], 74);
+    let pipeline = |len| {
+        let part = Part::new((&gpu, &context), &batch(&case), 0..len, false).unwrap();
+        let train = part.train(None, &part.rows(11)).unwrap();
+        pipeline_of(&train).unwrap()
+    };
+    let mut pipelines = PARTS.map(pipeline);
+    pipelines.sort_by_key(|(variant, _)| variant.columns);
+    let changes = pipelines.windows(2).filter(|pair| pair[0] != pair[1]);
+    assert_eq!(changes.count(), 1, "two pipelines: {pipelines:?}");
+    for merge in [Merge::Device, Merge::Host] {
+        let report = judged(&gpu, &context, &case, merge);
+        assert_passed(&report, &case.name);
+        // One part of each pipeline is compared with the reference.
+        let judged = report.findings.iter().filter(|f| f.tensor == "inv_std");
+        assert_eq!(judged.count(), 2);
+    }
+}
+
+#[test]
+fn one_pipeline_owes_the_same_bits_and_another_the_bounds() {
+    let (first, second) = (gpu(), narrow(4096));
+    let pipeline = |columns| {
+        let variant = Variant::new(
+            Kernel::Normalize,
+            Storage::Single,
+            Walk::Dense,
+            Load::Channel4,
+            columns,
+        );
+        Some((variant, Constants::default()))
+    };
+    let said = |gpu, pipeline, rows: &[f32]| Saved {
+        gpu,
+        pipeline,
+        rows: rows.to_vec(),
+    };
+    let close = 1.0 + f32::EPSILON;
+    let finding = |tensor| Finding {
+        tensor,
+        error: 0.5,
+        bound: 1.0,
+        index: 0,
+        got: close,
+        expected: 1.0,
+    };
+    let judged = |rows: &[f32]| {
+        assert_eq!(rows, [close]);
+        let findings = ["y", "inv_std"].map(finding).into();
+        Report { findings }
+    };
+    let after = |other: Saved<'_>| {
+        let all = [said(&first, pipeline(1), &[1.0]), other];
+        let findings = judge_others(&all, judged);
+        findings
+            .iter()
+            .map(|f| (f.tensor, f.passed()))
+            .collect::<Vec<_>>()
+    };
+    let wrong = ("saved of another part", false);
+    assert_eq!(after(said(&first, pipeline(1), &[1.0])), []);
+    assert_eq!(after(said(&first, pipeline(1), &[close])), [wrong]);
+    let within = [("inv_std", true)];
+    assert_eq!(after(said(&first, pipeline(2), &[close])), within);
+    assert_eq!(after(said(&second, pipeline(1), &[close])), within);
+    assert_eq!(after(said(&first, None, &[close])), within);
 }
 
 #[test]

@@ -6,8 +6,11 @@
 //! portability` runs the tests and shaders on other implementations of Vulkan, GL and WebGPU.
 
 mod adapter;
+mod debian;
 mod msrv;
 mod mutants;
+#[allow(dead_code, reason = "the commands that use it come next")]
+mod null_devices;
 mod peers;
 mod portability;
 mod skipped;
@@ -46,7 +49,9 @@ commands:
            peers --table FILE.json...   the table of files that are there
   portability
          the tests on every Vulkan driver and on GL, the shaders on Dawn and
-         through other compilers' checks; says what is missing here
+         through other compilers' checks, some tests under Vulkan's validation
+         layer, and whether checks fail on GPUs that execute nothing; says what
+         is missing here
 ";
 
 fn main() -> ExitCode {

@@ -6,8 +6,10 @@
 
 mod dawn;
 mod drivers;
+mod null;
 mod suite;
 mod translations;
+mod validation;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -36,6 +38,15 @@ impl Row {
         self.skips.push(what.to_owned());
         self.skipped += 1;
     }
+
+    /// Adds another row's counts and lines.
+    fn add(&mut self, other: Self) {
+        self.passed += other.passed;
+        self.failed += other.failed;
+        self.skipped += other.skipped;
+        self.skips.extend(other.skips);
+        self.failures.extend(other.failures);
+    }
 }
 
 /// All that came out, and what could not run: what it is, why, and how to change that.
@@ -43,6 +54,8 @@ impl Row {
 struct Report {
     rows: Vec<Row>,
     missing: Vec<String>,
+    /// What cannot be had on this system, whatever is installed.
+    elsewhere: Vec<String>,
 }
 
 impl Report {
@@ -64,6 +77,16 @@ impl Report {
         self.missing.push(what);
     }
 
+    /// What is made of Debian's packages, and why it could not be made.
+    fn missing_of_debian(&mut self, what: impl Into<String>) {
+        if on_debian() {
+            return self.missing(what);
+        }
+        let what = what.into();
+        println!("skipped: {what}");
+        self.elsewhere.push(what);
+    }
+
     fn finish(&self, folder: &Path) -> Result<(), String> {
         let mut text = table(&self.rows);
         for row in &self.rows {
@@ -71,7 +94,7 @@ impl Report {
                 text.push_str(&format!("- skipped on {}: {skip}\n", row.name));
             }
         }
-        for missing in &self.missing {
+        for missing in self.missing.iter().chain(&self.elsewhere) {
             text.push_str(&format!("- not run: {missing}\n"));
         }
         let file = folder.join("table.md");
@@ -120,6 +143,8 @@ pub fn run(steps: &mut Steps) -> Result<(), Failed> {
             driver.run(&mut report, &wgbn, &folder, usual.as_ref())
         })?;
     }
+    steps.run("validation layer", || validation::run(&mut report, &folder))?;
+    steps.run("null devices", || null::run(&mut report, &wgbn, &folder))?;
     steps.run("report", || report.finish(&folder))
 }
 
@@ -134,8 +159,7 @@ fn packages() -> Vec<&'static str> {
         "mesa-vulkan-drivers",
         "spirv-tools",
     ];
-    let release = fs::read_to_string("/etc/os-release").unwrap_or_default();
-    if release.lines().any(|line| line == "ID=debian") {
+    if on_debian() {
         packages.push("chromium");
     }
     for program in ["node", "npm"] {
@@ -144,6 +168,11 @@ fn packages() -> Vec<&'static str> {
         }
     }
     packages
+}
+
+fn on_debian() -> bool {
+    let release = fs::read_to_string("/etc/os-release").unwrap_or_default();
+    release.lines().any(|line| line == "ID=debian")
 }
 
 /// The first line of what `program --version` says, where there is such a program.
@@ -207,7 +236,7 @@ mod tests {
         let finish = |rows: Vec<Row>| {
             Report {
                 rows,
-                missing: vec![],
+                ..Report::default()
             }
             .finish(&folder)
         };

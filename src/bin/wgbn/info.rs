@@ -1,6 +1,7 @@
 //! `wgbn info`.
 
 use serde_json::{Value, json};
+use wgpu_batchnorm::plan::LARGEST_BINDING;
 use wgpu_batchnorm::wgpu::{self, DeviceType, Features};
 use wgpu_batchnorm::{Config, Error, Gpu, Plan, View, adapters_blocking};
 
@@ -73,7 +74,7 @@ fn print_adapter(adapter: &wgpu::Adapter) -> Result<(), Failure> {
     say!(
         "  largest tensor  {} f32 values, bound in pieces of {}",
         limits.max_buffer_size / 4,
-        bytes(limits.max_storage_buffer_binding_size),
+        bytes(limits.max_storage_buffer_binding_size.min(LARGEST_BINDING)),
     )?;
     say!(
         "  workgroups      up to {} invocations, {} of shared memory, {} a dimension",

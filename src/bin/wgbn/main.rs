@@ -4,6 +4,7 @@
 #[macro_use]
 mod say;
 
+mod agreement;
 mod args;
 mod backward;
 mod bench;

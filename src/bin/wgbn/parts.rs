@@ -9,6 +9,7 @@ use wgpu_batchnorm::{
     MomentsRows, Plan, RunningStatistics, Tensor, TrainBuffers,
 };
 
+use super::agreement::{Saved, judge_others, pipeline_of};
 use super::layout::{rows, running_of, running_rows, saved_of};
 
 /// What is cut into parts along its first axis, which is not the channels'.
@@ -124,10 +125,17 @@ impl Split<'_> {
             Tensor::upload(&parts[0].gpu, &shape, &running_rows(before))
         });
         let running = running.transpose()?;
+        let mut all_saved = Vec::new();
         for (k, part) in parts.iter().enumerate() {
             let moments = self.merged(parts, k).rows(total);
             let running = running.as_ref().filter(|_| k == 0);
-            (self.run)(&part.gpu, &[&part.train(running, &moments)?]);
+            let train = part.train(running, &moments)?;
+            (self.run)(&part.gpu, &[&train]);
+            all_saved.push(Saved {
+                gpu: &part.gpu,
+                pipeline: pipeline_of(&train),
+                rows: part.saved.read_blocking()?,
+            });
         }
         let mut y = Vec::new();
         for part in parts {
@@ -136,14 +144,16 @@ impl Split<'_> {
         let after = running.as_ref().map(Tensor::read_blocking).transpose()?;
         let after = after.as_deref().map(running_of);
         let moved = batch.running.zip(after.as_ref()).zip(batch.config.running);
-        let saved = parts[0].saved.read_blocking()?;
-        let result = TrainResult {
-            y: &y,
-            saved: &saved_of(&saved),
-            running: moved.map(|((before, after), running)| (before, after, running)),
+        let running = moved.map(|((before, after), running)| (before, after, running));
+        let judged = |saved: &[f32], running| {
+            let saved = &saved_of(saved);
+            let y = &y;
+            check::train_forward(&batch.input, &TrainResult { y, saved, running })
         };
-        let mut report = check::train_forward(&batch.input, &result);
-        report.findings.extend(disagreement(parts)?);
+        let saved = all_saved[0].rows.clone();
+        let mut report = judged(&saved, running);
+        let others = judge_others(&all_saved, |saved| judged(saved, None));
+        report.findings.extend(others);
         Ok((report, vec![("y", y), ("saved", saved)]))
     }
 
@@ -199,26 +209,6 @@ impl Split<'_> {
         let results = vec![("dx", dx), ("dweight", dweight), ("dbias", dbias)];
         Ok((report, results))
     }
-}
-
-/// What parts save is of the whole, and so the same for all.
-fn disagreement(parts: &[Part]) -> Result<Option<Finding>, Error> {
-    let first = parts[0].saved.read_blocking()?;
-    for part in &parts[1..] {
-        let saved = part.saved.read_blocking()?;
-        let mut pairs = first.iter().zip(&saved);
-        if let Some(index) = pairs.position(|(a, b)| a.to_bits() != b.to_bits()) {
-            return Ok(Some(Finding {
-                tensor: "saved of another part",
-                error: f64::INFINITY,
-                bound: 0.0,
-                index,
-                got: saved[index],
-                expected: first[index].into(),
-            }));
-        }
-    }
-    Ok(None)
 }
 
 /// Samples of a batch with all that they need.

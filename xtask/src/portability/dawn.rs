@@ -95,11 +95,7 @@ fn replay(
         &variables,
         &folder.join("dawn.goldens.log"),
     )?;
-    row.passed += goldens.passed;
-    row.failed += goldens.failed;
-    row.skipped += goldens.skipped;
-    row.skips.extend(goldens.skips);
-    row.failures.extend(goldens.failures);
+    row.add(goldens);
     row.skip("images of several levels or layers, which do not travel");
     let ran = fs::read_to_string(&ran).unwrap_or_default();
     let ran: BTreeSet<&str> = ran

@@ -2,8 +2,10 @@
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
-use std::path::Path;
-use std::process::Stdio;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use serde_json::Value;
 
 use super::Row;
 use crate::{CommandExt as _, cargo, command_line, root};
@@ -14,6 +16,27 @@ pub const TESTS: [&str; 3] = ["kernels", "api", "recording"];
 /// Builds them, so that no time below is a compiler's.
 pub fn build() -> Result<(), String> {
     cargo(arguments(&TESTS)).arg("--no-run").run()
+}
+
+/// The program of a test, which has been built.
+pub fn program(test: &str) -> Result<PathBuf, String> {
+    let messages = cargo(arguments(&[test]))
+        .args(["--no-run", "--message-format=json-render-diagnostics"])
+        .read()?;
+    let messages = String::from_utf8_lossy(&messages).into_owned();
+    let mut messages = messages
+        .lines()
+        .filter_map(|line| serde_json::from_str(line).ok());
+    messages
+        .find_map(|message| executable(&message, test))
+        .ok_or_else(|| format!("cargo built no test `{test}`"))
+}
+
+/// The program of a test, where this message of cargo tells it.
+fn executable(message: &Value, test: &str) -> Option<PathBuf> {
+    let target = &message["target"];
+    let built = target["name"] == test && target["kind"][0] == "test";
+    built.then(|| message["executable"].as_str().map(PathBuf::from))?
 }
 
 fn arguments<'a>(tests: &[&'a str]) -> Vec<&'a str> {
@@ -32,23 +55,29 @@ pub fn run(
     variables: &[(&str, &OsStr)],
     log: &Path,
 ) -> Result<Row, String> {
-    let io = |e| format!("{}: {e}", log.display());
-    let output = File::create(log).map_err(io)?;
     let mut command = cargo(arguments(tests));
     command
         .args(["--", "--show-output"])
         .args(filters)
-        .envs(variables.iter().copied())
+        .envs(variables.iter().copied());
+    run_to_end(&mut command, tests.len(), log)
+}
+
+/// Runs what runs so many test programs. What they print is kept in `log`.
+pub fn run_to_end(command: &mut Command, binaries: usize, log: &Path) -> Result<Row, String> {
+    let io = |e| format!("{}: {e}", log.display());
+    let output = File::create(log).map_err(io)?;
+    command
         .current_dir(root())
         .stdin(Stdio::null())
         .stderr(output.try_clone().map_err(io)?)
         .stdout(output);
-    let line = command_line(&command);
+    let line = command_line(command);
     println!("$ {line}");
     let status = command
         .status()
         .map_err(|error| format!("cannot run `{line}`: {error}"))?;
-    let mut row = count(&fs::read_to_string(log).map_err(io)?, tests.len());
+    let mut row = count(&fs::read_to_string(log).map_err(io)?, binaries);
     if !status.success() && row.failures.is_empty() {
         row.failures.push(format!("`{line}` ended with {status}"));
     }
@@ -94,6 +123,18 @@ fn count(log: &str, binaries: usize) -> Row {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_test_has_a_program() {
+        let message = |name, kind| {
+            serde_json::json!({
+                "target": { "name": name, "kind": [kind] }, "executable": "/somewhere/kernels-1"
+            })
+        };
+        let found = |name, kind| executable(&message(name, kind), "kernels").is_some();
+        assert!(found("kernels", "test"));
+        assert!(!found("api", "test") && !found("kernels", "bin"));
+    }
 
     #[test]
     fn outcomes_are_counted_over_binaries() {
