@@ -124,8 +124,8 @@ fn goldens_in_halves() {
     for (turn, golden) in goldens(&["train", "eval"]).iter().enumerate() {
         let element = HALVES[turn % 2];
         let mut case = golden.case();
-        case.x = stored(element, case.x);
-        case.dy = stored(element, case.dy);
+        case.x = stored(element, &case.x);
+        case.dy = stored(element, &case.dy);
         let train = golden.text("op") == "train";
         assert_near(&case, element, train, &options(golden), "gpu");
     }
