@@ -4,7 +4,7 @@
 use wgpu_batchnorm::check::{Finding, Report};
 use wgpu_batchnorm::error::BindError;
 use wgpu_batchnorm::plan::Tuning;
-use wgpu_batchnorm::shaders::{Constants, Kernel, Load, Storage, Variant, Walk};
+use wgpu_batchnorm::shaders::{Constants, Variant};
 use wgpu_batchnorm::{Activation, Config, Context, Element, Gpu};
 
 use super::buffers::run;
@@ -199,16 +199,9 @@ fn parts_of_different_pipelines_are_one_batch() {
 #[test]
 fn one_pipeline_owes_the_same_bits_and_another_the_bounds() {
     let (first, second) = (gpu(), narrow(4096));
-    let pipeline = |columns| {
-        let variant = Variant::new(
-            Kernel::Normalize,
-            Storage::Single,
-            Walk::Dense,
-            Load::Channel4,
-            columns,
-        );
-        Some((variant, Constants::default()))
-    };
+    // Any two of the list.
+    let all = Variant::all();
+    let pipeline = |k: usize| Some((all[k], Constants::default()));
     let said = |gpu, pipeline, rows: &[f32]| Saved {
         gpu,
         pipeline,
