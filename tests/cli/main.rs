@@ -12,6 +12,8 @@ mod tensors;
 mod bench;
 mod commands;
 mod corrupt;
+#[cfg(target_os = "linux")]
+mod dropping;
 mod files;
 mod goldens;
 mod machine;
