@@ -2,12 +2,12 @@
 
 use std::collections::HashMap;
 use std::ffi::{CStr, c_char, c_void};
-use std::mem::transmute;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
 
 use ash::vk::{self, Handle};
 
 use crate::commands::{self, Device};
+use crate::functions::{typed, untyped};
 
 /// `VkNegotiateLayerInterface` of the loader's interface.
 #[repr(C)]
@@ -46,9 +46,9 @@ struct Instance {
 }
 
 /// By the loader's pointer, which an instance shares with its physical devices.
-static INSTANCES: Mutex<Option<HashMap<usize, Instance>>> = Mutex::new(None);
+static INSTANCES: LazyLock<Mutex<HashMap<usize, Instance>>> = LazyLock::new(Mutex::default);
 
-fn instances() -> MutexGuard<'static, Option<HashMap<usize, Instance>>> {
+fn instances() -> MutexGuard<'static, HashMap<usize, Instance>> {
     INSTANCES.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -121,7 +121,7 @@ unsafe extern "system" fn create_instance(
         let Some(create) = get(vk::Instance::null(), c"vkCreateInstance".as_ptr()) else {
             return vk::Result::ERROR_INITIALIZATION_FAILED;
         };
-        let create: vk::PFN_vkCreateInstance = transmute(create);
+        let create = typed!(create => PFN_vkCreateInstance);
         let result = create(info, allocator, instance);
         if result == vk::Result::SUCCESS {
             let handle = *instance;
@@ -129,9 +129,7 @@ unsafe extern "system" fn create_instance(
                 handle,
                 get_proc_addr: get,
             };
-            instances()
-                .get_or_insert_default()
-                .insert(key(handle), ours);
+            instances().insert(key(handle), ours);
         }
         result
     }
@@ -146,13 +144,11 @@ unsafe extern "system" fn destroy_instance(
     }
     // SAFETY: the caller gives a live instance, of this layer's.
     unsafe {
-        let ours = instances()
-            .as_mut()
-            .and_then(|all| all.remove(&key(instance)));
+        let ours = instances().remove(&key(instance));
         let get = ours.map(|ours| ours.get_proc_addr);
         let destroy = get.and_then(|get| get(instance, c"vkDestroyInstance".as_ptr()));
         if let Some(destroy) = destroy {
-            let destroy: vk::PFN_vkDestroyInstance = transmute(destroy);
+            let destroy = typed!(destroy => PFN_vkDestroyInstance);
             destroy(instance, allocator);
         }
     }
@@ -167,9 +163,7 @@ unsafe extern "system" fn create_device(
     // SAFETY: these are the loader's arguments, handed on with the chain that begins behind this layer.
     unsafe {
         let of = key(physical);
-        let instance = instances()
-            .as_ref()
-            .and_then(|all| Some(all.get(&of)?.handle));
+        let instance = instances().get(&of).map(|ours| ours.handle);
         let link = take_link((*info).p_next, vk::StructureType::LOADER_DEVICE_CREATE_INFO);
         let (Some(instance), Some(link)) = (instance, link) else {
             return vk::Result::ERROR_INITIALIZATION_FAILED;
@@ -178,7 +172,7 @@ unsafe extern "system" fn create_device(
         let (Some(create), Some(get)) = (create, link.get_device_proc_addr) else {
             return vk::Result::ERROR_INITIALIZATION_FAILED;
         };
-        let create: vk::PFN_vkCreateDevice = transmute(create);
+        let create = typed!(create => PFN_vkCreateDevice);
         let result = create(physical, info, allocator, device);
         if result != vk::Result::SUCCESS {
             return result;
@@ -197,40 +191,25 @@ unsafe extern "system" fn get_instance_proc_addr(
 ) -> vk::PFN_vkVoidFunction {
     // SAFETY: the name is a C string; functions are given without their types, and the caller knows them by name.
     unsafe {
-        match CStr::from_ptr(name).to_bytes() {
+        let text = CStr::from_ptr(name).to_bytes();
+        let ours = match text {
             b"vkGetInstanceProcAddr" => {
-                let get: vk::PFN_vkGetInstanceProcAddr = get_instance_proc_addr;
-                return transmute::<_, vk::PFN_vkVoidFunction>(get);
+                untyped!(get_instance_proc_addr => PFN_vkGetInstanceProcAddr)
             }
-            b"vkCreateInstance" => {
-                let create: vk::PFN_vkCreateInstance = create_instance;
-                return transmute::<_, vk::PFN_vkVoidFunction>(create);
-            }
-            b"vkDestroyInstance" => {
-                let destroy: vk::PFN_vkDestroyInstance = destroy_instance;
-                return transmute::<_, vk::PFN_vkVoidFunction>(destroy);
-            }
-            b"vkCreateDevice" => {
-                let create: vk::PFN_vkCreateDevice = create_device;
-                return transmute::<_, vk::PFN_vkVoidFunction>(create);
-            }
-            b"vkGetDeviceProcAddr" => {
-                let get: vk::PFN_vkGetDeviceProcAddr = get_device_proc_addr;
-                return transmute::<_, vk::PFN_vkVoidFunction>(get);
-            }
-            other => {
-                if let Some(ours) = commands::ours(other) {
-                    return Some(ours);
-                }
-            }
+            b"vkCreateInstance" => untyped!(create_instance => PFN_vkCreateInstance),
+            b"vkDestroyInstance" => untyped!(destroy_instance => PFN_vkDestroyInstance),
+            b"vkCreateDevice" => untyped!(create_device => PFN_vkCreateDevice),
+            b"vkGetDeviceProcAddr" => untyped!(get_device_proc_addr => PFN_vkGetDeviceProcAddr),
+            _ => commands::ours(text),
+        };
+        if ours.is_some() {
+            return ours;
         }
         if instance.is_null() {
             return None;
         }
         let of = key(instance);
-        let get = instances()
-            .as_ref()
-            .and_then(|all| Some(all.get(&of)?.get_proc_addr));
+        let get = instances().get(&of).map(|ours| ours.get_proc_addr);
         get.and_then(|get| get(instance, name))
     }
 }
@@ -243,8 +222,7 @@ unsafe extern "system" fn get_device_proc_addr(
     unsafe {
         let text = CStr::from_ptr(name).to_bytes();
         if text == b"vkGetDeviceProcAddr" {
-            let get: vk::PFN_vkGetDeviceProcAddr = get_device_proc_addr;
-            return transmute::<_, vk::PFN_vkVoidFunction>(get);
+            return untyped!(get_device_proc_addr => PFN_vkGetDeviceProcAddr);
         }
         match commands::ours(text) {
             Some(ours) => Some(ours),

@@ -2,12 +2,12 @@
 
 use std::collections::{HashMap, HashSet};
 use std::env;
-use std::mem::transmute;
 use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
 
 use ash::vk::{self, Handle};
 
 use crate::chain::key;
+use crate::functions::{typed, untyped};
 use crate::{Mode, VARIABLE};
 
 /// The functions behind the layer that it calls.
@@ -30,20 +30,25 @@ impl Device {
     /// # Safety
     /// `get` must be the next layer's or the driver's, and `device` a live device of it.
     pub unsafe fn new(device: vk::Device, get: vk::PFN_vkGetDeviceProcAddr) -> Option<Self> {
+        macro_rules! next {
+            ($name:literal => $type:ident) => {
+                typed!(get(device, $name.as_ptr())? => $type)
+            };
+        }
         // SAFETY: what is found by a function's name is that function or nothing.
         unsafe {
             Some(Self {
                 get_proc_addr: get,
-                destroy_device: transmute(get(device, c"vkDestroyDevice".as_ptr())?),
-                create_buffer: transmute(get(device, c"vkCreateBuffer".as_ptr())?),
-                destroy_buffer: transmute(get(device, c"vkDestroyBuffer".as_ptr())?),
-                begin_command_buffer: transmute(get(device, c"vkBeginCommandBuffer".as_ptr())?),
-                copy_buffer: transmute(get(device, c"vkCmdCopyBuffer".as_ptr())?),
-                copy_buffer_to_image: transmute(get(device, c"vkCmdCopyBufferToImage".as_ptr())?),
-                fill_buffer: transmute(get(device, c"vkCmdFillBuffer".as_ptr())?),
-                clear_color_image: transmute(get(device, c"vkCmdClearColorImage".as_ptr())?),
-                dispatch: transmute(get(device, c"vkCmdDispatch".as_ptr())?),
-                draw: transmute(get(device, c"vkCmdDraw".as_ptr())?),
+                destroy_device: next!(c"vkDestroyDevice" => PFN_vkDestroyDevice),
+                create_buffer: next!(c"vkCreateBuffer" => PFN_vkCreateBuffer),
+                destroy_buffer: next!(c"vkDestroyBuffer" => PFN_vkDestroyBuffer),
+                begin_command_buffer: next!(c"vkBeginCommandBuffer" => PFN_vkBeginCommandBuffer),
+                copy_buffer: next!(c"vkCmdCopyBuffer" => PFN_vkCmdCopyBuffer),
+                copy_buffer_to_image: next!(c"vkCmdCopyBufferToImage" => PFN_vkCmdCopyBufferToImage),
+                fill_buffer: next!(c"vkCmdFillBuffer" => PFN_vkCmdFillBuffer),
+                clear_color_image: next!(c"vkCmdClearColorImage" => PFN_vkCmdClearColorImage),
+                dispatch: next!(c"vkCmdDispatch" => PFN_vkCmdDispatch),
+                draw: next!(c"vkCmdDraw" => PFN_vkCmdDraw),
             })
         }
     }
@@ -104,16 +109,16 @@ pub fn ours(name: &[u8]) -> vk::PFN_vkVoidFunction {
     // SAFETY: functions are given without their types, and the caller knows them by name.
     unsafe {
         match name {
-            b"vkDestroyDevice" => transmute(destroy_device as vk::PFN_vkDestroyDevice),
-            b"vkCreateBuffer" => transmute(create_buffer as vk::PFN_vkCreateBuffer),
-            b"vkDestroyBuffer" => transmute(destroy_buffer as vk::PFN_vkDestroyBuffer),
-            b"vkBeginCommandBuffer" => transmute(begin as vk::PFN_vkBeginCommandBuffer),
-            b"vkCmdCopyBuffer" => transmute(copy_buffer as vk::PFN_vkCmdCopyBuffer),
+            b"vkDestroyDevice" => untyped!(destroy_device => PFN_vkDestroyDevice),
+            b"vkCreateBuffer" => untyped!(create_buffer => PFN_vkCreateBuffer),
+            b"vkDestroyBuffer" => untyped!(destroy_buffer => PFN_vkDestroyBuffer),
+            b"vkBeginCommandBuffer" => untyped!(begin => PFN_vkBeginCommandBuffer),
+            b"vkCmdCopyBuffer" => untyped!(copy_buffer => PFN_vkCmdCopyBuffer),
             b"vkCmdCopyBufferToImage" => {
-                transmute(copy_buffer_to_image as vk::PFN_vkCmdCopyBufferToImage)
+                untyped!(copy_buffer_to_image => PFN_vkCmdCopyBufferToImage)
             }
-            b"vkCmdDispatch" => transmute(dispatch as vk::PFN_vkCmdDispatch),
-            b"vkCmdDraw" => transmute(draw as vk::PFN_vkCmdDraw),
+            b"vkCmdDispatch" => untyped!(dispatch => PFN_vkCmdDispatch),
+            b"vkCmdDraw" => untyped!(draw => PFN_vkCmdDraw),
             _ => None,
         }
     }

@@ -9,6 +9,8 @@
 mod chain;
 #[cfg(target_os = "linux")]
 mod commands;
+#[cfg(target_os = "linux")]
+mod functions;
 mod mode;
 
 pub use mode::Mode;
