@@ -45,7 +45,7 @@ impl Row {
         let resident = self.variant.ends_with("resident");
         match &*self.operation {
             // A dispatch for each piece: one quick case has a tensor that needs several bindings.
-            "inference" | "normalize" | "normalize, plain statistics" => u64::from(planar),
+            "inference" | "normalize, plain statistics" => u64::from(planar),
             "inference, y over x" | "image, inference" => 0,
             "train forward" | "train forward, y over x" if resident => 0,
             // Of three backward runs, the one without dx has two dispatches.
