@@ -13,6 +13,8 @@ mod truth;
 mod bench;
 mod commands;
 mod corrupt;
+#[cfg(target_os = "linux")]
+mod dropping;
 mod files;
 mod goldens;
 mod halves;
