@@ -6,8 +6,12 @@
 //! portability` runs the tests and shaders on other implementations of Vulkan, GL and WebGPU.
 
 mod adapter;
+#[allow(dead_code, reason = "the commands that use it come next")]
+mod debian;
 mod msrv;
 mod mutants;
+#[allow(dead_code, reason = "the commands that use it come next")]
+mod null_devices;
 mod peers;
 mod portability;
 mod skipped;
