@@ -92,7 +92,8 @@ impl HotLoop {
     pub fn round(self, variant: &Variant, blocks: &[Block]) -> Result<(Round, u32), String> {
         let loops = loops(blocks);
         let depth = |inside: &[usize]| {
-            let around = |other: &&Vec<usize>| inside.iter().all(|block| other.contains(block));
+            let around =
+                |other: &&Vec<usize>| inside.iter().all(|b| other.binary_search(b).is_ok());
             loops.iter().filter(around).count()
         };
         let rounds = loops.iter().map(|inside| {

@@ -51,8 +51,8 @@ pub struct Block {
     pub next: Vec<usize>,
 }
 
-/// The blocks of a loop, by its backward jumps: those from which the jump is reached without the loop's
-/// first block. Each loop once.
+/// The blocks of each loop in order. A loop is known by its backward jumps: to it belong the blocks from
+/// which such a jump is reached without passing its first block.
 pub fn loops(blocks: &[Block]) -> Vec<Vec<usize>> {
     let mut before = vec![Vec::new(); blocks.len()];
     for (from, block) in blocks.iter().enumerate() {
@@ -70,15 +70,14 @@ pub fn loops(blocks: &[Block]) -> Vec<Vec<usize>> {
         if todo.is_empty() {
             continue;
         }
-        let mut inside = vec![head];
+        let mut inside = vec![false; blocks.len()];
+        inside[head] = true;
         while let Some(block) = todo.pop() {
-            if !inside.contains(&block) {
-                inside.push(block);
+            if !std::mem::replace(&mut inside[block], true) {
                 todo.extend(&before[block]);
             }
         }
-        inside.sort_unstable();
-        found.push(inside);
+        found.push((0..blocks.len()).filter(|&block| inside[block]).collect());
     }
     found
 }
