@@ -1,13 +1,13 @@
-//! Limits of figures: lines `FAMILY VARIANT ELEMENT LOOP FIGURE MOST`, where `*` stands for any text
-//! and MOST is a number or `snapshot`. Of the lines that match a figure, the last one holds.
+//! Limits of figures: lines `FAMILY VARIANT ELEMENT ACTIVATION LOOP FIGURE MOST`, where `*` stands for
+//! any text and MOST is a number or `snapshot`. Of the lines that match a figure, the last one holds.
 
 use super::table::{Column, Row, Table};
 
 pub struct Limits(Vec<Limit>);
 
 struct Limit {
-    /// Family, variant, element and loop.
-    patterns: [String; 4],
+    /// Family, and the names of a row.
+    patterns: [String; 5],
     /// The figure's place in a row.
     figure: usize,
     most: Most,
@@ -46,7 +46,7 @@ impl Limits {
 impl Limit {
     fn parse(line: &str) -> Result<Self, String> {
         let words: Vec<&str> = line.split_whitespace().collect();
-        let [family, variant, element, pass, figure, most] = words[..] else {
+        let [family, variant, element, activation, pass, figure, most] = words[..] else {
             return Err(format!("a limit of another form: {line}"));
         };
         let most = match most {
@@ -54,15 +54,14 @@ impl Limit {
             number => Most::Number(number.parse().map_err(|_| format!("no number: {line}"))?),
         };
         Ok(Self {
-            patterns: [family, variant, element, pass].map(str::to_owned),
+            patterns: [family, variant, element, activation, pass].map(str::to_owned),
             figure: Column::place(figure).ok_or_else(|| format!("no such figure: {line}"))?,
             most,
         })
     }
 
     fn is_of(&self, table: &Table, row: &Row) -> bool {
-        let [variant, element, _, pass] = &row.names;
-        let names = [&table.family, variant, element, pass];
+        let names = std::iter::once(&table.family).chain(&row.names);
         let mut pairs = self.patterns.iter().zip(names);
         pairs.all(|(pattern, name)| matches(pattern, name))
     }
@@ -115,10 +114,10 @@ mod tests {
     use super::*;
 
     const LIMITS: &str = "# to people\n\
-        * * * * scratch 0\n\
-        * *_x2* * * scratch snapshot\n\
-        navi* moments f32 map registers 40\n\
-        * * * * vector snapshot\n";
+        * * * * * scratch 0\n\
+        * *_x2* * * * scratch snapshot\n\
+        navi* moments f32 none map registers 40\n\
+        * * * * * vector snapshot\n";
 
     fn exceeded(
         rows: &[(&str, &[(&str, f64)])],
@@ -183,9 +182,9 @@ mod tests {
     #[test]
     fn what_is_no_limit_is_an_error() {
         for line in [
-            "* * * * colour 1",
-            "* * * registers 1",
-            "* * * * registers few",
+            "* * * * * colour 1",
+            "* * * * registers 1",
+            "* * * * * registers few",
         ] {
             assert!(Limits::parse(line).is_err(), "{line}");
         }
