@@ -77,16 +77,14 @@ impl Case {
         let module = spirv::of(&self.variant, self.constants, device.robust)?;
         let executable = device.compile(&self.variant, &module.spirv)?;
         let code = Code::read(&executable, &module)?;
-        let live = occupancy::workgroups(
-            family,
-            Takes {
-                lanes: self.constants.workgroup,
-                wave: executable.subgroup,
-                registers: code.registers,
-                scalar_registers: code.scalar_registers.unwrap_or(0),
-                shared_bytes: code.shared_bytes,
-            },
-        );
+        let takes = Takes {
+            lanes: self.constants.workgroup,
+            wave: executable.subgroup,
+            registers: code.registers,
+            scalar_registers: code.scalar_registers.unwrap_or(0),
+            shared_bytes: code.shared_bytes,
+        };
+        let live = occupancy::workgroups(family, takes);
         let row =
             |name: &str, values: Option<u32>, round: Option<Round>, problem: Option<String>| {
                 json!({
@@ -94,9 +92,8 @@ impl Case {
                     "element": self.element,
                     "activation": self.activation,
                     "loop": name,
-                    "workgroup": self.constants.workgroup,
                     "problem": problem,
-                    "figures": merged(code.figures(live), loop_figures(values, round)),
+                    "figures": merged(code.figures(takes.lanes, live), loop_figures(values, round)),
                 })
             };
         let hot = hot_loop::of(self.variant.kernel);
@@ -167,8 +164,9 @@ impl Code {
         })
     }
 
-    fn figures(&self, live: Option<u32>) -> Value {
+    fn figures(&self, lanes: u32, live: Option<u32>) -> Value {
         json!({
+            "lanes": lanes,
             "registers": self.registers,
             "scalar_registers": self.scalar_registers,
             "spills": self.spills,

@@ -25,7 +25,8 @@ const fn column(name: &'static str, head: &'static str, width: usize, decimals: 
 }
 
 /// All columns, as `docs/machine-code.md` explains them.
-pub const COLUMNS: [Column; 24] = [
+pub const COLUMNS: [Column; 25] = [
+    column("lanes", "lanes", 6, 0),
     column("registers", "regs", 5, 0),
     column("scalar_registers", "sregs", 6, 0),
     column("spills", "spills", 7, 0),
@@ -261,8 +262,8 @@ mod tests {
         let row = text.lines().last().expect("there is a row");
         let words: Vec<&str> = row.split_whitespace().collect();
         assert_eq!(
-            words[..6],
-            ["moments_run4", "f32", "none", "reduce", "48", "-"]
+            words[..7],
+            ["moments_run4", "f32", "none", "reduce", "-", "48", "-"]
         );
         assert!(words.contains(&"8.38") && words.contains(&"16.0"));
     }
