@@ -38,17 +38,18 @@ pub fn unpack(packages: &[&str]) -> Result<Unpacked, String> {
         return Ok(unpacked);
     }
     needs()?;
-    // What is incomplete has another name, so that a run that was ended leaves nothing half done.
+    // What is incomplete has another name, so that a run that was ended leaves nothing half done, and
+    // two runs at once do not meet.
     let work = parent.join(format!("{name}.{}", std::process::id()));
     let outcome = fetch(&work, packages).and_then(|()| {
-        fs::remove_dir_all(&unpacked.folder).ok();
         fs::rename(&work, &unpacked.folder)
             .map_err(|error| format!("cannot make {}: {error}", unpacked.folder.display()))
     });
     fs::remove_dir_all(&work).ok();
-    // Another run may have been first.
-    if outcome.is_err() && !unpacked.folder.join(STAMP).is_file() {
-        let reason = outcome.expect_err("it was an error above");
+    if let Err(reason) = outcome
+        // Another run may have been first.
+        && !unpacked.folder.join(STAMP).is_file()
+    {
         return Err(format!("Debian's {}: {reason}", packages.join(", ")));
     }
     Ok(unpacked)

@@ -3,13 +3,14 @@
 //! `cargo xtask test` runs all of them in order and stops at the first that
 //! fails; `cargo xtask msrv` checks the oldest supported Rust alone. `cargo
 //! xtask peers` measures other libraries side by side with this one, and `cargo xtask
-//! portability` runs the tests and shaders on other implementations of Vulkan, GL and WebGPU.
+//! portability` runs the tests and shaders on other implementations of Vulkan, GL and WebGPU, and
+//! `cargo xtask machine-code` says what GPUs' compilers make of the shaders.
 
 mod adapter;
 mod debian;
+mod machine_code;
 mod msrv;
 mod mutants;
-#[allow(dead_code, reason = "the commands that use it come next")]
 mod null_devices;
 mod peers;
 mod portability;
@@ -52,6 +53,11 @@ commands:
          through other compilers' checks, some tests under Vulkan's validation
          layer, and whether checks fail on GPUs that execute nothing; says what
          is missing here
+  machine-code
+         registers and instructions of every shader on AMD's and NVIDIA's open
+         drivers, without a GPU (docs/machine-code.md), held to the limits of
+         tests/machine-code:
+           machine-code [--family NAME] [--json FILE] [--diff | --write]
 ";
 
 fn main() -> ExitCode {
@@ -79,6 +85,11 @@ fn main() -> ExitCode {
             peers::run(&mut steps, &options)
         }
         ["portability"] => portability::run(&mut steps),
+        ["machine-code", ref rest @ ..]
+            if let Some(options) = machine_code::Options::parse(rest) =>
+        {
+            machine_code::run(&mut steps, &options)
+        }
         ["help" | "--help" | "-h"] => {
             print!("{USAGE}");
             return ExitCode::SUCCESS;
