@@ -104,3 +104,17 @@ fn inputs_are_compared_bit_for_bit() {
         assert!(!finding.passed(), "{held:?}");
     }
 }
+
+#[test]
+fn slopes_that_underflow_may_be_zero() {
+    // 4·exp(−90) is subnormal in f32.
+    let (x, dy) = ([44.5, 45.0, 46.0], [1.0, 0.5, -1.0]);
+    let judge = |spoil: &dyn Fn(&mut HostGradients)| frozen(Activation::Tanh, &x, &dy, spoil);
+    let report = judge(&|g| {
+        g.dx.fill(0.0);
+        (g.dweight, g.dbias) = (vec![0.0], vec![0.0]);
+    });
+    assert!(report.passed(), "{:?}", report.worst());
+    assert!(!judge(&|g| g.dx[0] = 1e-30).passed());
+    assert!(!judge(&|g| g.dweight[0] = 1e-28).passed());
+}

@@ -6,7 +6,7 @@
 //! its error, f32 may have ∞·0 or the other sign's ∞: neither that element nor what sums it up is judged.
 
 use super::rounding::Rounding;
-use super::{BACKWARD_BOUND, Epilogue, Input, finite_or_zero};
+use super::{BACKWARD_BOUND, Epilogue, Input, SCALE_FLOOR, finite_or_zero};
 use crate::config::Activation;
 use crate::reference::epilogue::{curvature, kink, slope};
 use crate::reference::{self, Moments};
@@ -66,7 +66,10 @@ impl Upstream {
                 upstream.size.push(0.0);
             } else {
                 upstream.dz.push(dy * slope);
+                // dz may be taken for zero where it is subnormal.
+                let vanished = if bend > 0.0 { SCALE_FLOOR } else { 0.0 };
                 let size = dy.abs() * (slope.abs() + bend / BACKWARD_BOUND);
+                let size = size + vanished / BACKWARD_BOUND;
                 upstream.size.push(finite_or_zero(size));
             }
             let near = z.abs() <= off;
@@ -89,6 +92,11 @@ impl Upstream {
 
 /// How far the slope is off, away from kinks, where z may be `off` so far.
 fn slope_error(activation: Activation, z: f64, off: f64) -> f64 {
+    if curvature(activation, 0.0) == 0.0 {
+        return 0.0;
+    }
     let nearest = (z.abs() - off).max(0.0);
-    curvature(activation, nearest) * off
+    // Exponentials that are subnormal may be taken for zero: tanh has four times one, silu z times.
+    let vanished = SCALE_FLOOR * (4.0 + z.abs());
+    curvature(activation, nearest) * off + vanished
 }
