@@ -36,10 +36,10 @@ struct Machine {
 
 /// Numbers of a family.
 ///
-/// AMD's: Mesa 25.0, `src/amd/compiler/aco_ir.cpp` (`init_program`: registers and granules),
-/// `aco_live_var_analysis.cpp` (`max_suitable_waves`: workgroups, workgroup memory),
-/// `src/amd/common/ac_gpu_info.c` (waves of a SIMD); `src/amd/vulkan/radv_shader.c`
-/// (`radv_should_use_wgp_mode`) says that compute shaders get a workgroup processor.
+/// AMD's: Mesa 25.0, `src/amd/compiler/aco_ir.cpp` (`init_program`: registers, granules, waves of a
+/// SIMD) and `aco_live_var_analysis.cpp` (`max_suitable_waves`: workgroups, workgroup memory);
+/// `src/amd/vulkan/radv_shader.c` (`radv_should_use_wgp_mode`) says that compute shaders get a workgroup
+/// processor. RADV's statistic "Subgroups per SIMD" agreed for all variants.
 /// NVIDIA's: CUDA C++ Programming Guide, "Technical Specifications per Compute Capability" (7.5 and
 /// 8.6), and the Occupancy Calculator of Nsight Compute for granules.
 fn machine(family: &str) -> Option<Machine> {
