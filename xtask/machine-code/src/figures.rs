@@ -157,7 +157,8 @@ impl Code {
             registers: need("VGPRs")?,
             scalar_registers: Some(need("SGPRs")?),
             spills: Some(need("Spilled SGPRs")? + need("Spilled VGPRs")?),
-            scratch: need("Scratch size")?,
+            // RADV counts a wave's.
+            scratch: need("Scratch size")? / executable.subgroup.max(1),
             shared_bytes: need("LDS size")?,
             instructions: need("Instructions")?,
             blocks: isa::amd::blocks(text("Assembly").unwrap_or_default()),
