@@ -6,7 +6,9 @@ use std::env::consts::{DLL_PREFIX, DLL_SUFFIX};
 use serde_json::Value;
 use wgbn_dropping_layer::{Mode, NAME, VARIABLE, manifest};
 
+use crate::common::data::Random;
 use crate::support::{Folder, record, words};
+use crate::tensors::Tensors;
 
 /// One operation on one variant.
 #[derive(Debug)]
@@ -55,8 +57,8 @@ impl Row {
     }
 }
 
-/// A quick sweep behind the layer, and its exit status.
-fn swept(mode: Mode) -> (i32, Vec<Row>) {
+/// A folder whose processes have the layer before their driver.
+fn behind(mode: Mode) -> Folder {
     let library = format!("{DLL_PREFIX}wgbn_dropping_layer{DLL_SUFFIX}");
     let library = std::env::current_exe().unwrap().with_file_name(library);
     assert!(
@@ -66,17 +68,55 @@ fn swept(mode: Mode) -> (i32, Vec<Row>) {
     let folder = Folder::new();
     folder.write("layer.json", manifest(library.to_str().unwrap()).as_bytes());
     let place = folder.path("");
-    let folder = folder
+    folder
         .with_env("VK_ADD_LAYER_PATH", Some(place.as_os_str()))
         .with_env("VK_INSTANCE_LAYERS", Some(NAME.as_ref()))
         .with_env(VARIABLE, Some(mode.name().as_ref()))
-        .with_env("WGPU_BACKEND", Some("vulkan".as_ref()));
+        .with_env("WGPU_BACKEND", Some("vulkan".as_ref()))
+}
+
+/// A quick sweep behind the layer, and its exit status.
+fn swept(mode: Mode) -> (i32, Vec<Row>) {
+    let folder = behind(mode);
     let run = folder.run(&words("verify --quick --device gpu --json report.json"));
     assert!(run.status == 0 || run.status == 1, "{run:#?}");
     let report: Value = serde_json::from_slice(&folder.bytes("report.json")).unwrap();
     record(report["device"].as_str().unwrap());
     let rows = report["rows"].as_array().unwrap();
     (run.status, rows.iter().map(Row::of).collect())
+}
+
+#[test]
+fn commands_notice_what_is_dropped() {
+    const SHAPE: [usize; 4] = [8, 3, 28, 28];
+    let mut random = Random::new(1);
+    let mut normals = || random.normals(SHAPE.iter().product(), 0.3, 1.5);
+    let tensors = Tensors::default()
+        .f32("x", &SHAPE, &normals())
+        .f32("dy", &SHAPE, &normals());
+    for mode in Mode::ALL {
+        let folder = behind(mode);
+        folder.save("in.safetensors", &tensors);
+        let before = folder.names();
+        for line in [
+            "demo",
+            "forward in.safetensors -o out.safetensors",
+            "backward in.safetensors -o out.safetensors",
+            "moments in.safetensors -o out.safetensors --axes 0,2,3",
+        ] {
+            let run = folder.wgbn(&format!("{line} --device gpu"));
+            if mode == Mode::Nothing {
+                assert_eq!(run.status, 0, "{line}: {run:#?}");
+                continue;
+            }
+            // A wrong result, or a device on which nothing runs.
+            assert!(
+                run.status == 1 || run.status == 3,
+                "{mode:?}, {line}: {run:#?}"
+            );
+            assert_eq!(folder.names(), before, "{mode:?}, {line}");
+        }
+    }
 }
 
 #[test]
