@@ -48,12 +48,11 @@ fn to_f16(bits: ValueBits) -> ValueBits {
 
 // NaN, 0x7fc0 in both formats, where a value is one or is not `finite`.
 fn narrow(value: Value, finite: Flag) -> ValueBits {
-    let bits = bitcast<ValueBits>(value);
-    let number = (bits & ValueBits(0x7fffffffu)) <= ValueBits(0x7f800000u);
+    let bits = bits_of(value);
     var half = to_f16(bits);
     if (BFLOAT) {
         half = to_bf16(bits);
     }
     let nan = ValueBits(0x7fc0u);
-    return select(nan, select(nan, half, number), finite);
+    return select(nan, select(nan, half, is_number(value)), finite);
 }
