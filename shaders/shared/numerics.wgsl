@@ -1,41 +1,40 @@
 // Compilers with fast math may assume that there is no NaN and no infinity, and may rearrange
-// arithmetic. What must not be assumed or rearranged passes through integer bits and `params.zero`,
-// which no compiler knows. A test of the shaders' text holds every test of a float's bits to it.
-fn bits_of(value: Value) -> ValueBits {
-    return bitcast<ValueBits>(value) ^ ValueBits(params.zero);
-}
-
-// The same for what there is one of a channel.
-fn channel_bits_of(value: PerChannel) -> PerChannelBits {
-    return bitcast<PerChannelBits>(value) ^ PerChannelBits(params.zero);
+// arithmetic. What they must not assume or rearrange passes through integer bits and `params.zero`,
+// which is 0 and unknown to them.
+fn hidden(bits: u32) -> u32 {
+    return bits ^ params.zero;
 }
 
 fn opaque(value: PerChannel) -> PerChannel {
-    return bitcast<PerChannel>(channel_bits_of(value));
+    return bitcast<PerChannel>(bitcast<PerChannelBits>(value) ^ PerChannelBits(params.zero));
 }
 
 // `value - pivot`, so that no compiler turns the later `(x - pivot) - offset` into
 // `x - (pivot + offset)`, which would lose the offset.
 fn centered(value: Value, pivot: PerChannel) -> Value {
-    return bitcast<Value>(bits_of(value - pivot));
+    return bitcast<Value>(bitcast<ValueBits>(value - pivot) ^ ValueBits(params.zero));
 }
 
 fn centered_pivot(value: PerChannel, pivot: PerChannel) -> PerChannel {
     return opaque(value - pivot);
 }
 
+// Neither NaN nor infinity. With a mask that it knows, a compiler recognizes the question and assumes
+// the answer.
 fn is_finite(value: PerChannel) -> Flag {
-    let exponent = PerChannelBits(0x7f800000u);
-    return (channel_bits_of(value) & exponent) != exponent;
+    let exponent = PerChannelBits(hidden(0x7f800000u));
+    return (bitcast<PerChannelBits>(value) & exponent) != exponent;
 }
 
+// No NaN.
 fn is_number(value: Value) -> ValueFlag {
-    return (bits_of(value) & ValueBits(0x7fffffffu)) <= ValueBits(0x7f800000u);
+    let magnitude = ValueBits(hidden(0x7fffffffu));
+    return (bitcast<ValueBits>(value) & magnitude) <= ValueBits(0x7f800000u);
 }
 
-// A constant NaN is a shader error; of this one the compiler knows no bit.
+// A constant NaN is a shader error; of this one a compiler knows no bit.
 fn nan_bits() -> u32 {
-    return 0x7fc00000u ^ params.zero;
+    return hidden(0x7fc00000u);
 }
 
 // As bits: arithmetic may assume that there is no NaN.
