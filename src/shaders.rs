@@ -1,9 +1,11 @@
 //! The closed list of shader variants and how each is composed from `shaders/`.
 //!
 //! A kernel file holds the mathematics of one dispatch; what it shares stands in
-//! `shaders/shared`. Only what changes types or directives is an axis here, spelt out as text:
-//! the element's width, the walk, the width of loads and the channels a lane. All else is an override
-//! constant, see [`Constants`], or a field of `Params` in `shaders/shared/params.wgsl`.
+//! `shaders/shared`. What differs between a lane that walks one channel, which needs no array, and
+//! one that walks several stands in `shaders/columns`. Only what changes types or directives is an
+//! axis here, spelt out as text: the element's width, the walk, the width of loads and the channels a
+//! lane. All else is an override constant, see [`Constants`], or a field of `Params` in
+//! `shaders/shared/params.wgsl`.
 
 use crate::shape::{Pattern, View};
 
@@ -343,6 +345,7 @@ impl Kernel {
         const MOMENTS: &str = shader!("shared/partial_moments");
         const SUMS: &str = shader!("shared/partial_sums");
         const REDUCE: &str = shader!("shared/reduce_workgroup");
+        const LANE_PARTS: &str = shader!("shared/lane_parts");
         const PIVOT: &str = shader!("shared/pivot");
         const LANE_MOMENTS: &str = shader!("shared/lane_moments");
         const MERGE_MOMENTS: &str = shader!("shared/merge_moments");
@@ -356,13 +359,14 @@ impl Kernel {
         const GRADIENTS: &str = shader!("shared/write_gradients");
         const DX: &str = shader!("shared/write_dx");
         match self {
-            Self::Moments => &[MOMENTS, REDUCE, PIVOT, LANE_MOMENTS],
+            Self::Moments => &[MOMENTS, REDUCE, PIVOT, LANE_MOMENTS, LANE_PARTS],
             Self::Normalize => &[MOMENTS, REDUCE, MERGE_MOMENTS, STATISTICS, Y, APPLY, FINISH],
             Self::TrainResident => &[
                 MOMENTS,
                 REDUCE,
                 PIVOT,
                 LANE_MOMENTS,
+                LANE_PARTS,
                 STATISTICS,
                 Y,
                 APPLY,
@@ -378,6 +382,7 @@ impl Kernel {
                 SAVED,
                 PAIR,
                 LANE_SUMS,
+                LANE_PARTS,
                 WRITE_SUMS,
             ],
             Self::BackwardDx => &[
@@ -386,7 +391,6 @@ impl Kernel {
                 MERGE_SUMS,
                 STATISTICS,
                 SAVED_CHANNEL,
-                SAVED,
                 PAIR,
                 GRADIENTS,
                 DX,
@@ -399,14 +403,51 @@ impl Kernel {
                 SAVED,
                 PAIR,
                 LANE_SUMS,
+                LANE_PARTS,
                 GRADIENTS,
                 DX,
             ],
             Self::BackwardFrozen => &[
-                SUMS, REDUCE, STATISTICS, FROZEN, PAIR, LANE_SUMS, WRITE_SUMS,
+                SUMS, REDUCE, STATISTICS, FROZEN, PAIR, LANE_SUMS, LANE_PARTS, WRITE_SUMS,
             ],
             Self::Gradients => &[SUMS, REDUCE, MERGE_SUMS, GRADIENTS],
             Self::MomentsMerge => &[MOMENTS],
+        }
+    }
+
+    /// What applies a kernel's mathematics to the channel, or to each of several, that a lane walks,
+    /// with the kernel's `run`: kernels that store partials, map a tensor, or do both at once.
+    fn lane(self, several: bool) -> &'static [&'static str] {
+        const PARTS: [&str; 2] = [
+            shader!("columns/one/parts"),
+            shader!("columns/several/parts"),
+        ];
+        const STORE: [&str; 2] = [
+            shader!("columns/one/store"),
+            shader!("columns/several/store"),
+        ];
+        const MAP: [&str; 2] = [shader!("columns/one/map"), shader!("columns/several/map")];
+        const WRITE: [&str; 2] = [
+            shader!("columns/one/write"),
+            shader!("columns/several/write"),
+        ];
+        const RESIDENT: [&str; 2] = [
+            shader!("columns/one/resident"),
+            shader!("columns/several/resident"),
+        ];
+        const STORES: [[&str; 2]; 2] = [[PARTS[0], STORE[0]], [PARTS[1], STORE[1]]];
+        const MAPS: [[&str; 2]; 2] = [[WRITE[0], MAP[0]], [WRITE[1], MAP[1]]];
+        const RESIDENTS: [[&str; 3]; 2] = [
+            [PARTS[0], WRITE[0], RESIDENT[0]],
+            [PARTS[1], WRITE[1], RESIDENT[1]],
+        ];
+        let several = usize::from(several);
+        match self {
+            Self::Moments | Self::BackwardSums | Self::BackwardFrozen => &STORES[several],
+            Self::Normalize | Self::Inference | Self::BackwardDx => &MAPS[several],
+            Self::TrainResident | Self::BackwardResident => &RESIDENTS[several],
+            // One loop over channels serves every number of them: it has no array.
+            Self::MomentsFinish | Self::Gradients | Self::MomentsMerge => &[],
         }
     }
 }
@@ -539,6 +580,7 @@ impl Variant {
         }
         parts.extend(self.kernel.parts());
         parts.push(self.kernel.source());
+        parts.extend(self.kernel.lane(self.columns > 1));
         parts.push(shader!("shared/entry"));
         parts.join("\n")
     }

@@ -6,19 +6,13 @@
 // dweight, dbias: `[2][C]`.
 @group(0) @binding(8) var<storage, read_write> grads: array<PerChannel>;
 
-fn run(lane: Lane) {
-    var s = saved_statistics(lane);
-    var slopes: array<Slope, COLUMNS>;
-    for (var k = 0u; k < COLUMNS; k++) {
-        let here = column(lane, k);
-        if (has(FROM_SUMS)) {
-            let sums = Partial(grads[params.all_channels + here.channel], grads[here.channel]);
-            slopes[k] = slope_of(s[k], sums);
-        } else {
-            let sums = merged_sums(here);
-            slopes[k] = slope_of(s[k], sums);
-            write_gradients(here, sums, slopes[k].finite);
-        }
+fn map_of(lane: Lane) -> Map {
+    let s = saved_channel(lane.channel);
+    if (has(FROM_SUMS)) {
+        return dx_map(s, Partial(grads[params.all_channels + lane.channel], grads[lane.channel]));
     }
-    write_dx(lane, &s, &slopes);
+    let sums = merged_sums(lane);
+    let map = dx_map(s, sums);
+    write_gradients(lane, sums, map.finite);
+    return map;
 }

@@ -12,10 +12,6 @@ fn visit(at: u32, pair: Pair, s: Statistics) {
     }
 }
 
-fn run(lane: Lane) {
-    var s: array<Statistics, COLUMNS>;
-    for (var k = 0u; k < COLUMNS; k++) {
-        s[k] = frozen_statistics(column(lane, k).channel);
-    }
-    write_sums(lane, &s);
+fn source_of(lane: Lane) -> Source {
+    return frozen_statistics(lane.channel);
 }

@@ -10,14 +10,9 @@ fn visit(at: u32, pair: Pair, s: Statistics) {
     store_dresidual(at, pair.dz, s.finite);
 }
 
-fn run(lane: Lane) {
-    var s = saved_statistics(lane);
-    var parts = lane_sums(lane, &s);
-    var slopes: array<Slope, COLUMNS>;
-    for (var k = 0u; k < COLUMNS; k++) {
-        let sums = reduce(lane, parts[k], params.slots);
-        slopes[k] = slope_of(s[k], sums);
-        write_gradients(column(lane, k), sums, slopes[k].finite);
-    }
-    write_dx(lane, &s, &slopes);
+fn map_of(lane: Lane, s: Source, part: Partial) -> Map {
+    let sums = reduce(lane, part, params.slots);
+    let map = dx_map(s, sums);
+    write_gradients(lane, sums, map.finite);
+    return map;
 }

@@ -8,8 +8,3 @@
 fn visit(at: u32, pair: Pair, s: Statistics) {
     store_dresidual(at, pair.dz, s.finite);
 }
-
-fn run(lane: Lane) {
-    var s = saved_statistics(lane);
-    write_sums(lane, &s);
-}

@@ -3,10 +3,6 @@
 // mean, variance, … or pivot, offset, m2: `[3][C]`.
 @group(0) @binding(5) var<storage, read_write> frozen: array<PerChannel>;
 
-fn run(lane: Lane) {
-    var s: array<Statistics, COLUMNS>;
-    for (var k = 0u; k < COLUMNS; k++) {
-        s[k] = frozen_statistics(column(lane, k).channel);
-    }
-    apply(lane, &s);
+fn map_of(lane: Lane) -> Map {
+    return frozen_statistics(lane.channel);
 }

@@ -2,13 +2,9 @@
 // `[C][splits]`.
 @group(0) @binding(7) var<storage, read_write> partials: array<Stored>;
 
-fn run(lane: Lane) {
-    var pivots = pivots_of(lane);
-    var parts = lane_moments(lane, &pivots);
-    for (var k = 0u; k < COLUMNS; k++) {
-        let whole = reduce(lane, parts[k], params.slots);
-        if (lane.live && lane.slot == 0u) {
-            partials[partial_of(column(lane, k))] = Stored(whole, pivots[k]);
-        }
+fn store_part(lane: Lane, pivot: Source, part: Partial) {
+    let whole = reduce(lane, part, params.slots);
+    if (lane.live && lane.slot == 0u) {
+        partials[partial_of(lane)] = Stored(whole, pivot);
     }
 }

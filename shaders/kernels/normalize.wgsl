@@ -12,18 +12,12 @@
 // pivot, offset, m2 of `params.total` values: `[3][C]`.
 @group(0) @binding(12) var<storage, read_write> given: array<PerChannel>;
 
-fn run(lane: Lane) {
-    var s: array<Statistics, COLUMNS>;
-    let c = params.all_channels;
-    for (var k = 0u; k < COLUMNS; k++) {
-        let here = column(lane, k);
-        if (has(FROM_MOMENTS)) {
-            let batch = Partial(params.total, given[c + here.channel], given[2u * c + here.channel]);
-            s[k] = finish_train(here, given[here.channel], batch);
-        } else {
-            let pivot = merged_pivot(here);
-            s[k] = finish_train(here, pivot, merged_moments(here, pivot));
-        }
+fn map_of(lane: Lane) -> Map {
+    if (has(FROM_MOMENTS)) {
+        let c = params.all_channels;
+        let at = lane.channel;
+        return finish_train(lane, given[at], Partial(params.total, given[c + at], given[2u * c + at]));
     }
-    apply(lane, &s);
+    let pivot = merged_pivot(lane);
+    return finish_train(lane, pivot, merged_moments(lane, pivot));
 }

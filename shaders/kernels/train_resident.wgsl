@@ -7,13 +7,11 @@
 // pivot, offset, inv_std, batch_mean, batch_var: `[5][C]`.
 @group(0) @binding(6) var<storage, read_write> saved: array<PerChannel>;
 
-fn run(lane: Lane) {
-    var pivots = pivots_of(lane);
-    var parts = lane_moments(lane, &pivots);
-    var s: array<Statistics, COLUMNS>;
-    for (var k = 0u; k < COLUMNS; k++) {
-        let here = column(lane, k);
-        s[k] = finish_train(here, pivots[k], reduce(lane, parts[k], params.slots));
+fn map_of(lane: Lane, pivot: Source, part: Partial) -> Map {
+    let batch = reduce(lane, part, params.slots);
+    // Pivots were sampled where other lanes store next. A lane of several channels has them to itself.
+    if (IN_PLACE && COLUMNS == 1u) {
+        storageBarrier();
     }
-    apply(lane, &s);
+    return finish_train(lane, pivot, batch);
 }

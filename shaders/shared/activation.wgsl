@@ -57,8 +57,7 @@ fn normal_below(z: Value, tail: Tail) -> Value {
 
 // NaN stays NaN: comparisons and maxima may lose it.
 fn or_its_nan(result: Value, z: Value) -> Value {
-    let number = (bitcast<ValueBits>(z) & ValueBits(0x7fffffffu)) <= ValueBits(0x7f800000u);
-    return select(z, result, number);
+    return select(z, result, is_number(z));
 }
 
 fn activate(z: Value) -> Value {
@@ -87,12 +86,18 @@ fn activate(z: Value) -> Value {
     }
 }
 
-// dg/dz; 0 at the kink of relu, `negative_slope` at leaky relu's, as in PyTorch.
+// dz = dy·g'(z): nothing at the kink of relu, `negative_slope` at leaky relu's, as in PyTorch. Through
+// a closed relu nothing comes, infinity neither.
+fn through_activation(dy: Value, z: Value) -> Value {
+    if (ACTIVATION == RELU) {
+        return or_its_nan(select(Value(0.0), dy, z > Value(0.0)), z);
+    }
+    return dy * activation_slope(z);
+}
+
+// dg/dz of the others.
 fn activation_slope(z: Value) -> Value {
     switch (ACTIVATION) {
-        case RELU: {
-            return or_its_nan(select(Value(0.0), Value(1.0), z > Value(0.0)), z);
-        }
         case LEAKY_RELU: {
             return or_its_nan(select(Value(params.negative_slope), Value(1.0), z > Value(0.0)), z);
         }

@@ -1,5 +1,6 @@
-// The entry of every kernel, which defines `run`. Workgroups past the last, where the grid was
-// folded, return as a whole, so barriers behind stay in uniform control flow.
+// The entry of every kernel. `run` is the kernel's own, or that of all kernels of its kind, in
+// `columns`. Workgroups past the last, where the grid was folded, return as a whole, so barriers
+// behind stay in uniform control flow.
 @compute @workgroup_size(WORKGROUP)
 fn main(
     @builtin(workgroup_id) id: vec3<u32>,

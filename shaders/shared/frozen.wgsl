@@ -9,7 +9,7 @@ fn frozen_statistics(channel: u32) -> Statistics {
         variance = frozen[2u * c + channel] / params.total;
     }
     // A negative variance is no variance; the sign bit decides, zero of either sign is one.
-    let signs = bitcast<PerChannelBits>(variance) >> PerChannelBits(31u);
+    let signs = bitcast<PerChannelBits>(opaque(variance)) >> PerChannelBits(31u);
     let negative = (signs == PerChannelBits(1u)) & (variance != PerChannel(0.0));
     return statistics_of(channel, mean, offset, inverse_sqrt(variance + params.eps), !negative);
 }

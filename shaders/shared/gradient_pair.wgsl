@@ -9,12 +9,7 @@ fn load_pair(at: u32, s: Statistics) -> Pair {
     let distance = centered(x_at(at), s.pivot) - s.offset;
     var dz = dy_at(at);
     if (ACTIVATION != 0u) {
-        let slope = activation_slope(with_residual(at, distance * s.scale + s.bias));
-        dz *= slope;
-        // Through a closed relu nothing comes, infinity neither.
-        if (ACTIVATION == RELU) {
-            dz = select(dz, Value(0.0), slope == Value(0.0));
-        }
+        dz = through_activation(dz, with_residual(at, distance * s.scale + s.bias));
     }
     return Pair(distance * s.inv_std, dz);
 }

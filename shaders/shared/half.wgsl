@@ -26,7 +26,8 @@ fn to_bf16(bits: ValueBits) -> ValueBits {
 }
 
 fn to_f16(bits: ValueBits) -> ValueBits {
-    let magnitude = bits & ValueBits(0x7fffffffu);
+    // The mask of `is_number`, so that one operation serves both.
+    let magnitude = bits & ValueBits(hidden(0x7fffffffu));
     // Normal halves: the exponent's bias goes, thirteen bits are rounded away.
     let odd = (magnitude >> ValueBits(13u)) & ValueBits(1u);
     let normal = (magnitude + ValueBits(0xfffu) + odd - ValueBits(112u << 23u)) >> ValueBits(13u);
@@ -49,11 +50,10 @@ fn to_f16(bits: ValueBits) -> ValueBits {
 // NaN, 0x7fc0 in both formats, where a value is one or is not `finite`.
 fn narrow(value: Value, finite: Flag) -> ValueBits {
     let bits = bitcast<ValueBits>(value);
-    let number = (bits & ValueBits(0x7fffffffu)) <= ValueBits(0x7f800000u);
     var half = to_f16(bits);
     if (BFLOAT) {
         half = to_bf16(bits);
     }
     let nan = ValueBits(0x7fc0u);
-    return select(nan, select(nan, half, number), finite);
+    return select(nan, select(nan, half, is_number(value)), finite);
 }

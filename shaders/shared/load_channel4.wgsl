@@ -1,6 +1,7 @@
 // The same position of four neighbouring channels a load. Channels and addresses count loads.
 alias Value = vec4<f32>;
 alias ValueBits = vec4<u32>;
+alias ValueFlag = vec4<bool>;
 // A value for each channel that a load touches.
 alias PerChannel = vec4<f32>;
 alias PerChannelBits = vec4<u32>;

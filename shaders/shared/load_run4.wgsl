@@ -1,6 +1,7 @@
 // Four neighbours of one channel's run a load. Lengths, positions and addresses count loads.
 alias Value = vec4<f32>;
 alias ValueBits = vec4<u32>;
+alias ValueFlag = vec4<bool>;
 // A value for each channel that a load touches.
 alias PerChannel = f32;
 alias PerChannelBits = u32;

@@ -1,6 +1,7 @@
 // One value a load.
 alias Value = f32;
 alias ValueBits = u32;
+alias ValueFlag = bool;
 // A value for each channel that a load touches.
 alias PerChannel = f32;
 alias PerChannelBits = u32;

@@ -1,33 +1,54 @@
-// `value - pivot`, hidden behind integer bits so that no compiler turns the later
-// `(x - pivot) - offset` into `x - (pivot + offset)`, which would lose the offset.
+// Compilers with fast math may assume that there is no NaN and no infinity, and may rearrange
+// arithmetic. What they must not assume or rearrange passes through integer bits and `params.zero`,
+// which is 0 and unknown to them.
+fn hidden(bits: u32) -> u32 {
+    return bits ^ params.zero;
+}
+
+fn opaque(value: PerChannel) -> PerChannel {
+    return bitcast<PerChannel>(bitcast<PerChannelBits>(value) ^ PerChannelBits(params.zero));
+}
+
+// `value - pivot`, so that no compiler turns the later `(x - pivot) - offset` into
+// `x - (pivot + offset)`, which would lose the offset.
 fn centered(value: Value, pivot: PerChannel) -> Value {
     return bitcast<Value>(bitcast<ValueBits>(value - pivot) ^ ValueBits(params.zero));
 }
 
-// The same for what there is one of a channel.
 fn centered_pivot(value: PerChannel, pivot: PerChannel) -> PerChannel {
-    return bitcast<PerChannel>(bitcast<PerChannelBits>(value - pivot) ^ PerChannelBits(params.zero));
+    return opaque(value - pivot);
 }
 
-// WGSL may assume that there is no NaN, so it is told by its exponent bits.
+// Neither NaN nor infinity. With a mask that it knows, a compiler recognizes the question and assumes
+// the answer.
 fn is_finite(value: PerChannel) -> Flag {
-    let exponent = PerChannelBits(0x7f800000u);
+    let exponent = PerChannelBits(hidden(0x7f800000u));
     return (bitcast<PerChannelBits>(value) & exponent) != exponent;
 }
 
-// A constant NaN is a shader error; this one the compiler cannot see.
+// No NaN.
+fn is_number(value: Value) -> ValueFlag {
+    let magnitude = ValueBits(hidden(0x7fffffffu));
+    return (bitcast<ValueBits>(value) & magnitude) <= ValueBits(0x7f800000u);
+}
+
+// A constant NaN is a shader error; of this one a compiler knows no bit.
 fn nan_bits() -> u32 {
-    return 0x7fc00000u | params.zero;
+    return hidden(0x7fc00000u);
 }
 
+// As bits: arithmetic may assume that there is no NaN.
 fn or_nan(value: PerChannel, finite: Flag) -> PerChannel {
-    return select(PerChannel(bitcast<f32>(nan_bits())), value, finite);
+    let nan = PerChannelBits(nan_bits());
+    return bitcast<PerChannel>(select(nan, bitcast<PerChannelBits>(value), finite));
 }
 
-// 1/sqrt(a): the builtin is good to 2 ULP, one residual Newton step mends it.
-// `(a * r) * r` stays in range where `r * r` would not. Zero and infinity have nothing to mend.
+// 1/sqrt(a): the builtin is good to 2 ULP, one residual Newton step mends it. `(a * r) * r` stays in
+// range where `r * r` would not, and compilers may take either for 1. Zero and infinity have nothing
+// to mend.
 fn inverse_sqrt(a: PerChannel) -> PerChannel {
-    let r = inverseSqrt(a);
-    let mended = r + 0.5 * r * (1.0 - (a * r) * r);
+    let r = opaque(inverseSqrt(a));
+    let residual = opaque(1.0 - opaque(a * r) * r);
+    let mended = r + 0.5 * r * residual;
     return select(r, mended, is_finite(mended));
 }

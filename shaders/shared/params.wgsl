@@ -37,7 +37,7 @@ struct Params {
     partials: u32,
     first_partial: u32,
     flags: u32,
-    // Always 0, unknown to the compiler: see `centered`.
+    // Always 0, unknown to the compiler: see `hidden`.
     zero: u32,
     eps: f32,
     momentum: f32,

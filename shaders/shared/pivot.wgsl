@@ -16,11 +16,3 @@ fn pivot_of(channel: u32) -> PerChannel {
     let high = min(max(a, b), max(c, d));
     return max(min(low, high), min(max(low, high), e));
 }
-
-fn pivots_of(lane: Lane) -> array<PerChannel, COLUMNS> {
-    var pivots: array<PerChannel, COLUMNS>;
-    for (var k = 0u; k < COLUMNS; k++) {
-        pivots[k] = pivot_of(column(lane, k).local);
-    }
-    return pivots;
-}

@@ -28,18 +28,10 @@ fn total(cascade: Cascade) -> Partial {
     return merge(cascade.rest, merge(cascade.sixteens, cascade.units));
 }
 
-fn totals(cascades: ptr<function, array<Cascade, COLUMNS>>) -> array<Partial, COLUMNS> {
-    var parts: array<Partial, COLUMNS>;
-    for (var k = 0u; k < COLUMNS; k++) {
-        parts[k] = total((*cascades)[k]);
-    }
-    return parts;
-}
-
 var<workgroup> shared_partials: array<Partial, WORKGROUP>;
 
 // Folds the first `slots` lanes of every channel as a tree and gives every lane of the channel the
-// result. All lanes of the workgroup must call it; it is uniform in `slots`.
+// result. All lanes of the workgroup must call it, as often as they like; it is uniform in `slots`.
 fn reduce(lane: Lane, part: Partial, slots: u32) -> Partial {
     var whole = part;
     // A lane that walks several channels is the only one to walk them.
@@ -63,6 +55,8 @@ fn reduce(lane: Lane, part: Partial, slots: u32) -> Partial {
             workgroupBarrier();
         }
         whole = shared_partials[min(lane.column, WORKGROUP - 1u)];
+        // A second call overwrites what the last lanes have still to read.
+        workgroupBarrier();
     }
     return whole;
 }

@@ -1,8 +1,4 @@
-// The saved statistics of the lane's channels.
-fn saved_statistics(lane: Lane) -> array<Statistics, COLUMNS> {
-    var s: array<Statistics, COLUMNS>;
-    for (var k = 0u; k < COLUMNS; k++) {
-        s[k] = saved_channel(column(lane, k).channel);
-    }
-    return s;
+// Backward's statistics are those that training forward saved.
+fn source_of(lane: Lane) -> Statistics {
+    return saved_channel(lane.channel);
 }

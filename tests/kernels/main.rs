@@ -14,6 +14,7 @@ mod epilogue;
 mod exact;
 mod halves;
 mod harness;
+mod hazards;
 mod in_place;
 mod large;
 mod pieces;

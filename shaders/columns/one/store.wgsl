@@ -1,0 +1,5 @@
+// A kernel that reduces the lane's one channel and stores the partial.
+fn run(lane: Lane) {
+    var source = sources_of(lane);
+    store_part(lane, source, lane_parts(lane, &source));
+}

@@ -1,0 +1,44 @@
+// Partials of a lane that walks COLUMNS channels, `params.columns` apart.
+alias Sources = array<Source, COLUMNS>;
+alias Parts = array<Partial, COLUMNS>;
+alias Cascades = array<Cascade, COLUMNS>;
+
+fn sources_of(lane: Lane) -> Sources {
+    var sources: Sources;
+    for (var k = 0u; k < COLUMNS; k++) {
+        sources[k] = source_of(column(lane, k));
+    }
+    return sources;
+}
+
+fn add_tiles(
+    parts: ptr<function, Parts>,
+    sources: ptr<function, Sources>,
+    at: vec4<u32>,
+    tile: u32,
+) {
+    for (var k = 0u; k < COLUMNS; k++) {
+        (*parts)[k] = add_tile((*parts)[k], (*sources)[k], at + k * params.columns, tile);
+    }
+}
+
+fn push_parts(cascades: ptr<function, Cascades>, parts: ptr<function, Parts>) {
+    for (var k = 0u; k < COLUMNS; k++) {
+        (*cascades)[k] = push((*cascades)[k], (*parts)[k]);
+    }
+}
+
+fn push_loads(cascades: ptr<function, Cascades>, sources: ptr<function, Sources>, at: u32) {
+    for (var k = 0u; k < COLUMNS; k++) {
+        let part = load_part((*sources)[k], at + k * params.columns);
+        (*cascades)[k] = push((*cascades)[k], part);
+    }
+}
+
+fn totals(cascades: ptr<function, Cascades>) -> Parts {
+    var parts: Parts;
+    for (var k = 0u; k < COLUMNS; k++) {
+        parts[k] = total((*cascades)[k]);
+    }
+    return parts;
+}
