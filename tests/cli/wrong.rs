@@ -98,8 +98,8 @@ fn halves_go_through_the_kernels_of_halves() {
     ];
     // The values are narrowed with the other sign.
     let writing = [(
-        "let bits = bitcast<ValueBits>(value);\n    let number",
-        "let bits =bitcast<ValueBits>(-value);\n    let number",
+        "let bits = bitcast<ValueBits>(value);\n    var half",
+        "let bits =bitcast<ValueBits>(-value);\n    var half",
     )];
     let f16 = small().f16("x", &SHAPE, &x()).f16("dy", &SHAPE, &dy());
     let bf16 = small().bf16("x", &SHAPE, &x()).bf16("dy", &SHAPE, &dy());
