@@ -55,6 +55,10 @@ fn statements<'a>(block: &'a Block, visit: &mut impl FnMut(&'a Statement)) {
 fn is_zero(module: &Module, function: &Function, expression: Handle<Expression>) -> bool {
     match function.expressions[expression] {
         Expression::Splat { value, .. } => is_zero(module, function, value),
+        // `u32(x)` of what is a u32.
+        Expression::As { expr, convert, .. } => {
+            convert.is_some() && is_zero(module, function, expr)
+        }
         Expression::Load { pointer } => is_zero(module, function, pointer),
         Expression::AccessIndex { base, index } => {
             let Expression::GlobalVariable(global) = function.expressions[base] else {
@@ -75,6 +79,9 @@ fn is_zero(module: &Module, function: &Function, expression: Handle<Expression>)
 fn is_call(module: &Module, function: &Function, expression: Handle<Expression>, of: &str) -> bool {
     match function.expressions[expression] {
         Expression::Splat { value, .. } => is_call(module, function, value, of),
+        Expression::As { expr, convert, .. } => {
+            convert.is_some() && is_call(module, function, expr, of)
+        }
         Expression::CallResult(called) => module.functions[called].name.as_deref() == Some(of),
         _ => false,
     }
@@ -84,6 +91,7 @@ fn is_call(module: &Module, function: &Function, expression: Handle<Expression>,
 fn literal(function: &Function, expression: Handle<Expression>) -> Option<u32> {
     match function.expressions[expression] {
         Expression::Splat { value, .. } => literal(function, value),
+        Expression::As { expr, .. } => literal(function, expr),
         Expression::Literal(Literal::U32(bits)) => Some(bits),
         _ => None,
     }
