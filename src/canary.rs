@@ -14,7 +14,7 @@ const SHADER: &str = include_str!("../shaders/canary.wgsl");
 /// Invocations of a workgroup, and words written: one workgroup.
 const WORDS: usize = 64;
 
-/// A kernel that leaves a pattern which only a device that runs kernels can leave.
+/// A small kernel whose result shows that the device executed the submission.
 ///
 /// Some drivers accept work and execute nothing; results read back from them are whatever memory held.
 /// Record a canary into the submission that is to be checked, and ask for its finding afterwards. Layers
@@ -33,8 +33,11 @@ impl Canary {
     /// # Errors
     /// A device that was lost, that has no memory left, or that does not compile the kernel.
     pub fn new(gpu: &Gpu) -> Result<Self, Error> {
+        // Odd numbers times an odd number: 2³¹ canaries have seeds of their own.
         static RUNS: AtomicU32 = AtomicU32::new(1);
-        let seed = RUNS.fetch_add(1, Ordering::Relaxed).wrapping_mul(0x9e37) | 1;
+        let seed = RUNS
+            .fetch_add(2, Ordering::Relaxed)
+            .wrapping_mul(0x9e37_79b9);
         let pipeline = gpu.canary_pipeline()?;
         let pattern = Tensor::upload(gpu, &[WORDS], &[f32::from_bits(seed); WORDS])?;
         let (bind_group, error) = watched(gpu.device(), || {
@@ -58,15 +61,15 @@ impl Canary {
         })
     }
 
-    /// Records the kernel, once.
+    /// Records the kernel. Record each canary only once: a second run changes the pattern.
     pub fn encode(&self, pass: &mut wgpu::ComputePass<'_>) {
         pass.set_pipeline(&self.pipeline);
         pass.set_bind_group(0, &self.bind_group, &[]);
         pass.dispatch_workgroups(1, 1, 1);
     }
 
-    /// `None` where the kernel ran, once what it was recorded into was submitted; else a finding beyond
-    /// any bound, of a tensor named "canary".
+    /// Call this after the submission. It returns `None` if the kernel ran, and otherwise a finding that
+    /// fails, of a tensor named "canary".
     ///
     /// # Errors
     /// A device that was lost or reported a fault.
@@ -140,10 +143,10 @@ impl Proof {
         Ok(Self { canary, findings })
     }
 
-    /// What did not hold its pattern before the run, and the canary's finding after it.
+    /// The canary's finding, and what did not hold its pattern before the run.
     pub(crate) async fn after(self) -> Result<Vec<Finding>, Error> {
-        let mut findings = self.findings;
-        findings.extend(self.canary.finding().await?);
+        let mut findings = Vec::from_iter(self.canary.finding().await?);
+        findings.extend(self.findings);
         Ok(findings)
     }
 }

@@ -307,7 +307,8 @@ impl Gpu {
         Ok(self.shared.canary.get_or_init(|| pipeline).clone())
     }
 
-    /// Runs a small kernel and looks whether it ran: some drivers accept work and execute nothing.
+    /// Runs a small kernel, and returns an error if its result is missing: some drivers accept work and
+    /// execute nothing.
     ///
     /// # Errors
     /// [`RunError::NothingRan`]; a device that was lost, that has no memory left, or that does not

@@ -14,10 +14,11 @@
 //!
 //! f16 and bf16 results may be half a unit in the last place of their type further off.
 //!
-//! Truth never comes from the device alone. A check that has the host's inputs compares them with what
-//! the device holds ([`Finding::held`]). Outputs and scratch are filled with [`POISON`] before a run, and
-//! a value that still holds it fails. A [`Canary`](crate::Canary) shows that the device ran the
-//! submission at all. What these three find stands in a report only where something is wrong.
+//! A layer's own check reads its inputs back from the device. So that a device which executes nothing is not
+//! called right, outputs and scratch are filled with [`POISON`] before a run, and a value that still holds it
+//! fails; a [`Canary`](crate::Canary) shows that the device executed the submission. Callers who
+//! have the inputs on the host compare them with what the device holds ([`Finding::held`]), as `wgbn` does. These three add
+//! findings to a report only when they fail.
 
 mod poison;
 mod rounding;
@@ -81,8 +82,8 @@ pub struct Finding {
 }
 
 impl Finding {
-    /// Where a device does not hold what the host gave it, bit for bit: a finding beyond any bound,
-    /// with the first place that differs. `None` where all agree.
+    /// Compares what the device holds with what the host uploaded, bit for bit. Returns a finding that
+    /// fails, at the first place that differs, or `None`.
     pub fn held(tensor: &'static str, held: &[f32], given: &[f32]) -> Option<Self> {
         let mut pairs = held.iter().zip(given);
         let differs = pairs.position(|(held, given)| held.to_bits() != given.to_bits());
@@ -136,6 +137,12 @@ impl std::fmt::Display for Finding {
             return write!(
                 f,
                 "the device did not execute a kernel of the same submission"
+            );
+        }
+        if *bound == 0.0 && error.is_infinite() && expected.is_nan() {
+            return write!(
+                f,
+                "{tensor}[{index}] is {got:e}, expected the pattern that was uploaded"
             );
         }
         if *bound == 0.0 && error.is_infinite() {

@@ -1,8 +1,10 @@
 //! What outputs hold before a checked run, so that a value nobody wrote is told from a result.
 
-/// A NaN that no kernel stores (theirs is 0x7fc00000) and that f16 and bf16 hold exactly, as 0x7f50
-/// and 0x7fea. Checks fill outputs and scratch with it before a run; a result that holds it was
-/// never written and fails its check, even where NaN is the right value.
+/// A NaN that f16 and bf16 hold exactly, as 0x7f50 and 0x7fea. Checks fill outputs and scratch with it before
+/// a run, and treat a result with exactly these bits as unwritten: it fails, even where NaN is right.
+///
+/// Kernels make another NaN, 0x7fc00000. An adapter may hand on an input's NaN with its bits; inputs that hold
+/// this very NaN can therefore not be checked.
 pub const POISON: f32 = f32::from_bits(0x7fea_0000);
 
 /// Whether this is [`POISON`], bit for bit.

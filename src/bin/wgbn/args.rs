@@ -146,7 +146,7 @@ pub struct VerifyArgs {
     /// gpu, cpu, auto, or a part of an adapter's name.
     #[arg(long, default_value = "gpu")]
     pub device: String,
-    /// One case alone, by its number or its name.
+    /// A single case, by its number or its name, such as 8x3x28x28-axis-1-mean-3e-1-std-1.5e0.
     #[arg(long, conflicts_with = "quick")]
     pub case: Option<String>,
     /// Write the results there.

@@ -1,12 +1,9 @@
 //! `wgbn backward`.
 
-use wgpu_batchnorm::HostGradients;
-use wgpu_batchnorm::check::{self, Report};
-
-use crate::args::{self, FileArgs};
+use crate::args::FileArgs;
 use crate::engine::{Engine, Job};
 use crate::failure::Failure;
-use crate::forward::{Done, input, mode};
+use crate::forward::{Done, mode};
 use crate::input::Inputs;
 use crate::output::{self, Outputs};
 use crate::{progress, table};
@@ -22,14 +19,16 @@ pub fn run(args: &FileArgs) -> Result<(), Failure> {
         view,
         state: &state,
         x: inputs.x.stored(),
+        check: !args.no_check,
     };
     let engine = Engine::open(&args.device)?;
+    if !job.check {
+        engine.probe()?;
+    }
     let spinner = progress::spinner("differentiating");
-    let result = engine.backward(&job, dy, mode(args.mode))?;
-    spinner.set_message("checking");
+    let mut result = engine.backward(&job, dy, mode(args.mode))?;
+    let report = result.report.take();
     let gradients = &result.gradients;
-    let check = || check_gradients(&job, dy.values, args.mode, gradients);
-    let report = (!args.no_check).then(check);
     if let Some(report) = &report {
         report.enforce()?;
     }
@@ -47,21 +46,4 @@ pub fn run(args: &FileArgs) -> Result<(), Failure> {
         time: result.time,
     };
     done.print(args, &engine, &job)
-}
-
-/// Compares gradients with the reference.
-pub fn check_gradients(
-    job: &Job<'_>,
-    dy: &[f32],
-    mode: args::Mode,
-    gradients: &HostGradients,
-) -> Report {
-    let input = input(job);
-    match (mode, &job.state.running) {
-        (args::Mode::Eval, Some(running)) => {
-            let (mean, variance) = (&running.mean, &running.variance);
-            check::backward_frozen(&input, dy, mean, variance, gradients, None)
-        }
-        _ => check::backward(&input, dy, gradients, None),
-    }
 }

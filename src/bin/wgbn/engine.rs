@@ -1,14 +1,15 @@
 //! The device that does the work: an adapter or the CPU path, behind one set of calls.
 
 mod on_cpu;
-mod on_gpu;
+pub mod on_gpu;
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use wgpu_batchnorm::check::Report;
 use wgpu_batchnorm::error::DeviceError;
 use wgpu_batchnorm::{
-    Adapter, Check, Config, Element, Gpu, HostGradients, LayerState, Mode, Moments, Parameters,
-    RunningStatistics, SavedStatistics, View, functional,
+    Adapter, Config, Element, Gpu, HostGradients, LayerState, Mode, Moments, Parameters,
+    RunningStatistics, SavedStatistics, View,
 };
 
 use crate::failure::Failure;
@@ -35,6 +36,8 @@ pub struct Job<'a> {
     pub view: View,
     pub state: &'a LayerState,
     pub x: Stored<'a>,
+    /// Whether results are compared with the reference.
+    pub check: bool,
 }
 
 /// Results of a forward pass.
@@ -48,6 +51,8 @@ pub struct ForwardResult {
     pub saved: Option<SavedStatistics>,
     /// In training: what running statistics became.
     pub running: Option<RunningStatistics>,
+    /// Where the job says to check.
+    pub report: Option<Report>,
     pub time: Duration,
 }
 
@@ -58,6 +63,20 @@ pub struct BackwardResult {
     pub gradients: HostGradients,
     /// `dx` as `x` is stored: what is written.
     pub stored: Vec<u8>,
+    /// Where the job says to check.
+    pub report: Option<Report>,
+    pub time: Duration,
+}
+
+/// Moments of a tensor.
+#[derive(Debug)]
+pub struct MomentsResult {
+    pub mean: Vec<f32>,
+    pub variance: Vec<f32>,
+    /// The shape of both.
+    pub shape: Vec<usize>,
+    /// Where one was asked for.
+    pub report: Option<Report>,
     pub time: Duration,
 }
 
@@ -76,21 +95,8 @@ impl Job<'_> {
 }
 
 impl Engine {
-    /// Opens what `--device` names, and sees an adapter run a kernel: some drivers accept work and
-    /// execute none of it, and without a check nothing else would tell.
-    pub fn open(device: &str) -> Result<Self, Failure> {
-        let engine = Self::open_untried(device)?;
-        // Tests of the checks switch this off, to see that each check fails by itself.
-        if let Self::Gpu(gpu) = &engine
-            && std::env::var_os("WGBN_NO_PROBE").is_none()
-        {
-            gpu.probe_blocking()?;
-        }
-        Ok(engine)
-    }
-
     /// Opens what `--device` names.
-    pub fn open_untried(device: &str) -> Result<Self, Failure> {
+    pub fn open(device: &str) -> Result<Self, Failure> {
         let open = |adapter: &Adapter| Gpu::new_blocking(adapter).map_err(Failure::from);
         match device {
             "cpu" => Ok(Self::Cpu { note: None }),
@@ -106,6 +112,15 @@ impl Engine {
             }),
             "" => Err(Failure::Input("--device is empty".to_owned())),
             name => Ok(Self::Gpu(open(&Adapter::Named(name.to_owned()))?)),
+        }
+    }
+
+    /// Sees an adapter run a kernel: some drivers accept work and execute none of it. A check notices that
+    /// by itself; without one this has to.
+    pub fn probe(&self) -> Result<(), Failure> {
+        match self {
+            Self::Gpu(gpu) => Ok(gpu.probe_blocking()?),
+            Self::Cpu { .. } => Ok(()),
         }
     }
 
@@ -168,29 +183,24 @@ impl Engine {
         }
     }
 
-    /// Moments of `x` over `axes`, the shape of mean and variance, and the time they took.
+    /// Moments of `x` over `axes`.
     pub fn moments(
         &self,
-        shape: &[usize],
-        x: Stored<'_>,
+        (shape, x): (&[usize], Stored<'_>),
         axes: &[isize],
         keep_dims: bool,
-    ) -> Result<(Moments, Vec<usize>, Duration), Failure> {
+        check: bool,
+    ) -> Result<MomentsResult, Failure> {
+        let input = (shape, x);
         match self {
-            Self::Gpu(gpu) => {
-                let x = on_gpu::upload(gpu, shape, x)?;
-                on_gpu::wait(gpu);
-                let start = Instant::now();
-                let moments = functional::blocking::moments(&x, axes, keep_dims, Check::Off)?;
-                on_gpu::wait(gpu);
-                let time = start.elapsed();
-                Ok((moments.read_blocking()?, moments.shape(), time))
-            }
-            Self::Cpu { .. } => {
-                let start = Instant::now();
-                let (moments, shape) = functional::cpu_moments(x.values, shape, axes, keep_dims)?;
-                Ok((moments, shape, start.elapsed()))
-            }
+            Self::Gpu(gpu) => on_gpu::moments(gpu, input, axes, keep_dims, check),
+            Self::Cpu { .. } => on_cpu::moments(input, axes, keep_dims, check),
         }
     }
+}
+
+/// Mean and variance as f32.
+fn rounded(moments: &Moments) -> [Vec<f32>; 2] {
+    let round = |v: Vec<f64>| v.into_iter().map(|v| v as f32).collect();
+    [round(moments.mean()), round(moments.variance())]
 }

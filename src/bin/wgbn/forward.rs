@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use serde_json::json;
-use wgpu_batchnorm::check::{self, Report, TrainResult};
+use wgpu_batchnorm::check::Report;
 use wgpu_batchnorm::{Mode, View};
 
 use crate::args::{self, FileArgs};
@@ -23,12 +23,15 @@ pub fn run(args: &FileArgs) -> Result<(), Failure> {
         view,
         state: &state,
         x: inputs.x.stored(),
+        check: !args.no_check,
     };
     let engine = Engine::open(&args.device)?;
+    if !job.check {
+        engine.probe()?;
+    }
     let spinner = progress::spinner("normalizing");
     let mut result = engine.forward(&job, mode(args.mode))?;
-    spinner.set_message("checking");
-    let report = (!args.no_check).then(|| check(&job, &result));
+    let report = result.report.take();
     if let Some(report) = &report {
         report.enforce()?;
     }
@@ -53,41 +56,6 @@ pub fn mode(mode: args::Mode) -> Mode {
     match mode {
         args::Mode::Train => Mode::Train,
         args::Mode::Eval => Mode::Eval,
-    }
-}
-
-/// Compares a forward pass with the reference.
-pub fn check(job: &Job<'_>, result: &ForwardResult) -> Report {
-    let input = input(job);
-    match (&result.saved, &job.state.running) {
-        (Some(saved), before) => {
-            let after = result.running.as_ref();
-            let moved = before.as_ref().zip(after).zip(job.config.running);
-            let result = TrainResult {
-                y: &result.y,
-                saved,
-                running: moved.map(|((before, after), running)| (before, after, running)),
-            };
-            check::train_forward(&input, &result)
-        }
-        (None, Some(running)) => {
-            check::inference(&input, &running.mean, &running.variance, &result.y)
-        }
-        // Inference without running statistics was refused with the input.
-        (None, None) => Report::default(),
-    }
-}
-
-pub fn input<'a>(job: &'a Job<'_>) -> check::Input<'a> {
-    check::Input {
-        view: job.view,
-        x: job.x.values,
-        parameters: job.parameters(),
-        eps: job.config.eps,
-        epilogue: check::Epilogue {
-            element: job.x.element,
-            ..check::Epilogue::default()
-        },
     }
 }
 

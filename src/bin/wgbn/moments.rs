@@ -1,10 +1,9 @@
 //! `wgbn moments`.
 
 use serde_json::json;
-use wgpu_batchnorm::functional;
 
 use crate::args::MomentsArgs;
-use crate::engine::Engine;
+use crate::engine::{Engine, MomentsResult};
 use crate::failure::Failure;
 use crate::input::Inputs;
 use crate::output::{self, Outputs};
@@ -14,17 +13,21 @@ pub fn run(args: &MomentsArgs) -> Result<(), Failure> {
     let x = Inputs::read(&args.input)?.x;
     output::check_path(&args.output, x.element, false)?;
     let engine = Engine::open(&args.device)?;
+    if args.no_check {
+        engine.probe()?;
+    }
     let spinner = progress::spinner("reducing");
-    let (moments, shape, time) =
-        engine.moments(&x.shape, x.stored(), &args.axes, args.keep_dims)?;
-    let round = |v: Vec<f64>| -> Vec<f32> { v.into_iter().map(|v| v as f32).collect() };
-    let (mean, variance) = (round(moments.mean()), round(moments.variance()));
-    spinner.set_message("checking");
-    let mut report = None;
-    if !args.no_check {
-        let checked = functional::check_moments(&x.values, &x.shape, &args.axes, &mean, &variance)?;
-        checked.enforce()?;
-        report = Some(checked);
+    let input = (&x.shape[..], x.stored());
+    let result = engine.moments(input, &args.axes, args.keep_dims, !args.no_check)?;
+    let MomentsResult {
+        mean,
+        variance,
+        shape,
+        report,
+        time,
+    } = result;
+    if let Some(report) = &report {
+        report.enforce()?;
     }
     let mut outputs = Outputs::default();
     outputs.add("mean", &shape, &mean);

@@ -61,7 +61,9 @@ impl Split<'_> {
             held.extend(part.held(batch)?);
         }
         let total = self.merge_moments(&parts)?;
+        let moments = self.merged(&parts, 0).moments.read_blocking()?;
         let (mut report, mut results) = self.train(&parts, batch, total)?;
+        results.push(("moments", moments));
         report.findings.extend(held);
         if !self.in_place {
             self.merge_sums(&parts)?;
@@ -150,11 +152,14 @@ impl Split<'_> {
             let y = &y;
             check::train_forward(&batch.input, &TrainResult { y, saved, running })
         };
-        let saved = all_saved[0].rows.clone();
-        let mut report = judged(&saved, running);
+        let mut report = judged(&all_saved[0].rows, running);
         let others = judge_others(&all_saved, |saved| judged(saved, None));
         report.findings.extend(others);
-        Ok((report, vec![("y", y), ("saved", saved)]))
+        let saved = all_saved.into_iter().flat_map(|saved| saved.rows);
+        let mut results = vec![("saved of all parts", saved.collect())];
+        results.extend(after.map(|after| ("running", running_rows(&after))));
+        results.push(("y", y));
+        Ok((report, results))
     }
 
     /// The sums of all parts: added up on the way, or read, added and written back.
@@ -202,11 +207,14 @@ impl Split<'_> {
         let gradients = HostGradients { dx, dweight, dbias };
         let mut report = check::backward(&batch.input, batch.dy, &gradients, None);
         if batch.input.epilogue.residual.is_some() {
-            let dresidual = check::dresidual(&batch.input, batch.dy, None, &dresidual);
-            report.findings.extend(dresidual.findings);
+            let judged = check::dresidual(&batch.input, batch.dy, None, &dresidual);
+            report.findings.extend(judged.findings);
         }
         let HostGradients { dx, dweight, dbias } = gradients;
-        let results = vec![("dx", dx), ("dweight", dweight), ("dbias", dbias)];
+        let mut results = vec![("dx", dx), ("dweight", dweight), ("dbias", dbias)];
+        if !dresidual.is_empty() {
+            results.push(("dresidual", dresidual));
+        }
         Ok((report, results))
     }
 }

@@ -2,9 +2,10 @@
 
 use std::time::Instant;
 
-use wgpu_batchnorm::{Element, HostGradients, Mode, cpu};
+use wgpu_batchnorm::check::{self, Report, TrainResult};
+use wgpu_batchnorm::{Element, HostGradients, Mode, cpu, functional};
 
-use super::{BackwardResult, ForwardResult, Job};
+use super::{BackwardResult, ForwardResult, Job, MomentsResult};
 use crate::failure::Failure;
 use crate::stored::{Stored, rounded, widened};
 
@@ -34,13 +35,17 @@ pub fn forward(job: &Job<'_>, mode: Mode) -> Result<ForwardResult, Failure> {
         cpu::inference(&view, x, parameters, mean, variance, config.eps, &mut y);
         let time = start.elapsed();
         let (stored, y) = narrowed(element, y);
-        return Ok(ForwardResult {
-            y,
-            stored,
-            saved: None,
-            running: None,
-            time,
-        });
+        return Ok(checked(
+            job,
+            ForwardResult {
+                y,
+                stored,
+                saved: None,
+                running: None,
+                report: None,
+                time,
+            },
+        ));
     }
     config.validate_training(&view)?;
     let mut running = job.state.running.clone();
@@ -49,13 +54,57 @@ pub fn forward(job: &Job<'_>, mode: Mode) -> Result<ForwardResult, Failure> {
     let saved = cpu::train_forward(&view, x, parameters, config.eps, moving, &mut y);
     let time = start.elapsed();
     let (stored, y) = narrowed(element, y);
-    Ok(ForwardResult {
-        y,
-        stored,
-        saved: Some(saved),
-        running,
-        time,
-    })
+    Ok(checked(
+        job,
+        ForwardResult {
+            y,
+            stored,
+            saved: Some(saved),
+            running,
+            report: None,
+            time,
+        },
+    ))
+}
+
+fn checked(job: &Job<'_>, mut result: ForwardResult) -> ForwardResult {
+    result.report = job.check.then(|| judged(job, &result));
+    result
+}
+
+/// Compares a forward pass with the reference.
+fn judged(job: &Job<'_>, result: &ForwardResult) -> Report {
+    let input = input(job);
+    match (&result.saved, &job.state.running) {
+        (Some(saved), before) => {
+            let after = result.running.as_ref();
+            let moved = before.as_ref().zip(after).zip(job.config.running);
+            let result = TrainResult {
+                y: &result.y,
+                saved,
+                running: moved.map(|((before, after), running)| (before, after, running)),
+            };
+            check::train_forward(&input, &result)
+        }
+        (None, Some(running)) => {
+            check::inference(&input, &running.mean, &running.variance, &result.y)
+        }
+        // Inference without running statistics was refused with the input.
+        (None, None) => Report::default(),
+    }
+}
+
+fn input<'a>(job: &'a Job<'_>) -> check::Input<'a> {
+    check::Input {
+        view: job.view,
+        x: job.x.values,
+        parameters: job.parameters(),
+        eps: job.config.eps,
+        epilogue: check::Epilogue {
+            element: job.x.element,
+            ..Default::default()
+        },
+    }
 }
 
 pub fn backward(job: &Job<'_>, dy: &[f32], mode: Mode) -> Result<BackwardResult, Failure> {
@@ -81,9 +130,39 @@ pub fn backward(job: &Job<'_>, dy: &[f32], mode: Mode) -> Result<BackwardResult,
         (start.elapsed(), sums)
     };
     let (stored, dx) = narrowed(element, dx);
+    let gradients = HostGradients { dx, dweight, dbias };
+    let judged = || match (mode, &job.state.running) {
+        (Mode::Eval, Some(running)) => {
+            let (mean, variance) = (&running.mean, &running.variance);
+            check::backward_frozen(&input(job), dy, mean, variance, &gradients, None)
+        }
+        _ => check::backward(&input(job), dy, &gradients, None),
+    };
     Ok(BackwardResult {
-        gradients: HostGradients { dx, dweight, dbias },
+        report: job.check.then(judged),
+        gradients,
         stored,
+        time,
+    })
+}
+
+pub fn moments(
+    (shape, x): (&[usize], Stored<'_>),
+    axes: &[isize],
+    keep_dims: bool,
+    check: bool,
+) -> Result<MomentsResult, Failure> {
+    let start = Instant::now();
+    let (moments, kept) = functional::cpu_moments(x.values, shape, axes, keep_dims)?;
+    let time = start.elapsed();
+    let [mean, variance] = super::rounded(&moments);
+    let judged = || functional::check_moments(x.values, shape, axes, &mean, &variance);
+    let report = check.then(judged).transpose()?;
+    Ok(MomentsResult {
+        mean,
+        variance,
+        shape: kept,
+        report,
         time,
     })
 }

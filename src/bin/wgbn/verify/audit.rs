@@ -3,13 +3,12 @@
 use std::cell::RefCell;
 
 use wgpu_batchnorm::check::{Finding, Report};
-use wgpu_batchnorm::{BatchNorm, Binding, Canary, Element, Error, Gpu, LayerState, Tensor};
+use wgpu_batchnorm::{Binding, Canary, Element, Error, Gpu, Tensor};
 
 use super::sweep::Outcome;
 use super::trials::fnv;
 use crate::data::stored;
 use crate::failure::Failure;
-use crate::layout::running_rows;
 
 /// Uploads `values`, and finds out whether the device holds them, bit for bit.
 pub fn upload(
@@ -22,25 +21,6 @@ pub fn upload(
     let held = tensor.read_blocking()?;
     findings.extend(Finding::held(name, &held, &stored(element, values)));
     Ok(tensor)
-}
-
-/// Whether the device holds a layer's state as the host gave it.
-pub fn state_held(layer: &BatchNorm, given: &LayerState) -> Result<Vec<Finding>, Failure> {
-    let held = layer.state_blocking()?;
-    let mut findings = Vec::new();
-    for (name, held, given) in [
-        ("weight on the device", held.weight, given.weight.as_ref()),
-        ("bias on the device", held.bias, given.bias.as_ref()),
-        (
-            "running statistics on the device",
-            held.running.as_ref().map(running_rows),
-            given.running.as_ref().map(running_rows).as_ref(),
-        ),
-    ] {
-        let (held, given) = (held.unwrap_or_default(), given.cloned());
-        findings.extend(Finding::held(name, &held, &given.unwrap_or_default()));
-    }
-    Ok(findings)
 }
 
 /// Submissions of bindings, each with a canary of its own.

@@ -9,10 +9,11 @@ use wgpu_batchnorm::{
     Mode, Parameters, Saved, Tensor,
 };
 
-use super::audit::{Canaries, Outcomes, state_held, upload};
+use super::audit::{Canaries, Outcomes, upload};
 use super::sweep::{Outcome, Values, moment_axes, pattern};
 use super::trials::{Data, Trial};
 use crate::data::stored;
+use crate::engine::on_gpu::state_held;
 use crate::failure::Failure;
 use crate::parts::{Batch, Merge, Split};
 
@@ -22,19 +23,28 @@ pub fn sweep(gpus: &[Gpu], trial: &Trial, values: &Values) -> Result<Vec<Outcome
     let config = trial.config().with_element(trial.element);
     let plan = gpu.context().plan(&config, trial.shape)?;
     let schedule = plan.schedule();
-    let mut findings = Vec::new();
-    let mut tensor = |name, values: &[f32]| {
+    let tensor = |name, values: &[f32], findings: &mut Vec<Finding>| {
         let place = (name, trial.shape, trial.element);
-        upload(gpu, place, values, &mut findings)
+        upload(gpu, place, values, findings)
     };
+    // Every operation reads x; the others have what else they read.
+    let (mut findings, mut of_residual, mut of_dy, mut of_ones) = Default::default();
+    let ones = vec![1.0; values.x.len()];
     let inputs = Inputs {
-        x: tensor("x on the device", &values.x)?,
-        dy: tensor("dy on the device", &values.dy)?,
-        ones: tensor("dy of ones on the device", &vec![1.0; values.x.len()])?,
+        x: tensor("x on the device", &values.x, &mut findings)?,
+        dy: tensor("dy on the device", &values.dy, &mut of_dy)?,
+        ones: tensor("dy of ones on the device", &ones, &mut of_ones)?,
         residual: match trial.residual {
-            true => Some(tensor("residual on the device", &values.residual)?),
+            true => Some(tensor(
+                "residual on the device",
+                &values.residual,
+                &mut of_residual,
+            )?),
             false => None,
         },
+        of_residual,
+        of_dy,
+        of_ones,
     };
     let mut outcomes = Outcomes::new(|operation: &str| variant(schedule, operation), findings);
     let layers = Layers {
@@ -64,6 +74,10 @@ struct Inputs {
     dy: Tensor,
     ones: Tensor,
     residual: Option<Tensor>,
+    /// What the device does not hold of each as the host gave it.
+    of_residual: Vec<Finding>,
+    of_dy: Vec<Finding>,
+    of_ones: Vec<Finding>,
 }
 
 /// The layer's operations.
@@ -104,7 +118,8 @@ impl Layers<'_> {
         let channels = values.view.channels;
         let mut layer = BatchNorm::with_state(gpu, self.trial.config(), channels, &values.state)?;
         layer.set_check(Check::Report);
-        let findings = state_held(&layer, &values.state)?;
+        let mut findings = state_held(&layer, &values.state)?;
+        findings.extend(self.inputs.of_residual.iter().cloned());
         Ok((layer, findings))
     }
 
@@ -121,6 +136,9 @@ impl Layers<'_> {
             dy,
             ones,
             residual,
+            of_dy,
+            of_ones,
+            ..
         } = self.inputs;
         let request = ForwardRequest {
             residual: residual.as_ref(),
@@ -129,13 +147,13 @@ impl Layers<'_> {
         let c = self.values.view.channels;
         // Numbers that the host knows, and that exact sums stay exact with.
         let there: Vec<f32> = (0..2 * c).map(|k| k as f32 % 5.0 - 2.0).collect();
-        let mut own = Vec::new();
+        let mut of_last = of_ones.clone();
         let place = ("gradients on the device", &[2, c][..], Element::F32);
-        let there = upload(self.gpu, place, &there, &mut own)?;
-        for (k, (dy, dx, add_into)) in [
-            (dy, true, None),
-            (dy, false, None),
-            (ones, true, Some(&there)),
+        let there = upload(self.gpu, place, &there, &mut of_last)?;
+        for (k, (dy, own, dx, add_into)) in [
+            (dy, of_dy, true, None),
+            (dy, of_dy, false, None),
+            (ones, &of_last, true, Some(&there)),
         ]
         .into_iter()
         .enumerate()
@@ -154,9 +172,7 @@ impl Layers<'_> {
             };
             let gradients = layer.backward_with_blocking(x, dy, saved, wanted)?;
             let results = gradient_results(&gradients)?;
-            if add_into.is_some() {
-                findings.append(&mut own);
-            }
+            findings.extend(own.iter().cloned());
             outcomes.add(backward, gradients.report, findings, &results);
         }
         Ok(())

@@ -74,6 +74,9 @@ pub fn run(args: &VerifyArgs) -> Result<(), Failure> {
     }
 }
 
+/// Failures printed; a device that executes nothing has ten thousand.
+const MOST_TOLD: usize = 30;
+
 /// Software adapters compile on one thread a device, which is what takes the time.
 const MOST_WORKERS: usize = 4;
 
@@ -87,7 +90,7 @@ struct Worker {
 impl Worker {
     fn open(args: &VerifyArgs) -> Result<Self, Failure> {
         // On a device that executes nothing each case says so itself.
-        let engine = Engine::open_untried(&args.device)?;
+        let engine = Engine::open(&args.device)?;
         let gpus = match &engine {
             Engine::Cpu { .. } => vec![],
             Engine::Gpu(gpu) => SIZES
@@ -181,9 +184,13 @@ impl Sweep {
             }
             Engine::Gpu(_) => {}
         }
-        for failed in rows.failures() {
+        let failures = rows.failures();
+        for failed in &failures[..failures.len().min(MOST_TOLD)] {
             let again = command(args, engine, &failed.name);
             say!("\n{failed}\n  again: {again}")?;
+        }
+        if let more @ 1.. = failures.len().saturating_sub(MOST_TOLD) {
+            say!("\nand {more} more; --json has all of them")?;
         }
         let Some(path) = &args.json else {
             return Ok(());
@@ -230,7 +237,7 @@ fn chosen(args: &VerifyArgs, engine: &Engine) -> Result<Vec<Trial>, Failure> {
         trials.retain(|trial| trial.name == *case || number == Some(trial.number));
         if trials.is_empty() {
             return Err(Failure::Input(format!(
-                "--case {case}: there are 1 to {len}, and the names that --json gives"
+                "--case {case}: no such case; there are 1 to {len}, whose names `verify --json FILE` lists"
             )));
         }
     }

@@ -62,8 +62,12 @@ impl Rows {
             let hash = format!("{hash:016x}");
             (tensor.to_owned(), Value::String(hash))
         });
+        let known = |o: &&Value| {
+            o["name"] == trial.name && o["operation"] == operation && o["variant"] == variant
+        };
+        let run = self.outcomes.iter().rev().take(50).filter(known).count() + 1;
         self.outcomes.push(json!({
-            "case": trial.number, "name": trial.name, "operation": operation, "variant": variant,
+            "case": trial.number, "name": trial.name, "operation": operation, "variant": variant, "run": run,
             "passed": report.passed(), "digests": digests.collect::<serde_json::Map<_, _>>(),
         }));
         assert!(!report.findings.is_empty(), "{operation} was not judged");

@@ -1,14 +1,12 @@
 //! One trial: every operation on it, each judged.
 
 use wgpu_batchnorm::check::Report;
-use wgpu_batchnorm::functional;
 use wgpu_batchnorm::{Gpu, LayerState, Mode, Pattern, RunningStatistics, View};
 
 use super::audit::digests;
 use super::trials::{Data, Trial};
 use super::{gpu, image};
 use crate::args;
-use crate::backward::check_gradients;
 use crate::data::{Kind, Random};
 use crate::engine::{Engine, ForwardResult, Job};
 use crate::failure::Failure;
@@ -182,6 +180,7 @@ fn on_cpu(engine: &Engine, trial: &Trial, values: &Values) -> Result<Vec<Outcome
         view: values.view,
         state: &values.state,
         x: Stored::f32(&values.x),
+        check: true,
     };
     for (at, names) in [
         (args::Mode::Train, ["train forward", "backward"]),
@@ -191,12 +190,11 @@ fn on_cpu(engine: &Engine, trial: &Trial, values: &Values) -> Result<Vec<Outcome
         if mode == Mode::Eval && job.config.running.is_none() {
             continue;
         }
-        let result = engine.forward(&job, mode)?;
-        let report = forward::check(&job, &result);
+        let mut result = engine.forward(&job, mode)?;
+        let report = result.report.take().unwrap_or_default();
         add(names[0], report, &forward_results(result));
         let backward = engine.backward(&job, Stored::f32(&values.dy), mode)?;
-        let gradients = backward.gradients;
-        let report = check_gradients(&job, &values.dy, at, &gradients);
+        let (gradients, report) = (backward.gradients, backward.report.unwrap_or_default());
         let results = [
             ("dx", gradients.dx),
             ("dweight", gradients.dweight),
@@ -205,12 +203,9 @@ fn on_cpu(engine: &Engine, trial: &Trial, values: &Values) -> Result<Vec<Outcome
         add(names[1], report, &results);
     }
     for (operation, axes) in moment_axes(trial) {
-        let (moments, ..) = engine.moments(trial.shape, job.x, &axes, false)?;
-        let round = |v: Vec<f64>| -> Vec<f32> { v.into_iter().map(|v| v as f32).collect() };
-        let (mean, variance) = (round(moments.mean()), round(moments.variance()));
-        let (x, shape) = (&values.x, trial.shape);
-        let report = functional::check_moments(x, shape, &axes, &mean, &variance)?;
-        add(operation, report, &[("mean", mean), ("variance", variance)]);
+        let result = engine.moments((trial.shape, job.x), &axes, false, true)?;
+        let results = [("mean", result.mean), ("variance", result.variance)];
+        add(operation, result.report.unwrap_or_default(), &results);
     }
     Ok(outcomes)
 }
@@ -218,8 +213,13 @@ fn on_cpu(engine: &Engine, trial: &Trial, values: &Values) -> Result<Vec<Outcome
 fn forward_results(result: ForwardResult) -> Vec<(&'static str, Vec<f32>)> {
     let mut results = vec![("y", result.y)];
     if let Some(saved) = result.saved {
-        results.push(("batch_mean", saved.batch_mean));
-        results.push(("batch_var", saved.batch_var));
+        results.extend([
+            ("pivot", saved.pivot),
+            ("offset", saved.offset),
+            ("inv_std", saved.inv_std),
+            ("batch_mean", saved.batch_mean),
+            ("batch_var", saved.batch_var),
+        ]);
     }
     results.extend(result.running.map(|r| ("running", running_rows(&r))));
     results
