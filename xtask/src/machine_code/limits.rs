@@ -39,6 +39,10 @@ impl Limits {
                 found.extend(limit.exceeded(row, *figure, snapshot));
             }
         }
+        // A row that is gone would hide whatever became of it.
+        let before = snapshot.map_or(&[][..], |snapshot| &snapshot.rows);
+        let gone = before.iter().filter(|row| table.find(&row.names).is_none());
+        found.extend(gone.map(|row| format!("{}: the snapshot has this row", row.name())));
         found
     }
 }
@@ -155,6 +159,9 @@ mod tests {
             ("lost", &[]),
             ("new", &[("vector", 1.0)]),
         ];
+        let found = exceeded(&after[..2], &[before[0], before[1], ("gone", &[])]);
+        let gone = "gone f32 none map: the snapshot has this row";
+        assert_eq!(found.last().map(String::as_str), Some(gone));
         let found = exceeded(&after, &before);
         assert_eq!(found.len(), 3, "{found:?}");
         assert_eq!(found[0], "moments f32 none map: vector 8.50, at most 8.00");
