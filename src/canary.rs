@@ -4,7 +4,7 @@
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use crate::api_error::Error;
-use crate::check::{CANARY, Finding, POISON};
+use crate::check::{CANARY, Finding, POISON, Report};
 use crate::error::{BindError, RunError};
 use crate::faults::{cause, watched};
 use crate::gpu::Gpu;
@@ -143,10 +143,12 @@ impl Proof {
         Ok(Self { canary, findings })
     }
 
-    /// The canary's finding, and what did not hold its pattern before the run.
-    pub(crate) async fn after(self) -> Result<Vec<Finding>, Error> {
+    /// Adds to a report the canary's finding, in front, since of findings that are equally bad the last is
+    /// told, and what did not hold its pattern before the run.
+    pub(crate) async fn complete(self, judged: Report) -> Result<Report, Error> {
         let mut findings = Vec::from_iter(self.canary.finding().await?);
+        findings.extend(judged.findings);
         findings.extend(self.findings);
-        Ok(findings)
+        Ok(Report { findings })
     }
 }

@@ -89,7 +89,7 @@ pub async fn moments(
         let (mean, variance) = (round(got.mean()), round(got.variance()));
         let mut report = check_moments(&x.read().await?, x.shape(), axes, &mean, &variance)?;
         report.findings.extend(Finding::unwritten("moments", &rows));
-        report.findings.extend(proof.after().await?);
+        let report = proof.complete(report).await?;
         moments.report = check.apply(report)?;
     }
     Ok(moments)

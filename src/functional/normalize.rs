@@ -73,8 +73,8 @@ pub async fn normalize(
     let proof = Proof::before(x.gpu(), &[("y before the run", &y)]).await?;
     submit(Some(&proof.canary));
     let reduction = reduction_of(x, statistics)?;
-    let mut report = check_normalize(x, &y, &reduction, statistics, affine, eps).await?;
-    report.findings.extend(proof.after().await?);
+    let report = check_normalize(x, &y, &reduction, statistics, affine, eps).await?;
+    let report = proof.complete(report).await?;
     Ok((y, check.apply(report)?))
 }
 

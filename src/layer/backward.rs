@@ -165,10 +165,10 @@ impl BatchNorm {
             report: None,
         };
         if let Some(proof) = proof {
-            let mut checked = self
+            let checked = self
                 .check_backward(plan.view(), x, dy, &saved, &gradients, before.as_deref())
                 .await?;
-            checked.findings.extend(proof.after().await?);
+            let checked = proof.complete(checked).await?;
             gradients.report = self.check.apply(checked)?;
         }
         Ok(gradients)

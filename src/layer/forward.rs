@@ -160,8 +160,8 @@ impl BatchNorm {
         self.gpu.submit(|_| {}, |pass| binding.encode(pass), canary);
         let mut report = None;
         if let Some((host, proof)) = host.zip(proof) {
-            let mut checked = self.check_train(&host, &y, &saved, before.as_ref()).await?;
-            checked.findings.extend(proof.after().await?);
+            let checked = self.check_train(&host, &y, &saved, before.as_ref()).await?;
+            let checked = proof.complete(checked).await?;
             let enforced = self.check.apply(checked);
             if let (Err(_), Some(before)) = (&enforced, &before) {
                 self.write_running(before)?;
@@ -232,8 +232,8 @@ impl BatchNorm {
         if let Some((host, proof)) = host.zip(proof) {
             let statistics = read_running(&frozen).await?;
             let (mean, variance) = (&statistics.mean, &statistics.variance);
-            let mut checked = check::inference(&host.input(), mean, variance, &y.read().await?);
-            checked.findings.extend(proof.after().await?);
+            let checked = check::inference(&host.input(), mean, variance, &y.read().await?);
+            let checked = proof.complete(checked).await?;
             report = self.check.apply(checked)?;
         }
         Ok(Forward {
