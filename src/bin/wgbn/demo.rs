@@ -36,7 +36,6 @@ pub fn run(args: &DemoArgs) -> Result<(), Failure> {
         for mode in [args::Mode::Train, args::Mode::Eval] {
             demonstrate(&engine, shape, &x, mode, &mut |operation, report, time| {
                 bar.inc(1);
-                let report = report.unwrap_or_default();
                 report.enforce()?;
                 if let Some(worst) = report.worst() {
                     rows.row(&[
@@ -63,7 +62,7 @@ fn demonstrate(
     shape: &[usize],
     x: &[f32],
     mode: args::Mode,
-    show: &mut dyn FnMut(&str, Option<Report>, Duration) -> Result<(), Failure>,
+    show: &mut dyn FnMut(&str, Report, Duration) -> Result<(), Failure>,
 ) -> Result<(), Failure> {
     let config = Config::pytorch();
     let view = View::new(shape, config.axis)?;
@@ -104,7 +103,7 @@ fn demonstrate(
     for _ in 0..RUNS {
         times.push(engine.forward(&job, library_mode)?.time);
     }
-    show(names[0], forward.report, median(&mut times))?;
+    show(names[0], report(forward.report)?, median(&mut times))?;
 
     let dy = upstream(&forward.y);
     let backward = engine.backward(&checked, Stored::f32(&dy), library_mode)?;
@@ -113,7 +112,11 @@ fn demonstrate(
         let dy = Stored::f32(&dy);
         times.push(engine.backward(&job, dy, library_mode)?.time);
     }
-    show(names[1], backward.report, median(&mut times))
+    show(names[1], report(backward.report)?, median(&mut times))
+}
+
+fn report(report: Option<Report>) -> Result<Report, Failure> {
+    report.ok_or_else(|| Failure::Machine("a result was not checked".to_owned()))
 }
 
 /// The gradient of ½·mean (y − t)², where each image's target t is the next image, scaled to ±1.
