@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 
 use wgpu_batchnorm::check::{Finding, Report};
-use wgpu_batchnorm::{Binding, Canary, Element, Error, Gpu, Tensor};
+use wgpu_batchnorm::{Binding, Canary, Element, Error, Gpu, SavedStatistics, Tensor};
 
 use super::sweep::Outcome;
 use super::trials::fnv;
@@ -117,6 +117,17 @@ impl<V: Fn(&str) -> String> Outcomes<V> {
     pub fn into_inner(self) -> Vec<Outcome> {
         self.all
     }
+}
+
+/// Saved statistics by name.
+pub fn saved_results(saved: SavedStatistics) -> [(&'static str, Vec<f32>); 5] {
+    [
+        ("pivot", saved.pivot),
+        ("offset", saved.offset),
+        ("inv_std", saved.inv_std),
+        ("batch_mean", saved.batch_mean),
+        ("batch_var", saved.batch_var),
+    ]
 }
 
 /// A hash of each tensor's bits.

@@ -9,7 +9,7 @@ use wgpu_batchnorm::{
     Mode, Parameters, Saved, Tensor,
 };
 
-use super::audit::{Canaries, Outcomes, upload};
+use super::audit::{Canaries, Outcomes, saved_results, upload};
 use super::sweep::{Outcome, Values, moment_axes, pattern};
 use super::trials::{Data, Trial};
 use crate::data::stored;
@@ -208,13 +208,7 @@ type Results = Vec<(&'static str, Vec<f32>)>;
 fn forward_results(layer: &BatchNorm, y: &Tensor, saved: &Saved) -> Result<Results, Failure> {
     let mut results = vec![("y", y.read_blocking()?)];
     if let Some(saved) = saved.read_blocking()? {
-        results.extend([
-            ("pivot", saved.pivot),
-            ("offset", saved.offset),
-            ("inv_std", saved.inv_std),
-            ("batch_mean", saved.batch_mean),
-            ("batch_var", saved.batch_var),
-        ]);
+        results.extend(saved_results(saved));
     }
     if let Some(running) = layer.running() {
         results.push(("running", running.read_blocking()?));

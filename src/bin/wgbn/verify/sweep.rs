@@ -3,7 +3,7 @@
 use wgpu_batchnorm::check::Report;
 use wgpu_batchnorm::{Gpu, LayerState, Mode, Pattern, RunningStatistics, View};
 
-use super::audit::digests;
+use super::audit::{digests, saved_results};
 use super::trials::{Data, Trial};
 use super::{gpu, image};
 use crate::args;
@@ -213,13 +213,7 @@ fn on_cpu(engine: &Engine, trial: &Trial, values: &Values) -> Result<Vec<Outcome
 fn forward_results(result: ForwardResult) -> Vec<(&'static str, Vec<f32>)> {
     let mut results = vec![("y", result.y)];
     if let Some(saved) = result.saved {
-        results.extend([
-            ("pivot", saved.pivot),
-            ("offset", saved.offset),
-            ("inv_std", saved.inv_std),
-            ("batch_mean", saved.batch_mean),
-            ("batch_var", saved.batch_var),
-        ]);
+        results.extend(saved_results(saved));
     }
     results.extend(result.running.map(|r| ("running", running_rows(&r))));
     results
