@@ -32,7 +32,7 @@ use crate::reference::epilogue::{activate, curvature, steepest_near};
 use crate::reference::{self, Gradients, Moments};
 use crate::shape::View;
 use crate::stats::{HostGradients, Parameters, RunningStatistics, SavedStatistics};
-use upstream::Upstream;
+use upstream::{Upstream, vanished};
 
 /// Whether results are compared with the reference.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -392,7 +392,9 @@ fn judge_y(input: &Input<'_>, z: Vec<f64>, statistics: &Moments, y: &[f32]) -> F
     };
     judge_stored("y", element, FORWARD_BOUND, y, &expected, |i| {
         let c = view.channel_of(i);
-        Some(scale[c] * steepest_near(activation, z[i], FORWARD_BOUND * scale[c]) + own[c])
+        let vanished = if smooth { vanished(z[i]) } else { 0.0 };
+        let steepest = steepest_near(activation, z[i], FORWARD_BOUND * scale[c]);
+        Some(scale[c] * steepest + own[c] + vanished / FORWARD_BOUND)
     })
 }
 

@@ -118,3 +118,37 @@ fn slopes_that_underflow_may_be_zero() {
     assert!(!judge(&|g| g.dx[0] = 1e-30).passed());
     assert!(!judge(&|g| g.dweight[0] = 1e-28).passed());
 }
+
+/// The sweep's cases 8x64x7x7 of bf16 behind silu, and constant channels of 512x128 behind gelu: the whole
+/// channel lies where the activation is subnormal or nearly so, and lavapipe gives zero.
+#[test]
+fn outputs_that_underflow_may_be_zero() {
+    let judged = |activation, x: f32, y: f32| {
+        let x = [x; 2];
+        let input = Input {
+            view: View {
+                outer: 2,
+                channels: 1,
+                inner: 1,
+            },
+            x: &x,
+            parameters: Parameters::default(),
+            eps: 1e-30,
+            epilogue: Epilogue {
+                activation,
+                ..Epilogue::default()
+            },
+        };
+        inference(&input, &[0.0], &[1.0], &[y; 2]).passed()
+    };
+    for (activation, x) in [
+        (Activation::Silu, -91.0),
+        (Activation::Gelu, -13.1),
+        (Activation::Sigmoid, -89.0),
+    ] {
+        assert!(judged(activation, x, 0.0), "{activation:?}");
+        assert!(!judged(activation, x, 1e-35), "{activation:?}");
+    }
+    // What is not that small is held to its bound.
+    assert!(!judged(Activation::Silu, -60.0, 0.0));
+}

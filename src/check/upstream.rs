@@ -96,7 +96,11 @@ fn slope_error(activation: Activation, z: f64, off: f64) -> f64 {
         return 0.0;
     }
     let nearest = (z.abs() - off).max(0.0);
-    // Exponentials that are subnormal may be taken for zero: tanh has four times one, silu z times.
-    let vanished = SCALE_FLOOR * (4.0 + z.abs());
-    curvature(activation, nearest) * off + vanished
+    curvature(activation, nearest) * off + vanished(z)
+}
+
+/// What smooth activations and their slopes lose at z where an adapter takes subnormal numbers for zero, as WGSL
+/// allows: tanh's slope has four times an exponential, silu and gelu have z times one.
+pub(super) fn vanished(z: f64) -> f64 {
+    SCALE_FLOOR * (4.0 + z.abs())
 }
