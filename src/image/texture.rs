@@ -11,15 +11,10 @@ use crate::shaders::TexelFormat;
 /// Textures and not views of them, because a view does not say what it shows: this can be checked.
 #[derive(Clone, Copy, Debug)]
 pub struct ImageTexture<'a> {
-    /// The texture.
-    pub texture: &'a wgpu::Texture,
-    /// How it is seen: its own format, or that format's sRGB or linear twin, which must then be one
-    /// of the `view_formats` that the texture was made with (wgpu reports it where it is not).
-    pub format: TextureFormat,
-    /// The mip level.
-    pub mip_level: u32,
-    /// The array layer.
-    pub array_layer: u32,
+    texture: &'a wgpu::Texture,
+    format: TextureFormat,
+    mip_level: u32,
+    array_layer: u32,
 }
 
 impl<'a> From<&'a wgpu::Texture> for ImageTexture<'a> {
@@ -39,7 +34,8 @@ impl<'a> ImageTexture<'a> {
         }
     }
 
-    /// Sets the format that the texture is seen as.
+    /// Sets the format that the texture is seen as: its own, or that format's sRGB or linear twin, which
+    /// must then be one of the `view_formats` that the texture was made with.
     pub fn with_format(mut self, format: TextureFormat) -> Self {
         self.format = format;
         self

@@ -7,7 +7,7 @@ mod plan;
 mod slots;
 
 pub use buffers::{
-    BackwardBuffers, FrozenBackwardBuffers, InferenceBuffers, MomentsBuffers, MomentsRows,
+    BackwardBuffers, InferenceBuffers, MomentsBuffers, MomentsRows, StatisticsRows, SumsRows,
     TrainBuffers,
 };
 pub use plan::Plan;

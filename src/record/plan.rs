@@ -11,7 +11,7 @@ use crate::shape::View;
 ///
 /// `bind_*` checks the caller's buffers and makes bind groups; the [`Binding`] it gives records.
 /// Buffers may be slices of one pooled buffer. C is the channel count; per-channel values are f32.
-/// Tensors hold the configuration's [`Element`](crate::Element): [`Plan::tensor_bytes`], whole words.
+/// Tensors hold the configuration's [`Element`](crate::Element), rounded up to whole words of four bytes.
 #[derive(Clone, Debug)]
 pub struct Plan {
     pub(super) context: Context,
@@ -84,18 +84,44 @@ impl Plan {
         describe(&self.schedule, self.context.machine())
     }
 
-    /// Scratch that any one operation of this plan needs, in bytes.
-    pub fn workspace_bytes(&self) -> u64 {
-        self.schedule.workspace_bytes()
-    }
-
-    /// Bytes of a tensor in the input's shape.
+    /// Bytes of a tensor in the input's shape: `x`, `y`, `dy`, `dx`, `residual` and `dresidual`.
     pub fn tensor_bytes(&self) -> u64 {
         self.config.element.bytes_of(self.view().len())
     }
 
-    /// Bytes of `rows` rows of per-channel values.
-    pub(super) fn rows(&self, rows: u64) -> u64 {
-        self.view().channels as u64 * rows * 4
+    /// Bytes of weight and bias.
+    pub fn affine_bytes(&self) -> u64 {
+        self.channel_bytes(2)
+    }
+
+    /// Bytes of running mean, running variance and number of batches.
+    pub fn running_bytes(&self) -> u64 {
+        self.channel_bytes(3)
+    }
+
+    /// Bytes of what training forward saves: pivot, offset, inv_std, batch_mean and batch_var.
+    pub fn saved_bytes(&self) -> u64 {
+        self.channel_bytes(5)
+    }
+
+    /// Bytes of dweight and dbias.
+    pub fn grads_bytes(&self) -> u64 {
+        self.channel_bytes(2)
+    }
+
+    /// Bytes of the moments of a part of a batch: pivot, offset and m2.
+    pub fn moments_bytes(&self) -> u64 {
+        self.channel_bytes(3)
+    }
+
+    /// Bytes of scratch that any one operation of this plan needs. Operations that run one after
+    /// another can share it.
+    pub fn workspace_bytes(&self) -> u64 {
+        self.schedule.workspace_bytes()
+    }
+
+    /// Bytes of so many values per channel, four bytes each.
+    fn channel_bytes(&self, values: u64) -> u64 {
+        self.view().channels as u64 * values * 4
     }
 }

@@ -95,7 +95,7 @@ impl Plan {
         slice: Option<BufferSlice<'a>>,
     ) -> Result<Option<Slot<'a>>, BindError> {
         let slice = given("running", slice, self.config.running.is_some())?;
-        Ok(slice.map(|slice| self.slot(Role::Statistics, "running", slice, self.rows(3))))
+        Ok(slice.map(|slice| self.slot(Role::Statistics, "running", slice, self.running_bytes())))
     }
 
     pub(super) fn affine<'a>(
@@ -103,11 +103,11 @@ impl Plan {
         slice: Option<BufferSlice<'a>>,
     ) -> Result<Option<Slot<'a>>, BindError> {
         let slice = given("affine", slice, self.config.affine != Affine::None)?;
-        Ok(slice.map(|slice| self.slot(Role::Affine, "affine", slice, self.rows(2))))
+        Ok(slice.map(|slice| self.slot(Role::Affine, "affine", slice, self.affine_bytes())))
     }
 
     pub(super) fn grads<'a>(&self, slice: Option<BufferSlice<'a>>) -> Option<Slot<'a>> {
-        slice.map(|slice| self.slot(Role::Grads, "grads", slice, self.rows(2)))
+        slice.map(|slice| self.slot(Role::Grads, "grads", slice, self.grads_bytes()))
     }
 }
 
@@ -121,5 +121,14 @@ pub(crate) fn given<'a>(
         (None, true) => Err(BindError::Missing { buffer }),
         (Some(_), false) => Err(BindError::Unexpected { buffer }),
         (slice, _) => Ok(slice),
+    }
+}
+
+/// A count of values per channel. Counts are whole up to where f64 holds each.
+pub(super) fn whole_count(count: f64) -> Result<u64, ConfigError> {
+    const MOST: f64 = (1_u64 << 53) as f64;
+    match count.fract() == 0.0 && (0.0..=MOST).contains(&count) {
+        true => Ok(count as u64),
+        false => Err(ConfigError::CountOfValues { got: count }),
     }
 }
