@@ -72,8 +72,7 @@ impl Context {
     /// let plan = context.plan_image(&config, frame.width(), frame.height())?;
     /// let saved = Tensor::empty(&gpu, &[5, 4])?;
     /// let workspace = Tensor::empty(&gpu, &[plan.workspace_bytes() as usize / 4])?;
-    /// let all = |tensor: &'_ Tensor| tensor.buffer().slice(..);
-    /// let buffers = ImageTrainBuffers::new(&frame, &result, all(&saved), all(&workspace));
+    /// let buffers = ImageTrainBuffers::new(&frame, &result, saved.slice(), workspace.slice());
     /// let binding = plan.bind_train(&buffers.with_keep_alpha(true))?;
     /// let mut encoder = device.create_command_encoder(&Default::default());
     /// binding.encode(&mut encoder.begin_compute_pass(&Default::default()));

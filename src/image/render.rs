@@ -76,10 +76,9 @@ impl Context {
     ///
     /// let saved = Tensor::empty(&gpu, &[5, 4])?;
     /// let workspace = Tensor::empty(&gpu, &[plan.workspace_bytes() as usize / 4])?;
-    /// let all = |tensor: &'_ Tensor| tensor.buffer().slice(..);
-    /// let buffers = ImageStatisticsBuffers::new(&frame, all(&saved), all(&workspace));
+    /// let buffers = ImageStatisticsBuffers::new(&frame, saved.slice(), workspace.slice());
     /// let statistics = plan.bind_statistics(&buffers)?;
-    /// let inputs = ImageRenderInputs::new(&frame, StatisticsRows::Saved(all(&saved)));
+    /// let inputs = ImageRenderInputs::new(&frame, StatisticsRows::Saved(saved.slice()));
     /// let draw = render.bind(&inputs.with_keep_alpha(true))?;
     ///
     /// let mut encoder = device.create_command_encoder(&Default::default());

@@ -10,11 +10,16 @@ use crate::shaders::TexelFormat;
 ///
 /// Textures and not views of them, because a view does not say what it shows: this can be checked.
 #[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
 pub struct ImageTexture<'a> {
-    texture: &'a wgpu::Texture,
-    format: TextureFormat,
-    mip_level: u32,
-    array_layer: u32,
+    /// The texture.
+    pub texture: &'a wgpu::Texture,
+    /// The format that it is seen as: its own, or that format's sRGB or linear twin.
+    pub format: TextureFormat,
+    /// The mip level, from 0.
+    pub mip_level: u32,
+    /// The array layer, from 0.
+    pub array_layer: u32,
 }
 
 impl<'a> From<&'a wgpu::Texture> for ImageTexture<'a> {

@@ -37,32 +37,31 @@ impl Plan {
     /// # let (dx, y) = ([empty(&[2, 1])?, empty(&[2, 1])?], empty(&[2, 1])?);
     /// # let (grads, saved, moments) = (empty(&[2, 1])?, empty(&[5, 1])?, [empty(&[3, 1])?, empty(&[3, 1])?]);
     /// # let workspace = empty(&[plan.workspace_bytes() as usize / 4])?;
-    /// let all = |tensor: &'_ Tensor| tensor.buffer().slice(..);
     /// let mut bindings = Vec::new();
     /// // Forward: the moments of each part, merged; then each part with the moments of both.
     /// for (x, moments) in x.iter().zip(&moments) {
-    ///     bindings.push(plan.bind_moments(&MomentsBuffers::new(all(x), all(moments), all(&workspace)))?);
+    ///     bindings.push(plan.bind_moments(&MomentsBuffers::new(x.slice(), moments.slice(), workspace.slice()))?);
     /// }
-    /// let rows = |k: usize| MomentsRows::new(all(&moments[k]), 2.0);
+    /// let rows = |k: usize| MomentsRows::new(moments[k].slice(), 2.0);
     /// bindings.push(plan.bind_merge_moments(&rows(0), &rows(1))?);
     /// for x in &x {
-    ///     let train = TrainBuffers::new(all(x), all(&saved), all(&workspace))
-    ///         .with_y(all(&y))
-    ///         .with_moments(MomentsRows::new(all(&moments[0]), 4.0));
+    ///     let train = TrainBuffers::new(x.slice(), saved.slice(), workspace.slice())
+    ///         .with_y(y.slice())
+    ///         .with_moments(MomentsRows::new(moments[0].slice(), 4.0));
     ///     bindings.push(plan.bind_train(&train)?);
     /// }
     /// // Backward: the sums of each part, added up; then dx of each part from the sums of both.
     /// let part = |k: usize| {
-    ///     let statistics = StatisticsRows::Saved(all(&saved)); // of the whole batch
-    ///     BackwardBuffers::new(all(&x[k]), all(&dy[k]), statistics, all(&workspace))
+    ///     let statistics = StatisticsRows::Saved(saved.slice()); // of the whole batch
+    ///     BackwardBuffers::new(x[k].slice(), dy[k].slice(), statistics, workspace.slice())
     /// };
     /// for k in 0..2 {
-    ///     let sums = part(k).with_grads(all(&grads)).with_accumulate(k > 0);
+    ///     let sums = part(k).with_grads(grads.slice()).with_accumulate(k > 0);
     ///     bindings.push(plan.bind_backward(&sums)?);
     /// }
     /// for k in 0..2 {
-    ///     let sums = SumsRows::new(all(&grads), 4.0); // of 4 values per channel
-    ///     bindings.push(plan.bind_backward(&part(k).with_dx(all(&dx[k])).with_sums(sums))?);
+    ///     let sums = SumsRows::new(grads.slice(), 4.0); // of 4 values per channel
+    ///     bindings.push(plan.bind_backward(&part(k).with_dx(dx[k].slice()).with_sums(sums))?);
     /// }
     /// # let mut encoder = gpu.device().create_command_encoder(&Default::default());
     /// # {
