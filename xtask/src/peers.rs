@@ -12,7 +12,7 @@ use std::process::{Command, Stdio};
 use serde_json::Value;
 
 use crate::records::read;
-use crate::{CommandExt as _, Failed, PACKAGE, Steps, build_program, root};
+use crate::{CommandExt as _, Failed, Steps, build_program, root};
 
 pub use table::table;
 
@@ -62,15 +62,7 @@ pub fn print_table(files: &[&str]) -> Result<(), String> {
 /// table. Everything is built before the first measurement.
 pub fn run(steps: &mut Steps, options: &Options) -> Result<(), Failed> {
     let ours = steps.run("build wgbn", || {
-        let args = [
-            "build",
-            "--release",
-            "--locked",
-            "--package",
-            PACKAGE,
-            "--bin",
-            "wgbn",
-        ];
+        let args = ["build", "--release", "--locked", "--package", "wgbn"];
         build_program(&args, "wgbn")
     })?;
     let python = steps.run("find PyTorch", || Ok(find_pytorch()))?;

@@ -60,7 +60,8 @@ pub fn read(file: &Path) -> Result<Value, String> {
 /// The commit that is checked out, for a record; `None` outside git.
 pub fn commit() -> Option<String> {
     let mut git = Command::new("git");
-    git.args(["rev-parse", "--short", "HEAD"]).current_dir(root());
+    git.args(["rev-parse", "--short", "HEAD"])
+        .current_dir(root());
     let output = git.stderr(Stdio::null()).output().ok()?;
     let name = String::from_utf8(output.stdout).ok()?;
     output.status.success().then(|| name.trim().to_owned())
@@ -74,7 +75,8 @@ pub fn today() -> String {
 
 /// The Gregorian date so many days after 1970-01-01.
 fn date(mut days: u64) -> String {
-    let is_leap = |year: u64| year.is_multiple_of(4) && !year.is_multiple_of(100) || year.is_multiple_of(400);
+    let is_leap =
+        |year: u64| year.is_multiple_of(4) && !year.is_multiple_of(100) || year.is_multiple_of(400);
     let mut year = 1970;
     while days >= 365 + u64::from(is_leap(year)) {
         days -= 365 + u64::from(is_leap(year));
@@ -205,10 +207,22 @@ mod tests {
     #[test]
     fn a_page_that_cannot_be_made_says_why() {
         for (page, expected) in [
-            ("<!-- made by cargo xtask records: host\n", "does not end with"),
-            ("<!-- made by cargo xtask records: pie of=x -->\n<!-- end -->\n", "`pie`"),
-            ("<!-- made by cargo xtask records: host of=no/such.json -->\n<!-- end -->\n", "no/such.json"),
-            ("<!-- made by cargo xtask records: host -->\n<!-- end -->\n", "`of`"),
+            (
+                "<!-- made by cargo xtask records: host\n",
+                "does not end with",
+            ),
+            (
+                "<!-- made by cargo xtask records: pie of=x -->\n<!-- end -->\n",
+                "`pie`",
+            ),
+            (
+                "<!-- made by cargo xtask records: host of=no/such.json -->\n<!-- end -->\n",
+                "no/such.json",
+            ),
+            (
+                "<!-- made by cargo xtask records: host -->\n<!-- end -->\n",
+                "`of`",
+            ),
         ] {
             let problem = remade(page).expect_err(page);
             assert!(problem.contains(expected), "{problem}");

@@ -75,8 +75,12 @@ fn figures(row: &Value) -> [String; 4] {
 
 /// The median of each cost on the host, and its quartiles, in microseconds.
 pub fn host(files: &[Value]) -> Result<String, String> {
-    let mut text = String::from("| on the host | device | median µs | quartiles µs |\n|---|---|--:|--:|\n");
-    let mut rows = files.iter().flat_map(|file| list(file, "host_rows")).peekable();
+    let mut text =
+        String::from("| on the host | device | median µs | quartiles µs |\n|---|---|--:|--:|\n");
+    let mut rows = files
+        .iter()
+        .flat_map(|file| list(file, "host_rows"))
+        .peekable();
     if rows.peek().is_none() {
         return Err("the records hold no costs on the host".to_owned());
     }
@@ -107,7 +111,11 @@ pub struct Choice<'a> {
 }
 
 /// Figures of each hot loop before and after a change: one number where they are equal.
-pub fn machine_code(before: &[Value], after: &[Value], choice: &Choice<'_>) -> Result<String, String> {
+pub fn machine_code(
+    before: &[Value],
+    after: &[Value],
+    choice: &Choice<'_>,
+) -> Result<String, String> {
     let columns: Vec<(&str, &str)> = choice
         .figures
         .iter()
@@ -132,8 +140,14 @@ pub fn machine_code(before: &[Value], after: &[Value], choice: &Choice<'_>) -> R
     let mut count = 0;
     for row in family_rows(after, first)?.filter(shown) {
         let word = |name: &str| row[name].as_str().unwrap_or_default();
-        write!(text, "| `{}` | {} | {} |", word("variant"), word("activation"), word("loop"))
-            .expect("a string");
+        write!(
+            text,
+            "| `{}` | {} | {} |",
+            word("variant"),
+            word("activation"),
+            word("loop")
+        )
+        .expect("a string");
         for (family, figure) in &columns {
             let of = |files| figure_of(files, family, row, figure);
             let (old, new) = (of(before)?, of(after)?);
@@ -221,7 +235,11 @@ mod tests {
 
     #[test]
     fn operations_of_devices_stand_side_by_side() {
-        let rows = [row("A", "train", 12.5), row("B", "train", 3.0), row("A", "step", 100.4)];
+        let rows = [
+            row("A", "train", 12.5),
+            row("B", "train", 3.0),
+            row("A", "step", 100.4),
+        ];
         assert_eq!(
             operations(&[file(&rows)]).unwrap(),
             "| shape | layout | operation | software adapter ms | ± | GB/s | of floor | CPU path ms | ± | GB/s | of floor |\n\
@@ -234,10 +252,16 @@ mod tests {
 
     #[test]
     fn several_files_are_told_apart_by_letters() {
-        let files = [file(&[row("A", "train", 1.0)]), file(&[row("A", "train", 2.0)])];
+        let files = [
+            file(&[row("A", "train", 1.0)]),
+            file(&[row("A", "train", 2.0)]),
+        ];
         let text = operations(&files).unwrap();
         assert!(text.contains("software adapter (A) ms"), "{text}");
-        assert!(text.contains("| 1.00 | 10 % | 2.50 | 0.88 | 2.00 |"), "{text}");
+        assert!(
+            text.contains("| 1.00 | 10 % | 2.50 | 0.88 | 2.00 |"),
+            "{text}"
+        );
     }
 
     #[test]
@@ -246,7 +270,10 @@ mod tests {
             "what": "plan", "device": "A", "low_ms": 0.001, "median_ms": 0.0012, "high_ms": 0.002,
         });
         let text = host(&[json!({ "host_rows": [row] })]).unwrap();
-        assert!(text.ends_with("| plan | A | 1.20 | 1.00 to 2.00 |\n"), "{text}");
+        assert!(
+            text.ends_with("| plan | A | 1.20 | 1.00 to 2.00 |\n"),
+            "{text}"
+        );
         assert!(host(&[json!({})]).is_err());
     }
 
