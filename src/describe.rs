@@ -96,9 +96,9 @@ fn view(schedule: &Schedule) -> String {
     };
     format!(
         "outer {}, channels {}, inner {}: {pattern}; {} values a channel",
-        view.outer,
-        view.channels,
-        view.inner,
+        view.outer(),
+        view.channels(),
+        view.inner(),
         view.count()
     )
 }
@@ -114,7 +114,7 @@ fn device(machine: &Machine) -> String {
 }
 
 fn loads(schedule: &Schedule) -> String {
-    let (inner, channels) = (schedule.view.inner, schedule.view.channels);
+    let (inner, channels) = (schedule.view.inner(), schedule.view.channels());
     match schedule.load {
         Load::Run4 => format!("four neighbours of a run at a time: {inner} is a multiple of 4"),
         Load::Channel4 => format!("four channels at a time: {channels} is a multiple of 4"),

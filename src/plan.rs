@@ -1,6 +1,6 @@
 //! The planner: from a view and a machine to grids and scratch. Pure host code, no device.
 
-use crate::config::Element;
+use crate::element::Element;
 use crate::error::PlanError;
 use crate::shaders::{COLUMNS, Load};
 use crate::shape::{Pattern, View};
@@ -230,7 +230,7 @@ const MAX_PIECES: u64 = 1 << 16;
 /// Scratch or per-channel statistics that one binding cannot hold; a tensor that would need tens of
 /// thousands of bindings.
 pub fn plan_dense(view: View, element: Element, machine: &Machine) -> Result<Schedule, PlanError> {
-    let rows = view.channels as u64 * SAVED_BYTES;
+    let rows = view.channels() as u64 * SAVED_BYTES;
     fits("saved statistics", rows, machine)?;
     let (limit, max) = machine.binding_bytes();
     let max = max.saturating_mul(MAX_PIECES);
@@ -318,11 +318,7 @@ fn plan_pieces(
 /// # Errors
 /// Scratch that one binding cannot hold.
 pub fn plan_image(pixels: usize, machine: &Machine) -> Result<Schedule, PlanError> {
-    let view = View {
-        outer: pixels,
-        channels: 4,
-        inner: 1,
-    };
+    let view = View::of_lengths(pixels, 4, 1);
     // Halves: what a pixel takes at most, as far as scratch has to be small beside it.
     let element = Element::F16;
     let load = Load::of(&view);
@@ -412,22 +408,14 @@ fn mergeable(view: &View, load: Load, element: Element) -> usize {
 /// index is larger than that, between channels, or, where one run is, inside it. Lengths are in loads
 /// of so many bytes.
 fn cut_to_bindings(view: &View, load_bytes: u64, machine: &Machine) -> Vec<Piece> {
-    let View {
-        outer,
-        channels,
-        inner,
-    } = *view;
+    let (outer, channels, inner) = view.lengths();
     let (_, bytes) = machine.binding_bytes();
     if (view.len() as u64 * load_bytes).next_multiple_of(4) <= bytes {
         return vec![Piece::new(0, *view, 0, 0, load_bytes)];
     }
     let most = (bytes as usize).saturating_sub(ALIGNMENT) / load_bytes as usize;
     let most = most.max(1);
-    let view = |outer, channels, inner| View {
-        outer,
-        channels,
-        inner,
-    };
+    let view = View::of_lengths;
     let slab = channels * inner;
     let mut pieces = Vec::new();
     if slab <= most {
@@ -550,7 +538,7 @@ impl Cut {
         if pattern == Pattern::Planar {
             return cut(tuning.planar_workgroup, team, 1, 1);
         }
-        let channels = view.channels as u32;
+        let channels = view.channels() as u32;
         if load == Load::Channel4 {
             let divides = |k: &u32| *k <= tuning.lane_columns && channels.is_multiple_of(team * k);
             let widths = COLUMNS.into_iter().rev().filter(|&k| k > 1).filter(divides);
@@ -582,7 +570,7 @@ impl Cut {
     }
 
     fn groups(&self) -> u32 {
-        (self.view.channels as u32).div_ceil(self.columns * self.lane_columns)
+        (self.view.channels() as u32).div_ceil(self.columns * self.lane_columns)
     }
 
     /// Workgroups per channel group: enough to fill the device, none too small to be worth it,
@@ -629,9 +617,7 @@ impl Cut {
 
     /// The grid of so many splits; `trim` leaves out those that have nothing to do.
     fn grid(&self, splits: u32, trim: bool, machine: &Machine) -> Grid {
-        let View {
-            channels, inner, ..
-        } = self.view;
+        let (_, channels, inner) = self.view.lengths();
         let count = self.view.count();
         let (rows, teams) = (self.rows(), self.teams());
         // Whole tiles, so that only the last team of a channel has a remainder.
@@ -690,7 +676,7 @@ impl Schedule {
 
     /// Scratch that any one operation needs, in bytes.
     pub fn workspace_bytes(&self) -> u64 {
-        self.view.channels as u64 * u64::from(self.partials) * PARTIAL_BYTES
+        self.view.channels() as u64 * u64::from(self.partials) * PARTIAL_BYTES
     }
 }
 

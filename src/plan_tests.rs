@@ -46,11 +46,7 @@ fn tunings() -> Vec<Tuning> {
 }
 
 fn view(outer: usize, channels: usize, inner: usize) -> View {
-    View {
-        outer,
-        channels,
-        inner,
-    }
+    View::of_lengths(outer, channels, inner)
 }
 
 /// `Lane` and `locate` of `shaders/shared/lanes.wgsl`, as far as a walk needs them.

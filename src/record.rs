@@ -210,7 +210,7 @@ impl Plan {
 
     /// Bytes of `rows` rows of per-channel values.
     fn rows(&self, rows: u64) -> u64 {
-        self.view().channels as u64 * rows * 4
+        self.view().channels() as u64 * rows * 4
     }
 
     /// Binds training forward: one dispatch or two, as [`Plan::describe`] says; two for each piece

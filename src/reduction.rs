@@ -1,7 +1,7 @@
 //! From a shape and any set of reduced axes to a view, dense where the axes allow it.
 
-use crate::config::Element;
 use crate::context::Context;
+use crate::element::Element;
 use crate::error::{PlanError, ShapeError};
 use crate::plan::{self, Axes, Schedule};
 use crate::shape::{View, checked_len, resolve_axis};
@@ -102,11 +102,7 @@ impl Reduction {
             None => {
                 let (axes, innermost) = self.axes()?;
                 let (count, channels) = self.counts();
-                let view = View {
-                    outer: count,
-                    channels,
-                    inner: 1,
-                };
+                let view = View::of_lengths(count, channels, 1);
                 plan::plan_strided(view, element, axes, innermost, context.machine())
             }
         }
@@ -134,11 +130,7 @@ impl Reduction {
     /// what the reference works on.
     pub(crate) fn gather(&self, values: &[f32]) -> (Vec<f32>, View) {
         let (count, channels) = self.counts();
-        let view = View {
-            outer: 1,
-            channels,
-            inner: count,
-        };
+        let view = View::of_lengths(1, channels, count);
         let mut filled = vec![0; channels];
         let mut gathered = vec![0.0; values.len()];
         for (index, &value) in values.iter().enumerate() {
@@ -175,11 +167,7 @@ impl Reduction {
             [(false, n), (true, c), (false, i)] => (n, c, i),
             _ => return None,
         };
-        Some(View {
-            outer,
-            channels,
-            inner,
-        })
+        Some(View::of_lengths(outer, channels, inner))
     }
 
     /// Lengths and strides for a strided walk, and whether the innermost axis is a kept one.
@@ -234,7 +222,7 @@ mod tests {
     fn axes_that_collapse_are_dense() {
         let dense = |shape: &[usize], axes: &[isize]| {
             let view = Reduction::over(shape, axes).unwrap().dense();
-            view.map(|v| (v.outer, v.channels, v.inner))
+            view.map(|v| v.lengths())
         };
         assert_eq!(dense(&[2, 3, 4, 5], &[0, 2, 3]), Some((2, 3, 20)));
         assert_eq!(dense(&[2, 3, 4, 5], &[0, 1, 2]), Some((24, 5, 1)));

@@ -134,8 +134,8 @@ impl Load {
     /// The widest load that a dense view allows.
     pub(crate) fn of(view: &View) -> Self {
         match view.pattern() {
-            Pattern::Planar if view.inner.is_multiple_of(4) => Self::Run4,
-            Pattern::Interleaved if view.channels.is_multiple_of(4) => Self::Channel4,
+            Pattern::Planar if view.inner().is_multiple_of(4) => Self::Run4,
+            Pattern::Interleaved if view.channels().is_multiple_of(4) => Self::Channel4,
             _ => Self::Scalar,
         }
     }
@@ -144,14 +144,8 @@ impl Load {
     pub(crate) fn count(self, view: &View) -> View {
         match self {
             Self::Scalar => *view,
-            Self::Run4 => View {
-                inner: view.inner / 4,
-                ..*view
-            },
-            Self::Channel4 => View {
-                channels: view.channels / 4,
-                ..*view
-            },
+            Self::Run4 => view.with_inner(view.inner() / 4),
+            Self::Channel4 => view.with_channels(view.channels() / 4),
         }
     }
 

@@ -28,11 +28,7 @@ impl Random {
 }
 
 fn view(outer: usize, channels: usize, inner: usize) -> View {
-    View {
-        outer,
-        channels,
-        inner,
-    }
+    View::of_lengths(outer, channels, inner)
 }
 
 /// Both patterns, with runs and rows shorter and longer than, and no multiples of, every unit of

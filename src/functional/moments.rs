@@ -1,10 +1,10 @@
 //! `tf.nn.moments` on the device, on the CPU path, and checked.
 
 use super::slot;
-use crate::api_error::Error;
 use crate::bindings::{Binding, Stage, bind};
 use crate::canary::Proof;
 use crate::check::{self, Check, Finding, Report};
+use crate::error::Error;
 use crate::error::ShapeError;
 use crate::reduction::Reduction;
 use crate::shaders::{Kernel, Role};

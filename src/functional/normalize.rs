@@ -1,11 +1,11 @@
 //! `tf.nn.batch_normalization`.
 
 use super::{DeviceMoments, slot};
-use crate::api_error::Error;
 use crate::bindings::{Binding, Stage, bind};
 use crate::canary::Proof;
 use crate::check::{self, Check, Report};
-use crate::config::Element;
+use crate::element::Element;
+use crate::error::Error;
 use crate::error::{ConfigError, ShapeError};
 use crate::gpu::Gpu;
 use crate::params::flags;

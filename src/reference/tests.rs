@@ -26,11 +26,7 @@ impl Grid {
 }
 
 fn view(outer: usize, channels: usize, inner: usize) -> View {
-    View {
-        outer,
-        channels,
-        inner,
-    }
+    View::of_lengths(outer, channels, inner)
 }
 
 fn views() -> [View; 4] {
