@@ -8,7 +8,6 @@ mod config;
 mod context;
 #[cfg(feature = "cpu")]
 pub mod cpu;
-mod describe;
 mod element;
 pub mod error;
 mod faults;

@@ -5,10 +5,10 @@ use wgpu::BufferSlice;
 use crate::bindings::{Binding, Epilogue, Slot, Stage, Step, bind};
 use crate::config::{Affine, Config};
 use crate::context::Context;
-use crate::describe::describe;
 use crate::error::{BindError, ConfigError, PlanError};
 use crate::params::flags;
-use crate::plan::{self, Schedule};
+use crate::plan::describe::describe;
+use crate::plan::{self, Needs, Schedule};
 use crate::shaders::{Kernel, Role};
 use crate::shape::View;
 
@@ -23,6 +23,13 @@ pub struct Plan {
     config: Config,
     schedule: Schedule,
 }
+
+/// Every operation there is, training and backward among them.
+pub(crate) const NEEDS: Needs = Needs {
+    what: "saved statistics",
+    rows: 5,
+    workspace: true,
+};
 
 /// Buffers of training forward.
 #[derive(Clone, Copy, Debug)]
@@ -173,7 +180,7 @@ impl Context {
     pub fn plan(&self, config: &Config, shape: &[usize]) -> Result<Plan, PlanError> {
         config.validate()?;
         let view = View::new(shape, config.axis)?;
-        let schedule = plan::plan_dense(view, config.element, self.machine())?;
+        let schedule = plan::plan_dense(view, config.element, &NEEDS, self.machine())?;
         Ok(Plan {
             context: self.clone(),
             config: *config,

@@ -1,9 +1,8 @@
 //! From a shape and any set of reduced axes to a view, dense where the axes allow it.
 
-use crate::context::Context;
 use crate::element::Element;
 use crate::error::{PlanError, ShapeError};
-use crate::plan::{self, Axes, Schedule};
+use crate::plan::{self, Axes, Machine, Needs, Schedule};
 use crate::shape::{View, checked_len, resolve_axis};
 
 /// Kept or reduced axes that a strided walk takes, each kind on its own.
@@ -96,14 +95,19 @@ impl Reduction {
     }
 
     /// Plans the functional forms over this split.
-    pub(crate) fn plan(&self, element: Element, context: &Context) -> Result<Schedule, PlanError> {
+    pub(crate) fn plan(
+        &self,
+        element: Element,
+        needs: &Needs,
+        machine: &Machine,
+    ) -> Result<Schedule, PlanError> {
         match self.dense() {
-            Some(view) => plan::plan_dense(view, element, context.machine()),
+            Some(view) => plan::plan_dense(view, element, needs, machine),
             None => {
                 let (axes, innermost) = self.axes()?;
                 let (count, channels) = self.counts();
                 let view = View::of_lengths(count, channels, 1);
-                plan::plan_strided(view, element, axes, innermost, context.machine())
+                plan::plan_strided(view, element, axes, innermost, needs, machine)
             }
         }
     }

@@ -2,8 +2,7 @@
 
 use std::fmt::Write as _;
 
-use crate::plan::{Bound, DeviceClass, Grid, Machine, Schedule};
-use crate::shaders::Load;
+use super::{Bound, DeviceClass, Grid, Load, Machine, Schedule};
 use crate::shape::Pattern;
 
 /// One line a decision.
