@@ -329,7 +329,7 @@ mod tests {
         let (gathered, view) = reduction.gather(&values);
         let expected = [0, 2, 4, 1, 3, 5, 6, 8, 10, 7, 9, 11].map(|i| i as f32);
         assert_eq!(gathered, expected);
-        assert_eq!((view.outer, view.channels, view.inner), (1, 4, 3));
+        assert_eq!((view.outer(), view.channels(), view.inner()), (1, 4, 3));
         assert_eq!(reduction.check_len("x", &values), Ok(()));
         assert!(reduction.check_len("x", &values[1..]).is_err());
     }
