@@ -14,6 +14,7 @@ mod mutants;
 mod null_devices;
 mod peers;
 mod portability;
+mod records;
 mod skipped;
 
 use std::env;
@@ -53,6 +54,8 @@ commands:
          through other compilers' checks, some tests under Vulkan's validation
          layer, and whether checks fail on GPUs that execute nothing; says what
          is missing here
+  records
+         makes the tables of docs/measurements from the JSON in benches/record
   machine-code
          registers and instructions of every shader on AMD's and NVIDIA's open
          drivers, without a GPU (docs/machine-code.md), held to the limits of
@@ -85,6 +88,7 @@ fn main() -> ExitCode {
             peers::run(&mut steps, &options)
         }
         ["portability"] => portability::run(&mut steps),
+        ["records"] => records::run(&mut steps),
         ["machine-code", ref rest @ ..]
             if let Some(options) = machine_code::Options::parse(rest) =>
         {
