@@ -20,7 +20,7 @@ pub(super) const TILE: usize = 16;
 
 /// What decided how often a channel is split.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Bound {
+pub enum SplitLimit {
     /// The device is full.
     Fill,
     /// A lane's share would be too small to start one for.
@@ -111,20 +111,23 @@ impl Cut {
 
     /// Workgroups per channel group: enough to fill the device, none too small to be worth it,
     /// none that a lane could not finish, no more than are `mergeable`.
-    pub(super) fn splits(&self, fill: u32, mergeable: usize) -> (u32, Bound) {
+    pub(super) fn splits(&self, fill: u32, mergeable: usize) -> (u32, SplitLimit) {
         let count = self.view.count();
         let slots = (self.rows() * self.teams()) as usize;
         let least = count.div_ceil(slots * self.max_positions);
         let worthwhile = (count / (slots * MIN_POSITIONS)).max(1);
         let wanted = fill.div_ceil(self.groups()) as usize;
-        let (mut splits, mut bound) = (wanted, Bound::Fill);
-        for (fewer, why) in [(worthwhile, Bound::Share), (mergeable.max(1), Bound::Merge)] {
+        let (mut splits, mut bound) = (wanted, SplitLimit::Fill);
+        for (fewer, why) in [
+            (worthwhile, SplitLimit::Share),
+            (mergeable.max(1), SplitLimit::Merge),
+        ] {
             if fewer < splits {
                 (splits, bound) = (fewer, why);
             }
         }
         if splits < least {
-            (splits, bound) = (least, Bound::Loop);
+            (splits, bound) = (least, SplitLimit::Loop);
         }
         (splits as u32, bound)
     }

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::{Bound, DeviceClass, Grid, Load, Machine, Schedule};
+use super::{DeviceClass, Grid, Load, Machine, Schedule, SplitLimit};
 use crate::shape::Pattern;
 
 /// One line a decision.
@@ -127,10 +127,10 @@ fn loads(schedule: &Schedule) -> String {
 fn splits(schedule: &Schedule) -> String {
     let splits = schedule.pieces[0].reduce.splits;
     let why = match schedule.bound {
-        Bound::Fill => "that fills the device",
-        Bound::Share => "a lane's share would be too small with more",
-        Bound::Merge => "more partials would cost too much to merge and to keep",
-        Bound::Loop => "a lane could not finish its share with fewer",
+        SplitLimit::Fill => "that fills the device",
+        SplitLimit::Share => "a lane's share would be too small with more",
+        SplitLimit::Merge => "more partials would cost too much to merge and to keep",
+        SplitLimit::Loop => "a lane could not finish its share with fewer",
     };
     format!("{splits} a channel: {why}")
 }

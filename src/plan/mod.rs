@@ -19,7 +19,7 @@ mod machine;
 mod pieces;
 mod schedule;
 
-pub use cuts::Bound;
+pub use cuts::SplitLimit;
 pub use grid::Grid;
 pub use load::{COLUMNS, Load};
 pub use machine::{DeviceClass, LARGEST_BINDING, Machine, Tuning};

@@ -1,6 +1,8 @@
 //! From a view and a machine to the grids of every operation.
 
-use super::cuts::{Bound, Cut, MAX_POSITIONS, MAX_POSITIONS_STRIDED, PARTIAL_BYTES, mergeable};
+use super::cuts::{
+    Cut, MAX_POSITIONS, MAX_POSITIONS_STRIDED, PARTIAL_BYTES, SplitLimit, mergeable,
+};
 use super::grid::Grid;
 use super::load::Load;
 use super::machine::Machine;
@@ -39,7 +41,7 @@ pub struct Schedule {
     /// Partials per channel, over all pieces.
     pub partials: u32,
     /// Why there are not more of them, or not fewer.
-    pub bound: Bound,
+    pub bound: SplitLimit,
     /// Dispatches that only merge partials.
     pub merge: Grid,
     /// Training forward in one dispatch, where that pays.

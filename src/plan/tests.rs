@@ -1126,15 +1126,15 @@ fn splits_stop_at_the_first_of_their_bounds() {
     let splits = |count, fill, mergeable| lanes_of_eight(count).splits(fill, mergeable);
     // Ten shares of the least that is worth a lane each, or five.
     let worth = 8 * MIN_POSITIONS;
-    assert_eq!(splits(10 * worth, 10, 10), (10, Bound::Fill));
-    assert_eq!(splits(5 * worth, 10, 10), (5, Bound::Share));
-    assert_eq!(splits(10 * worth, 10, 3), (3, Bound::Merge));
-    assert_eq!(splits(1, 10, 10), (1, Bound::Share));
-    assert_eq!(splits(1, 10, 0), (1, Bound::Share));
+    assert_eq!(splits(10 * worth, 10, 10), (10, SplitLimit::Fill));
+    assert_eq!(splits(5 * worth, 10, 10), (5, SplitLimit::Share));
+    assert_eq!(splits(10 * worth, 10, 3), (3, SplitLimit::Merge));
+    assert_eq!(splits(1, 10, 10), (1, SplitLimit::Share));
+    assert_eq!(splits(1, 10, 0), (1, SplitLimit::Share));
     // As much as two workgroups can walk.
-    assert_eq!(splits(2 * 8 * 64, 2, 10), (2, Bound::Fill));
-    assert_eq!(splits(2 * 8 * 64, 1, 10), (2, Bound::Loop));
-    assert_eq!(splits(2 * 8 * 64 + 1, 2, 10), (3, Bound::Loop));
+    assert_eq!(splits(2 * 8 * 64, 2, 10), (2, SplitLimit::Fill));
+    assert_eq!(splits(2 * 8 * 64, 1, 10), (2, SplitLimit::Loop));
+    assert_eq!(splits(2 * 8 * 64 + 1, 2, 10), (3, SplitLimit::Loop));
 }
 
 #[test]
