@@ -30,6 +30,12 @@ pub enum ConfigError {
         /// The part's own.
         least: u64,
     },
+    /// A count of values per channel that is no count.
+    #[error("a count of {got} values per channel, expected a whole number from 0 to 2^53")]
+    CountOfValues {
+        /// The count given.
+        got: f64,
+    },
     /// Backward after a forward pass in place.
     #[error("backward needs x, and the forward pass put y over it")]
     InPlace,
