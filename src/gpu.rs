@@ -2,9 +2,9 @@
 
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-use crate::api_error::Error;
 use crate::canary::{self, Canary};
 use crate::context::Context;
+use crate::error::Error;
 use crate::error::{BindError, DeviceError, RunError};
 use crate::faults::{cause, is_lost, watched};
 #[cfg(feature = "internals")]

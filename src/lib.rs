@@ -1,7 +1,6 @@
 #![doc = include_str!("../README.md")]
 #![warn(missing_docs)]
 
-mod api_error;
 mod bindings;
 mod canary;
 pub mod check;
@@ -9,7 +8,7 @@ mod config;
 mod context;
 #[cfg(feature = "cpu")]
 pub mod cpu;
-mod describe;
+mod element;
 pub mod error;
 mod faults;
 pub mod functional;
@@ -29,14 +28,13 @@ mod state;
 mod stats;
 mod tensor;
 
-pub use api_error::Error;
 pub use bindings::Binding;
 pub use canary::Canary;
 pub use check::Check;
-pub use config::{
-    Activation, Affine, Config, Element, Momentum, NonFinite, Running, RunningVariance,
-};
+pub use config::{Activation, Affine, Config, Momentum, NonFinite, Running, RunningVariance};
 pub use context::Context;
+pub use element::Element;
+pub use error::Error;
 
 #[cfg(feature = "blocking")]
 pub use gpu::adapters_blocking;

@@ -2,10 +2,17 @@
 
 use crate::config::Config;
 use crate::context::Context;
-use crate::describe::describe;
 use crate::error::PlanError;
-use crate::plan::{self, Schedule};
+use crate::plan::describe::describe;
+use crate::plan::{self, Needs, Schedule};
 use crate::shape::View;
+
+/// Every operation there is, training and backward among them.
+pub(crate) const NEEDS: Needs = Needs {
+    what: "saved statistics",
+    rows: 5,
+    workspace: true,
+};
 
 /// Every operation of one configuration on one shape.
 ///
@@ -44,7 +51,7 @@ impl Context {
     ///
     /// let shape = [8, 4, 33, 33]; // 136 KiB
     /// let plan = gpu.context().plan(&Config::pytorch(), &shape)?;
-    /// assert!(plan.schedule().pieces.len() > 8);
+    /// println!("{}", plan.describe()); // tells of the pieces
     ///
     /// let mut layer = BatchNorm::new(&gpu, 4, Config::pytorch())?;
     /// layer.set_check(Check::Enforce);
@@ -59,7 +66,7 @@ impl Context {
     pub fn plan(&self, config: &Config, shape: &[usize]) -> Result<Plan, PlanError> {
         config.validate()?;
         let view = View::new(shape, config.axis)?;
-        let schedule = plan::plan_dense(view, config.element, self.machine())?;
+        let schedule = plan::plan_dense(view, config.element, &NEEDS, self.machine())?;
         Ok(Plan {
             context: self.clone(),
             config: *config,
@@ -123,6 +130,6 @@ impl Plan {
 
     /// Bytes of so many values per channel, four bytes each.
     fn channel_bytes(&self, values: u64) -> u64 {
-        self.view().channels as u64 * values * 4
+        self.view().channels() as u64 * values * 4
     }
 }

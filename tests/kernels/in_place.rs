@@ -28,7 +28,7 @@ struct Bound {
 
 impl Bound {
     fn new(gpu: &Gpu, case: &Case, workspace: u64) -> Self {
-        let (c, element) = (case.view.channels, case.config.element);
+        let (c, element) = (case.view.channels(), case.config.element);
         let upload = |values: &[f32]| Tensor::upload_as(gpu, &case.shape, element, values).unwrap();
         let output = || poisoned_as(gpu, &case.shape, element);
         let rows = [&case.weight, &case.bias].map(|row| row.clone().unwrap());
