@@ -18,6 +18,7 @@ mod image;
 pub mod internals;
 mod layer;
 mod params;
+mod pipeline_cache;
 mod plan;
 mod record;
 mod reduction;

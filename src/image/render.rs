@@ -122,8 +122,7 @@ impl Context {
                 got: format!("{target:?}"),
             });
         }
-        let ((pipeline, layout), error) =
-            watched(self.device(), || compile(self.device(), config, target));
+        let ((pipeline, layout), error) = watched(self.device(), || compile(self, config, target));
         if let Some(error) = error {
             return Err(PlanError::Pipeline {
                 reason: error.to_string(),
@@ -211,10 +210,11 @@ const LABEL: &str = "wgpu-batchnorm render";
 const BUFFERS: [Role; 3] = [Role::Affine, Role::Statistics, Role::Saved];
 
 fn compile(
-    device: &wgpu::Device,
+    context: &Context,
     config: &Config,
     target: TextureFormat,
 ) -> (wgpu::RenderPipeline, wgpu::BindGroupLayout) {
+    let device = context.device();
     let source = render_source(conversion(target));
     let constants = Constants {
         activation: config.activation.code(),
@@ -270,7 +270,7 @@ fn compile(
         depth_stencil: None,
         multisample: wgpu::MultisampleState::default(),
         multiview_mask: None,
-        cache: None,
+        cache: context.pipeline_cache().as_ref(),
     });
     (pipeline, layout)
 }
