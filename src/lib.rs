@@ -15,7 +15,7 @@ pub mod functional;
 mod gpu;
 mod image;
 mod layer;
-mod params;
+pub mod operation;
 pub mod plan;
 mod record;
 mod reduction;
