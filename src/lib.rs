@@ -43,12 +43,12 @@ pub use gpu::adapters_blocking;
 pub use gpu::{Adapter, Gpu, adapters};
 pub use image::{
     ImageDraw, ImageInferenceBuffers, ImagePlan, ImageRender, ImageRenderInputs,
-    ImageStatisticsBuffers, ImageTexture, ImageTrainBuffers,
+    ImageStatisticsBuffers, ImageTexture, ImageTrainBuffers, ImageWarmUp,
 };
 pub use layer::{BackwardRequest, BatchNorm, Forward, ForwardRequest, Gradients, Mode, Saved};
 pub use record::{
     BackwardBuffers, InferenceBuffers, MomentsBuffers, MomentsRows, Plan, StatisticsRows, SumsRows,
-    TrainBuffers,
+    TrainBuffers, WarmUp,
 };
 pub use shape::{Pattern, View};
 pub use state::LayerState;
