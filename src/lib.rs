@@ -14,21 +14,21 @@ mod faults;
 pub mod functional;
 mod gpu;
 mod image;
+#[cfg(feature = "internals")]
+pub mod internals;
 mod layer;
 mod params;
-pub mod plan;
+mod plan;
 mod record;
 mod reduction;
 pub mod reference;
-pub mod shaders;
+mod shaders;
 mod shape;
 mod state;
 mod stats;
 mod tensor;
 
 pub use bindings::Binding;
-#[doc(hidden)]
-pub use bindings::Bound;
 pub use canary::Canary;
 pub use check::Check;
 pub use config::{Activation, Affine, Config, Momentum, NonFinite, Running, RunningVariance};

@@ -65,6 +65,7 @@ pub enum TexelFormat {
 
 impl TexelFormat {
     /// All formats.
+    #[cfg(any(test, feature = "internals"))]
     pub const ALL: [Self; 2] = [Self::Rgba8Unorm, Self::Rgba16Float];
 
     /// WGSL's name.
@@ -96,6 +97,7 @@ pub enum Conversion {
 
 impl Conversion {
     /// All conversions.
+    #[cfg(any(test, feature = "internals"))]
     pub const ALL: [Self; 3] = [Self::Unorm, Self::Half, Self::Single];
 
     fn parts(self) -> &'static [&'static str] {
@@ -177,6 +179,7 @@ pub fn render_source(target: Conversion) -> String {
 
 impl Kernel {
     /// All kernels.
+    #[cfg(any(test, feature = "internals"))]
     pub const ALL: [Self; 11] = [
         Self::Moments,
         Self::Normalize,
@@ -432,6 +435,7 @@ impl Variant {
     }
 
     /// Every variant there is.
+    #[cfg(any(test, feature = "internals"))]
     pub fn all() -> Vec<Self> {
         let one = [(Load::Scalar, 1), (Load::Run4, 1)];
         let wide = COLUMNS.map(|columns| (Load::Channel4, columns));
