@@ -17,7 +17,8 @@ mod image;
 #[cfg(feature = "internals")]
 pub mod internals;
 mod layer;
-mod params;
+mod operation;
+mod pipeline_cache;
 mod plan;
 mod record;
 mod reduction;
