@@ -10,8 +10,8 @@ mod steps;
 
 pub(crate) use buffers::rows;
 pub use buffers::{Buffer, Given, Holds};
-pub(crate) use steps::Asked;
 pub use steps::Stage;
+pub(crate) use steps::{Asked, Step};
 
 use crate::config::Config;
 use crate::error::ConfigError;
