@@ -7,7 +7,9 @@ use crate::faults::{cause, watched};
 use crate::operation::params::{FLAGS_OFFSET, MOMENTUM_OFFSET, Params, flags};
 use crate::operation::{Asked, Buffer, Holds, Operation};
 use crate::plan::{Axes, Piece, Schedule};
-use crate::shaders::{Constants, Role, Variant};
+use crate::shaders::Role;
+#[cfg(feature = "internals")]
+use crate::shaders::{Constants, Variant};
 
 /// Uniform offsets are multiples of 256 bytes at most.
 const PARAMS_STRIDE: u64 = 256;
@@ -29,25 +31,28 @@ pub struct Dispatch {
     pipeline: wgpu::ComputePipeline,
     bind_group: wgpu::BindGroup,
     /// Its shader.
+    #[cfg(feature = "internals")]
     pub variant: Variant,
     /// The shader's constants.
+    #[cfg(feature = "internals")]
     pub constants: Constants,
     /// What it binds, by the shader's numbers.
-    pub bound: Vec<(u32, Bound)>,
+    #[cfg(feature = "internals")]
+    pub bound: Vec<(u32, Resource)>,
     /// Workgroups, by x and y.
     pub grid: [u32; 2],
 }
 
 /// What one binding of a dispatch holds.
 #[derive(Clone, Debug)]
-pub enum Bound {
+pub enum Resource {
     /// So many bytes of a buffer, from an offset on.
     Buffer(wgpu::Buffer, u64, u64),
     /// A texture.
     Texture(wgpu::TextureView),
 }
 
-impl Bound {
+impl Resource {
     fn buffer(binding: &wgpu::BufferBinding<'_>) -> Self {
         let size = binding.size.map_or(0, wgpu::BufferSize::get);
         Self::Buffer(binding.buffer.clone(), binding.offset, size)
@@ -85,8 +90,8 @@ impl Binding {
         self.dispatches.len()
     }
 
-    /// The dispatches: tests run them on implementations of WebGPU that wgpu does not reach.
-    #[doc(hidden)]
+    /// The dispatches, so that tests can run them on implementations of WebGPU that wgpu does not reach.
+    #[cfg(feature = "internals")]
     pub fn dispatches(&self) -> &[Dispatch] {
         &self.dispatches
     }
@@ -245,23 +250,23 @@ pub(crate) fn bind(context: &Context, request: &Request<'_, '_>) -> Result<Bindi
         };
         let bound = |role: Role| {
             if role == Role::Axes {
-                return Bound::buffer(&uniform(steps.len() as u64, size_of::<Axes>()));
+                return Resource::buffer(&uniform(steps.len() as u64, size_of::<Axes>()));
             }
             let view = textures.iter().find(|(bound, _)| *bound == role);
             if let Some((_, view)) = view.filter(|_| step.variant.binds_texture(role)) {
-                return Bound::Texture(view.clone());
+                return Resource::Texture(view.clone());
             }
             let slot = match role {
                 Role::X if in_place => None,
                 Role::Out if in_place => slot(Role::X),
                 role => slot(role),
             };
-            Bound::buffer(&match slot {
+            Resource::buffer(&match slot {
                 Some(slot) => slot.range(&step.piece, schedule.load_bytes()),
                 None => whole(context.unused(role)),
             })
         };
-        let mut all = vec![(0, Bound::buffer(&uniform(k as u64, size_of::<Params>())))];
+        let mut all = vec![(0, Resource::buffer(&uniform(k as u64, size_of::<Params>())))];
         let roles = pipeline.roles.iter();
         all.extend(roles.map(|&role| (role as u32, bound(role))));
         let entries: Vec<_> = all
@@ -283,8 +288,11 @@ pub(crate) fn bind(context: &Context, request: &Request<'_, '_>) -> Result<Bindi
         Ok::<_, BindError>(Dispatch {
             pipeline: pipeline.pipeline,
             bind_group,
+            #[cfg(feature = "internals")]
             variant: step.variant,
+            #[cfg(feature = "internals")]
             constants: step.constants,
+            #[cfg(feature = "internals")]
             bound: all,
             grid: step.grid.dispatch,
         })

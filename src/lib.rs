@@ -14,21 +14,42 @@ mod faults;
 pub mod functional;
 mod gpu;
 mod image;
+#[cfg(feature = "internals")]
+pub mod internals;
 mod layer;
-pub mod operation;
-pub mod plan;
+#[cfg_attr(
+    not(feature = "internals"),
+    expect(
+        unused_imports,
+        reason = "`internals` shows more than the library needs"
+    )
+)]
+mod operation;
+#[cfg_attr(
+    not(feature = "internals"),
+    expect(
+        unused_imports,
+        reason = "`internals` shows more than the library needs"
+    )
+)]
+mod plan;
 mod record;
 mod reduction;
 pub mod reference;
-pub mod shaders;
+#[cfg_attr(
+    not(feature = "internals"),
+    expect(
+        unused_imports,
+        reason = "`internals` shows more than the library needs"
+    )
+)]
+mod shaders;
 mod shape;
 mod state;
 mod stats;
 mod tensor;
 
 pub use bindings::Binding;
-#[doc(hidden)]
-pub use bindings::Bound;
 pub use canary::Canary;
 pub use check::Check;
 pub use config::{Activation, Affine, Config, Momentum, NonFinite, Running, RunningVariance};

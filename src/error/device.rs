@@ -23,7 +23,8 @@ pub enum DeviceError {
         /// What wgpu said.
         reason: String,
     },
-    /// Sizes that do not go together.
+    /// Sizes that do not go together, of `Context::with_tuning`.
+    #[cfg(feature = "internals")]
     #[error(
         "a planar workgroup of {workgroup} is not made of teams of {team}, or an interleaved size is 0"
     )]

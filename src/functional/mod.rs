@@ -11,9 +11,9 @@ pub use moments::cpu_moments;
 pub use moments::{DeviceMoments, check_moments, moments};
 pub use normalize::{AffineStep, Statistics, normalize};
 
-#[doc(hidden)]
+#[cfg(feature = "internals")]
 pub use moments::bind_moments;
-#[doc(hidden)]
+#[cfg(feature = "internals")]
 pub use normalize::bind_normalize;
 
 /// Blocking twins.

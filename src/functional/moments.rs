@@ -96,7 +96,7 @@ pub async fn moments(
 }
 
 /// What [`moments`] submits, and where its results will be.
-#[doc(hidden)]
+#[cfg(feature = "internals")]
 pub fn bind_moments(
     x: &Tensor,
     axes: &[isize],

@@ -80,7 +80,6 @@ pub async fn normalize(
 }
 
 /// What [`normalize`] submits, and where its result will be.
-#[doc(hidden)]
 pub fn bind_normalize(
     x: &Tensor,
     statistics: Statistics<'_>,

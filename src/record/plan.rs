@@ -78,6 +78,7 @@ impl Plan {
     }
 
     /// How each dispatch divides the work.
+    #[cfg(feature = "internals")]
     pub fn schedule(&self) -> &Schedule {
         &self.schedule
     }

@@ -11,6 +11,7 @@ macro_rules! kernels {
 
         impl Kernel {
             /// All kernels.
+            #[cfg(any(test, feature = "internals"))]
             pub const ALL: [Self; [$($file),*].len()] = [$(Self::$kernel),*];
 
             /// The name of the kernel's file.

@@ -23,6 +23,7 @@ pub enum TexelFormat {
 
 impl TexelFormat {
     /// All formats.
+    #[cfg(any(test, feature = "internals"))]
     pub const ALL: [Self; 2] = [Self::Rgba8Unorm, Self::Rgba16Float];
 
     /// WGSL's name.
@@ -54,6 +55,7 @@ pub enum Conversion {
 
 impl Conversion {
     /// All conversions.
+    #[cfg(any(test, feature = "internals"))]
     pub const ALL: [Self; 3] = [Self::Unorm, Self::Half, Self::Single];
 
     /// The file that does it.

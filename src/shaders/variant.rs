@@ -4,7 +4,9 @@ use super::compose::compose;
 use super::kernel::Kernel;
 use super::role::{Role, roles_of};
 use super::storage::{Conversion, Storage, TexelFormat};
-use crate::plan::{COLUMNS, Load};
+#[cfg(any(test, feature = "internals"))]
+use crate::plan::COLUMNS;
+use crate::plan::Load;
 
 /// How a lane finds a channel's next value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -67,6 +69,7 @@ impl Variant {
     }
 
     /// Every variant there is.
+    #[cfg(any(test, feature = "internals"))]
     pub fn all() -> Vec<Self> {
         let one = [(Load::Scalar, 1), (Load::Run4, 1)];
         let wide = COLUMNS.map(|columns| (Load::Channel4, columns));

@@ -1,7 +1,7 @@
 //! y = g(BN(x) + residual), forward and back, in every memory pattern and every storage.
 
 use wgpu_batchnorm::functional::{AffineStep, blocking};
-use wgpu_batchnorm::plan::Tuning;
+use wgpu_batchnorm::internals::plan::Tuning;
 use wgpu_batchnorm::{
     Activation, BackwardRequest, BatchNorm, Check, Config, Element, Forward, ForwardRequest,
     HostGradients, Mode, Tensor,

@@ -2,8 +2,8 @@
 
 use wgpu_batchnorm::check::{self, Finding};
 use wgpu_batchnorm::functional::{self, AffineStep, Statistics, blocking};
-use wgpu_batchnorm::plan::Schedule;
-use wgpu_batchnorm::shaders::Load;
+use wgpu_batchnorm::internals::plan::Schedule;
+use wgpu_batchnorm::internals::shaders::Load;
 use wgpu_batchnorm::{
     BackwardRequest, BatchNorm, Check, Context, Element, Forward, ForwardRequest, Gpu, Gradients,
     Mode, Parameters, Saved, Tensor,
