@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 #![warn(missing_docs)]
 
+mod binding;
 mod bindings;
 mod canary;
 pub mod check;
@@ -25,6 +26,7 @@ mod layer;
     )
 )]
 mod operation;
+mod pipeline_cache;
 #[cfg_attr(
     not(feature = "internals"),
     expect(
@@ -49,7 +51,7 @@ mod state;
 mod stats;
 mod tensor;
 
-pub use bindings::Binding;
+pub use binding::Binding;
 pub use canary::Canary;
 pub use check::Check;
 pub use config::{Activation, Affine, Config, Momentum, NonFinite, Running, RunningVariance};

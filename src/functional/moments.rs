@@ -1,6 +1,7 @@
 //! `tf.nn.moments` on the device, on the CPU path, and checked.
 
-use crate::bindings::{Binding, Request, bind};
+use crate::binding::Binding;
+use crate::bindings::{Request, bind};
 use crate::canary::Proof;
 use crate::check::{self, Check, Finding, Report};
 use crate::config::Config;

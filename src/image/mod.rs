@@ -10,7 +10,8 @@ pub use buffers::{
 pub use render::{ImageDraw, ImageRender};
 pub use texture::ImageTexture;
 
-use crate::bindings::{Binding, Named, Request, bind};
+use crate::binding::Binding;
+use crate::bindings::{Named, Request, bind};
 use crate::config::Config;
 use crate::context::Context;
 use crate::error::{BindError, PlanError};
