@@ -1,28 +1,10 @@
 //! The command line's readers of `.npy` and `.safetensors`: any bytes are tensors or an error.
 #![no_main]
-#![allow(dead_code, reason = "the program uses more of these modules")]
 
-#[path = "../../src/bin/wgbn/failure.rs"]
-mod failure;
-#[path = "../../src/bin/wgbn/input.rs"]
-mod input;
-#[path = "../../src/bin/wgbn/output.rs"]
-mod output;
-#[path = "../../src/bin/wgbn/stored.rs"]
-mod stored;
-
-/// What `input` needs of the program's arguments.
-mod args {
-    #[derive(Clone, Copy, PartialEq)]
-    pub enum Mode {
-        Train,
-        Eval,
-    }
-}
-
-use args::Mode;
-use input::{HostTensor, Inputs};
 use libfuzzer_sys::fuzz_target;
+use wgbn::args::Mode;
+use wgbn::input::{HostTensor, Inputs};
+use wgbn::stored;
 use wgpu_batchnorm::{Config, Momentum};
 use wgpu_batchnorm_fuzz::{bounded, npy, safetensors};
 

@@ -4,8 +4,8 @@ use half::{bf16, f16};
 use wgpu_batchnorm::error::ShapeError;
 use wgpu_batchnorm::{Element, Error, Tensor};
 
-use crate::common::gpu::gpu;
 use crate::support::bits;
+use testkit::gpu::gpu;
 
 /// Every f16 or bf16 there is: NaN of every payload, subnormals, both zeros.
 fn patterns() -> Vec<u8> {

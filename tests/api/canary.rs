@@ -3,8 +3,8 @@
 use wgpu_batchnorm::error::RunError;
 use wgpu_batchnorm::{BatchNorm, Canary, Check, Config, Error, Mode};
 
-use crate::common::gpu::gpu;
 use crate::support::{ordinary, upload};
+use testkit::gpu::gpu;
 
 #[test]
 fn a_canary_tells_whether_its_submission_ran() {

@@ -11,12 +11,12 @@ use wgpu_batchnorm::check::{BACKWARD_BOUND, FORWARD_BOUND};
 use wgpu_batchnorm::plan::Tuning;
 use wgpu_batchnorm::{Check, Config, View, reference};
 
-use crate::common::case::Case;
-use crate::common::golden::Golden;
-use crate::common::gpu::{GpuImplementation, gpu};
-use crate::common::layer::Layer;
-use crate::common::outcome::{Cpu, Implementation, Outcome};
 use crate::support::{wide, worst};
+use testkit::case::Case;
+use testkit::golden::Golden;
+use testkit::gpu::{GpuEngine, gpu};
+use testkit::layer::Layer;
+use testkit::outcome::{Cpu, Engine, Outcome};
 
 /// How far a framework may be from us.
 const ORDINARY: f64 = 2e-6;
@@ -157,7 +157,7 @@ fn compare(golden: &Golden, results: &Tensors, scales: &Scales, failures: &mut V
     }
 }
 
-fn drive(implementation: &dyn Implementation) {
+fn drive(implementation: &dyn Engine) {
     let mut failures = Vec::new();
     for golden in goldens(&["train", "eval"]) {
         let case = golden.case();
@@ -181,7 +181,7 @@ fn cpu_agrees() {
 #[test]
 fn recording_layer_agrees() {
     // As GPUs cut it, on whatever adapter there is.
-    drive(&GpuImplementation::new(&gpu(), "gpu", Tuning::DISCRETE));
+    drive(&GpuEngine::new(&gpu(), "gpu", Tuning::DISCRETE));
 }
 
 #[test]

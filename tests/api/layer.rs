@@ -11,12 +11,12 @@ use wgpu_batchnorm::{
     View,
 };
 
-use crate::common::case::Case;
-use crate::common::data::Kind;
-use crate::common::gpu::gpu;
-use crate::common::layer::{Layer, layer_of};
-use crate::common::outcome::{Implementation, judge};
 use crate::support::{bits, ordinary, read, upload};
+use testkit::case::Case;
+use testkit::data::Kind;
+use testkit::gpu::gpu;
+use testkit::layer::{Layer, layer_of};
+use testkit::outcome::{Engine, judge};
 
 /// Planar and interleaved, of three channels each.
 const PLANAR: [usize; 3] = [4, 3, 5];

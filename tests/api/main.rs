@@ -1,8 +1,5 @@
 //! The layer, the functional forms and layer state, as a user calls them.
 
-#[path = "../common/mod.rs"]
-mod common;
-
 #[macro_use]
 mod support;
 

@@ -5,8 +5,8 @@ use wgpu_batchnorm::functional::AffineStep;
 use wgpu_batchnorm::functional::blocking::{moments, normalize};
 use wgpu_batchnorm::{BatchNorm, Check, Config, Error, Mode};
 
-use crate::common::gpu::own_gpu;
 use crate::support::{ordinary, read, upload};
+use testkit::gpu::own_gpu;
 
 const SHAPE: [usize; 3] = [4, 3, 5];
 

@@ -7,9 +7,9 @@ use safetensors::tensor::{Dtype, TensorView};
 use wgpu_batchnorm::check::FORWARD_BOUND;
 use wgpu_batchnorm::{Affine, BatchNorm, Check, Config, LayerState, Mode, Momentum};
 
-use crate::common::golden::Golden;
-use crate::common::gpu::gpu;
 use crate::support::{bits, ordinary, read, upload, worst};
+use testkit::golden::Golden;
+use testkit::gpu::gpu;
 
 const PREFIX: &str = "layer1.0.bn1.";
 const SHAPE: [usize; 3] = [5, 3, 7];

@@ -2,7 +2,7 @@
 
 use wgpu_batchnorm::{Gpu, Tensor};
 
-use crate::common::data::Random;
+use testkit::data::Random;
 
 /// Asserts that a call was refused with this error.
 macro_rules! assert_refused {

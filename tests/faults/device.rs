@@ -7,8 +7,8 @@ use wgpu_batchnorm::error::RunError;
 use wgpu_batchnorm::functional::blocking::moments;
 use wgpu_batchnorm::{BatchNorm, Check, Config, Error, Mode, Tensor, TrainBuffers, wgpu};
 
-use crate::common::gpu::own_gpu;
 use crate::support::{SHAPE, assert_works, both, normals, upload};
+use testkit::gpu::own_gpu;
 
 /// Panics unless `result` says that the device is lost.
 fn assert_lost<T: std::fmt::Debug>(result: Result<T, impl Into<Error>>) {

@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 use wgpu_batchnorm::{BatchNorm, Check, Config, Gpu, Mode, wgpu};
 
-use crate::common::gpu::counted;
 use crate::support::{SHAPE, assert_works, live, normals, upload};
+use testkit::gpu::counted;
 
 #[test]
 fn never_begun() {

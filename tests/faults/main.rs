@@ -1,13 +1,8 @@
 //! Faults of the machine, each injected: it has an error of its own, leaves nothing half-done, and
 //! the next call works or says that a new device is needed.
 
-#[path = "../common/mod.rs"]
-mod common;
-
 mod device;
 mod dropped;
-#[cfg(unix)] // by signals and limits of the shell
-mod killed;
 mod memory;
 mod not_finite;
 mod pipeline;

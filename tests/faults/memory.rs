@@ -5,9 +5,9 @@ use std::process::Command;
 use wgpu_batchnorm::error::RunError;
 use wgpu_batchnorm::{BatchNorm, Check, Config, Error, Mode, Tensor, wgpu};
 
-use crate::common::gpu::own_gpu;
-use crate::common::log::skipped;
 use crate::support::{SHAPE, assert_works, upload};
+use testkit::gpu::own_gpu;
+use testkit::log::skipped;
 
 /// Set in the process that has little memory.
 const INSIDE: &str = "WGBN_TEST_LITTLE_MEMORY";

@@ -4,8 +4,8 @@ use wgpu_batchnorm::{
     BatchNorm, Check, Config, LayerState, Mode, Parameters, RunningStatistics, Tensor, View, cpu,
 };
 
-use crate::common::gpu::own_gpu;
 use crate::support::normals;
+use testkit::gpu::own_gpu;
 
 const C: usize = 1;
 const BAD: usize = 3;

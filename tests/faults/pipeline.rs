@@ -6,8 +6,8 @@ use wgpu_batchnorm::{
     BatchNorm, Check, Config, Error, Gpu, ImageStatisticsBuffers, ImageTexture, Mode, Tensor, wgpu,
 };
 
-use crate::common::gpu::{limited, own_gpu};
 use crate::support::{SHAPE, assert_works, upload};
+use testkit::gpu::{limited, own_gpu};
 
 /// No uniform buffers: no kernel compiles.
 fn without_uniforms() -> Gpu {

@@ -2,8 +2,8 @@
 
 use wgpu_batchnorm::{BatchNorm, Check, Config, Gpu, Mode, Tensor, wgpu};
 
-use crate::common::data::Random;
-use crate::common::gpu::{limited, own_gpu};
+use testkit::data::Random;
+use testkit::gpu::{limited, own_gpu};
 
 pub const SHAPE: [usize; 3] = [4, 3, 5];
 

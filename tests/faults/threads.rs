@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use wgpu_batchnorm::{BatchNorm, Config, Gpu, LayerState, Mode, Tensor};
 
-use crate::common::gpu::own_gpu;
 use crate::support::normals;
+use testkit::gpu::own_gpu;
 
 const THREADS: usize = 8;
 const ROUNDS: usize = 6;

@@ -4,11 +4,11 @@
 use wgpu_batchnorm::plan::Tuning;
 use wgpu_batchnorm::{Config, RunningStatistics};
 
-use crate::common::case::Case;
-use crate::common::data::Kind;
-use crate::common::gpu::{GpuImplementation, gpu};
-use crate::common::log::skipped;
-use crate::common::outcome::{Cpu, Implementation, Outcome, judge};
+use testkit::case::Case;
+use testkit::data::Kind;
+use testkit::gpu::{GpuEngine, gpu};
+use testkit::log::skipped;
+use testkit::outcome::{Cpu, Engine, Outcome, judge};
 
 /// The table: what, and its bound as a share of the scale that the judge knows.
 const TABLE: [(&str, f64); 10] = [
@@ -25,15 +25,11 @@ const TABLE: [(&str, f64); 10] = [
     ("dbias", 1e-6),
 ];
 
-fn implementations() -> Vec<Box<dyn Implementation>> {
+fn implementations() -> Vec<Box<dyn Engine>> {
     let gpu = gpu();
     vec![
-        Box::new(GpuImplementation::new(
-            &gpu,
-            "cpu adapter",
-            Tuning::CPU_ADAPTER,
-        )),
-        Box::new(GpuImplementation::new(&gpu, "gpu", Tuning::DISCRETE)),
+        Box::new(GpuEngine::new(&gpu, "cpu adapter", Tuning::CPU_ADAPTER)),
+        Box::new(GpuEngine::new(&gpu, "gpu", Tuning::DISCRETE)),
         Box::new(Cpu),
     ]
 }
@@ -56,7 +52,7 @@ fn misses(case: &Case, outcome: &Outcome) -> Vec<String> {
 }
 
 /// Every implementation on every case, the cases each with two kinds of `dy`.
-fn assert_accurate(implementations: &[Box<dyn Implementation>], cases: impl Iterator<Item = Case>) {
+fn assert_accurate(implementations: &[Box<dyn Engine>], cases: impl Iterator<Item = Case>) {
     let mut failures = Vec::new();
     for case in cases {
         let constant = vec![0.1; case.dy.len()];
@@ -106,7 +102,7 @@ fn has_subnormals() -> bool {
         variance: vec![1.0],
         batches: vec![0],
     });
-    let gpu = GpuImplementation::new(&gpu(), "subnormal", Tuning::CPU_ADAPTER);
+    let gpu = GpuEngine::new(&gpu(), "subnormal", Tuning::CPU_ADAPTER);
     gpu.run(&case).frozen.unwrap().y[0] != 0.0
 }
 
@@ -137,7 +133,7 @@ fn hot_pixels_where_the_pivot_was() {
     // among the other values.
     let gpu = gpu();
     for tuning in [Tuning::CPU_ADAPTER, Tuning::DISCRETE] {
-        let implementation = GpuImplementation::new(&gpu, "hot", tuning);
+        let implementation = GpuEngine::new(&gpu, "hot", tuning);
         for (shape, axis) in [(&[2, 3, 67, 61][..], 1), (&[134, 61, 3], -1)] {
             let config = Config::pytorch().with_axis(axis).without_running();
             let mut case = Case::new(shape, config, Kind::ALL[0], 26);

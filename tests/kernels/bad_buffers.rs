@@ -10,9 +10,9 @@ use wgpu_batchnorm::{
 };
 
 use crate::buffers::{Buffers, Place, run};
-use crate::common::case::Case;
-use crate::common::data::Kind;
-use crate::common::gpu::{gpu, record};
+use testkit::case::Case;
+use testkit::data::Kind;
+use testkit::gpu::{gpu, record};
 
 fn case(config: Config) -> Case {
     Case::new(&[3, 5, 7], config, Kind::ALL[0], 11)

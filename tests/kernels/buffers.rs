@@ -8,8 +8,8 @@ use wgpu_batchnorm::{
     Tensor, TrainBuffers,
 };
 
-use crate::common::case::Case;
-use crate::common::gpu::running_rows;
+use testkit::case::Case;
+use testkit::gpu::running_rows;
 
 /// A range of a buffer, counted in f32.
 #[derive(Clone)]
@@ -290,5 +290,5 @@ pub fn submit(gpu: &Gpu, record: impl FnOnce(&mut ComputePass<'_>)) {
 
 /// Runs these bindings in one pass.
 pub fn run(gpu: &Gpu, bindings: &[&Binding]) {
-    crate::common::dawn::run(gpu, bindings);
+    testkit::dawn::run(gpu, bindings);
 }

@@ -1,10 +1,10 @@
 //! The seed table through the reference, the CPU path and every way the GPU cuts the work.
 
-use crate::common::case::table;
-use crate::common::gpu::{GpuImplementation, gpu};
-use crate::common::outcome::{Cpu, Implementation, Reference, judge};
+use testkit::case::table;
+use testkit::gpu::{GpuEngine, gpu};
+use testkit::outcome::{Cpu, Engine, Reference, judge};
 
-fn drive(implementation: &dyn Implementation) {
+fn drive(implementation: &dyn Engine) {
     let mut failures = Vec::new();
     for case in table() {
         let outcome = implementation.run(&case);
@@ -30,7 +30,7 @@ fn cpu() {
 
 #[test]
 fn gpu_in_every_cut() {
-    for implementation in GpuImplementation::all(&gpu()) {
+    for implementation in GpuEngine::all(&gpu()) {
         drive(&implementation);
     }
 }

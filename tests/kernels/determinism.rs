@@ -11,10 +11,10 @@ use wgpu_batchnorm::{
 };
 
 use crate::buffers::{Buffers, Place, run};
-use crate::common::case::Case;
-use crate::common::data::Kind;
-use crate::common::gpu::{GpuImplementation, gpu, narrow, own_gpu};
-use crate::common::outcome::{Cpu, Implementation};
+use testkit::case::Case;
+use testkit::data::Kind;
+use testkit::gpu::{GpuEngine, gpu, narrow, own_gpu};
+use testkit::outcome::{Cpu, Engine};
 
 const LARGE_MEAN: Kind = Kind::Normal {
     mean: 1e4,
@@ -37,8 +37,8 @@ fn cases() -> Vec<Case> {
 #[test]
 fn gpu_repeats_itself() {
     let (gpu, narrow) = (gpu(), narrow(1 << 15));
-    let pieces = GpuImplementation::new(&narrow, "in pieces", Tuning::CPU_ADAPTER);
-    let all = GpuImplementation::all(&gpu).into_iter().chain([pieces]);
+    let pieces = GpuEngine::new(&narrow, "in pieces", Tuning::CPU_ADAPTER);
+    let all = GpuEngine::all(&gpu).into_iter().chain([pieces]);
     let implementations: Vec<_> = all.collect();
     let fresh: Vec<_> = implementations.iter().map(|i| i.anew()).collect();
     for case in cases() {
@@ -108,7 +108,7 @@ fn digest(bits: &[u32]) -> u64 {
 fn digests(
     operations: &[(String, Case)],
     gpu: &Gpu,
-    implementation: &GpuImplementation,
+    implementation: &GpuEngine,
     context: &Context,
 ) -> Digests {
     let mut digests = Digests::new();
@@ -175,7 +175,7 @@ const INSIDE: &str = "WGBN_TEST_PRINT_DIGESTS";
 fn one_digest_for_each_operation() {
     let device = || {
         let gpu = own_gpu();
-        let implementation = GpuImplementation::new(&gpu, "split", SPLIT);
+        let implementation = GpuEngine::new(&gpu, "split", SPLIT);
         let context = Context::with_tuning(gpu.device(), SPLIT).unwrap();
         (gpu, implementation, context)
     };
@@ -197,7 +197,7 @@ fn one_digest_for_each_operation() {
         );
     }
     // Another context of the device, another device, another process.
-    let other = GpuImplementation::new(&gpu, "split", SPLIT);
+    let other = GpuEngine::new(&gpu, "split", SPLIT);
     let context = Context::with_tuning(gpu.device(), SPLIT).unwrap();
     assert_eq!(
         digests(&operations, &gpu, &other, &context),

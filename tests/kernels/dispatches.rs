@@ -6,9 +6,9 @@ use wgpu_batchnorm::{
 };
 
 use crate::buffers::Buffers;
-use crate::common::case::Case;
-use crate::common::data::Kind;
-use crate::common::gpu::{gpu, narrow};
+use testkit::case::Case;
+use testkit::data::Kind;
+use testkit::gpu::{gpu, narrow};
 
 /// Both patterns, channels that are split among workgroups and tiny ones, all options.
 pub fn cases() -> Vec<Case> {

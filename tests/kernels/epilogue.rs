@@ -7,10 +7,10 @@ use wgpu_batchnorm::{
     HostGradients, Mode, Tensor,
 };
 
-use crate::common::case::Case;
-use crate::common::data::Kind;
-use crate::common::gpu::{GpuImplementation, gpu};
-use crate::common::outcome::{Implementation, judge};
+use testkit::case::Case;
+use testkit::data::Kind;
+use testkit::gpu::{GpuEngine, gpu};
+use testkit::outcome::{Engine, judge};
 
 const ACTIVATIONS: [Activation; 7] = [
     Activation::None,
@@ -33,14 +33,14 @@ const SHAPES: [(&[usize], isize); 6] = [
     (&[1, 3, 4001], 1),
 ];
 
-fn implementations() -> Vec<GpuImplementation> {
+fn implementations() -> Vec<GpuEngine> {
     let gpu = gpu();
     let tunings = [
         ("cpu adapter", Tuning::CPU_ADAPTER),
         ("gpu", Tuning::DISCRETE),
     ];
     tunings
-        .map(|(name, tuning)| GpuImplementation::new(&gpu, name, tuning))
+        .map(|(name, tuning)| GpuEngine::new(&gpu, name, tuning))
         .into()
 }
 

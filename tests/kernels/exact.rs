@@ -5,10 +5,10 @@
 use wgpu_batchnorm::check::{self, Report, TrainResult};
 use wgpu_batchnorm::{Affine, Config, Momentum, RunningStatistics, RunningVariance, reference};
 
-use crate::common::case::{Case, shapes};
-use crate::common::data::{Kind, Random};
-use crate::common::gpu::{GpuImplementation, gpu, narrow};
-use crate::common::outcome::{Cpu, Implementation, Outcome};
+use testkit::case::{Case, shapes};
+use testkit::data::{Kind, Random};
+use testkit::gpu::{GpuEngine, gpu, narrow};
+use testkit::outcome::{Cpu, Engine, Outcome};
 
 /// An integer from -`reach` to `reach`.
 fn integer(random: &mut Random, reach: u64) -> f32 {
@@ -41,7 +41,7 @@ fn case(shape: &[usize], config: Config, value: impl Fn(usize, usize) -> f32) ->
     case
 }
 
-fn assert_exact(implementation: &dyn Implementation, case: &Case, report: &Report) {
+fn assert_exact(implementation: &dyn Engine, case: &Case, report: &Report) {
     for finding in &report.findings {
         let exact = finding.error == 0.0;
         assert!(exact, "{}: {}: {finding}", implementation.name(), case.name);
@@ -76,15 +76,15 @@ fn frozen(case: &Case, outcome: &Outcome) -> Report {
     report
 }
 
-fn implementations() -> Vec<Box<dyn Implementation>> {
-    let gpu = GpuImplementation::all(&gpu()).into_iter();
-    let gpu = gpu.map(|i| Box::new(i) as Box<dyn Implementation>);
+fn implementations() -> Vec<Box<dyn Engine>> {
+    let gpu = GpuEngine::all(&gpu()).into_iter();
+    let gpu = gpu.map(|i| Box::new(i) as Box<dyn Engine>);
     gpu.chain([Box::new(Cpu) as _]).collect()
 }
 
 /// The GPU where it binds tensors in pieces; their statistics it binds whole.
-fn in_pieces() -> Vec<Box<dyn Implementation>> {
-    let implementations = GpuImplementation::all(&narrow(1 << 13)).into_iter();
+fn in_pieces() -> Vec<Box<dyn Engine>> {
+    let implementations = GpuEngine::all(&narrow(1 << 13)).into_iter();
     let implementations = implementations.take(2);
     implementations.map(|i| Box::new(i) as _).collect()
 }
@@ -113,7 +113,7 @@ fn inference_and_its_backward_on_integers_in_pieces() {
 
 fn assert_integers_are_exact(
     shapes: Vec<(Vec<usize>, isize)>,
-    implementations: &[Box<dyn Implementation>],
+    implementations: &[Box<dyn Engine>],
 ) {
     for (shape, axis) in shapes {
         for affine in [Affine::Both, Affine::Weight, Affine::Bias, Affine::None] {
@@ -152,7 +152,7 @@ fn constant_channels_in_pieces() {
 
 fn assert_constants_are_exact(
     shapes: Vec<(Vec<usize>, isize)>,
-    implementations: &[Box<dyn Implementation>],
+    implementations: &[Box<dyn Engine>],
 ) {
     for (shape, axis) in shapes {
         let value = |c: usize, _| [1234.0, -7.0, 0.0, 3.0e6][c % 4] + c as f32;

@@ -4,7 +4,7 @@ use half::{bf16, f16};
 use wgpu_batchnorm::{Affine, Config, Element, InferenceBuffers, Tensor};
 
 use super::buffers::run;
-use crate::common::gpu::{gpu, poisoned_as, running_rows};
+use testkit::gpu::{gpu, poisoned_as, running_rows};
 use wgpu_batchnorm::RunningStatistics;
 
 /// All 2^16 patterns, once more the first where the length is to be odd.

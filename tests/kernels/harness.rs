@@ -6,10 +6,10 @@ use wgpu_batchnorm::plan::Tuning;
 use wgpu_batchnorm::{Config, Element, NonFinite, View, reference};
 
 use crate::buffers::{Buffers, run};
-use crate::common::case::Case;
-use crate::common::data::Kind;
-use crate::common::gpu::{GpuImplementation, gpu, rows};
-use crate::common::outcome::{Implementation, Outcome, Reference, judge};
+use testkit::case::Case;
+use testkit::data::Kind;
+use testkit::gpu::{GpuEngine, gpu, rows};
+use testkit::outcome::{Engine, Outcome, Reference, judge};
 
 /// Ordinary enough to pass, hard enough to miss.
 const LARGE_MEAN: Kind = Kind::Normal {
@@ -31,7 +31,7 @@ struct Good([(Case, Outcome); 2]);
 impl Good {
     fn new() -> Self {
         let gpu = gpu();
-        let implementation = GpuImplementation::new(&gpu, "cpu adapter", Tuning::CPU_ADAPTER);
+        let implementation = GpuEngine::new(&gpu, "cpu adapter", Tuning::CPU_ADAPTER);
         Self(cases().map(|case| {
             let outcome = implementation.run(&case);
             assert_eq!(beyond(&case, &outcome), [""; 0]);
@@ -190,7 +190,7 @@ fn backward_without_the_saved_offset() {
         let b = Buffers::apart(&gpu, &plan, &case);
         let train = plan.bind_train(&b.train()).unwrap();
         let backward = plan.bind_backward(&b.backward()).unwrap();
-        let implementation = GpuImplementation::new(&gpu, "cpu adapter", Tuning::CPU_ADAPTER);
+        let implementation = GpuEngine::new(&gpu, "cpu adapter", Tuning::CPU_ADAPTER);
         let mut outcome = implementation.run(&case);
         let gradients = |outcome: &mut Outcome| {
             let [dweight, dbias] = rows(&b.grads.read());
@@ -217,7 +217,7 @@ fn backward_without_the_saved_offset() {
 #[test]
 fn channels_that_are_not_finite() {
     let gpu = gpu();
-    let implementation = GpuImplementation::new(&gpu, "cpu adapter", Tuning::CPU_ADAPTER);
+    let implementation = GpuEngine::new(&gpu, "cpu adapter", Tuning::CPU_ADAPTER);
     let [mut case, _] = cases();
     let c = 1;
     let hit = case.view.runs(c).next().unwrap().start;

@@ -9,7 +9,7 @@ use naga::{
 use wgpu_batchnorm::shaders::{Conversion, Kernel, Variant, render_source};
 use wgpu_batchnorm::wgpu;
 
-use crate::common::gpu::gpu;
+use testkit::gpu::gpu;
 
 /// Label and text of every shader.
 fn sources() -> impl Iterator<Item = (String, String)> {

@@ -7,9 +7,9 @@ use wgpu_batchnorm::{
 };
 
 use super::buffers::run;
-use crate::common::case::Case;
-use crate::common::data::Kind;
-use crate::common::gpu::{context, gpu, poisoned, poisoned_as, running_of, running_rows, saved_of};
+use testkit::case::Case;
+use testkit::data::Kind;
+use testkit::gpu::{context, gpu, poisoned, poisoned_as, running_of, running_rows, saved_of};
 
 /// Everything that one forward pass and one backward pass touch.
 struct Bound {

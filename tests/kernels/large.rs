@@ -10,9 +10,9 @@ use wgpu_batchnorm::check::{self, POISON, Report, TrainResult};
 use wgpu_batchnorm::{Config, HostGradients, RunningStatistics, View};
 
 use crate::buffers::{Buffers, run};
-use crate::common::case::Case;
-use crate::common::data::{Kind, Random};
-use crate::common::gpu::{narrow, rows, running_of, saved_of};
+use testkit::case::Case;
+use testkit::data::{Kind, Random};
+use testkit::gpu::{narrow, rows, running_of, saved_of};
 
 const BINDING: u64 = 128 << 20;
 const LEAST: u64 = 300_000_000;

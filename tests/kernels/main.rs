@@ -1,9 +1,6 @@
 //! The kernels against the reference: every case through every implementation, and what the
 //! judge itself is worth.
 
-#[path = "../common/mod.rs"]
-mod common;
-
 mod accuracy;
 mod bad_buffers;
 mod buffers;

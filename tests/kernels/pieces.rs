@@ -3,10 +3,10 @@
 use wgpu_batchnorm::plan::Tuning;
 use wgpu_batchnorm::{Activation, Config, Element};
 
-use crate::common::case::Case;
-use crate::common::data::Kind;
-use crate::common::gpu::{GpuImplementation, narrow};
-use crate::common::outcome::{Implementation, judge};
+use testkit::case::Case;
+use testkit::data::Kind;
+use testkit::gpu::{GpuEngine, narrow};
+use testkit::outcome::{Engine, judge};
 
 #[test]
 fn several_bindings_give_one_result() {
@@ -22,7 +22,7 @@ fn several_bindings_give_one_result() {
         ("rows of pairs", &[9001, 2], planar),
     ] {
         for tuning in [Tuning::CPU_ADAPTER, Tuning::DISCRETE] {
-            let implementation = GpuImplementation::new(&gpu, name, tuning);
+            let implementation = GpuEngine::new(&gpu, name, tuning);
             for (seed, kind) in Kind::ALL.into_iter().enumerate() {
                 let case = Case::new(shape, config, kind, seed as u64 + 1);
                 let plan = gpu.context().plan(&case.config, shape).unwrap();
@@ -54,7 +54,7 @@ fn halves_and_epilogues_in_several_bindings() {
     ] {
         for element in [Element::F16, Element::Bf16] {
             for tuning in [Tuning::CPU_ADAPTER, Tuning::DISCRETE] {
-                let implementation = GpuImplementation::new(&gpu, name, tuning);
+                let implementation = GpuEngine::new(&gpu, name, tuning);
                 let config = config.with_element(element);
                 let case = Case::new(shape, config, Kind::ALL[0], 81).with_residual(82);
                 let plan = gpu.context().plan(&case.config, shape).unwrap();

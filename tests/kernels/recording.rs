@@ -12,12 +12,10 @@ use wgpu_batchnorm::{
 };
 
 use crate::buffers::{Buffers, Place, run, submit};
-use crate::common::case::Case;
-use crate::common::gpu::{
-    counted, gpu, limited, narrow, own_gpu, record, rows, running_of, saved_of,
-};
-use crate::common::outcome::{Implementation, Reference};
 use crate::dispatches::{cases, plan};
+use testkit::case::Case;
+use testkit::gpu::{counted, gpu, limited, narrow, own_gpu, record, rows, running_of, saved_of};
+use testkit::outcome::{Engine, Reference};
 
 /// Recorded on any thread, from any thread.
 const _: () = {

@@ -8,11 +8,11 @@ use wgpu_batchnorm::shaders::{Constants, Variant};
 use wgpu_batchnorm::{Activation, Config, Context, Element, Gpu};
 
 use super::buffers::run;
-use crate::common::agreement::{Saved, judge_others, pipeline_of};
-use crate::common::case::Case;
-use crate::common::data::Kind;
-use crate::common::gpu::{context, gpu, narrow};
-use crate::common::parts::{Batch, Merge, Part, Split};
+use testkit::agreement::{Saved, judge_others, pipeline_of};
+use testkit::case::Case;
+use testkit::data::Kind;
+use testkit::gpu::{context, gpu, narrow};
+use testkit::parts::{Batch, Merge, Part, Split};
 
 /// Samples of each part; the axis of samples is the first.
 const PARTS: [usize; 4] = [3, 1, 5, 2];

@@ -10,16 +10,16 @@ use wgpu_batchnorm::{
 };
 
 use crate::buffers::{Buffers, run};
-use crate::common::case::Case;
-use crate::common::data::{Kind, Random};
-use crate::common::gpu::{GpuImplementation, context, gpu, narrow, running_of, saved_of};
-use crate::common::outcome::{Cpu, Implementation, Outcome, judge};
+use testkit::case::Case;
+use testkit::data::{Kind, Random};
+use testkit::gpu::{GpuEngine, context, gpu, narrow, running_of, saved_of};
+use testkit::outcome::{Cpu, Engine, Outcome, judge};
 
 const ORDINARY: Kind = Kind::ALL[0];
 
-fn implementations() -> Vec<Box<dyn Implementation>> {
+fn implementations() -> Vec<Box<dyn Engine>> {
     let (gpu, narrow) = (gpu(), narrow(1 << 15));
-    let new = |gpu, name, tuning| Box::new(GpuImplementation::new(gpu, name, tuning));
+    let new = |gpu, name, tuning| Box::new(GpuEngine::new(gpu, name, tuning));
     vec![
         new(&gpu, "cpu adapter", Tuning::CPU_ADAPTER),
         new(&gpu, "gpu", Tuning::DISCRETE),
@@ -599,7 +599,7 @@ fn more_workgroups_than_a_dimension_holds() {
         let plan = context.plan(&case.config, shape).unwrap();
         let [width, height] = plan.schedule().pieces[0].map.dispatch;
         assert!(width <= 65_535 && height > 1);
-        let outcome = GpuImplementation::new(&gpu, "folded", tuning).run(&case);
+        let outcome = GpuEngine::new(&gpu, "folded", tuning).run(&case);
         let report = judge(&case, &outcome);
         assert!(report.passed(), "{shape:?}: {:?}", report.worst());
     }
@@ -609,7 +609,7 @@ fn more_workgroups_than_a_dimension_holds() {
 fn lanes_of_several_columns_leave_partials_of_each() {
     // Too many values for one dispatch, so that what a lane knows of its columns is stored between two.
     let gpu = gpu();
-    let implementation = GpuImplementation::new(&gpu, "columns", Tuning::CPU_ADAPTER);
+    let implementation = GpuEngine::new(&gpu, "columns", Tuning::CPU_ADAPTER);
     let case = Case::new(&[4099, 64], Config::pytorch(), ORDINARY, 45);
     let context = context(&gpu, Tuning::CPU_ADAPTER);
     let plan = context.plan(&case.config, &case.shape).unwrap();

@@ -5,10 +5,10 @@ use wgpu_batchnorm::functional::{AffineStep, Statistics, bind_moments, bind_norm
 use wgpu_batchnorm::{Element, Parameters, Tensor, check, reference};
 
 use crate::buffers::run;
-use crate::common::axes::{gather, groups};
-use crate::common::case::stored;
-use crate::common::data::Random;
-use crate::common::gpu::gpu;
+use testkit::axes::{gather, groups};
+use testkit::case::stored;
+use testkit::data::Random;
+use testkit::gpu::gpu;
 
 #[test]
 fn moments_and_normalization_through_strides() {

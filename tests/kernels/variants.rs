@@ -7,13 +7,13 @@ use wgpu_batchnorm::plan::Tuning;
 use wgpu_batchnorm::shaders::{Storage, Variant, Walk};
 use wgpu_batchnorm::{Config, Element};
 
-use crate::common::case::Case;
-use crate::common::data::Kind;
-use crate::common::dawn;
-use crate::common::gpu::{GpuImplementation, context, gpu};
-use crate::common::outcome::{Implementation, judge};
-use crate::common::parts::Merge;
 use crate::shards::judged;
+use testkit::case::Case;
+use testkit::data::Kind;
+use testkit::dawn;
+use testkit::gpu::{GpuEngine, context, gpu};
+use testkit::outcome::{Engine, judge};
+use testkit::parts::Merge;
 
 #[test]
 fn every_variant_that_walks_no_strides_runs_and_is_right() {
@@ -33,7 +33,7 @@ fn every_variant_that_walks_no_strides_runs_and_is_right() {
             resident_bytes: 1 << 22,
         };
         let context = context(&gpu, tuning);
-        let implementation = GpuImplementation::new(&gpu, "variants", tuning);
+        let implementation = GpuEngine::new(&gpu, "variants", tuning);
         // Software adapters compile the wide ones for seconds: constants that change no text, such
         // as activations, are other tests'.
         for element in [Element::F32, Element::F16] {

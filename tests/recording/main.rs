@@ -2,9 +2,6 @@
 //!
 //! A binary of its own, since it counts what the allocator does.
 
-#[path = "../common/mod.rs"]
-mod common;
-
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::time::{Duration, Instant};
@@ -14,7 +11,7 @@ use wgpu_batchnorm::{
     TrainBuffers, wgpu,
 };
 
-use common::gpu::{gpu, narrow};
+use testkit::gpu::{gpu, narrow};
 
 thread_local! {
     static ALLOCATIONS: Cell<usize> = const { Cell::new(0) };

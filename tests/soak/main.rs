@@ -2,14 +2,11 @@
 //!
 //! A binary of its own, since it looks at the memory of its process.
 
-#[path = "../common/mod.rs"]
-mod common;
-
 use std::time::Instant;
 
 use wgpu_batchnorm::{BatchNorm, Check, Config, Gpu, Mode, Tensor, wgpu};
 
-use common::data::Random;
+use testkit::data::Random;
 
 const SHAPE: [usize; 4] = [4, 8, 5, 5];
 const C: usize = 8;
@@ -35,7 +32,7 @@ struct Soak {
 
 impl Soak {
     fn new() -> Self {
-        let (instance, gpu) = common::gpu::counted();
+        let (instance, gpu) = testkit::gpu::counted();
         let mut random = Random::new(1);
         let len = SHAPE.iter().product();
         let config = Config::pytorch();

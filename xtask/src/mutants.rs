@@ -13,7 +13,7 @@ use std::{env, fs};
 
 use serde_json::Value;
 
-use crate::{CommandExt as _, Failed, PACKAGE, Steps, adapter, build_program, cargo, root};
+use crate::{CommandExt as _, Failed, Steps, adapter, build_program, cargo, root};
 
 const LIST: &str = "tests/mutants/shaders.txt";
 
@@ -50,7 +50,7 @@ pub fn run(steps: &mut Steps, only: &str) -> Result<(), Failed> {
         }
     })?;
     let (wgbn, programs) = steps.run("build", || {
-        let args = ["build", "--locked", "--package", PACKAGE, "--bin", "wgbn"];
+        let args = ["build", "--locked", "--package", "wgbn"];
         Ok((build_program(&args, "wgbn")?, Programs::build()?))
     })?;
     steps.run("adapter", || adapter::ensure(&wgbn))?;

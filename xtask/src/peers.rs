@@ -11,7 +11,7 @@ use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
-use crate::{CommandExt as _, Failed, PACKAGE, Steps, build_program, root};
+use crate::{CommandExt as _, Failed, Steps, build_program, root};
 
 const BURN: &str = "benches/peers/burn/Cargo.toml";
 const PYTORCH: &str = "benches/peers/pytorch.py";
@@ -64,15 +64,7 @@ fn read(file: &Path) -> Result<Value, String> {
 /// table. Everything is built before the first measurement.
 pub fn run(steps: &mut Steps, options: &Options) -> Result<(), Failed> {
     let ours = steps.run("build wgbn", || {
-        let args = [
-            "build",
-            "--release",
-            "--locked",
-            "--package",
-            PACKAGE,
-            "--bin",
-            "wgbn",
-        ];
+        let args = ["build", "--release", "--locked", "--package", "wgbn"];
         build_program(&args, "wgbn")
     })?;
     let python = steps.run("find PyTorch", || Ok(find_pytorch()))?;

@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
-use crate::{Failed, PACKAGE, Steps, adapter, build_program, root};
+use crate::{Failed, Steps, adapter, build_program, root};
 
 /// The outcome of one implementation: a row of the table.
 #[derive(Debug, Default)]
@@ -125,7 +125,7 @@ pub fn run(steps: &mut Steps) -> Result<(), Failed> {
     }
     let wgbn = steps.run("build", || {
         suite::build()?;
-        let args = ["build", "--locked", "--package", PACKAGE, "--bin", "wgbn"];
+        let args = ["build", "--locked", "--package", "wgbn"];
         build_program(&args, "wgbn")
     })?;
     let folder = steps.run("folder", fresh_folder)?;

@@ -4,11 +4,11 @@ use wgpu_batchnorm::error::{ConfigError, ShapeError};
 use wgpu_batchnorm::functional::{Folded, Trained, fold_into_linear};
 use wgpu_batchnorm::{Affine, BatchNorm, Config, Error, Mode, Parameters};
 
-use crate::common::case::Case;
-use crate::common::data::Kind;
-use crate::common::gpu::gpu;
-use crate::common::layer::layer_of;
 use crate::support::{normals, ordinary, read, upload};
+use testkit::case::Case;
+use testkit::data::Kind;
+use testkit::gpu::gpu;
+use testkit::layer::layer_of;
 
 const EPS: f32 = 1e-3;
 const C: usize = 5;

@@ -5,9 +5,9 @@ use wgpu_batchnorm::error::ShapeError;
 use wgpu_batchnorm::functional::blocking::moments;
 use wgpu_batchnorm::{Check, Error, Gpu, Moments};
 
-use crate::common::axes::{groups, mean_and_variance};
-use crate::common::gpu::gpu;
 use crate::support::{bits, normals, ordinary, read, upload, worst};
+use testkit::axes::{groups, mean_and_variance};
+use testkit::gpu::gpu;
 
 /// Every set of axes of a tensor of this rank.
 fn subsets(rank: usize) -> impl Iterator<Item = Vec<isize>> {

@@ -6,9 +6,9 @@ use wgpu_batchnorm::functional::blocking::{moments, normalize};
 use wgpu_batchnorm::functional::{AffineStep, DeviceMoments, Statistics};
 use wgpu_batchnorm::{Check, Error, Gpu, Tensor};
 
-use crate::common::axes::{groups, mean_and_variance};
-use crate::common::gpu::gpu;
 use crate::support::{bits, normals, ordinary, read, upload, worst};
+use testkit::axes::{groups, mean_and_variance};
+use testkit::gpu::gpu;
 
 const EPS: f32 = 1e-3;
 

@@ -5,9 +5,9 @@ use wgpu_batchnorm::functional::{AffineStep, blocking};
 use wgpu_batchnorm::{Check, Parameters, View, cpu, reference};
 
 use super::{bounds, goldens};
-use crate::common::axes::{gather, groups};
-use crate::common::gpu::gpu;
 use crate::support::{read, upload, wide, worst};
+use testkit::axes::{gather, groups};
+use testkit::gpu::gpu;
 
 #[test]
 fn moments_agree() {

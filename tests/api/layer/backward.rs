@@ -4,8 +4,8 @@ use wgpu_batchnorm::Error;
 use wgpu_batchnorm::error::ShapeError;
 use wgpu_batchnorm::{BackwardRequest, BatchNorm, Check, Config, Gradients, Mode, Tensor};
 
-use crate::common::gpu::gpu;
 use crate::support::{bits, ordinary, read, upload, wide, worst};
+use testkit::gpu::gpu;
 
 const SHAPE: [usize; 3] = [6, 3, 7];
 

@@ -4,8 +4,8 @@ use wgpu_batchnorm::Error;
 use wgpu_batchnorm::check::{BACKWARD_BOUND, FORWARD_BOUND, Report};
 use wgpu_batchnorm::{BatchNorm, Check, Config, Gpu, Mode, NonFinite};
 
-use crate::common::gpu::gpu;
 use crate::support::{bits, ordinary, read, upload};
+use testkit::gpu::gpu;
 
 const SHAPE: [usize; 3] = [6, 3, 7];
 

@@ -6,8 +6,8 @@ use wgpu_batchnorm::{
     Adapter, BatchNorm, Config, Gpu, LayerState, Mode, Momentum, RunningStatistics, Tensor,
 };
 
-use crate::common::gpu::gpu;
 use crate::support::{bits, ordinary, read, upload};
+use testkit::gpu::gpu;
 
 const SHAPE: [usize; 3] = [4, 3, 5];
 

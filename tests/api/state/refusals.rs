@@ -5,7 +5,7 @@ use wgpu_batchnorm::error::StateError;
 use wgpu_batchnorm::{Affine, BatchNorm, Config, Error, LayerState, Momentum};
 
 use super::{Entry, PREFIX, checkpoint, f32s, file, tracked, words};
-use crate::common::gpu::gpu;
+use testkit::gpu::gpu;
 
 /// As a program goes about it that exchanges the state of a layer it has.
 fn load(layer: &mut BatchNorm, bytes: &[u8]) -> Result<(), Error> {

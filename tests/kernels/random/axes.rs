@@ -9,9 +9,9 @@ use wgpu_batchnorm::{Check, Element, Gpu, Moments, Parameters, Tensor, reference
 
 use super::data::{Data, data};
 use super::{elements, eps, run, shapes};
-use crate::common::axes::{gather, groups};
-use crate::common::data::Random;
-use crate::common::gpu::gpu;
+use testkit::axes::{gather, groups};
+use testkit::data::Random;
+use testkit::gpu::gpu;
 
 #[derive(Clone, Debug)]
 struct Draw {

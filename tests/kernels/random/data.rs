@@ -4,8 +4,8 @@ use proptest::prelude::*;
 use proptest::sample::select;
 use wgpu_batchnorm::Element;
 
-use crate::common::case::stored;
-use crate::common::data::{Kind, Random};
+use testkit::case::stored;
+use testkit::data::{Kind, Random};
 
 /// What the channels of a tensor hold.
 #[derive(Clone, Copy, Debug)]

@@ -9,10 +9,10 @@ use wgpu_batchnorm::{
 
 use super::data::{Data, data};
 use super::{elements, eps, run, shapes};
-use crate::common::case::Case;
-use crate::common::data::{Kind, Random};
-use crate::common::gpu::{GpuImplementation, gpu, narrow};
-use crate::common::outcome::{Cpu, Implementation, Outcome, judge};
+use testkit::case::Case;
+use testkit::data::{Kind, Random};
+use testkit::gpu::{GpuEngine, gpu, narrow};
+use testkit::outcome::{Cpu, Engine, Outcome, judge};
 
 /// A case in few words.
 #[derive(Clone, Debug)]
@@ -189,9 +189,9 @@ fn failure(draw: &Draw, case: &Case, outcome: &Outcome) -> Option<String> {
 #[test]
 fn random_steps() {
     let gpu = gpu();
-    let mut cuts = GpuImplementation::all(&gpu);
+    let mut cuts = GpuEngine::all(&gpu);
     let narrow = narrow(1 << 15);
-    let pieces = GpuImplementation::new(&narrow, "in pieces", Tuning::CPU_ADAPTER);
+    let pieces = GpuEngine::new(&narrow, "in pieces", Tuning::CPU_ADAPTER);
     cuts.push(pieces);
     let regressions = concat!(
         env!("CARGO_MANIFEST_DIR"),

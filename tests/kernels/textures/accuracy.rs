@@ -9,9 +9,9 @@ use wgpu_batchnorm::{Activation, Affine, Config, ImageTexture, Momentum, NonFini
 use super::driver::stored_halves;
 use super::setup::{Setup, loaded, pixels, read};
 use crate::buffers::run;
-use crate::common::gpu::{context, gpu, running_of, tunings};
-use crate::common::log::skipped;
-use crate::common::texels::{ALL_USAGES, texture, textures, values, write};
+use testkit::gpu::{context, gpu, running_of, tunings};
+use testkit::log::skipped;
+use testkit::texels::{ALL_USAGES, texture, textures, values, write};
 use wgpu_batchnorm::Element;
 
 const SIZES: [[u32; 2]; 4] = [[7, 5], [2, 1], [1000, 3], [257, 129]];
@@ -254,7 +254,7 @@ fn alpha_is_kept_bit_for_bit_and_the_rest_is_as_without() {
         for (kept, moved) in bind(true).iter().zip(&bind(false)) {
             // Running statistics move with every step: back to where they were.
             let reset = || {
-                let rows = crate::common::gpu::running_rows(s.case.running.as_ref().unwrap());
+                let rows = testkit::gpu::running_rows(s.case.running.as_ref().unwrap());
                 s.running.as_ref().unwrap().write(&rows);
             };
             reset();

@@ -4,7 +4,7 @@ use wgpu_batchnorm::wgpu::{self, TextureFormat, TextureUsages};
 use wgpu_batchnorm::{Gpu, ImageTexture, Tensor};
 
 use super::setup::read;
-use crate::common::texels::{ALL_USAGES, texture};
+use testkit::texels::{ALL_USAGES, texture};
 
 /// The halves that a shader which stores `texel` leaves.
 pub fn stored_halves(gpu: &Gpu, texel: [f32; 4]) -> [u16; 4] {

@@ -10,8 +10,8 @@ use wgpu_batchnorm::{
 
 use super::setup::Setup;
 use crate::buffers::{Place, run};
-use crate::common::gpu::{counted, gpu, limited, running_of};
-use crate::common::texels::{ALL_USAGES, texture};
+use testkit::gpu::{counted, gpu, limited, running_of};
+use testkit::texels::{ALL_USAGES, texture};
 
 /// Recorded on any thread, from any thread.
 const _: () = {

@@ -14,8 +14,8 @@ use wgpu_batchnorm::{
 
 use super::setup::{Setup, raw_buffer};
 use crate::buffers::{Place, run};
-use crate::common::gpu::{gpu, limited};
-use crate::common::texels::{ALL_USAGES, texture, textures};
+use testkit::gpu::{gpu, limited};
+use testkit::texels::{ALL_USAGES, texture, textures};
 
 const SIZE: [u32; 2] = [12, 10];
 

@@ -10,8 +10,8 @@ use wgpu_batchnorm::{
 
 use super::setup::{Setup, pixels, read, submit};
 use crate::buffers::{Place, run};
-use crate::common::gpu::gpu;
-use crate::common::texels::{ALL_USAGES, texture, values};
+use testkit::gpu::gpu;
+use testkit::texels::{ALL_USAGES, texture, values};
 
 /// What a target is cleared to.
 const CLEAR: wgpu::Color = wgpu::Color {

@@ -8,10 +8,10 @@ use wgpu_batchnorm::{
 };
 
 use crate::buffers::Place;
-use crate::common::case::Case;
-use crate::common::data::{Kind, Random};
-use crate::common::gpu::{running_of, running_rows, saved_of};
-use crate::common::texels::{self, ALL_USAGES, Expected, texture, values, write};
+use testkit::case::Case;
+use testkit::data::{Kind, Random};
+use testkit::gpu::{running_of, running_rows, saved_of};
+use testkit::texels::{self, ALL_USAGES, Expected, texture, values, write};
 
 /// Its bytes; what the device reported on the way is an error here.
 pub fn read(gpu: &Gpu, image: ImageTexture<'_>) -> Vec<u8> {

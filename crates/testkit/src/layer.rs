@@ -1,0 +1,97 @@
+//! The layer API as an implementation.
+
+use wgpu_batchnorm::{
+    BackwardRequest, BatchNorm, Check, ForwardRequest, Gpu, Gradients, HostGradients, LayerState,
+    Mode, Tensor,
+};
+
+use crate::case::Case;
+use crate::gpu::rows;
+use crate::outcome::{Engine, Frozen, Outcome};
+
+pub struct Layer {
+    pub gpu: Gpu,
+    pub check: Check,
+}
+
+/// What a case's layer starts from.
+pub fn state_of(case: &Case) -> LayerState {
+    LayerState {
+        weight: case.weight.clone(),
+        bias: case.bias.clone(),
+        running: case.running.clone(),
+        num_batches_tracked: 0,
+    }
+}
+
+pub fn layer_of(gpu: &Gpu, case: &Case) -> BatchNorm {
+    BatchNorm::with_state(gpu, case.config, case.view.channels, &state_of(case)).unwrap()
+}
+
+pub fn host(gradients: &Gradients) -> HostGradients {
+    let affine = gradients.affine.read_blocking().unwrap();
+    let [dweight, dbias] = rows(&affine);
+    let dx = gradients.dx.as_ref();
+    HostGradients {
+        dx: dx.map_or(vec![], |dx| dx.read_blocking().unwrap()),
+        dweight,
+        dbias,
+    }
+}
+
+impl Layer {
+    fn step(&self, case: &Case, layer: &mut BatchNorm, mode: Mode) -> Outcome {
+        let element = case.config.element;
+        let upload =
+            |values: &[f32]| Tensor::upload_as(&self.gpu, &case.shape, element, values).unwrap();
+        let (x, dy) = (upload(&case.x), upload(&case.dy));
+        let residual = case.residual.as_deref().map(upload);
+        let request = ForwardRequest {
+            residual: residual.as_ref(),
+            in_place: false,
+        };
+        let forward = layer.forward_with_blocking(&x, mode, request).unwrap();
+        let saved = pollster::block_on(forward.saved.read()).unwrap();
+        let all = BackwardRequest {
+            dresidual: residual.is_some(),
+            ..Default::default()
+        };
+        let gradients = layer.backward_with_blocking(&x, &dy, forward.saved, all);
+        let gradients = gradients.unwrap();
+        Outcome {
+            y: forward.y.read_blocking().unwrap(),
+            saved: saved.unwrap_or_default(),
+            running: layer.state_blocking().unwrap().running,
+            gradients: host(&gradients),
+            dresidual: match &gradients.dresidual {
+                Some(dresidual) => dresidual.read_blocking().unwrap(),
+                None => vec![],
+            },
+            frozen: None,
+        }
+    }
+}
+
+impl Engine for Layer {
+    fn name(&self) -> String {
+        "layer".to_owned()
+    }
+
+    fn run(&self, case: &Case) -> Outcome {
+        let mut layer = layer_of(&self.gpu, case);
+        layer.set_check(self.check);
+        // Before training moves the statistics.
+        let frozen = case.running.as_ref().map(|_| {
+            let outcome = self.step(case, &mut layer, Mode::Eval);
+            Frozen {
+                y: outcome.y,
+                gradients: outcome.gradients,
+                dresidual: outcome.dresidual,
+            }
+        });
+        Outcome {
+            frozen,
+            ..self.step(case, &mut layer, Mode::Train)
+        }
+    }
+}

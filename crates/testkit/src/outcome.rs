@@ -1,0 +1,232 @@
+//! What an implementation makes of a case, and the one judge of it.
+
+use wgpu_batchnorm::check::{self, Report, TrainResult};
+use wgpu_batchnorm::{HostGradients, RunningStatistics, SavedStatistics};
+
+use crate::case::Case;
+
+/// Every operation's results on one case.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Outcome {
+    pub y: Vec<f32>,
+    pub saved: SavedStatistics,
+    pub running: Option<RunningStatistics>,
+    pub gradients: HostGradients,
+    /// Where there was a residual.
+    pub dresidual: Vec<f32>,
+    /// With the running statistics from before the step, where there are any.
+    pub frozen: Option<Frozen>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Frozen {
+    pub y: Vec<f32>,
+    pub gradients: HostGradients,
+    pub dresidual: Vec<f32>,
+}
+
+impl Outcome {
+    /// Every tensor by name, as bits: NaN equals itself, and −0 is not 0.
+    pub fn bits(&self) -> Vec<(&'static str, Vec<u32>)> {
+        let none = Frozen::default();
+        let (frozen, saved) = (self.frozen.as_ref().unwrap_or(&none), &self.saved);
+        let mut tensors: Vec<(_, &[f32])> = vec![
+            ("y", &self.y),
+            ("pivot", &saved.pivot),
+            ("offset", &saved.offset),
+            ("inv_std", &saved.inv_std),
+            ("batch_mean", &saved.batch_mean),
+            ("batch_var", &saved.batch_var),
+            ("dx", &self.gradients.dx),
+            ("dweight", &self.gradients.dweight),
+            ("dbias", &self.gradients.dbias),
+            ("dresidual", &self.dresidual),
+            ("frozen dresidual", &frozen.dresidual),
+            ("frozen y", &frozen.y),
+            ("frozen dx", &frozen.gradients.dx),
+            ("frozen dweight", &frozen.gradients.dweight),
+            ("frozen dbias", &frozen.gradients.dbias),
+        ];
+        if let Some(running) = &self.running {
+            tensors.push(("running_mean", &running.mean));
+            tensors.push(("running_var", &running.variance));
+        }
+        let bits = |v: &[f32]| v.iter().map(|v| v.to_bits()).collect();
+        let mut tensors: Vec<_> = tensors.into_iter().map(|(n, v)| (n, bits(v))).collect();
+        let batches = self.running.iter().map(|r| ("batches", r.batches.clone()));
+        tensors.extend(batches);
+        tensors
+    }
+
+    /// Panics at the first bit in which two outcomes differ.
+    pub fn assert_same_bits(&self, other: &Self, what: &str) {
+        for ((name, a), (_, b)) in self.bits().iter().zip(&other.bits()) {
+            let differ = a.iter().zip(b).position(|(a, b)| a != b);
+            assert_eq!(differ, None, "{what}: {name} differs");
+            assert_eq!(a.len(), b.len(), "{what}: {name}");
+        }
+    }
+}
+
+/// Something that computes batch normalization.
+pub trait Engine {
+    fn name(&self) -> String;
+    fn run(&self, case: &Case) -> Outcome;
+}
+
+/// Compares every result with the reference.
+pub fn judge(case: &Case, outcome: &Outcome) -> Report {
+    let input = case.input();
+    let before = case.running.as_ref();
+    let moved = before
+        .zip(outcome.running.as_ref())
+        .zip(case.config.running);
+    let train = TrainResult {
+        y: &outcome.y,
+        saved: &outcome.saved,
+        running: moved.map(|((before, after), running)| (before, after, running)),
+    };
+    let mut findings = check::train_forward(&input, &train).findings;
+    findings.extend(check::backward(&input, &case.dy, &outcome.gradients, None).findings);
+    if let (Some(frozen), Some(running)) = (&outcome.frozen, before) {
+        let (mean, variance) = (&running.mean, &running.variance);
+        let y = check::inference(&input, mean, variance, &frozen.y);
+        findings.extend(y.findings);
+        let gradients = &frozen.gradients;
+        let report = check::backward_frozen(&input, &case.dy, mean, variance, gradients, None);
+        findings.extend(report.findings);
+        if case.residual.is_some() {
+            let frozen_by = Some((&mean[..], &variance[..]));
+            let report = check::dresidual(&input, &case.dy, frozen_by, &frozen.dresidual);
+            findings.extend(report.findings);
+        }
+    }
+    if case.residual.is_some() {
+        let report = check::dresidual(&input, &case.dy, None, &outcome.dresidual);
+        findings.extend(report.findings);
+    }
+    Report { findings }
+}
+
+/// The reference driven as an implementation: it must pass its own judge.
+pub struct Reference;
+
+impl Engine for Reference {
+    fn name(&self) -> String {
+        "reference".to_owned()
+    }
+
+    fn run(&self, case: &Case) -> Outcome {
+        use wgpu_batchnorm::reference;
+        let (view, eps) = (&case.view, case.config.eps);
+        let round = |v: &[f64]| -> Vec<f32> { v.iter().map(|&v| v as f32).collect() };
+        let gradients = |g: reference::Gradients| HostGradients {
+            dx: round(&g.dx),
+            dweight: round(&g.dweight),
+            dbias: round(&g.dbias),
+        };
+        let (y, batch) = reference::train_forward(view, &case.x, case.parameters(), eps);
+        let inv_std: Vec<f64> = (0..view.channels).map(|c| batch.inv_std(c, eps)).collect();
+        let weight = case.weight.as_deref();
+        let running = case.running.as_ref().zip(case.config.running);
+        let running = running.map(|(before, running)| {
+            let (after, batches) = reference::update_running(before, &batch, view.count(), running);
+            RunningStatistics {
+                mean: round(&after.mean),
+                variance: round(&after.variance),
+                batches,
+            }
+        });
+        let frozen = case.running.as_ref().map(|running| {
+            let widen = |v: &[f32]| v.iter().map(|&v| f64::from(v)).collect();
+            let frozen = reference::Moments {
+                mean: widen(&running.mean),
+                variance: widen(&running.variance),
+            };
+            Frozen {
+                y: round(&reference::normalize(
+                    view,
+                    &case.x,
+                    &frozen,
+                    case.parameters(),
+                    eps,
+                )),
+                gradients: gradients(reference::backward_frozen(
+                    view, &case.x, &case.dy, &frozen, weight, eps,
+                )),
+                dresidual: vec![],
+            }
+        });
+        Outcome {
+            y: round(&y),
+            saved: SavedStatistics {
+                pivot: round(&batch.mean),
+                offset: batch
+                    .mean
+                    .iter()
+                    .map(|&m| (m - f64::from(m as f32)) as f32)
+                    .collect(),
+                inv_std: round(&inv_std),
+                batch_mean: round(&batch.mean),
+                batch_var: round(&batch.variance),
+            },
+            running,
+            gradients: gradients(reference::backward(view, &case.x, &case.dy, weight, eps)),
+            dresidual: vec![],
+            frozen,
+        }
+    }
+}
+
+/// The CPU path.
+pub struct Cpu;
+
+impl Engine for Cpu {
+    fn name(&self) -> String {
+        "cpu".to_owned()
+    }
+
+    fn run(&self, case: &Case) -> Outcome {
+        use wgpu_batchnorm::cpu;
+        let (view, eps) = (&case.view, case.config.eps);
+        let parameters = case.parameters();
+        let nan = || vec![f32::NAN; view.len()];
+        let mut y = nan();
+        let mut running = case.running.clone();
+        let moving = running.as_mut().zip(case.config.running);
+        let saved = cpu::train_forward(view, &case.x, parameters, eps, moving, &mut y);
+        let weight = case.weight.as_deref();
+        let mut dx = nan();
+        let (dweight, dbias) =
+            cpu::backward(view, &case.x, &case.dy, &saved, weight, Some(&mut dx));
+        let frozen = case.running.as_ref().map(|running| {
+            let (mean, variance) = (&running.mean, &running.variance);
+            let mut y = nan();
+            cpu::inference(view, &case.x, parameters, mean, variance, eps, &mut y);
+            let mut dx = nan();
+            let (dweight, dbias) = cpu::backward_frozen(
+                view,
+                &case.x,
+                &case.dy,
+                mean,
+                variance,
+                weight,
+                eps,
+                Some(&mut dx),
+            );
+            Frozen {
+                y,
+                gradients: HostGradients { dx, dweight, dbias },
+                dresidual: vec![],
+            }
+        });
+        Outcome {
+            y,
+            saved,
+            running,
+            gradients: HostGradients { dx, dweight, dbias },
+            dresidual: vec![],
+            frozen,
+        }
+    }
+}

@@ -1,0 +1,375 @@
+//! A batch in parts, each with its own plan and tensors: moments and sums are merged between the two
+//! halves of training forward and of backward; the sweep and the tests share it.
+
+use std::ops::Range;
+
+use wgpu_batchnorm::check::{self, Finding, POISON, Report, TrainResult};
+use wgpu_batchnorm::{
+    BackwardBuffers, Binding, Config, Context, Error, Gpu, HostGradients, Moments, MomentsBuffers,
+    MomentsRows, Plan, RunningStatistics, Tensor, TrainBuffers,
+};
+
+use crate::agreement::{Saved, judge_others, pipeline_of};
+use crate::layout::{rows, running_of, running_rows, saved_of};
+
+/// What is cut into parts along its first axis, which is not the channels'.
+#[derive(Clone, Copy)]
+pub struct Batch<'a> {
+    pub shape: &'a [usize],
+    pub config: Config,
+    /// With x and residual as they are stored.
+    pub input: check::Input<'a>,
+    pub dy: &'a [f32],
+    pub running: Option<&'a RunningStatistics>,
+}
+
+/// Where moments and sums are merged.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Merge {
+    Device,
+    Host,
+}
+
+/// Tensors that came out, by name.
+pub type Results = Vec<(&'static str, Vec<f32>)>;
+
+/// How a batch is cut, and where its parts are.
+pub struct Split<'a> {
+    /// The k-th part is on the k-th of these, from the front again after the last. Several take
+    /// [`Merge::Host`].
+    pub places: &'a [(&'a Gpu, &'a Context)],
+    /// Samples of each part.
+    pub samples: &'a [usize],
+    pub merge: Merge,
+    /// y over x, which leaves nothing to go back through.
+    pub in_place: bool,
+    /// What encodes and submits.
+    pub run: &'a dyn Fn(&Gpu, &[&Binding]),
+}
+
+impl Split<'_> {
+    /// Training forward and backward of the whole batch, against the reference, and what came out.
+    pub fn judged(&self, batch: &Batch<'_>) -> Result<(Report, Results), Error> {
+        let mut start = 0;
+        let mut parts = Vec::new();
+        for (place, &len) in self.places.iter().cycle().zip(self.samples) {
+            parts.push(Part::new(*place, batch, start..start + len, self.in_place)?);
+            start += len;
+        }
+        let mut held = Vec::new();
+        for part in &parts {
+            held.extend(part.held(batch)?);
+        }
+        let total = self.merge_moments(&parts)?;
+        let moments = self.merged(&parts, 0).moments.read_blocking()?;
+        let (mut report, mut results) = self.train(&parts, batch, total)?;
+        results.push(("moments", moments));
+        report.findings.extend(held);
+        if !self.in_place {
+            self.merge_sums(&parts)?;
+            let (backward, gradients) = self.backward(&parts, batch, total)?;
+            report.findings.extend(backward.findings);
+            results.extend(gradients);
+        }
+        Ok((report, results))
+    }
+
+    /// Who holds what was merged for the k-th part.
+    fn merged<'p>(&self, parts: &'p [Part], k: usize) -> &'p Part {
+        match self.merge {
+            Merge::Device => &parts[0],
+            Merge::Host => &parts[k],
+        }
+    }
+
+    /// The moments of all parts; how many values a channel they are of.
+    fn merge_moments(&self, parts: &[Part]) -> Result<u64, Error> {
+        for part in parts {
+            (self.run)(&part.gpu, &[&part.moments()?]);
+        }
+        if self.merge == Merge::Device {
+            // Pairs, then pairs of those: a chain would round once a part.
+            let mut counts: Vec<u64> = parts.iter().map(Part::count).collect();
+            let mut apart = 1;
+            while apart < parts.len() {
+                for k in (0..parts.len() - apart).step_by(2 * apart) {
+                    let into = parts[k].rows(counts[k]);
+                    let other = parts[k + apart].rows(counts[k + apart]);
+                    let merge = parts[k].plan.bind_merge_moments(&into, &other)?;
+                    (self.run)(&parts[k].gpu, &[&merge]);
+                    counts[k] += counts[k + apart];
+                }
+                apart *= 2;
+            }
+            return Ok(counts[0]);
+        }
+        let read = |part: &Part| -> Result<Moments, Error> {
+            let rows = part.moments.read_blocking()?;
+            Ok(Moments::from_rows(part.count(), &rows))
+        };
+        let all: Vec<Moments> = parts.iter().map(read).collect::<Result<_, _>>()?;
+        let whole = Moments::merge_all(&all).map_or((0, vec![]), |m| (m.count, m.rows()));
+        for part in parts {
+            part.moments.write(&whole.1)?;
+        }
+        Ok(whole.0)
+    }
+
+    fn train(
+        &self,
+        parts: &[Part],
+        batch: &Batch<'_>,
+        total: u64,
+    ) -> Result<(Report, Results), Error> {
+        // Running statistics are moved once.
+        let running = batch.running.map(|before| {
+            let shape = [3, before.mean.len()];
+            Tensor::upload(&parts[0].gpu, &shape, &running_rows(before))
+        });
+        let running = running.transpose()?;
+        let mut all_saved = Vec::new();
+        for (k, part) in parts.iter().enumerate() {
+            let moments = self.merged(parts, k).rows(total);
+            let running = running.as_ref().filter(|_| k == 0);
+            let train = part.train(running, &moments)?;
+            (self.run)(&part.gpu, &[&train]);
+            all_saved.push(Saved {
+                gpu: &part.gpu,
+                pipeline: pipeline_of(&train),
+                rows: part.saved.read_blocking()?,
+            });
+        }
+        let mut y = Vec::new();
+        for part in parts {
+            y.extend(part.y.as_ref().unwrap_or(&part.x).read_blocking()?);
+        }
+        let after = running.as_ref().map(Tensor::read_blocking).transpose()?;
+        let after = after.as_deref().map(running_of);
+        let moved = batch.running.zip(after.as_ref()).zip(batch.config.running);
+        let running = moved.map(|((before, after), running)| (before, after, running));
+        let judged = |saved: &[f32], running| {
+            let saved = &saved_of(saved);
+            let y = &y;
+            check::train_forward(&batch.input, &TrainResult { y, saved, running })
+        };
+        let mut report = judged(&all_saved[0].rows, running);
+        let others = judge_others(&all_saved, |saved| judged(saved, None));
+        report.findings.extend(others);
+        let saved = all_saved.into_iter().flat_map(|saved| saved.rows);
+        let mut results = vec![("saved of all parts", saved.collect())];
+        results.extend(after.map(|after| ("running", running_rows(&after))));
+        results.push(("y", y));
+        Ok((report, results))
+    }
+
+    /// The sums of all parts: added up on the way, or read, added and written back.
+    fn merge_sums(&self, parts: &[Part]) -> Result<(), Error> {
+        for (k, part) in parts.iter().enumerate() {
+            let buffers = BackwardBuffers {
+                accumulate: self.merge == Merge::Device && k > 0,
+                ..part.backward(&self.merged(parts, k).grads)
+            };
+            (self.run)(&part.gpu, &[&part.plan.bind_backward(&buffers)?]);
+        }
+        if self.merge == Merge::Device {
+            return Ok(());
+        }
+        let mut whole = vec![0.0f64; parts[0].grads.len()];
+        for part in parts {
+            let sums = part.grads.read_blocking()?;
+            let pairs = whole.iter_mut().zip(sums);
+            pairs.for_each(|(whole, sum)| *whole += f64::from(sum));
+        }
+        let whole: Vec<f32> = whole.into_iter().map(|sum| sum as f32).collect();
+        for part in parts {
+            part.grads.write(&whole)?;
+        }
+        Ok(())
+    }
+
+    fn backward(
+        &self,
+        parts: &[Part],
+        batch: &Batch<'_>,
+        total: u64,
+    ) -> Result<(Report, Results), Error> {
+        let (mut dx, mut dresidual) = (Vec::new(), Vec::new());
+        for (k, part) in parts.iter().enumerate() {
+            let buffers = part.backward_with(&self.merged(parts, k).grads);
+            let binding = part.plan.bind_backward_with(&buffers, total)?;
+            (self.run)(&part.gpu, &[&binding]);
+            dx.extend(part.dx.read_blocking()?);
+            if part.residual.is_some() {
+                dresidual.extend(part.dresidual.read_blocking()?);
+            }
+        }
+        let [dweight, dbias] = rows(&parts[0].grads.read_blocking()?);
+        let gradients = HostGradients { dx, dweight, dbias };
+        let mut report = check::backward(&batch.input, batch.dy, &gradients, None);
+        if batch.input.epilogue.residual.is_some() {
+            let judged = check::dresidual(&batch.input, batch.dy, None, &dresidual);
+            report.findings.extend(judged.findings);
+        }
+        let HostGradients { dx, dweight, dbias } = gradients;
+        let mut results = vec![("dx", dx), ("dweight", dweight), ("dbias", dbias)];
+        if !dresidual.is_empty() {
+            results.push(("dresidual", dresidual));
+        }
+        Ok((report, results))
+    }
+}
+
+/// Samples of a batch with all that they need.
+pub struct Part {
+    gpu: Gpu,
+    /// Where its values lie in the batch's.
+    values: Range<usize>,
+    pub plan: Plan,
+    x: Tensor,
+    dy: Tensor,
+    residual: Option<Tensor>,
+    y: Option<Tensor>,
+    dx: Tensor,
+    dresidual: Tensor,
+    affine: Option<Tensor>,
+    moments: Tensor,
+    pub grads: Tensor,
+    saved: Tensor,
+    workspace: Tensor,
+}
+
+impl Part {
+    pub fn new(
+        (gpu, context): (&Gpu, &Context),
+        batch: &Batch<'_>,
+        samples: Range<usize>,
+        in_place: bool,
+    ) -> Result<Self, Error> {
+        let (input, epilogue) = (&batch.input, &batch.input.epilogue);
+        let (c, element) = (input.view.channels, epilogue.element);
+        let sample = input.x.len() / batch.shape[0];
+        let values = samples.start * sample..samples.end * sample;
+        let shape = [&[samples.len()], &batch.shape[1..]].concat();
+        let upload = |all: &[f32]| Tensor::upload_as(gpu, &shape, element, &all[values.clone()]);
+        // What is not written does not pass.
+        let rows = |rows: usize| Tensor::upload(gpu, &[rows, c], &vec![POISON; rows * c]);
+        let scratch = |len: usize| Tensor::upload(gpu, &[len], &vec![POISON; len]);
+        let blank = || Tensor::upload_as(gpu, &shape, element, &vec![POISON; values.len()]);
+        let plan = context.plan(&batch.config.with_element(element), &shape)?;
+        let parameters = input.parameters;
+        let affine = (parameters.weight.is_some() || parameters.bias.is_some()).then(|| {
+            let weight = (0..c).map(|c| parameters.weight(c));
+            let bias = (0..c).map(|c| parameters.bias(c));
+            Tensor::upload(gpu, &[2, c], &weight.chain(bias).collect::<Vec<_>>())
+        });
+        Ok(Self {
+            gpu: gpu.clone(),
+            values: values.clone(),
+            x: upload(input.x)?,
+            dy: upload(batch.dy)?,
+            residual: epilogue.residual.map(upload).transpose()?,
+            y: (!in_place).then(blank).transpose()?,
+            dx: blank()?,
+            dresidual: blank()?,
+            affine: affine.transpose()?,
+            moments: rows(3)?,
+            grads: rows(2)?,
+            saved: rows(5)?,
+            workspace: scratch(plan.workspace_bytes() as usize / 4)?,
+            plan,
+        })
+    }
+
+    /// Whether the device holds what it was given, bit for bit.
+    fn held(&self, batch: &Batch<'_>) -> Result<Vec<Finding>, Error> {
+        let input = &batch.input;
+        let mut findings = Vec::new();
+        let maps = [
+            ("x on the device", Some(&self.x), Some(input.x)),
+            ("dy on the device", Some(&self.dy), Some(batch.dy)),
+            (
+                "residual on the device",
+                self.residual.as_ref(),
+                input.epilogue.residual,
+            ),
+        ];
+        for (name, tensor, given) in maps {
+            if let Some((tensor, given)) = tensor.zip(given) {
+                let held = tensor.read_blocking()?;
+                findings.extend(Finding::held(name, &held, &given[self.values.clone()]));
+            }
+        }
+        if let Some(affine) = &self.affine {
+            let c = input.view.channels;
+            let weight = (0..c).map(|c| input.parameters.weight(c));
+            let bias = (0..c).map(|c| input.parameters.bias(c));
+            let given: Vec<f32> = weight.chain(bias).collect();
+            let held = affine.read_blocking()?;
+            findings.extend(Finding::held("affine on the device", &held, &given));
+        }
+        Ok(findings)
+    }
+
+    /// Values a channel.
+    pub fn count(&self) -> u64 {
+        self.plan.view().count() as u64
+    }
+
+    pub fn rows(&self, count: u64) -> MomentsRows<'_> {
+        MomentsRows {
+            rows: self.moments.buffer().slice(..),
+            count,
+        }
+    }
+
+    fn moments(&self) -> Result<Binding, Error> {
+        Ok(self.plan.bind_moments(&MomentsBuffers {
+            x: self.x.buffer().slice(..),
+            moments: self.moments.buffer().slice(..),
+            workspace: self.workspace.buffer().slice(..),
+        })?)
+    }
+
+    pub fn train(
+        &self,
+        running: Option<&Tensor>,
+        moments: &MomentsRows<'_>,
+    ) -> Result<Binding, Error> {
+        let buffers = TrainBuffers {
+            x: self.x.buffer().slice(..),
+            y: self.y.as_ref().map(|y| y.buffer().slice(..)),
+            residual: self.residual.as_ref().map(|r| r.buffer().slice(..)),
+            affine: self.affine.as_ref().map(|a| a.buffer().slice(..)),
+            running: running.map(|rows| rows.buffer().slice(..)),
+            saved: self.saved.buffer().slice(..),
+            workspace: self.workspace.buffer().slice(..),
+        };
+        Ok(self.plan.bind_train_with(&buffers, moments)?)
+    }
+
+    /// Into these sums.
+    pub fn backward<'a>(&'a self, sums: &'a Tensor) -> BackwardBuffers<'a> {
+        let residual = self.residual.as_ref();
+        BackwardBuffers {
+            x: self.x.buffer().slice(..),
+            dy: self.dy.buffer().slice(..),
+            dx: None,
+            residual: residual.map(|r| r.buffer().slice(..)),
+            dresidual: residual.map(|_| self.dresidual.buffer().slice(..)),
+            affine: self.affine.as_ref().map(|a| a.buffer().slice(..)),
+            saved: self.saved.buffer().slice(..),
+            grads: Some(sums.buffer().slice(..)),
+            accumulate: false,
+            workspace: self.workspace.buffer().slice(..),
+        }
+    }
+
+    /// From these sums.
+    pub fn backward_with<'a>(&'a self, sums: &'a Tensor) -> BackwardBuffers<'a> {
+        BackwardBuffers {
+            dx: Some(self.dx.buffer().slice(..)),
+            dresidual: None,
+            ..self.backward(sums)
+        }
+    }
+}

@@ -1,0 +1,192 @@
+//! Forward and backward on an adapter: tensors go up and come back as they are stored.
+
+use std::time::Instant;
+
+use wgpu_batchnorm::check::{Finding, Report};
+use wgpu_batchnorm::functional::blocking;
+use wgpu_batchnorm::{BatchNorm, Check, Gpu, HostGradients, LayerState, Mode, Tensor};
+
+use super::{BackwardResult, ForwardResult, Job, MomentsResult, rounded};
+use crate::failure::Failure;
+use crate::stored::{Stored, widened};
+use testkit::layout::running_rows;
+
+/// Waits until the device is idle; a fault shows at the next readback.
+pub fn wait(gpu: &Gpu) {
+    let _ = gpu
+        .device()
+        .poll(wgpu_batchnorm::wgpu::PollType::wait_indefinitely());
+}
+
+/// As it is stored.
+pub fn upload(gpu: &Gpu, shape: &[usize], tensor: Stored<'_>) -> Result<Tensor, Failure> {
+    let uploaded = Tensor::upload_bytes(gpu, shape, tensor.element, tensor.bytes);
+    uploaded.map_err(Failure::from)
+}
+
+/// As it is stored, and widened.
+fn read(tensor: &Tensor) -> Result<(Vec<u8>, Vec<f32>), Failure> {
+    let bytes = tensor.read_bytes_blocking()?;
+    let values = widened(tensor.element(), &bytes);
+    Ok((bytes, values))
+}
+
+fn layer(gpu: &Gpu, job: &Job<'_>) -> Result<(BatchNorm, Tensor), Failure> {
+    let layer = BatchNorm::with_state(gpu, job.config, job.view.channels, job.state)?;
+    let x = upload(gpu, job.shape, job.x)?;
+    wait(gpu);
+    Ok((layer, x))
+}
+
+/// A layer in the job's state that checks, and what the device does not hold as the host gave it.
+fn checked_layer(
+    gpu: &Gpu,
+    job: &Job<'_>,
+    tensors: &[(&'static str, &Tensor, Stored<'_>)],
+) -> Result<(BatchNorm, Vec<Finding>), Failure> {
+    let mut layer = BatchNorm::with_state(gpu, job.config, job.view.channels, job.state)?;
+    layer.set_check(Check::Report);
+    let mut findings = state_held(&layer, job.state)?;
+    for (name, tensor, given) in tensors {
+        findings.extend(held(name, tensor, *given)?);
+    }
+    Ok((layer, findings))
+}
+
+fn held(
+    name: &'static str,
+    tensor: &Tensor,
+    given: Stored<'_>,
+) -> Result<Option<Finding>, Failure> {
+    let (_, values) = read(tensor)?;
+    Ok(Finding::held(name, &values, given.values))
+}
+
+/// Whether the device holds a layer's state as the host gave it.
+pub fn state_held(layer: &BatchNorm, given: &LayerState) -> Result<Vec<Finding>, Failure> {
+    let held = layer.state_blocking()?;
+    let mut findings = Vec::new();
+    for (name, held, given) in [
+        ("weight on the device", held.weight, given.weight.as_ref()),
+        ("bias on the device", held.bias, given.bias.as_ref()),
+        (
+            "running statistics on the device",
+            held.running.as_ref().map(running_rows),
+            given.running.as_ref().map(running_rows).as_ref(),
+        ),
+    ] {
+        let (held, given) = (held.unwrap_or_default(), given.cloned());
+        findings.extend(Finding::held(name, &held, &given.unwrap_or_default()));
+    }
+    Ok(findings)
+}
+
+/// Both together, where a check was made.
+fn with(report: Option<Report>, findings: Vec<Finding>) -> Option<Report> {
+    let mut report = report?;
+    report.findings.extend(findings);
+    Some(report)
+}
+
+/// Timed without a check; with one, the results are those of a second run, which is surrounded by what a
+/// check needs.
+pub fn forward(gpu: &Gpu, job: &Job<'_>, mode: Mode) -> Result<ForwardResult, Failure> {
+    let (mut layer, x) = layer(gpu, job)?;
+    let start = Instant::now();
+    let mut forward = layer.forward_blocking(&x, mode)?;
+    wait(gpu);
+    let time = start.elapsed();
+    let mut report = None;
+    if job.check {
+        let (checked, findings) = checked_layer(gpu, job, &[("x on the device", &x, job.x)])?;
+        layer = checked;
+        forward = layer.forward_blocking(&x, mode)?;
+        report = with(forward.report.take(), findings);
+    }
+    let (stored, y) = read(&forward.y)?;
+    let mut result = ForwardResult {
+        y,
+        stored,
+        saved: None,
+        running: None,
+        report,
+        time,
+    };
+    if mode == Mode::Train {
+        result.saved = forward.saved.read_blocking()?;
+        result.running = layer.state_blocking()?.running;
+    }
+    Ok(result)
+}
+
+/// As [`forward`].
+pub fn backward(
+    gpu: &Gpu,
+    job: &Job<'_>,
+    given: Stored<'_>,
+    mode: Mode,
+) -> Result<BackwardResult, Failure> {
+    let (mut layer, x) = layer(gpu, job)?;
+    let dy = upload(gpu, job.shape, given)?;
+    let forward = layer.forward_blocking(&x, mode)?;
+    wait(gpu);
+    let start = Instant::now();
+    let mut gradients = layer.backward_blocking(&x, &dy, forward.saved)?;
+    wait(gpu);
+    let time = start.elapsed();
+    let mut report = None;
+    if job.check {
+        let tensors = [
+            ("x on the device", &x, job.x),
+            ("dy on the device", &dy, given),
+        ];
+        let (mut layer, findings) = checked_layer(gpu, job, &tensors)?;
+        let forward = layer.forward_blocking(&x, mode)?;
+        gradients = layer.backward_blocking(&x, &dy, forward.saved)?;
+        report = with(gradients.report.take(), findings);
+    }
+    let (stored, dx) = match &gradients.dx {
+        Some(dx) => read(dx)?,
+        None => (vec![], vec![]),
+    };
+    Ok(BackwardResult {
+        gradients: HostGradients {
+            dx,
+            dweight: gradients.dweight_blocking()?,
+            dbias: gradients.dbias_blocking()?,
+        },
+        stored,
+        report,
+        time,
+    })
+}
+
+/// As [`forward`].
+pub fn moments(
+    gpu: &Gpu,
+    (shape, given): (&[usize], Stored<'_>),
+    axes: &[isize],
+    keep_dims: bool,
+    check: bool,
+) -> Result<MomentsResult, Failure> {
+    let x = upload(gpu, shape, given)?;
+    wait(gpu);
+    let start = Instant::now();
+    let mut moments = blocking::moments(&x, axes, keep_dims, Check::Off)?;
+    wait(gpu);
+    let time = start.elapsed();
+    let mut report = None;
+    if check {
+        let findings = held("x on the device", &x, given)?;
+        moments = blocking::moments(&x, axes, keep_dims, Check::Report)?;
+        report = with(moments.report.take(), findings.into_iter().collect());
+    }
+    let [mean, variance] = rounded(&moments.read_blocking()?);
+    Ok(MomentsResult {
+        mean,
+        variance,
+        shape: moments.shape(),
+        report,
+        time,
+    })
+}

@@ -1,0 +1,22 @@
+//! `wgbn` run as a process: exit status, what it prints, and the files it leaves.
+
+mod npy;
+mod support;
+mod tensors;
+mod truth;
+
+mod bench;
+mod commands;
+mod corrupt;
+#[cfg(target_os = "linux")]
+mod dropping;
+mod files;
+mod goldens;
+mod halves;
+#[cfg(unix)] // by signals and limits of the shell
+mod killed;
+mod machine;
+mod options;
+mod refused;
+#[cfg(target_os = "linux")]
+mod wrong;
