@@ -1,5 +1,6 @@
 //! What the layer API and the functional forms return: any phase's error.
 
+#[cfg(feature = "reference")]
 use crate::check::CheckError;
 use crate::error::{
     BindError, ConfigError, DeviceError, PlanError, RunError, ShapeError, StateError,
@@ -31,6 +32,7 @@ pub enum Error {
     #[error(transparent)]
     State(#[from] StateError),
     /// See [`CheckError`].
+    #[cfg(feature = "reference")]
     #[error(transparent)]
     Check(#[from] CheckError),
 }

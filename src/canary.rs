@@ -82,7 +82,7 @@ impl Canary {
     ///
     /// # Errors
     /// As there.
-    #[cfg(feature = "blocking")]
+    #[cfg(all(feature = "blocking", feature = "reference"))]
     pub fn ran_blocking(&self) -> Result<bool, RunError> {
         pollster::block_on(self.ran())
     }

@@ -4,7 +4,10 @@
 mod api_error;
 mod bindings;
 mod canary;
+#[cfg(feature = "reference")]
 pub mod check;
+#[cfg(feature = "reference")]
+pub mod checked;
 mod config;
 mod context;
 #[cfg(feature = "cpu")]
@@ -20,6 +23,7 @@ mod params;
 pub mod plan;
 mod record;
 mod reduction;
+#[cfg(feature = "reference")]
 pub mod reference;
 pub mod shaders;
 mod shape;
@@ -31,8 +35,8 @@ pub use api_error::Error;
 pub use bindings::Binding;
 #[doc(hidden)]
 pub use bindings::Bound;
+#[cfg(feature = "reference")]
 pub use canary::Canary;
-pub use check::Check;
 pub use config::{
     Activation, Affine, Config, Element, Momentum, NonFinite, Running, RunningVariance,
 };
@@ -52,8 +56,6 @@ pub use record::{
 };
 pub use shape::{Pattern, View};
 pub use state::LayerState;
-#[cfg(feature = "state")]
-pub use state::widened;
 pub use stats::{HostGradients, Moments, Parameters, RunningStatistics, SavedStatistics};
 pub use tensor::Tensor;
 pub use wgpu;

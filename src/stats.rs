@@ -149,7 +149,11 @@ impl<'a> Parameters<'a> {
                 expected: channels,
             }),
         };
-        Ok([row("weight", self.weight, 1.0)?, row("bias", self.bias, 0.0)?].concat())
+        Ok([
+            row("weight", self.weight, 1.0)?,
+            row("bias", self.bias, 0.0)?,
+        ]
+        .concat())
     }
 
     /// The weight of channel `c`.
@@ -388,7 +392,10 @@ mod tests {
 
         let rows: Vec<f32> = (0..10).map(|k| k as f32).collect();
         let saved = SavedStatistics::from_rows(&rows).unwrap();
-        assert_eq!((&saved.inv_std, &saved.batch_var), (&vec![4.0, 5.0], &vec![8.0, 9.0]));
+        assert_eq!(
+            (&saved.inv_std, &saved.batch_var),
+            (&vec![4.0, 5.0], &vec![8.0, 9.0])
+        );
         assert_eq!(saved.to_rows(), rows);
         assert!(SavedStatistics::from_rows(&rows[1..]).is_err());
 

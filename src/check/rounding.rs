@@ -28,7 +28,8 @@
 //!
 //! Frozen statistics are given, and exact: reach and the mean's error are 0.
 
-use super::{FORWARD_BOUND, Input, SCALE_FLOOR, forward_scale};
+use super::judge::forward_scale;
+use super::{FORWARD_BOUND, Input, SCALE_FLOOR};
 use crate::reference::Moments;
 
 /// What an f32 operation is off at most, of its result.

@@ -1,5 +1,7 @@
 //! The functional forms, as in the paper and `tf.nn`: moments over any axes, normalization with
 //! given statistics, and folding a trained layer into the weights before it.
+//!
+//! Like the layer's, these calls record work, submit it and return: nothing waits but what reads a result back.
 
 mod fold;
 mod moments;
@@ -8,13 +10,15 @@ mod normalize;
 pub use fold::{Folded, Trained, fold_into_linear};
 #[cfg(feature = "cpu")]
 pub use moments::cpu_moments;
-pub use moments::{DeviceMoments, check_moments, moments};
+pub use moments::{DeviceMoments, moments};
 pub use normalize::{AffineStep, Statistics, normalize};
 
-#[doc(hidden)]
+#[cfg(feature = "internals")]
 pub use moments::bind_moments;
-#[doc(hidden)]
+#[cfg(feature = "internals")]
 pub use normalize::bind_normalize;
+#[cfg(feature = "reference")]
+pub(crate) use {moments::PreparedMoments, normalize::PreparedNormalize};
 
 use crate::bindings::Slot;
 use crate::shaders::Role;
@@ -25,42 +29,6 @@ fn slot<'a>(role: Role, name: &'static str, tensor: &'a Tensor) -> Slot<'a> {
         role,
         name,
         slice: tensor.slice(),
-        bytes: tensor.buffer().size(),
-    }
-}
-
-/// Blocking twins.
-#[cfg(feature = "blocking")]
-pub mod blocking {
-    use super::{AffineStep, DeviceMoments, Statistics};
-    use crate::api_error::Error;
-    use crate::check::{Check, Report};
-    use crate::tensor::Tensor;
-
-    /// Blocking twin of [`super::moments`].
-    ///
-    /// # Errors
-    /// As there.
-    pub fn moments(
-        x: &Tensor,
-        axes: &[isize],
-        keep_dims: bool,
-        check: Check,
-    ) -> Result<DeviceMoments, Error> {
-        pollster::block_on(super::moments(x, axes, keep_dims, check))
-    }
-
-    /// Blocking twin of [`super::normalize`].
-    ///
-    /// # Errors
-    /// As there.
-    pub fn normalize<'a>(
-        x: &Tensor,
-        statistics: impl Into<Statistics<'a>>,
-        affine: AffineStep<'_>,
-        eps: f32,
-        check: Check,
-    ) -> Result<(Tensor, Option<Report>), Error> {
-        pollster::block_on(super::normalize(x, statistics, affine, eps, check))
+        bytes: tensor.word_bytes(),
     }
 }

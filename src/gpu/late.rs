@@ -127,7 +127,10 @@ mod tests {
         late.keep(fault("first"));
         late.keep(fault("second"));
         let told = late.take().unwrap().to_string();
-        assert!(told.contains("first") && told.contains("training forward"), "{told}");
+        assert!(
+            told.contains("first") && told.contains("training forward"),
+            "{told}"
+        );
         assert_eq!(late.take(), None);
     }
 
@@ -148,7 +151,10 @@ mod tests {
         late.listen(Arc::new(move |operation, error| {
             // A listener may ask the library.
             let _ = own.take();
-            listened.lock().unwrap().push((operation, error.to_string()));
+            listened
+                .lock()
+                .unwrap()
+                .push((operation, error.to_string()));
         }));
         late.began("backward");
         late.keep(fault("first"));

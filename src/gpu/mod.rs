@@ -160,20 +160,10 @@ impl Gpu {
         let shared = &self.shared;
         let context = Context::with_tuning(&shared.device, tuning)?;
         let (device, queue) = (shared.device.clone(), shared.queue.clone());
-        Ok(Self::assemble(
-            device,
-            queue,
-            context,
-            shared.late.clone(),
-        ))
+        Ok(Self::assemble(device, queue, context, shared.late.clone()))
     }
 
-    fn assemble(
-        device: wgpu::Device,
-        queue: wgpu::Queue,
-        context: Context,
-        late: Late,
-    ) -> Self {
+    fn assemble(device: wgpu::Device, queue: wgpu::Queue, context: Context, late: Late) -> Self {
         Self {
             shared: Arc::new(Shared {
                 info: device.adapter_info(),

@@ -38,11 +38,7 @@ impl Gpu {
     }
 
     /// Refuses a buffer of another device or one that is destroyed: wgpu tells that of a buffer that is bound.
-    pub(crate) fn holds(
-        &self,
-        name: &'static str,
-        buffer: &wgpu::Buffer,
-    ) -> Result<(), BindError> {
+    pub(crate) fn holds(&self, name: &'static str, buffer: &wgpu::Buffer) -> Result<(), BindError> {
         let device = self.device();
         let bound = self.watch(name, || {
             let layout = self.shared.one_buffer.get_or_init(|| {
@@ -65,7 +61,7 @@ impl Gpu {
                 offset: 0,
                 size: wgpu::BufferSize::new(4),
             };
-            device.create_bind_group(&wgpu::BindGroupDescriptor {
+            let _tried = device.create_bind_group(&wgpu::BindGroupDescriptor {
                 label: Some(name),
                 layout,
                 entries: &[wgpu::BindGroupEntry {

@@ -120,8 +120,8 @@ impl BatchNorm {
             dresidual: gradients.dresidual.clone().filter(|_| request.dresidual),
             rows: request.add_into.unwrap_or(&gradients.affine).clone(),
         };
-        let whole = outputs.dx.is_some() == request.dx
-            && outputs.dresidual.is_some() == request.dresidual;
+        let whole =
+            outputs.dx.is_some() == request.dx && outputs.dresidual.is_some() == request.dresidual;
         let tensors = self.bound_backward(x, dy, request, &outputs);
         if !(whole && gradients.recorded.fits(tensors, None)) {
             *gradients = self.prepare_backward(x, dy, request, Some(gradients))?;
@@ -210,7 +210,7 @@ impl BatchNorm {
         request: BackwardRequest<'_>,
         given: Option<&Gradients>,
     ) -> Result<Outputs, Error> {
-        let map = |wanted, name, given: Option<&Tensor>| match given {
+        let map = |wanted: bool, name, given: Option<&Tensor>| match given {
             _ if !wanted => Ok(None),
             Some(tensor) => {
                 self.like(x, name, tensor)?;

@@ -293,5 +293,9 @@ pub(crate) struct Inference {
     pub(crate) y: Tensor,
     binding: Binding,
     /// The statistics of the batch, where the layer keeps none.
+    #[cfg_attr(
+        not(feature = "reference"),
+        expect(dead_code, reason = "checks read it")
+    )]
     pub(crate) batch: Option<Saved>,
 }

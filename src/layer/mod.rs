@@ -13,7 +13,7 @@ pub use forward::Forward;
 pub use request::{BackwardRequest, ForwardRequest, Mode};
 pub use saved::Saved;
 #[cfg(feature = "reference")]
-pub(crate) use {forward::Inference, saved::Used};
+pub(crate) use saved::Used;
 
 use std::sync::{Mutex, PoisonError};
 
@@ -212,7 +212,10 @@ impl BatchNorm {
         };
         let affine = [filled(&state.weight, 1.0), filled(&state.bias, 0.0)].concat();
         self.affine.write(&affine)?;
-        state.running.as_ref().map_or(Ok(()), |r| self.write_running(r))
+        state
+            .running
+            .as_ref()
+            .map_or(Ok(()), |r| self.write_running(r))
     }
 
     /// Folds the trained layer into the linear or convolution layer before it: see
@@ -273,7 +276,10 @@ impl BatchNorm {
 
     /// Scratch of at least `bytes`, kept between calls: the queue runs them in order.
     fn workspace(&self, bytes: u64) -> Result<Tensor, Error> {
-        let mut kept = self.workspace.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut kept = self
+            .workspace
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         match &*kept {
             Some(workspace) if workspace.word_bytes() >= bytes => Ok(workspace.clone()),
             _ => {
@@ -292,7 +298,11 @@ impl BatchNorm {
 
     /// Takes back what a training forward has moved.
     #[cfg(feature = "reference")]
-    pub(crate) fn restore(&mut self, running: &RunningStatistics, batches: u64) -> Result<(), Error> {
+    pub(crate) fn restore(
+        &mut self,
+        running: &RunningStatistics,
+        batches: u64,
+    ) -> Result<(), Error> {
         self.num_batches_tracked = batches;
         self.write_running(running)
     }

@@ -13,6 +13,10 @@ pub(super) struct Recorded<const N: usize> {
     /// How fast running statistics move.
     momentum: Option<Momentum>,
     /// Scratch, which a check fills before a run.
+    #[cfg_attr(
+        not(feature = "reference"),
+        expect(dead_code, reason = "checks fill it")
+    )]
     pub(super) workspace: Option<Tensor>,
 }
 
