@@ -156,14 +156,14 @@ impl<'a> Parameters<'a> {
         .concat())
     }
 
-    /// The weight of channel `c`.
-    pub(crate) fn weight(&self, c: usize) -> f32 {
-        self.weight.map_or(1.0, |w| w[c])
+    /// The weight of channel `c`, 1 where there is none.
+    pub fn weight(&self, c: usize) -> f32 {
+        self.weight.and_then(|w| w.get(c).copied()).unwrap_or(1.0)
     }
 
-    /// The bias of channel `c`.
-    pub(crate) fn bias(&self, c: usize) -> f32 {
-        self.bias.map_or(0.0, |b| b[c])
+    /// The bias of channel `c`, 0 where there is none.
+    pub fn bias(&self, c: usize) -> f32 {
+        self.bias.and_then(|b| b.get(c).copied()).unwrap_or(0.0)
     }
 }
 

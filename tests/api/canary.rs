@@ -38,7 +38,7 @@ fn a_checked_layer_takes_no_notice_of_what_is_right() {
     layer.set_check(Check::Report);
     let x = upload(&gpu, &[6, 3, 7], &ordinary(&[6, 3, 7], 1));
     for mode in [Mode::Train, Mode::Eval] {
-        let report = layer.forward_blocking(&x, mode).unwrap().report.unwrap();
+        let report = layer.forward(&x, mode).unwrap().report.unwrap();
         // What surrounds a run stands in the report only where it is wrong.
         assert!(report.findings.iter().all(|f| !f.tensor.contains(' ')));
         assert!(report.passed() && report.findings.iter().all(|f| f.tensor != "canary"));

@@ -27,11 +27,11 @@ fn running(layer: &BatchNorm) -> RunningStatistics {
 }
 
 fn train(layer: &mut BatchNorm, x: &Tensor) -> Vec<f32> {
-    read(&layer.forward_blocking(x, Mode::Train).unwrap().y)
+    read(&layer.forward(x, Mode::Train).unwrap().y)
 }
 
 fn evaluate(layer: &mut BatchNorm, x: &Tensor) -> Vec<f32> {
-    read(&layer.forward_blocking(x, Mode::Eval).unwrap().y)
+    read(&layer.forward(x, Mode::Eval).unwrap().y)
 }
 
 #[test]
@@ -102,7 +102,7 @@ fn without_running_statistics_both_modes_use_the_batchs() {
     let mut layer = BatchNorm::new(&gpu, 3, config).unwrap();
     layer.set_check(Check::Enforce);
     let x = upload(&gpu, &PLANAR, &ordinary(&PLANAR, 2));
-    let forward = layer.forward_blocking(&x, Mode::Eval).unwrap();
+    let forward = layer.forward(&x, Mode::Eval).unwrap();
     assert!(pollster::block_on(forward.saved.read()).unwrap().is_some());
     assert_eq!(bits(&read(&forward.y)), bits(&train(&mut layer, &x)));
     assert_eq!(layer.num_batches_tracked(), 0);
@@ -139,7 +139,7 @@ fn momentum_can_be_changed() {
     let x = upload(&gpu, &PLANAR, &ordinary(&PLANAR, 4));
 
     layer.set_momentum(Momentum::new(1.0)).unwrap();
-    let forward = layer.forward_blocking(&x, Mode::Train).unwrap();
+    let forward = layer.forward(&x, Mode::Train).unwrap();
     let saved = pollster::block_on(forward.saved.read()).unwrap().unwrap();
     let all = running(&layer);
     assert_eq!(bits(&all.mean), bits(&saved.batch_mean));
@@ -166,7 +166,7 @@ fn a_cumulative_average_is_the_mean_of_all_batches() {
     let mut sums = [0.0f64; 3];
     for seed in 0..5 {
         let x = upload(&gpu, &PLANAR, &ordinary(&PLANAR, 40 + seed));
-        let forward = layer.forward_blocking(&x, Mode::Train).unwrap();
+        let forward = layer.forward(&x, Mode::Train).unwrap();
         let saved = pollster::block_on(forward.saved.read()).unwrap().unwrap();
         for (sum, mean) in sums.iter_mut().zip(&saved.batch_mean) {
             *sum += f64::from(*mean);
@@ -270,9 +270,9 @@ fn life(gpu: &Gpu, shape: &[usize], axis: isize, seed: u64) -> Vec<Vec<u32>> {
     let (x, dy) = (upload(gpu, shape, &case.x), upload(gpu, shape, &case.dy));
     let mut results = Vec::new();
     for mode in [Mode::Train, Mode::Eval, Mode::Train] {
-        let forward = layer.forward_blocking(&x, mode).unwrap();
+        let forward = layer.forward(&x, mode).unwrap();
         results.push(bits(&read(&forward.y)));
-        let gradients = pollster::block_on(layer.backward(&x, &dy, forward.saved)).unwrap();
+        let gradients = layer.backward(&x, &dy, &forward.saved).unwrap();
         results.push(bits(&read(&gradients.dx.unwrap())));
         results.push(bits(&read(&gradients.affine)));
     }
@@ -313,8 +313,8 @@ fn a_layer_on_the_callers_device() {
     let mut layer = BatchNorm::new(&own, 3, Config::pytorch()).unwrap();
     layer.set_check(Check::Enforce);
     let x = upload(&made, &PLANAR, &ordinary(&PLANAR, 11));
-    let refused = layer.forward_blocking(&x, Mode::Train);
+    let refused = layer.forward(&x, Mode::Train);
     assert_refused!(refused, Error::Bind(BindError::OtherDevice { tensor: "x" }));
     let x = upload(&own, &PLANAR, &ordinary(&PLANAR, 11));
-    layer.forward_blocking(&x, Mode::Train).unwrap();
+    layer.forward(&x, Mode::Train).unwrap();
 }

@@ -2,7 +2,7 @@
 
 use wgpu_batchnorm::error::{BindError, RunError};
 use wgpu_batchnorm::functional::AffineStep;
-use wgpu_batchnorm::functional::blocking::{moments, normalize};
+use wgpu_batchnorm::functional::{moments, normalize};
 use wgpu_batchnorm::{BatchNorm, Check, Config, Error, Mode};
 
 use crate::support::{ordinary, read, upload};
@@ -15,7 +15,7 @@ fn a_destroyed_device_is_an_error() {
     let gone = own_gpu();
     let mut layer = BatchNorm::new(&gone, 3, Config::pytorch()).unwrap();
     let x = upload(&gone, &SHAPE, &ordinary(&SHAPE, 1));
-    let forward = layer.forward_blocking(&x, Mode::Train).unwrap();
+    let forward = layer.forward(&x, Mode::Train).unwrap();
     gone.device().destroy();
     for _ in 0..2 {
         assert_refused!(x.read_blocking(), RunError::DeviceLost { .. });
@@ -28,7 +28,7 @@ fn a_destroyed_device_is_an_error() {
         for check in [Check::Off, Check::Report, Check::Enforce] {
             layer.set_check(check);
             for mode in [Mode::Train, Mode::Eval] {
-                let y = layer.forward_blocking(&x, mode);
+                let y = layer.forward(&x, mode);
                 let y = y.and_then(|forward| Ok(forward.y.read_blocking()?));
                 assert_refused!(y, Error::Run(RunError::DeviceLost { .. }));
             }
@@ -41,14 +41,14 @@ fn a_destroyed_device_is_an_error() {
     let _ = layer.affine().write(&[0.0; 6]);
     let saved = pollster::block_on(forward.saved.read());
     assert_refused!(saved, Error::Run(RunError::DeviceLost { .. }));
-    let gradients = pollster::block_on(layer.backward(&x, &forward.y, forward.saved));
+    let gradients = layer.backward(&x, &forward.y, &forward.saved);
     assert_refused!(gradients, Error::Run(RunError::DeviceLost { .. }));
 
     let fresh = own_gpu();
     let mut layer = BatchNorm::new(&fresh, 3, Config::pytorch()).unwrap();
     layer.set_check(Check::Enforce);
     let x = upload(&fresh, &SHAPE, &ordinary(&SHAPE, 1));
-    layer.forward_blocking(&x, Mode::Train).unwrap();
+    layer.forward(&x, Mode::Train).unwrap();
 }
 
 /// Other devices do not notice.
@@ -59,7 +59,7 @@ fn a_destroyed_device_takes_no_other_with_it() {
     gone.device().destroy();
     let mut layer = BatchNorm::new(&stays, 3, Config::pytorch()).unwrap();
     layer.set_check(Check::Enforce);
-    layer.forward_blocking(&x, Mode::Train).unwrap();
+    layer.forward(&x, Mode::Train).unwrap();
 }
 
 #[test]
@@ -67,23 +67,23 @@ fn tensors_of_another_device_are_an_error() {
     let (here, there) = (own_gpu(), own_gpu());
     let mut layer = BatchNorm::new(&here, 3, Config::pytorch()).unwrap();
     let x = upload(&there, &SHAPE, &ordinary(&SHAPE, 3));
-    let refused = layer.forward_blocking(&x, Mode::Train);
+    let refused = layer.forward(&x, Mode::Train);
     assert_refused!(refused, Error::Bind(BindError::OtherDevice { tensor: "x" }));
     let dy = upload(&there, &SHAPE, &ordinary(&SHAPE, 4));
     let own = upload(&here, &SHAPE, &ordinary(&SHAPE, 3));
-    let saved = layer.forward_blocking(&own, Mode::Train).unwrap().saved;
-    let refused = pollster::block_on(layer.backward(&own, &dy, saved));
+    let saved = layer.forward(&own, Mode::Train).unwrap().saved;
+    let refused = layer.backward(&own, &dy, &saved);
     assert_refused!(
         refused,
         Error::Bind(BindError::OtherDevice { tensor: "dy" })
     );
-    let statistics = moments(&x, &[0, 2], true, Check::Off).unwrap();
-    let refused = normalize(&own, &statistics, AffineStep::default(), 1e-5, Check::Off);
+    let statistics = moments(&x, &[0, 2], true).unwrap();
+    let refused = normalize(&own, &statistics, AffineStep::default(), 1e-5);
     assert_refused!(
         refused,
         Error::Bind(BindError::OtherDevice { tensor: "moments" })
     );
     let x = upload(&here, &SHAPE, &ordinary(&SHAPE, 3));
-    let y = layer.forward_blocking(&x, Mode::Train).unwrap().y;
+    let y = layer.forward(&x, Mode::Train).unwrap().y;
     assert_eq!(read(&y).len(), 60);
 }

@@ -131,11 +131,23 @@ fn buffers_that_are_no_storage() {
     let mut train = good.train();
     train.y = Some(buffer.slice(..));
     let refused = plan.bind_train(&train).err();
-    assert_eq!(refused, Some(BindError::Usage { buffer: "y" }));
+    assert_eq!(
+        refused,
+        Some(BindError::Usage {
+            buffer: "y",
+            expected: "STORAGE"
+        })
+    );
     let mut backward = good.backward();
     backward.dy = buffer.slice(..);
     let refused = plan.bind_backward(&backward).err();
-    assert_eq!(refused, Some(BindError::Usage { buffer: "dy" }));
+    assert_eq!(
+        refused,
+        Some(BindError::Usage {
+            buffer: "dy",
+            expected: "STORAGE"
+        })
+    );
     assert_untouched(&good);
     assert_good_call_works(&gpu, &plan, &case);
 }

@@ -269,7 +269,7 @@ impl Expected {
         let activation = input.epilogue.activation;
         let mut scale = [0.0; 4];
         for (i, z) in z.iter().enumerate().filter(|(_, z)| z.is_finite()) {
-            let bias = parameters.bias.map_or(0.0, |bias| f64::from(bias[i % 4]));
+            let bias = f64::from(parameters.bias(i % 4));
             let mut here = (z - bias).abs() + bias.abs();
             if activation != Activation::None {
                 here = here * steepest(activation) + activate(activation, *z).abs();

@@ -2,8 +2,8 @@
 
 use wgpu_batchnorm::check::FORWARD_BOUND;
 use wgpu_batchnorm::error::{ConfigError, ShapeError};
-use wgpu_batchnorm::functional::blocking::{moments, normalize};
 use wgpu_batchnorm::functional::{AffineStep, DeviceMoments, Statistics};
+use wgpu_batchnorm::functional::{moments, normalize};
 use wgpu_batchnorm::{Check, Error, Gpu, Tensor};
 
 use crate::support::{bits, normals, ordinary, read, upload, worst};
@@ -61,7 +61,7 @@ fn with_what_moments_gave() {
             &[0, 1, 2, 3],
         ] {
             let groups = groups(&shape, axes);
-            let moments = moments(&tensor, axes, false, Check::Off).unwrap();
+            let moments = moments(&tensor, axes, false).unwrap();
             let k = groups.len();
             let (weights, biases) = (normals(&[k], 1.0, 0.5, 2), normals(&[k], 0.0, 1.0, 3));
             let flat = moments.shape();
@@ -193,7 +193,7 @@ fn scale_and_offset_in_their_own_shapes() {
             let y = y.unwrap_or_else(|e| panic!("{what}: {e}"));
             judge(&what, &y, &plain.x, &groups, &plain.rows());
             for keep_dims in [false, true] {
-                let moments = moments(&plain.tensor, &[0, 2, 3], keep_dims, Check::Off).unwrap();
+                let moments = moments(&plain.tensor, &[0, 2, 3], keep_dims).unwrap();
                 let y = run(&plain.tensor, &moments, Some(&scale), Some(&offset));
                 y.unwrap_or_else(|e| panic!("{what}: {e}"));
             }
@@ -226,7 +226,7 @@ fn moments_of_another_tensor_of_this_shape() {
     let gpu = gpu();
     let shape = [4, 3, 5];
     let (a, b) = (ordinary(&shape, 9), ordinary(&shape, 10));
-    let of_a = moments(&upload(&gpu, &shape, &a), &[0, 2], true, Check::Off).unwrap();
+    let of_a = moments(&upload(&gpu, &shape, &a), &[0, 2], true).unwrap();
     let y = run(&upload(&gpu, &shape, &b), &of_a, None, None).unwrap();
     let groups = groups(&shape, &[0, 2]);
     let rows: Vec<Row> = groups
@@ -312,8 +312,7 @@ fn refusals_leave_the_device_well() {
         );
         assert_refused!(refused, Error::Config(ConfigError::Eps { .. }));
     }
-    let other: DeviceMoments =
-        moments(&empty(&[2, 3, 4, 5]), &[0, 2, 3], false, Check::Off).unwrap();
+    let other: DeviceMoments = moments(&empty(&[2, 3, 4, 5]), &[0, 2, 3], false).unwrap();
     let refused = run(x, &other, None, None);
     assert_refused!(
         refused,

@@ -36,14 +36,14 @@ fn two_forwards_before_a_backward_do_not_mix() {
     let input = |seed| upload(&gpu, &SHAPE, &ordinary(&SHAPE, seed));
     let (a, b) = (input(1), input(2));
     let mut alone = |x: &Tensor| {
-        let saved = layer.forward_blocking(x, Mode::Train).unwrap().saved;
-        all(&pollster::block_on(layer.backward(x, &dy, saved)).unwrap())
+        let saved = layer.forward(x, Mode::Train).unwrap().saved;
+        all(&layer.backward(x, &dy, &saved).unwrap())
     };
     let (of_a, of_b) = (alone(&a), alone(&b));
     assert_ne!(of_a, of_b);
-    let saved_a = layer.forward_blocking(&a, Mode::Train).unwrap().saved;
-    let saved_b = layer.forward_blocking(&b, Mode::Train).unwrap().saved;
-    let mut backward = |x, saved| all(&pollster::block_on(layer.backward(x, &dy, saved)).unwrap());
+    let saved_a = layer.forward(&a, Mode::Train).unwrap().saved;
+    let saved_b = layer.forward(&b, Mode::Train).unwrap().saved;
+    let mut backward = |x, saved| all(&layer.backward(x, &dy, &saved).unwrap());
     assert_eq!(backward(&a, saved_a), of_a);
     assert_eq!(backward(&b, saved_b), of_b);
 }
@@ -53,16 +53,16 @@ fn an_eval_saved_keeps_the_statistics_of_its_time() {
     let Setup { gpu, mut layer, dy } = setup();
     let x = upload(&gpu, &SHAPE, &ordinary(&SHAPE, 3));
     let other = upload(&gpu, &SHAPE, &ordinary(&SHAPE, 4));
-    layer.forward_blocking(&other, Mode::Train).unwrap();
-    let mut forward = || layer.forward_blocking(&x, Mode::Eval).unwrap().saved;
+    layer.forward(&other, Mode::Train).unwrap();
+    let mut forward = || layer.forward(&x, Mode::Eval).unwrap().saved;
     let (at_once, later) = (forward(), forward());
     assert!(pollster::block_on(later.read()).unwrap().is_none());
-    let at_once = pollster::block_on(layer.backward(&x, &dy, at_once)).unwrap();
+    let at_once = layer.backward(&x, &dy, &at_once).unwrap();
     for _ in 0..3 {
-        layer.forward_blocking(&other, Mode::Train).unwrap();
+        layer.forward(&other, Mode::Train).unwrap();
     }
     layer.reset_running_stats().unwrap();
-    let later = pollster::block_on(layer.backward(&x, &dy, later)).unwrap();
+    let later = layer.backward(&x, &dy, &later).unwrap();
     assert_eq!(all(&later), all(&at_once));
 }
 
@@ -72,7 +72,7 @@ fn dx_can_be_left_out() {
     let x = upload(&gpu, &SHAPE, &ordinary(&SHAPE, 5));
     for mode in [Mode::Eval, Mode::Train] {
         let mut backward = |dx| {
-            let saved = layer.forward_blocking(&x, mode).unwrap().saved;
+            let saved = layer.forward(&x, mode).unwrap().saved;
             let request = BackwardRequest {
                 dx,
                 ..Default::default()
@@ -102,10 +102,10 @@ fn gradients_can_be_added_into() {
     for mode in [Mode::Eval, Mode::Train] {
         let before = [10.0, -20.0, 0.5, 1e3, 0.0, -1.0];
         let grads = upload(&gpu, &[2, 3], &before);
-        let saved = layer.forward_blocking(&x, mode).unwrap().saved;
-        let fresh = pollster::block_on(layer.backward(&x, &dy, saved)).unwrap();
+        let saved = layer.forward(&x, mode).unwrap().saved;
+        let fresh = layer.backward(&x, &dy, &saved).unwrap();
         for _ in 0..2 {
-            let saved = layer.forward_blocking(&x, mode).unwrap().saved;
+            let saved = layer.forward(&x, mode).unwrap().saved;
             let request = BackwardRequest {
                 add_into: Some(&grads),
                 ..Default::default()
@@ -136,7 +136,7 @@ fn shapes_must_be_those_of_the_forward() {
     for mode in [Mode::Train, Mode::Eval] {
         let mut refuse = |x: &Tensor, dy: &Tensor, grads: Option<&Tensor>, name: &str| {
             let x0 = upload(&gpu, &SHAPE, &ordinary(&SHAPE, 7));
-            let saved = layer.forward_blocking(&x0, mode).unwrap().saved;
+            let saved = layer.forward(&x0, mode).unwrap().saved;
             let request = BackwardRequest {
                 add_into: grads,
                 ..Default::default()
@@ -151,8 +151,8 @@ fn shapes_must_be_those_of_the_forward() {
         refuse(&same_size, &same_size, None, "x");
         refuse(&x, &same_size, None, "dy");
         refuse(&x, &dy, Some(&wrong), "gradients");
-        let saved = layer.forward_blocking(&x, mode).unwrap().saved;
-        pollster::block_on(layer.backward(&x, &dy, saved)).unwrap();
+        let saved = layer.forward(&x, mode).unwrap().saved;
+        layer.backward(&x, &dy, &saved).unwrap();
     }
 }
 
@@ -162,7 +162,7 @@ fn gradients_cannot_be_added_into_an_input() {
     let gpu = gpu();
     let mut layer = BatchNorm::new(&gpu, 3, Config::pytorch()).unwrap();
     let x = upload(&gpu, &[2, 3], &ordinary(&[2, 3], 8));
-    let saved = layer.forward_blocking(&x, Mode::Train).unwrap().saved;
+    let saved = layer.forward(&x, Mode::Train).unwrap().saved;
     let request = BackwardRequest {
         add_into: Some(&x),
         ..Default::default()

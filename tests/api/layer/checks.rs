@@ -42,23 +42,23 @@ fn a_report_says_what_was_compared() {
     let mut layer = layer(&gpu, Check::Report);
     let x = upload(&gpu, &SHAPE, &ordinary(&SHAPE, 1));
     let dy = upload(&gpu, &SHAPE, &ordinary(&SHAPE, 2));
-    let forward = layer.forward_blocking(&x, Mode::Train).unwrap();
+    let forward = layer.forward(&x, Mode::Train).unwrap();
     let running = ["running_mean", "running_var", "batches"];
     let batch = ["y", "batch_mean", "batch_var", "inv_std", "offset"];
     let report = forward.report.unwrap();
     assert_sound(&report, &[&batch[..], &running].concat());
     assert_eq!(report.findings[0].bound, FORWARD_BOUND);
-    let gradients = pollster::block_on(layer.backward(&x, &dy, forward.saved)).unwrap();
+    let gradients = layer.backward(&x, &dy, &forward.saved).unwrap();
     let report = gradients.report.unwrap();
     assert_sound(&report, &["dweight", "dbias", "dx"]);
     assert_eq!(report.findings[0].bound, BACKWARD_BOUND);
-    let forward = layer.forward_blocking(&x, Mode::Eval).unwrap();
+    let forward = layer.forward(&x, Mode::Eval).unwrap();
     assert_sound(&forward.report.unwrap(), &["y"]);
 
     layer.set_check(Check::Off);
-    let forward = layer.forward_blocking(&x, Mode::Train).unwrap();
+    let forward = layer.forward(&x, Mode::Train).unwrap();
     assert!(forward.report.is_none());
-    let gradients = pollster::block_on(layer.backward(&x, &dy, forward.saved)).unwrap();
+    let gradients = layer.backward(&x, &dy, &forward.saved).unwrap();
     assert!(gradients.report.is_none());
 }
 
@@ -74,10 +74,10 @@ fn an_enforced_check_that_fails_takes_the_step_back() {
     let gpu = gpu();
     let mut layer = layer(&gpu, Check::Enforce);
     let good = upload(&gpu, &SHAPE, &ordinary(&SHAPE, 1));
-    layer.forward_blocking(&good, Mode::Train).unwrap();
+    layer.forward(&good, Mode::Train).unwrap();
     let before = layer.state_blocking().unwrap();
     let huge = upload(&gpu, &SHAPE, &beyond_the_kernels());
-    let failed = layer.forward_blocking(&huge, Mode::Train);
+    let failed = layer.forward(&huge, Mode::Train);
     let Err(Error::Check(failed)) = failed else {
         panic!("{failed:?}");
     };
@@ -88,7 +88,7 @@ fn an_enforced_check_that_fails_takes_the_step_back() {
         "{text}"
     );
     assert_eq!(layer.state_blocking().unwrap(), before);
-    layer.forward_blocking(&good, Mode::Train).unwrap();
+    layer.forward(&good, Mode::Train).unwrap();
     assert_eq!(layer.num_batches_tracked(), 2);
 }
 
@@ -97,11 +97,7 @@ fn a_report_that_fails_is_handed_out() {
     let gpu = gpu();
     let mut layer = layer(&gpu, Check::Report);
     let huge = upload(&gpu, &SHAPE, &beyond_the_kernels());
-    let report = layer
-        .forward_blocking(&huge, Mode::Train)
-        .unwrap()
-        .report
-        .unwrap();
+    let report = layer.forward(&huge, Mode::Train).unwrap().report.unwrap();
     assert!(!report.passed() && report.enforce().is_err());
     let worst = report.worst().unwrap();
     assert!(worst.error > worst.bound && worst.got.is_nan() && worst.expected.is_finite());
@@ -118,8 +114,8 @@ fn a_saved_with_another_input_is_found() {
     let dy = upload(&gpu, &SHAPE, &ordinary(&SHAPE, 6));
     for check in [Check::Enforce, Check::Report] {
         layer.set_check(check);
-        let saved = layer.forward_blocking(&x, Mode::Train).unwrap().saved;
-        let result = pollster::block_on(layer.backward(&other, &dy, saved));
+        let saved = layer.forward(&x, Mode::Train).unwrap().saved;
+        let result = layer.backward(&other, &dy, &saved);
         let worst = match (check, result) {
             (Check::Enforce, Err(Error::Check(failed))) => failed.worst,
             (Check::Report, Ok(gradients)) => {
@@ -139,7 +135,7 @@ fn checks_do_not_change_results() {
     let x = upload(&gpu, &SHAPE, &ordinary(&SHAPE, 7));
     let results = [Check::Off, Check::Report, Check::Enforce].map(|check| {
         let mut layer = layer(&gpu, check);
-        let y = read(&layer.forward_blocking(&x, Mode::Train).unwrap().y);
+        let y = read(&layer.forward(&x, Mode::Train).unwrap().y);
         (bits(&y), layer.state_blocking().unwrap())
     });
     assert_eq!(results[0], results[1]);

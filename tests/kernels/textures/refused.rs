@@ -374,7 +374,13 @@ fn buffers_that_do_not_fit() {
         saved: useless.slice(..),
         ..s.train()
     };
-    assert_eq!(error(b), BindError::Usage { buffer: "saved" });
+    assert_eq!(
+        error(b),
+        BindError::Usage {
+            buffer: "saved",
+            expected: "STORAGE"
+        }
+    );
     let b = ImageTrainBuffers {
         saved: s.workspace.slice(),
         ..s.train()
@@ -402,7 +408,13 @@ fn buffers_that_do_not_fit() {
         size("running", 48)
     );
     let unusable = ImageStatistics::Saved(useless.slice(..));
-    assert_eq!(of_draw(unusable), BindError::Usage { buffer: "saved" });
+    assert_eq!(
+        of_draw(unusable),
+        BindError::Usage {
+            buffer: "saved",
+            expected: "STORAGE"
+        }
+    );
     assert_good_call_works(&s);
 }
 
