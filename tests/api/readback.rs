@@ -1,9 +1,9 @@
 //! A device that goes away, and tensors of two devices.
 
+use wgpu_batchnorm::checked::{Checked, blocking as checked};
 use wgpu_batchnorm::error::{BindError, RunError};
-use wgpu_batchnorm::functional::AffineStep;
-use wgpu_batchnorm::functional::{moments, normalize};
-use wgpu_batchnorm::{BatchNorm, Check, Config, Error, Mode};
+use wgpu_batchnorm::functional::{AffineStep, moments, normalize};
+use wgpu_batchnorm::{BatchNorm, Config, Error, Mode};
 
 use crate::support::{ordinary, read, upload};
 use testkit::gpu::own_gpu;
@@ -25,17 +25,18 @@ fn a_destroyed_device_is_an_error() {
             Error::Run(RunError::DeviceLost { .. })
         );
         // Without a check a forward reads nothing back: the fault is met by who reads.
-        for check in [Check::Off, Check::Report, Check::Enforce] {
-            layer.set_check(check);
-            for mode in [Mode::Train, Mode::Eval] {
-                let y = layer.forward(&x, mode);
-                let y = y.and_then(|forward| Ok(forward.y.read_blocking()?));
-                assert_refused!(y, Error::Run(RunError::DeviceLost { .. }));
-            }
-            let found = moments(&x, &[0], false, check);
-            let found = found.and_then(|moments| moments.read_blocking());
-            assert_refused!(found, Error::Run(RunError::DeviceLost { .. }));
+        for mode in [Mode::Train, Mode::Eval] {
+            let y = layer.forward(&x, mode);
+            let y = y.and_then(|forward| Ok(forward.y.read_blocking()?));
+            assert_refused!(y, Error::Run(RunError::DeviceLost { .. }));
+            let judged = checked::forward(&mut layer, &x, mode);
+            assert_refused!(judged, Error::Run(RunError::DeviceLost { .. }));
         }
+        let found = moments(&x, &[0], false);
+        let found = found.and_then(|moments| moments.read_blocking());
+        assert_refused!(found, Error::Run(RunError::DeviceLost { .. }));
+        let judged = checked::moments(&x, &[0], false);
+        assert_refused!(judged, Error::Run(RunError::DeviceLost { .. }));
     }
     let _ = layer.reset_running_stats();
     let _ = layer.affine().write(&[0.0; 6]);
@@ -45,10 +46,9 @@ fn a_destroyed_device_is_an_error() {
     assert_refused!(gradients, Error::Run(RunError::DeviceLost { .. }));
 
     let fresh = own_gpu();
-    let mut layer = BatchNorm::new(&fresh, 3, Config::pytorch()).unwrap();
-    layer.set_check(Check::Enforce);
+    let mut layer = Checked::new(BatchNorm::new(&fresh, 3, Config::pytorch()).unwrap());
     let x = upload(&fresh, &SHAPE, &ordinary(&SHAPE, 1));
-    layer.forward(&x, Mode::Train).unwrap();
+    layer.forward_blocking(&x, Mode::Train).unwrap();
 }
 
 /// Other devices do not notice.
@@ -57,9 +57,8 @@ fn a_destroyed_device_takes_no_other_with_it() {
     let (gone, stays) = (own_gpu(), own_gpu());
     let x = upload(&stays, &SHAPE, &ordinary(&SHAPE, 2));
     gone.device().destroy();
-    let mut layer = BatchNorm::new(&stays, 3, Config::pytorch()).unwrap();
-    layer.set_check(Check::Enforce);
-    layer.forward(&x, Mode::Train).unwrap();
+    let mut layer = Checked::new(BatchNorm::new(&stays, 3, Config::pytorch()).unwrap());
+    layer.forward_blocking(&x, Mode::Train).unwrap();
 }
 
 #[test]

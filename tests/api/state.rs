@@ -5,7 +5,8 @@ mod refusals;
 use safetensors::SafeTensors;
 use safetensors::tensor::{Dtype, TensorView};
 use wgpu_batchnorm::check::FORWARD_BOUND;
-use wgpu_batchnorm::{Affine, BatchNorm, Check, Config, LayerState, Mode, Momentum};
+use wgpu_batchnorm::checked::Checked;
+use wgpu_batchnorm::{Affine, BatchNorm, Config, LayerState, Mode, Momentum};
 
 use crate::support::{bits, ordinary, read, upload, worst};
 use testkit::golden::Golden;
@@ -185,10 +186,9 @@ fn a_pytorch_checkpoint_evaluates_as_pytorch_does() {
         let bytes = golden.checkpoint(PREFIX);
         let channels = case.view.channels;
         let layer = BatchNorm::from_safetensors(&gpu, channels, case.config, &bytes, PREFIX);
-        let mut layer = layer.unwrap();
-        layer.set_check(Check::Enforce);
+        let mut layer = Checked::new(layer.unwrap());
         let x = upload(&gpu, &case.shape, &case.x);
-        let y = read(&layer.forward(&x, Mode::Eval).unwrap().y);
+        let y = read(&layer.forward_blocking(&x, Mode::Eval).unwrap().y);
         let truth = golden.wide("truth.y").unwrap();
         let largest = truth.iter().fold(0.0, |max: f64, v| max.max(v.abs()));
         let error = worst(&y, &truth, |_| largest);

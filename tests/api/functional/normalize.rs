@@ -1,10 +1,10 @@
 //! Normalization with given statistics, against the formula in f64.
 
 use wgpu_batchnorm::check::FORWARD_BOUND;
+use wgpu_batchnorm::checked::blocking as checked;
 use wgpu_batchnorm::error::{ConfigError, ShapeError};
-use wgpu_batchnorm::functional::{AffineStep, DeviceMoments, Statistics};
-use wgpu_batchnorm::functional::{moments, normalize};
-use wgpu_batchnorm::{Check, Error, Gpu, Tensor};
+use wgpu_batchnorm::functional::{AffineStep, DeviceMoments, Statistics, moments, normalize};
+use wgpu_batchnorm::{Error, Gpu, Tensor};
 
 use crate::support::{bits, normals, ordinary, read, upload, worst};
 use testkit::axes::{groups, mean_and_variance};
@@ -40,8 +40,8 @@ fn run<'a>(
     offset: Option<&Tensor>,
 ) -> Result<Tensor, Error> {
     let affine = AffineStep { scale, offset };
-    let (y, report) = normalize(x, statistics, affine, EPS, Check::Enforce)?;
-    assert!(report.unwrap().passed());
+    let (y, report) = checked::normalize(x, statistics, affine, EPS)?;
+    report.enforce()?;
     Ok(y)
 }
 
@@ -303,21 +303,24 @@ fn refusals_leave_the_device_well() {
         })
     );
     for eps in [f32::NAN, f32::INFINITY, -1e-6] {
-        let refused = normalize(
-            x,
-            (&mean, &variance),
-            AffineStep::default(),
-            eps,
-            Check::Off,
-        );
+        let refused = normalize(x, (&mean, &variance), AffineStep::default(), eps);
         assert_refused!(refused, Error::Config(ConfigError::Eps { .. }));
     }
-    let other: DeviceMoments = moments(&empty(&[2, 3, 4, 5]), &[0, 2, 3], false).unwrap();
-    let refused = run(x, &other, None, None);
-    assert_refused!(
-        refused,
-        Error::Shape(ShapeError::Mismatch { tensor: "x", .. })
-    );
+    for (shape, axes) in [
+        (&[2, 4, 5, 4][..], &[0isize, 2, 3][..]),
+        (&[2, 3, 5], &[0, 2]),
+        (&[2, 3, 5, 5], &[0, 2]),
+    ] {
+        let other: DeviceMoments = moments(&empty(shape), axes, false).unwrap();
+        let refused = run(x, &other, None, None);
+        assert_refused!(
+            refused,
+            Error::Shape(ShapeError::Broadcast {
+                tensor: "moments",
+                ..
+            })
+        );
+    }
     assert_eq!(good(), before);
 }
 

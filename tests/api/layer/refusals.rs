@@ -158,11 +158,11 @@ fn tensors_that_cannot_be() {
     let refused = tensor.write(&[1.0; 61]);
     assert_refused!(
         refused,
-        ShapeError::Length {
+        Error::Shape(ShapeError::Length {
             got: 61,
             expected: 60,
             ..
-        }
+        })
     );
     assert_eq!(read(&tensor), ordinary(&SHAPE, 4));
 }
