@@ -1,7 +1,8 @@
 //! From buffers to bind groups, everything checked before anything is made; then to passes.
 
-use crate::config::{Element, Momentum};
+use crate::config::Momentum;
 use crate::context::Context;
+use crate::element::Element;
 use crate::error::{BindError, ConfigError, RunError};
 use crate::faults::{cause, watched};
 use crate::params::{FLAGS_OFFSET, MOMENTUM_OFFSET, Params};

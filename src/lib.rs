@@ -1,7 +1,6 @@
 #![doc = include_str!("../README.md")]
 #![warn(missing_docs)]
 
-mod api_error;
 mod bindings;
 mod canary;
 #[cfg(feature = "reference")]
@@ -12,7 +11,7 @@ mod config;
 mod context;
 #[cfg(feature = "cpu")]
 pub mod cpu;
-mod describe;
+mod element;
 pub mod error;
 mod faults;
 pub mod functional;
@@ -31,27 +30,26 @@ mod state;
 mod stats;
 mod tensor;
 
-pub use api_error::Error;
 pub use bindings::Binding;
 #[doc(hidden)]
 pub use bindings::Bound;
 #[cfg(feature = "reference")]
 pub use canary::Canary;
-pub use config::{
-    Activation, Affine, Config, Element, Momentum, NonFinite, Running, RunningVariance,
-};
+pub use config::{Activation, Affine, Config, Momentum, NonFinite, Running, RunningVariance};
 pub use context::Context;
+pub use element::Element;
+pub use error::Error;
 
 #[cfg(feature = "blocking")]
 pub use gpu::adapters_blocking;
 pub use gpu::{Adapter, Gpu, adapters};
 pub use image::{
-    ImageDraw, ImageInferenceBuffers, ImagePlan, ImageRender, ImageRenderInputs, ImageStatistics,
+    ImageDraw, ImageInferenceBuffers, ImagePlan, ImageRender, ImageRenderInputs,
     ImageStatisticsBuffers, ImageTexture, ImageTrainBuffers,
 };
 pub use layer::{BackwardRequest, BatchNorm, Forward, ForwardRequest, Gradients, Mode, Saved};
 pub use record::{
-    BackwardBuffers, FrozenBackwardBuffers, InferenceBuffers, MomentsBuffers, MomentsRows, Plan,
+    BackwardBuffers, InferenceBuffers, MomentsBuffers, MomentsRows, Plan, StatisticsRows, SumsRows,
     TrainBuffers,
 };
 pub use shape::{Pattern, View};

@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use half::{bf16, f16};
 
-use crate::api_error::Error;
-use crate::config::Element;
+use crate::element::Element;
+use crate::error::Error;
 use crate::error::{BindError, PlanError, RunError, ShapeError};
 use crate::gpu::Gpu;
 use crate::shape::checked_len;

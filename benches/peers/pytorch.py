@@ -19,6 +19,7 @@ import time
 
 import torch
 
+SCHEMA = 1  # of the JSON: crates/bench-record has the check of it
 EPS, MOMENTUM = 1e-5, 0.1
 BOUND = 1e-4  # of a channel's scale, on ordinary data; f32 is good for 1e-6
 SUITES = {  # the shapes, channels at axis 1
@@ -258,6 +259,7 @@ def empty_row(kind, variant, op, suite, shape, sets):
     runs_forward, runs_backward = op not in ("backward", "frozen"), op not in ("train", "inference")
     preallocated = "preallocated" if has_out(KERNELS[variant], kind) else "allocated by the call: it has no out kernel"
     return {
+        "engine": "pytorch",
         "suite": suite,
         "device": device_record(kind)["name"],
         "op": op,
@@ -348,6 +350,7 @@ def main():
     torch.manual_seed(1)
     kinds = [kind for kind in options.devices if kind == "cpu" or torch.cuda.is_available()]
     report = {
+        "schema": SCHEMA,
         "program": "pytorch",
         "version": torch.__version__,
         "commit": torch.version.git_version,

@@ -3,7 +3,7 @@
 use super::judge::{finite_or_zero, judge_stored, widen};
 use super::upstream::Upstream;
 use super::{BACKWARD_BOUND, Input, Report};
-use crate::config::Element;
+use crate::element::Element;
 use crate::reference::{self, Gradients, Moments};
 use crate::stats::HostGradients;
 
@@ -53,7 +53,7 @@ pub fn dresidual(
         None => reference::moments(&view, input.x),
     };
     let mut upstream = Upstream::of(input, dy, &statistics, frozen.is_none());
-    let mut scale = vec![0.0; view.channels];
+    let mut scale = vec![0.0; view.channels()];
     for (c, scale) in scale.iter_mut().enumerate() {
         let bad = match frozen {
             // The sign bit decides, of NaN too.
@@ -92,18 +92,18 @@ fn judge_gradients(
 ) -> Report {
     let view = input.view;
     let m = view.count() as f64;
-    let zeros = vec![0.0; view.channels];
+    let zeros = vec![0.0; view.channels()];
     let (old_weight, old_bias) = before.unwrap_or((&zeros, &zeros));
     let xhat = |c: usize, i: usize| {
         let inv_std = statistics.inv_std(c, input.eps);
         ((f64::from(input.x[i]) - statistics.mean[c]) * inv_std).abs()
     };
-    let mut dx_scale = vec![0.0; view.channels];
-    let mut dweight_scale = vec![0.0; view.channels];
-    let mut dbias_scale = vec![0.0; view.channels];
-    let mut dweight_slack = vec![0.0; view.channels];
-    let mut dbias_slack = vec![0.0; view.channels];
-    for c in 0..view.channels {
+    let mut dx_scale = vec![0.0; view.channels()];
+    let mut dweight_scale = vec![0.0; view.channels()];
+    let mut dbias_scale = vec![0.0; view.channels()];
+    let mut dweight_slack = vec![0.0; view.channels()];
+    let mut dbias_slack = vec![0.0; view.channels()];
+    for c in 0..view.channels() {
         let inv_std = statistics.inv_std(c, input.eps);
         let weight = f64::from(input.parameters.weight(c)).abs();
         for i in view.runs(c).flatten() {

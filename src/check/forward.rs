@@ -33,7 +33,7 @@ pub fn train_forward(input: &Input<'_>, result: &TrainResult<'_>) -> Report {
     } = *input;
     let (z, mut batch) = reference::train_forward(&view, x, parameters, eps);
     let scale_x = largest_finite(&view, x);
-    let channels = 0..view.channels;
+    let channels = 0..view.channels();
     let mut inv_std: Vec<f64> = channels.clone().map(|c| batch.inv_std(c, eps)).collect();
     let mut findings = vec![judge_y(input, z, &batch, result.y)];
     let mut running_findings = Vec::new();
@@ -75,7 +75,7 @@ fn judge_pair(view: &View, x: &[f32], batch: &Moments, saved: &SavedStatistics) 
         .zip(pivots.clone())
         .map(|(m, p)| m - p)
         .collect();
-    let mut scale = vec![0.0; view.channels];
+    let mut scale = vec![0.0; view.channels()];
     for (c, pivot) in pivots.enumerate() {
         for &v in view.runs(c).flat_map(|run| &x[run]) {
             scale[c] = f64::max(scale[c], (f64::from(v) - pivot).abs());
@@ -163,8 +163,8 @@ fn judge_y(input: &Input<'_>, z: Vec<f64>, statistics: &Moments, y: &[f32]) -> F
         finite.fold(0.0, |max: f64, y| max.max(y.abs()))
     };
     let own: Vec<f64> = match smooth {
-        true => (0..view.channels).map(largest).collect(),
-        false => vec![0.0; view.channels],
+        true => (0..view.channels()).map(largest).collect(),
+        false => vec![0.0; view.channels()],
     };
     judge_stored("y", element, FORWARD_BOUND, y, &expected, |i| {
         let c = view.channel_of(i);
@@ -178,7 +178,7 @@ fn judge_y(input: &Input<'_>, z: Vec<f64>, statistics: &Moments, y: &[f32]) -> F
 pub fn moments(view: &View, x: &[f32], mean: &[f32], variance: &[f32]) -> Report {
     let mut expected = reference::moments(view, x);
     let scale = largest_finite(view, x);
-    for c in 0..view.channels {
+    for c in 0..view.channels() {
         if !expected.is_finite(c) {
             (expected.mean[c], expected.variance[c]) = (f64::NAN, f64::NAN);
         }

@@ -1,7 +1,7 @@
 //! Values against their reference, each over its scale.
 
 use super::{Finding, Input, SCALE_FLOOR, is_poison, storage};
-use crate::config::Element;
+use crate::element::Element;
 use crate::reference::Moments;
 use crate::shape::View;
 
@@ -25,7 +25,7 @@ pub(super) fn largest_finite(view: &View, values: &[f32]) -> Vec<f64> {
         let finite = values.filter(|v| v.is_finite());
         finite.fold(0.0, |max: f64, v| max.max(f64::from(v.abs())))
     };
-    (0..view.channels).map(largest).collect()
+    (0..view.channels()).map(largest).collect()
 }
 
 /// Per channel, the largest |x̂·weight| + |bias|, and the largest |residual|.
@@ -48,7 +48,7 @@ pub(super) fn forward_scale(input: &Input<'_>, statistics: &Moments) -> Vec<f64>
         let added = residual.as_ref().map_or(0.0, |largest| largest[c]);
         largest + f64::from(parameters.bias(c)).abs() + added
     };
-    (0..view.channels).map(scale).collect()
+    (0..view.channels()).map(scale).collect()
 }
 
 /// The worst error of f32 results, each value over the scale of its channel.

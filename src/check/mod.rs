@@ -37,7 +37,8 @@ pub use finding::{CheckError, Finding, Report};
 pub use forward::{TrainResult, inference, moments, moments_over, normalize, train_forward};
 pub use poison::{POISON, is_poison};
 
-use crate::config::{Activation, Element};
+use crate::config::Activation;
+use crate::element::Element;
 use crate::shape::View;
 use crate::stats::Parameters;
 

@@ -1,8 +1,8 @@
 //! Blocking twins.
 
 use super::Checked;
-use crate::api_error::Error;
 use crate::check::Report;
+use crate::error::Error;
 use crate::functional::{AffineStep, DeviceMoments, Statistics};
 use crate::layer::{BackwardRequest, BatchNorm, Forward, ForwardRequest, Gradients};
 use crate::tensor::Tensor;

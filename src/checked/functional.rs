@@ -2,8 +2,8 @@
 
 use super::host::optional;
 use super::proof::Proof;
-use crate::api_error::Error;
 use crate::check::{self, Finding, Report};
+use crate::error::Error;
 use crate::functional::{
     AffineStep, DeviceMoments, PreparedMoments, PreparedNormalize, Statistics,
 };

@@ -1,8 +1,9 @@
 //! What a layer's pass read, on the host.
 
-use crate::api_error::Error;
 use crate::check;
-use crate::config::{Activation, Element};
+use crate::config::Activation;
+use crate::element::Element;
+use crate::error::Error;
 use crate::layer::BatchNorm;
 use crate::shape::View;
 use crate::stats::{Parameters, rows};

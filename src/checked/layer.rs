@@ -2,8 +2,8 @@
 
 use super::host::{HostInput, optional};
 use super::proof::Proof;
-use crate::api_error::Error;
 use crate::check::{self, Report};
+use crate::error::Error;
 use crate::layer::{BackwardRequest, BatchNorm, Forward, ForwardRequest, Gradients, Saved, Used};
 use crate::stats::{HostGradients, RunningStatistics, SavedStatistics};
 use crate::tensor::Tensor;

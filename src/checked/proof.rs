@@ -1,8 +1,8 @@
 //! What surrounds a checked run: patterns that outputs hold before it, and a canary.
 
-use crate::api_error::Error;
 use crate::canary::Canary;
 use crate::check::{Finding, POISON, Report};
+use crate::error::Error;
 use crate::gpu::Gpu;
 use crate::tensor::Tensor;
 

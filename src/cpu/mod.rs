@@ -15,8 +15,8 @@ mod wide;
 
 use std::ops::Range;
 
-use crate::api_error::Error;
 use crate::config::{Config, Momentum, NonFinite, Running, RunningVariance};
+use crate::error::Error;
 use crate::error::ShapeError;
 use crate::shape::View;
 use crate::stats::{Moments, Parameters, RunningStatistics, SavedStatistics};
@@ -208,15 +208,11 @@ fn run<O: Operation>(
     };
     // The pool is entered once: each time costs tens of microseconds.
     rayon::scope(|_| {
-        if view.channels == 1 {
+        if view.channels() == 1 {
             // One run, however it is written.
-            let view = View {
-                outer: 1,
-                channels: 1,
-                inner: view.count(),
-            };
+            let view = View::of_lengths(1, 1, view.count());
             planar::run(&view, t, out, op)
-        } else if view.inner < SHORT && view.inner < view.outer {
+        } else if view.inner() < SHORT && view.inner() < view.outer() {
             interleaved::run(view, t, out, op)
         } else {
             planar::run(view, t, out, op)
@@ -266,7 +262,7 @@ fn check_tensor(view: &View, tensor: &'static str, values: &[f32]) -> Result<(),
 }
 
 fn check_channels<T>(view: &View, tensor: &'static str, values: &[T]) -> Result<(), ShapeError> {
-    check_len(tensor, values.len(), view.channels)
+    check_len(tensor, values.len(), view.channels())
 }
 
 fn check_len(tensor: &'static str, got: usize, expected: usize) -> Result<(), ShapeError> {

@@ -1,10 +1,11 @@
 //! `tf.nn.moments` on the device and on the CPU path.
 
 use super::slot;
-use crate::api_error::Error;
 use crate::bindings::{Binding, Stage, bind};
 use crate::canary::Canary;
+use crate::error::Error;
 use crate::error::ShapeError;
+use crate::plan::Needs;
 use crate::reduction::Reduction;
 use crate::shaders::{Kernel, Role};
 use crate::stats::Moments;
@@ -78,6 +79,12 @@ pub fn moments(x: &Tensor, axes: &[isize], keep_dims: bool) -> Result<DeviceMome
     Ok(prepared.moments)
 }
 
+const NEEDS: Needs = Needs {
+    what: "moments",
+    rows: 3,
+    workspace: true,
+};
+
 /// What [`moments`] submits, and where its results will be.
 #[cfg(feature = "internals")]
 pub fn bind_moments(
@@ -105,7 +112,7 @@ impl PreparedMoments {
         let gpu = x.gpu();
         let context = gpu.context();
         let reduction = Reduction::over(x.shape(), axes)?;
-        let schedule = reduction.plan(x.element(), context)?;
+        let schedule = reduction.plan(x.element(), &NEEDS, context.machine())?;
         let rows = Tensor::empty(gpu, &[3, reduction.counts().1])?;
         let workspace = Tensor::scratch(gpu, schedule.workspace_bytes())?;
         let mut steps = schedule.steps(Kernel::Moments, Stage::Reduce);

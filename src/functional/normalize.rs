@@ -1,13 +1,14 @@
 //! `tf.nn.batch_normalization`.
 
 use super::{DeviceMoments, slot};
-use crate::api_error::Error;
 use crate::bindings::{Binding, Stage, bind};
 use crate::canary::Canary;
-use crate::config::Element;
+use crate::element::Element;
+use crate::error::Error;
 use crate::error::{ConfigError, ShapeError};
 use crate::gpu::Gpu;
 use crate::params::flags;
+use crate::plan::Needs;
 use crate::reduction::Reduction;
 use crate::shaders::{Kernel, Role};
 use crate::shape::{same_element, same_shape};
@@ -67,6 +68,12 @@ pub fn normalize<'a>(
     Ok(prepared.y)
 }
 
+const NEEDS: Needs = Needs {
+    what: "statistics",
+    rows: 3,
+    workspace: false,
+};
+
 /// What [`normalize`] submits, and where its result will be.
 #[cfg(feature = "internals")]
 pub fn bind_normalize(
@@ -104,7 +111,7 @@ impl PreparedNormalize {
             Statistics::Plain { mean, .. } => [mean.shape().to_vec(), mean.shape().to_vec()],
         };
         let affine_rows = affine_rows(x, &reduction, &own_shapes, affine)?;
-        let schedule = reduction.plan(x.element(), context)?;
+        let schedule = reduction.plan(x.element(), &NEEDS, context.machine())?;
         let y = Tensor::empty_as(gpu, x.shape(), x.element())?;
         let mut steps = schedule.steps(Kernel::Inference, Stage::Apply);
         for step in &mut steps {

@@ -3,10 +3,10 @@
 use super::recorded::Recorded;
 use super::saved::Used;
 use super::{BackwardRequest, BatchNorm};
-use crate::api_error::Error;
 use crate::canary::Canary;
-use crate::config::Element;
-use crate::record::{BackwardBuffers, FrozenBackwardBuffers};
+use crate::element::Element;
+use crate::error::Error;
+use crate::record::{BackwardBuffers, StatisticsRows};
 use crate::shape::{same_element, same_shape};
 use crate::stats::rows;
 use crate::tensor::Tensor;
@@ -166,33 +166,18 @@ impl BatchNorm {
         let plan = self.plan(x)?;
         let outputs = self.outputs(x, request, given)?;
         let workspace = self.workspace(plan.workspace_bytes())?;
-        let accumulate = request.add_into.is_some();
-        let binding = match &saved.statistics {
-            Used::Batch(rows) => plan.bind_backward(&BackwardBuffers {
-                x: x.slice(),
-                dy: dy.slice(),
-                dx: outputs.dx.as_ref().map(Tensor::slice),
-                residual: saved.residual.as_ref().map(Tensor::slice),
-                dresidual: outputs.dresidual.as_ref().map(Tensor::slice),
-                affine: self.bound_affine(),
-                saved: rows.slice(),
-                grads: Some(outputs.rows.slice()),
-                accumulate,
-                workspace: workspace.slice(),
-            })?,
-            Used::Frozen(running) => plan.bind_backward_frozen(&FrozenBackwardBuffers {
-                x: x.slice(),
-                dy: dy.slice(),
-                dx: outputs.dx.as_ref().map(Tensor::slice),
-                residual: saved.residual.as_ref().map(Tensor::slice),
-                dresidual: outputs.dresidual.as_ref().map(Tensor::slice),
-                affine: self.bound_affine(),
-                running: running.slice(),
-                grads: Some(outputs.rows.slice()),
-                accumulate,
-                workspace: workspace.slice(),
-            })?,
+        let statistics = match &saved.statistics {
+            Used::Batch(rows) => StatisticsRows::Saved(rows.slice()),
+            Used::Frozen(rows) => StatisticsRows::Running(rows.slice()),
         };
+        let buffers = BackwardBuffers::new(x.slice(), dy.slice(), statistics, workspace.slice())
+            .with_dx(outputs.dx.as_ref().map(Tensor::slice))
+            .with_residual(saved.residual.as_ref().map(Tensor::slice))
+            .with_dresidual(outputs.dresidual.as_ref().map(Tensor::slice))
+            .with_affine(self.bound_affine())
+            .with_grads(outputs.rows.slice())
+            .with_accumulate(request.add_into.is_some());
+        let binding = plan.bind_backward(&buffers)?;
         let tensors = self.bound_backward(x, dy, request, &outputs);
         let recorded = Recorded::new(binding, tensors, None, Some(workspace));
         Ok(Gradients {

@@ -3,11 +3,11 @@
 use super::recorded::Recorded;
 use super::saved::Used;
 use super::{BatchNorm, ForwardRequest, Mode, Saved};
-use crate::api_error::Error;
 use crate::bindings::Binding;
 use crate::canary::Canary;
 use crate::config::Momentum;
 use crate::error::ConfigError;
+use crate::error::Error;
 use crate::record::{InferenceBuffers, Plan, TrainBuffers};
 use crate::shape::{same_element, same_shape};
 use crate::tensor::Tensor;
@@ -173,15 +173,11 @@ impl BatchNorm {
                 _ => Tensor::empty(&self.gpu, &[5, self.channels])?,
             };
             let workspace = self.workspace(plan.workspace_bytes())?;
-            let buffers = TrainBuffers {
-                x: x.slice(),
-                y: y.as_ref().map(Tensor::slice),
-                residual: request.residual.map(Tensor::slice),
-                affine: self.bound_affine(),
-                running: self.running.as_ref().map(Tensor::slice),
-                saved: rows.slice(),
-                workspace: workspace.slice(),
-            };
+            let buffers = TrainBuffers::new(x.slice(), rows.slice(), workspace.slice())
+                .with_y(y.as_ref().map(Tensor::slice))
+                .with_residual(request.residual.map(Tensor::slice))
+                .with_affine(self.bound_affine())
+                .with_running(self.running.as_ref().map(Tensor::slice));
             let binding = plan.bind_train(&buffers)?;
             (Used::Batch(rows), Some(workspace), binding)
         };
@@ -211,13 +207,11 @@ impl BatchNorm {
     ) -> Result<Binding, Error> {
         let running = self.running.as_ref();
         let running = running.ok_or(ConfigError::NoRunningStatistics)?;
-        Ok(plan.bind_inference(&InferenceBuffers {
-            x: x.slice(),
-            y: y.map(Tensor::slice),
-            residual: residual.map(Tensor::slice),
-            affine: self.bound_affine(),
-            running: running.slice(),
-        })?)
+        let buffers = InferenceBuffers::new(x.slice(), running.slice())
+            .with_y(y.map(Tensor::slice))
+            .with_residual(residual.map(Tensor::slice))
+            .with_affine(self.bound_affine());
+        Ok(plan.bind_inference(&buffers)?)
     }
 
     /// Submits a prepared pass, and a canary behind it where there is one.

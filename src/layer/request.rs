@@ -32,8 +32,8 @@ impl<'a> ForwardRequest<'a> {
 
     /// Adds `residual` before the activation: `y = g(BN(x) + residual)`, g the configuration's activation. It has
     /// the input's shape and element.
-    pub fn with_residual(mut self, residual: &'a Tensor) -> Self {
-        self.residual = Some(residual);
+    pub fn with_residual(mut self, residual: impl Into<Option<&'a Tensor>>) -> Self {
+        self.residual = residual.into();
         self
     }
 
@@ -85,8 +85,8 @@ impl<'a> BackwardRequest<'a> {
 
     /// Adds `dweight` and `dbias` to what the rows of `gradients` hold, `[2, C]` in f32, and makes no rows
     /// of its own.
-    pub fn with_add_into(mut self, gradients: &'a Tensor) -> Self {
-        self.add_into = Some(gradients);
+    pub fn with_add_into(mut self, gradients: impl Into<Option<&'a Tensor>>) -> Self {
+        self.add_into = gradients.into();
         self
     }
 }

@@ -1,8 +1,9 @@
 //! What a forward pass leaves for backward passes.
 
 use super::ForwardRequest;
-use crate::api_error::Error;
-use crate::config::{Activation, Element};
+use crate::config::Activation;
+use crate::element::Element;
+use crate::error::Error;
 use crate::error::{BindError, ConfigError};
 use crate::shape::{same_element, same_shape};
 use crate::stats::SavedStatistics;

@@ -184,7 +184,7 @@ fn a_pytorch_checkpoint_evaluates_as_pytorch_does() {
         let golden = Golden::named(name);
         let case = golden.case();
         let bytes = golden.checkpoint(PREFIX);
-        let channels = case.view.channels;
+        let channels = case.view.channels();
         let layer = BatchNorm::from_safetensors(&gpu, channels, case.config, &bytes, PREFIX);
         let mut layer = Checked::new(layer.unwrap());
         let x = upload(&gpu, &case.shape, &case.x);
@@ -203,7 +203,7 @@ fn a_pytorch_checkpoint_trains_on() {
         let golden = Golden::named(name);
         let case = golden.case();
         let bytes = golden.checkpoint(PREFIX);
-        let channels = case.view.channels;
+        let channels = case.view.channels();
         let layer = BatchNorm::from_safetensors(&gpu, channels, case.config, &bytes, PREFIX);
         let mut layer = layer.unwrap();
         let x = upload(&gpu, &case.shape, &case.x);

@@ -21,7 +21,7 @@ use serde_json::{Value, json};
 use self::limits::Limits;
 use self::table::Table;
 use crate::null_devices::{FAMILIES, Family, NullDevices};
-use crate::{Failed, Steps, build_program, root};
+use crate::{Failed, Steps, build_program, records, root};
 
 const PROGRAM: &str = "machine-code";
 
@@ -69,12 +69,20 @@ pub fn run(steps: &mut Steps, options: &Options) -> Result<(), Failed> {
     let devices = steps.run("drivers", NullDevices::get)?;
     let program = steps.run("build", || {
         let args = ["build", "--locked", "--package", PROGRAM];
-        build_program(&args, PROGRAM)
+        build_program(&mut crate::cargo(args), PROGRAM)
     })?;
     let reports = steps.run("compile", || compile(&devices, &program, &options.families))?;
     if let Some(file) = &options.json {
         steps.run("JSON", || {
-            let text = format!("{:#}\n", json!({ "families": &reports }));
+            let record = json!({
+                "schema": bench_record::SCHEMA,
+                "program": PROGRAM,
+                "commit": records::commit(),
+                "date": records::today(),
+                "families": &reports,
+            });
+            bench_record::check(&record).map_err(|refused| refused.to_string())?;
+            let text = format!("{record:#}\n");
             fs::write(file, text).map_err(|e| format!("cannot write {}: {e}", file.display()))
         })?;
     }

@@ -11,7 +11,10 @@ use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
+use crate::records::read;
 use crate::{CommandExt as _, Failed, Steps, build_program, root};
+
+pub use table::table;
 
 const BURN: &str = "benches/peers/burn/Cargo.toml";
 const PYTORCH: &str = "benches/peers/pytorch.py";
@@ -51,13 +54,8 @@ pub fn print_table(files: &[&str]) -> Result<(), String> {
         return Err("--table needs JSON files".to_owned());
     }
     let files: Result<Vec<Value>, String> = files.iter().map(|f| read(Path::new(f))).collect();
-    print!("{}", table::table(&files?)?);
+    print!("{}", table(&files?)?);
     Ok(())
-}
-
-fn read(file: &Path) -> Result<Value, String> {
-    let text = fs::read(file).map_err(|e| format!("cannot read {}: {e}", file.display()))?;
-    serde_json::from_slice(&text).map_err(|e| format!("{} is no JSON: {e}", file.display()))
 }
 
 /// Builds and runs what is installed, ours first and last, and prints the
@@ -65,12 +63,12 @@ fn read(file: &Path) -> Result<Value, String> {
 pub fn run(steps: &mut Steps, options: &Options) -> Result<(), Failed> {
     let ours = steps.run("build wgbn", || {
         let args = ["build", "--release", "--locked", "--package", "wgbn"];
-        build_program(&args, "wgbn")
+        build_program(&mut crate::cargo(args), "wgbn")
     })?;
     let python = steps.run("find PyTorch", || Ok(find_pytorch()))?;
     let burn = steps.run("build Burn's", || {
         let args = ["build", "--release", "--locked", "--manifest-path", BURN];
-        Ok(build_program(&args, "burn-peer"))
+        Ok(build_program(&mut crate::cargo(args), "burn-peer"))
     })?;
     steps.run("folder", || {
         fs::create_dir_all(&options.out)
@@ -107,7 +105,7 @@ pub fn run(steps: &mut Steps, options: &Options) -> Result<(), Failed> {
     })?;
 
     steps.run("table", || {
-        let mut text = table::table(&files)?;
+        let mut text = table(&files)?;
         for reason in &skipped {
             text.push_str(&format!("- not measured: {reason}\n"));
         }

@@ -5,7 +5,6 @@ use std::fmt::Write as _;
 
 use serde_json::Value;
 
-const OURS: &str = "wgpu-batchnorm";
 const NONE: &str = "–";
 
 /// What a column holds: whose time, and on which kind of device.
@@ -107,13 +106,13 @@ fn read(file: &Value, times: &mut Vec<Time>) -> Result<(), String> {
         };
         let device = field("device")?;
         let on_cpu = kind(file, &device) == Some("cpu");
-        let column = match (program, on_cpu) {
-            (OURS, false) => Column::OursGpu,
-            (OURS, true) => Column::OursCpu,
+        let column = match (&*field("engine")?, on_cpu) {
+            ("wgpu-batchnorm", _) => Column::OursGpu,
+            ("wgpu-batchnorm-cpu", _) => Column::OursCpu,
             ("pytorch", true) => Column::PyTorchCpu,
             ("pytorch", false) => Column::PyTorchCuda,
             ("burn", _) => Column::Burn,
-            _ => return Err(format!("`{program}` is no known program")),
+            (engine, _) => return Err(format!("`{engine}` is no known engine")),
         };
         let numbers = row["shape"].as_array().into_iter().flatten();
         let shape: Vec<String> = numbers.map(Value::to_string).collect();
@@ -323,7 +322,16 @@ mod tests {
         })
     }
 
-    fn file(program: &str, devices: &[(&str, &str)], rows: Vec<Value>) -> Value {
+    const OURS: &str = "wgpu-batchnorm";
+
+    fn file(program: &str, devices: &[(&str, &str)], mut rows: Vec<Value>) -> Value {
+        for row in &mut rows {
+            let on_cpu = devices.contains(&(row["device"].as_str().unwrap(), "cpu"));
+            row["engine"] = match (program, on_cpu) {
+                (OURS, true) => json!("wgpu-batchnorm-cpu"),
+                _ => json!(program),
+            };
+        }
         let device = |(name, kind): &(&str, &str)| json!({ "name": name, "kind": kind });
         json!({
             "program": program,
@@ -501,7 +509,8 @@ mod tests {
     #[test]
     fn of_our_adapters_the_one_that_burn_ran_on_is_shown() {
         let mut mine = ours(3.0, 2.0);
-        let second = row("a GPU", "train", &SHAPE, "nchw", 1.0);
+        let mut second = row("a GPU", "train", &SHAPE, "nchw", 1.0);
+        second["engine"] = json!(OURS);
         mine["rows"].as_array_mut().expect("rows").insert(0, second);
         mine["devices"]
             .as_array_mut()

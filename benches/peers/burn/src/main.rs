@@ -19,6 +19,9 @@ use layer::Bench;
 use suite::{Op, Suite};
 use timing::Times;
 
+/// Of the JSON; `crates/bench-record` has the check of it.
+const SCHEMA: u64 = 1;
+
 /// What a result may be off, as a fraction of its scale, on ordinary data.
 const BOUND: f64 = 1e-4;
 
@@ -149,6 +152,7 @@ fn run(options: &Options) -> Result<usize, String> {
     }
 
     let report = json!({
+        "schema": SCHEMA,
         "program": "burn",
         "version": host::burn_version(),
         "commit": null,
@@ -214,6 +218,7 @@ impl Job<'_> {
                 rate(ideal, &times),
             );
             self.rows.push(json!({
+                "engine": "burn",
                 "suite": self.suite.name(),
                 "device": self.adapter.name,
                 "op": op.name(),

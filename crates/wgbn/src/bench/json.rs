@@ -17,6 +17,8 @@ impl Report {
             rotation_bytes,
         } = &self.about;
         json!({
+            // The form, which the package `bench-record` checks.
+            "schema": 1,
             "program": "wgpu-batchnorm",
             "version": env!("CARGO_PKG_VERSION"),
             "commit": commit,
@@ -27,10 +29,19 @@ impl Report {
             "rotation_bytes": rotation_bytes,
             "devices": self.devices.iter().map(device).collect::<Value>(),
             "bandwidth": self.bandwidth.iter().map(bandwidth).collect::<Value>(),
-            "rows": self.rows.iter().map(row).collect::<Value>(),
-            "host_rows": self.host_rows.iter().map(host_row).collect::<Value>(),
+            "rows": self.rows.iter().map(|r| row(r, self.engine(&r.device))).collect::<Value>(),
+            "host_rows": self.host_rows.iter().map(|r| host_row(r, self.engine(&r.device))).collect::<Value>(),
             "skipped": self.skipped,
         })
+    }
+
+    /// What ran on the device.
+    fn engine(&self, device: &str) -> &'static str {
+        let is_cpu = |d: &DeviceInfo| d.name == device && d.kind == "cpu";
+        match self.devices.iter().any(is_cpu) {
+            true => "wgpu-batchnorm-cpu",
+            false => "wgpu-batchnorm",
+        }
     }
 }
 
@@ -46,10 +57,10 @@ fn bandwidth(b: &BandwidthRow) -> Value {
     })
 }
 
-fn row(r: &Row) -> Value {
+fn row(r: &Row, engine: &str) -> Value {
     let s = &r.timing.summary;
     json!({
-        "suite": r.case.suite.name(), "device": r.device, "op": r.op.name(),
+        "engine": engine, "suite": r.case.suite.name(), "device": r.device, "op": r.op.name(),
         "shape": r.case.shape, "layout": r.case.layout.name(),
         "elements": r.case.elements(), "ideal_bytes": r.ideal_bytes(),
         "median_ms": ms(s.median), "low_ms": ms(s.low), "high_ms": ms(s.high),
@@ -60,10 +71,10 @@ fn row(r: &Row) -> Value {
     })
 }
 
-fn host_row(r: &HostRow) -> Value {
+fn host_row(r: &HostRow, engine: &str) -> Value {
     let s = &r.summary;
     json!({
-        "device": r.device, "what": r.what, "median_ms": ms(s.median),
+        "engine": engine, "device": r.device, "what": r.what, "median_ms": ms(s.median),
         "low_ms": ms(s.low), "high_ms": ms(s.high), "runs": s.runs,
     })
 }

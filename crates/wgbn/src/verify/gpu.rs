@@ -116,7 +116,7 @@ impl Layers<'_> {
     /// A layer with the trial's state, and what is wrong of that on the device.
     fn layer(&self) -> Result<(BatchNorm, Vec<Finding>), Failure> {
         let Self { gpu, values, .. } = self;
-        let channels = values.view.channels;
+        let channels = values.view.channels();
         let layer = BatchNorm::with_state(gpu, self.trial.config(), channels, &values.state)?;
         let mut findings = state_held(&layer, &values.state)?;
         findings.extend(self.inputs.of_residual.iter().cloned());
@@ -141,7 +141,7 @@ impl Layers<'_> {
             ..
         } = self.inputs;
         let request = request(mode, residual.as_ref());
-        let c = self.values.view.channels;
+        let c = self.values.view.channels();
         // Numbers that the host knows, and that exact sums stay exact with.
         let there: Vec<f32> = (0..2 * c).map(|k| k as f32 % 5.0 - 2.0).collect();
         let mut of_last = of_ones.clone();

@@ -10,7 +10,8 @@ fn bench(folder: &Folder, line: &str) -> (Value, String, String) {
         "bench --quick {line} --json out.json --html out.html"
     ));
     let stdout = run.succeeded().to_owned();
-    let value = serde_json::from_slice(&folder.bytes("out.json")).unwrap();
+    let (kind, value) = bench_record::read(&folder.bytes("out.json")).unwrap();
+    assert_eq!(kind, bench_record::Kind::Bench);
     (
         value,
         String::from_utf8(folder.bytes("out.html")).unwrap(),
@@ -80,8 +81,13 @@ fn an_adapter_and_the_cpu_side_by_side() {
     record(&format!("{name} ({backend})"));
     let rows = value["rows"].as_array().unwrap();
     for device in devices {
-        let mine = rows.iter().filter(|row| row["device"] == device["name"]);
-        assert_eq!(mine.count() * 2, rows.len(), "{device}");
+        let mine = || rows.iter().filter(|row| row["device"] == device["name"]);
+        assert_eq!(mine().count() * 2, rows.len(), "{device}");
+        let engine = match device["kind"] == "cpu" {
+            true => "wgpu-batchnorm-cpu",
+            false => "wgpu-batchnorm",
+        };
+        assert!(mine().all(|row| row["engine"] == engine), "{device}");
         assert!(
             stdout.contains(device["name"].as_str().unwrap()),
             "{stdout}"
