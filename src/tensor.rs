@@ -317,8 +317,9 @@ impl Tensor {
         self.element.bytes_of(self.len())
     }
 
-    pub(crate) fn slice(&self) -> wgpu::BufferSlice<'_> {
-        self.buffer.slice(..)
+    /// All of the tensor's bytes, in whole 32-bit words, as the recording layer takes them.
+    pub fn slice(&self) -> wgpu::BufferSlice<'_> {
+        self.buffer.slice(..self.word_bytes())
     }
 
     /// Refuses a buffer that cannot be copied to or from.
