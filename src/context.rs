@@ -3,8 +3,9 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::error::{BindError, DeviceError, RunError};
+use crate::error::{BindError, CacheError, DeviceError, RunError};
 use crate::faults::{cause, watched};
+use crate::pipeline_cache;
 use crate::plan::{DeviceClass, Machine, Tuning};
 use crate::shaders::{Constants, Role, Storage, TexelFormat, Variant};
 
@@ -22,6 +23,8 @@ struct Shared {
     device: wgpu::Device,
     machine: Machine,
     pipelines: Mutex<HashMap<(Variant, Constants), Entry>>,
+    /// What the driver keeps of compiled pipelines, where the device can give it as bytes.
+    cache: Mutex<Option<wgpu::PipelineCache>>,
     unused: wgpu::Buffer,
 }
 
@@ -40,20 +43,22 @@ impl Context {
     /// Makes a context for the caller's device.
     ///
     /// # Errors
-    /// A device below WebGPU's default limits for compute.
+    /// A device below WebGPU's default limits for compute, or one that has no memory for a buffer of a few
+    /// kilobytes.
     pub fn new(device: &wgpu::Device) -> Result<Self, DeviceError> {
         let class = match device.adapter_info().device_type {
             wgpu::DeviceType::Cpu => DeviceClass::Cpu,
             wgpu::DeviceType::IntegratedGpu => DeviceClass::Integrated,
             _ => DeviceClass::Discrete,
         };
-        Self::with_tuning(device, class.tuning())
+        Self::tuned(device, class.tuning())
     }
 
     /// [`Context::new`] with the planner's sizes given: for measurements and tests.
     ///
     /// # Errors
-    /// As [`Context::new`].
+    /// As [`Context::new`]; sizes that do not go together.
+    #[cfg(feature = "internals")]
     pub fn with_tuning(device: &wgpu::Device, tuning: Tuning) -> Result<Self, DeviceError> {
         let (workgroup, team) = (tuning.planar_workgroup, tuning.planar_team);
         let whole_teams = team > 0 && workgroup > 0 && workgroup.is_multiple_of(team);
@@ -65,6 +70,10 @@ impl Context {
         if !whole_teams || interleaved.contains(&0) {
             return Err(DeviceError::Tuning { workgroup, team });
         }
+        Self::tuned(device, tuning)
+    }
+
+    fn tuned(device: &wgpu::Device, tuning: Tuning) -> Result<Self, DeviceError> {
         let limits = device.limits();
         let widest = tuning.planar_workgroup.max(tuning.interleaved_workgroup);
         for (limit, got, expected) in [
@@ -94,26 +103,27 @@ impl Context {
                 65_535,
             ),
         ] {
-            if got < expected {
-                return Err(DeviceError::Limit {
-                    limit,
-                    got: got.into(),
-                    expected: expected.into(),
-                });
-            }
+            at_least(limit, got.into(), expected.into())?;
         }
+        at_least("max_buffer_size", limits.max_buffer_size, unused_bytes())?;
         let binding = limits.max_storage_buffer_binding_size;
         let (binding_limit, max_binding_bytes) = if limits.max_buffer_size < binding {
             ("max_buffer_size", limits.max_buffer_size)
         } else {
             ("max_storage_buffer_binding_size", binding)
         };
-        let unused = device.create_buffer(&wgpu::BufferDescriptor {
+        let unused = wgpu::BufferDescriptor {
             label: Some("wgpu-batchnorm unused"),
-            size: UNUSED_BYTES * Role::ALL.len() as u64,
+            size: unused_bytes(),
             usage: wgpu::BufferUsages::STORAGE,
             mapped_at_creation: false,
-        });
+        };
+        let (unused, refused) = watched(device, || device.create_buffer(&unused));
+        if let Some(refused) = refused {
+            return Err(DeviceError::Unusable {
+                reason: refused.to_string(),
+            });
+        }
         Ok(Self {
             shared: Arc::new(Shared {
                 device: device.clone(),
@@ -124,12 +134,14 @@ impl Context {
                     tuning,
                 },
                 pipelines: Mutex::default(),
+                cache: Mutex::new(pipeline_cache::empty(device)),
                 unused,
             }),
         })
     }
 
     /// The kernel variants compiled so far, each as often as it has sets of constants.
+    #[cfg(feature = "internals")]
     pub fn compiled(&self) -> Vec<Variant> {
         let pipelines = lock(&self.shared.pipelines);
         let compiled = pipelines.iter().filter(|(_, entry)| lock(entry).is_some());
@@ -138,6 +150,41 @@ impl Context {
 
     pub(crate) fn device(&self) -> &wgpu::Device {
         &self.shared.device
+    }
+
+    pub(crate) fn pipeline_cache(&self) -> Option<wgpu::PipelineCache> {
+        lock(&self.shared.cache).clone()
+    }
+
+    /// What was compiled so far, as bytes for [`Context::load_pipeline_cache`] in a later run of the
+    /// program. `None` on a device made without `Features::PIPELINE_CACHE`, which Vulkan alone has, or
+    /// where the driver gives nothing.
+    ///
+    /// The library reads and writes no files. Keep the bytes where this program alone writes.
+    pub fn pipeline_cache_data(&self) -> Option<Vec<u8>> {
+        pipeline_cache::data(self.device(), &self.pipeline_cache()?)
+    }
+
+    /// Lets pipelines be made from what an earlier run compiled; results are the same with and without.
+    /// Call it before anything is compiled: what was compiled until then is not in the new cache's data.
+    ///
+    /// # Safety
+    /// `bytes` are what [`Context::pipeline_cache_data`] gave, and nobody else could write them since.
+    /// Bytes that were damaged by accident, or that are of another adapter or driver, are refused. Bytes
+    /// that somebody forged on purpose can pass these checks, and then the driver reads them.
+    ///
+    /// # Errors
+    /// A device made without `Features::PIPELINE_CACHE`; bytes that are no pipeline cache, that are
+    /// damaged, or that are of another adapter or driver. The context then compiles as it did before.
+    #[allow(
+        unsafe_code,
+        reason = "only the caller knows where the bytes come from"
+    )]
+    pub unsafe fn load_pipeline_cache(&self, bytes: &[u8]) -> Result<(), CacheError> {
+        // SAFETY: as the caller promised.
+        let cache = unsafe { pipeline_cache::load(self.device(), bytes) }?;
+        *lock(&self.shared.cache) = Some(cache);
+        Ok(())
     }
 
     pub(crate) fn machine(&self) -> &Machine {
@@ -228,7 +275,7 @@ impl Context {
                 // Every word that counts was written before it is read.
                 zero_initialize_workgroup_memory: false,
             },
-            cache: None,
+            cache: self.pipeline_cache().as_ref(),
         });
         Pipeline {
             pipeline,
@@ -273,3 +320,19 @@ const PARTIAL_BYTES: u32 = 48;
 
 /// Storage offsets are multiples of 256 bytes at most.
 const UNUSED_BYTES: u64 = 256;
+
+/// Bytes of the buffer that stands in for unused ones.
+fn unused_bytes() -> u64 {
+    UNUSED_BYTES * Role::ALL.len() as u64
+}
+
+fn at_least(limit: &'static str, got: u64, expected: u64) -> Result<(), DeviceError> {
+    match got >= expected {
+        true => Ok(()),
+        false => Err(DeviceError::Limit {
+            limit,
+            got,
+            expected,
+        }),
+    }
+}

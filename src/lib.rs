@@ -17,22 +17,23 @@ mod faults;
 pub mod functional;
 mod gpu;
 mod image;
+#[cfg(feature = "internals")]
+pub mod internals;
 mod layer;
-mod params;
-pub mod plan;
+mod operation;
+mod pipeline_cache;
+mod plan;
 mod record;
 mod reduction;
 #[cfg(feature = "reference")]
 pub mod reference;
-pub mod shaders;
+mod shaders;
 mod shape;
 mod state;
 mod stats;
 mod tensor;
 
 pub use bindings::Binding;
-#[doc(hidden)]
-pub use bindings::Bound;
 #[cfg(feature = "reference")]
 pub use canary::Canary;
 pub use config::{Activation, Affine, Config, Momentum, NonFinite, Running, RunningVariance};

@@ -299,7 +299,7 @@ mod tests {
     fn an_axis_of_length_one_is_not_varied_over() {
         let kept = Reduction::broadcast(&[2, 1, 4], "mean", &[2, 1, 1]).unwrap();
         assert_eq!(kept.kept, [true, false, false]);
-        assert_eq!(kept.shape(), [2, 1, 4]);
+        assert_eq!(kept.shape, [2, 1, 4]);
     }
 
     #[test]

@@ -65,6 +65,7 @@ pub enum TexelFormat {
 
 impl TexelFormat {
     /// All formats.
+    #[cfg(any(test, feature = "internals"))]
     pub const ALL: [Self; 2] = [Self::Rgba8Unorm, Self::Rgba16Float];
 
     /// WGSL's name.
@@ -96,6 +97,7 @@ pub enum Conversion {
 
 impl Conversion {
     /// All conversions.
+    #[cfg(any(test, feature = "internals"))]
     pub const ALL: [Self; 3] = [Self::Unorm, Self::Half, Self::Single];
 
     fn parts(self) -> &'static [&'static str] {
@@ -177,6 +179,7 @@ pub fn render_source(target: Conversion) -> String {
 
 impl Kernel {
     /// All kernels.
+    #[cfg(any(test, feature = "internals"))]
     pub const ALL: [Self; 11] = [
         Self::Moments,
         Self::Normalize,
@@ -238,6 +241,12 @@ impl Kernel {
             self,
             Self::Normalize | Self::Inference | Self::TrainResident
         )
+    }
+
+    /// Whether an activation and a residual come after what the kernel normalizes, or backward goes
+    /// through them before it.
+    pub(crate) fn activates(self) -> bool {
+        self.walks() && self != Self::Moments
     }
 
     /// The textures that a kernel reads and writes, and what it does with each.
@@ -432,6 +441,7 @@ impl Variant {
     }
 
     /// Every variant there is.
+    #[cfg(any(test, feature = "internals"))]
     pub fn all() -> Vec<Self> {
         let one = [(Load::Scalar, 1), (Load::Run4, 1)];
         let wide = COLUMNS.map(|columns| (Load::Channel4, columns));
@@ -542,15 +552,16 @@ impl Variant {
         matches!(self.storage, Storage::Texture(_)) && matches!(role, Role::X | Role::Out)
     }
 
-    /// The numbers of the variant's storage bindings, which are [`Role`]s, and whether it binds
-    /// the axes of a strided walk; both as its WGSL declares them.
+    /// What the variant binds, as its WGSL declares it.
     pub fn roles(&self) -> Vec<Role> {
-        let source = self.source();
-        Role::ALL
-            .into_iter()
-            .filter(|&role| source.contains(&format!("@binding({})", role as u32)))
-            .collect()
+        roles_of(&self.source())
     }
+}
+
+/// What a shader binds beside its parameters, as its WGSL declares it.
+pub(crate) fn roles_of(source: &str) -> Vec<Role> {
+    let declares = |role: &Role| source.contains(&format!("@binding({})", *role as u32));
+    Role::ALL.into_iter().filter(declares).collect()
 }
 
 /// The override constants of a pipeline.

@@ -1,6 +1,6 @@
 mod simulated;
 
-use super::judge::widen;
+use super::judge::{judge_stored, widen};
 use super::upstream::Upstream;
 use super::*;
 use crate::reference;

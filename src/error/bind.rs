@@ -144,7 +144,16 @@ pub enum BindError {
         /// What wgpu said.
         reason: String,
     },
-    /// Buffers that wgpu did not bind, such as one of another device.
+    /// A buffer or texture that belongs to another device, that was destroyed, or that wgpu refused for a
+    /// reason of its own.
+    #[error("{name} cannot be bound: {reason}")]
+    Unusable {
+        /// The role of the buffer or texture.
+        name: &'static str,
+        /// What wgpu said.
+        reason: String,
+    },
+    /// Buffers that wgpu did not bind together.
     #[error("the buffers were not bound: {reason}")]
     Refused {
         /// What wgpu said.

@@ -23,7 +23,8 @@ pub enum DeviceError {
         /// What wgpu said.
         reason: String,
     },
-    /// Sizes that do not go together.
+    /// Sizes that do not go together, of `Context::with_tuning`.
+    #[cfg(feature = "internals")]
     #[error(
         "a planar workgroup of {workgroup} is not made of teams of {team}, or an interleaved size is 0"
     )]
@@ -32,6 +33,12 @@ pub enum DeviceError {
         workgroup: u32,
         /// Lanes of a team.
         team: u32,
+    },
+    /// The device made no buffer of a few kilobytes.
+    #[error("the device cannot be used: {reason}")]
+    Unusable {
+        /// What wgpu said.
+        reason: String,
     },
     /// The device is below what the kernels need.
     #[error("the device's {limit} is {got}, expected at least {expected}")]

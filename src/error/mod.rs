@@ -6,6 +6,7 @@
 
 mod any;
 mod bind;
+mod cache;
 mod config;
 mod device;
 mod plan;
@@ -15,6 +16,7 @@ mod state;
 
 pub use any::Error;
 pub use bind::BindError;
+pub use cache::CacheError;
 pub use config::ConfigError;
 pub use device::DeviceError;
 pub use plan::PlanError;

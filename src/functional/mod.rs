@@ -19,16 +19,3 @@ pub use moments::bind_moments;
 pub use normalize::bind_normalize;
 #[cfg(feature = "reference")]
 pub(crate) use {moments::PreparedMoments, normalize::PreparedNormalize};
-
-use crate::bindings::Slot;
-use crate::shaders::Role;
-use crate::tensor::Tensor;
-
-fn slot<'a>(role: Role, name: &'static str, tensor: &'a Tensor) -> Slot<'a> {
-    Slot {
-        role,
-        name,
-        slice: tensor.slice(),
-        bytes: tensor.word_bytes(),
-    }
-}

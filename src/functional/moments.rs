@@ -1,13 +1,12 @@
 //! `tf.nn.moments` on the device and on the CPU path.
 
-use super::slot;
-use crate::bindings::{Binding, Stage, bind};
+use crate::bindings::{Binding, Request, bind};
 use crate::canary::Canary;
+use crate::config::Config;
 use crate::error::Error;
 use crate::error::ShapeError;
-use crate::plan::Needs;
+use crate::operation::{Asked, Operation};
 use crate::reduction::Reduction;
-use crate::shaders::{Kernel, Role};
 use crate::stats::Moments;
 use crate::tensor::Tensor;
 
@@ -79,12 +78,6 @@ pub fn moments(x: &Tensor, axes: &[isize], keep_dims: bool) -> Result<DeviceMome
     Ok(prepared.moments)
 }
 
-const NEEDS: Needs = Needs {
-    what: "moments",
-    rows: 3,
-    workspace: true,
-};
-
 /// What [`moments`] submits, and where its results will be.
 #[cfg(feature = "internals")]
 pub fn bind_moments(
@@ -112,18 +105,26 @@ impl PreparedMoments {
         let gpu = x.gpu();
         let context = gpu.context();
         let reduction = Reduction::over(x.shape(), axes)?;
-        let schedule = reduction.plan(x.element(), &NEEDS, context.machine())?;
+        let operation = Operation::Moments;
+        let schedule = reduction.plan(x.element(), &operation.needs(), context.machine())?;
         let rows = Tensor::empty(gpu, &[3, reduction.counts().1])?;
         let workspace = Tensor::scratch(gpu, schedule.workspace_bytes())?;
-        let mut steps = schedule.steps(Kernel::Moments, Stage::Reduce);
-        steps.extend(schedule.steps(Kernel::MomentsFinish, Stage::Merge));
-        let slots = [
-            slot(Role::X, "x", x),
-            slot(Role::Statistics, "moments", &rows),
-            slot(Role::Partials, "workspace", &workspace),
-        ];
+        let request = Request {
+            operation,
+            // Moments have no options.
+            config: &Config::pytorch().without_running(),
+            schedule: &schedule,
+            asked: Asked::default(),
+            buffers: &[
+                ("x", Some(x.slice())),
+                ("moments", Some(rows.slice())),
+                ("workspace", Some(workspace.slice())),
+            ],
+            textures: &[],
+        };
+        let binding = bind(context, &request)?;
         Ok(Self {
-            binding: bind(context, &schedule, &steps, &slots)?,
+            binding,
             moments: DeviceMoments {
                 reduction,
                 keep_dims,

@@ -1,16 +1,15 @@
 //! `tf.nn.batch_normalization`.
 
-use super::{DeviceMoments, slot};
-use crate::bindings::{Binding, Stage, bind};
+use super::DeviceMoments;
+use crate::bindings::{Binding, Request, bind};
 use crate::canary::Canary;
+use crate::config::{Affine, Config};
 use crate::element::Element;
 use crate::error::Error;
 use crate::error::{ConfigError, ShapeError};
 use crate::gpu::Gpu;
-use crate::params::flags;
-use crate::plan::Needs;
+use crate::operation::{Asked, Operation};
 use crate::reduction::Reduction;
-use crate::shaders::{Kernel, Role};
 use crate::shape::{same_element, same_shape};
 use crate::tensor::Tensor;
 
@@ -68,12 +67,6 @@ pub fn normalize<'a>(
     Ok(prepared.y)
 }
 
-const NEEDS: Needs = Needs {
-    what: "statistics",
-    rows: 3,
-    workspace: false,
-};
-
 /// What [`normalize`] submits, and where its result will be.
 #[cfg(feature = "internals")]
 pub fn bind_normalize(
@@ -111,29 +104,40 @@ impl PreparedNormalize {
             Statistics::Plain { mean, .. } => [mean.shape().to_vec(), mean.shape().to_vec()],
         };
         let affine_rows = affine_rows(x, &reduction, &own_shapes, affine)?;
-        let schedule = reduction.plan(x.element(), &NEEDS, context.machine())?;
+        let operation = Operation::Normalize;
+        let schedule = reduction.plan(x.element(), &operation.needs(), context.machine())?;
         let y = Tensor::empty_as(gpu, x.shape(), x.element())?;
-        let mut steps = schedule.steps(Kernel::Inference, Stage::Apply);
-        for step in &mut steps {
-            step.params = step
-                .params
-                .with_eps(eps)
-                .with_flag(flags::HAS_WEIGHT, affine.scale.is_some())
-                .with_flag(flags::HAS_BIAS, affine.offset.is_some());
-            if let Statistics::Moments(moments) = statistics {
-                step.params = step
-                    .params
-                    .with_flag(flags::FROM_MOMENTS, true)
-                    .with_count(moments.count() as u64);
-            }
-        }
-        let slots = [
-            slot(Role::X, "x", x),
-            slot(Role::Out, "y", &y),
-            slot(Role::Statistics, "statistics", &rows),
-            slot(Role::Affine, "affine", &affine_rows),
-        ];
-        let binding = bind(context, &schedule, &steps, &slots)?;
+        let config = Config::pytorch().without_running().with_eps(eps);
+        let config = config.with_affine(match (affine.scale, affine.offset) {
+            (Some(_), Some(_)) => Affine::Both,
+            (Some(_), None) => Affine::Weight,
+            (None, Some(_)) => Affine::Bias,
+            (None, None) => Affine::None,
+        });
+        let has_affine = config.affine != Affine::None;
+        let moments = match statistics {
+            Statistics::Moments(moments) => Some(moments),
+            Statistics::Plain { .. } => None,
+        };
+        let request = Request {
+            operation,
+            config: &config,
+            schedule: &schedule,
+            asked: Asked {
+                from_moments: moments.is_some(),
+                // Sums of squares are divided by the count of their own batch.
+                count: moments.map(|moments| moments.count() as u64),
+                ..Asked::default()
+            },
+            buffers: &[
+                ("x", Some(x.slice())),
+                ("y", Some(y.slice())),
+                ("statistics", Some(rows.slice())),
+                ("affine", has_affine.then(|| affine_rows.slice())),
+            ],
+            textures: &[],
+        };
+        let binding = bind(context, &request)?;
         Ok(Self { binding, y })
     }
 

@@ -7,6 +7,7 @@ use std::sync::{Arc, OnceLock};
 
 use crate::context::Context;
 use crate::error::{BindError, DeviceError, RunError};
+#[cfg(feature = "internals")]
 use crate::plan::Tuning;
 use late::Late;
 
@@ -37,8 +38,6 @@ struct Shared {
     context: Context,
     late: Late,
     canary: OnceLock<wgpu::ComputePipeline>,
-    /// Of one storage buffer: whether a device takes a buffer shows where it is bound.
-    one_buffer: OnceLock<wgpu::BindGroupLayout>,
 }
 
 /// Every adapter there is on the backends in use.
@@ -156,6 +155,7 @@ impl Gpu {
     ///
     /// # Errors
     /// Sizes that fit together badly or are beyond the device's limits.
+    #[cfg(feature = "internals")]
     pub fn with_tuning(&self, tuning: Tuning) -> Result<Self, DeviceError> {
         let shared = &self.shared;
         let context = Context::with_tuning(&shared.device, tuning)?;
@@ -172,7 +172,6 @@ impl Gpu {
                 queue,
                 late,
                 canary: OnceLock::new(),
-                one_buffer: OnceLock::new(),
             }),
         }
     }

@@ -3,7 +3,7 @@
 use super::Gpu;
 use crate::canary::{self, Canary};
 use crate::error::{BindError, RunError};
-use crate::faults::{cause, is_lost, watched};
+use crate::faults::{cause, is_lost, unusable_buffer, watched};
 
 impl Gpu {
     /// A zeroed storage buffer.
@@ -39,42 +39,15 @@ impl Gpu {
 
     /// Refuses a buffer of another device or one that is destroyed: wgpu tells that of a buffer that is bound.
     pub(crate) fn holds(&self, name: &'static str, buffer: &wgpu::Buffer) -> Result<(), BindError> {
-        let device = self.device();
-        let bound = self.watch(name, || {
-            let layout = self.shared.one_buffer.get_or_init(|| {
-                device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor {
-                    label: Some("wgpu-batchnorm one buffer"),
-                    entries: &[wgpu::BindGroupLayoutEntry {
-                        binding: 0,
-                        visibility: wgpu::ShaderStages::COMPUTE,
-                        ty: wgpu::BindingType::Buffer {
-                            ty: wgpu::BufferBindingType::Storage { read_only: false },
-                            has_dynamic_offset: false,
-                            min_binding_size: None,
-                        },
-                        count: None,
-                    }],
-                })
-            });
-            let word = wgpu::BufferBinding {
-                buffer,
-                offset: 0,
-                size: wgpu::BufferSize::new(4),
-            };
-            let _tried = device.create_bind_group(&wgpu::BindGroupDescriptor {
-                label: Some(name),
-                layout,
-                entries: &[wgpu::BindGroupEntry {
-                    binding: 0,
-                    resource: wgpu::BindingResource::Buffer(word),
-                }],
-            });
-        });
-        match bound {
-            Ok(()) => Ok(()),
-            Err(RunError::Device { reason }) => Err(BindError::Refused { reason }),
-            Err(lost_or_full) => Err(BindError::Run(lost_or_full)),
-        }
+        let Some(error) = unusable_buffer(self.device(), buffer) else {
+            return Ok(());
+        };
+        Err(match cause(self.device(), error) {
+            RunError::Device { reason } => BindError::Refused {
+                reason: format!("{name}: {reason}"),
+            },
+            lost_or_full => BindError::Run(lost_or_full),
+        })
     }
 
     /// Does `work`; what wgpu reports of it at once is the error, with the operation's name.

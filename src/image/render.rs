@@ -2,15 +2,17 @@
 
 use wgpu::TextureFormat;
 
-use super::{ImageRenderInputs, RUNNING_BYTES, SAVED_BYTES, affine, needs_running, slot, texture};
-use crate::bindings::{check, made, uniforms, whole};
+use super::{CHANNELS, ImageRenderInputs, texture};
+use crate::bindings::{check, made, slots, uniforms, whole};
 use crate::config::Config;
 use crate::context::{Context, READ_TEXTURE, buffer};
 use crate::error::{BindError, PlanError};
 use crate::faults::watched;
-use crate::params::{Params, flags};
+use crate::operation::params::Params;
+use crate::operation::{Asked, Holds, Operation, rows};
 use crate::record::StatisticsRows;
-use crate::shaders::{Constants, Conversion, Role, render_source};
+use crate::shaders::{Constants, Conversion, Role, render_source, roles_of};
+use crate::shape::View;
 
 /// A render pipeline that normalizes images into colour targets of one format, sRGB ones too.
 ///
@@ -21,6 +23,8 @@ pub struct ImageRender {
     config: Config,
     pipeline: wgpu::RenderPipeline,
     layout: wgpu::BindGroupLayout,
+    /// The storage buffers of the fragment shader.
+    buffers: Vec<Role>,
 }
 
 /// A bound draw, ready to be recorded any number of times.
@@ -122,8 +126,12 @@ impl Context {
                 got: format!("{target:?}"),
             });
         }
-        let ((pipeline, layout), error) =
-            watched(self.device(), || compile(self.device(), config, target));
+        let source = render_source(conversion(target));
+        let mut buffers = roles_of(&source);
+        buffers.retain(|&role| role != Role::X);
+        let ((pipeline, layout), error) = watched(self.device(), || {
+            compile(self, config, target, source, &buffers)
+        });
         if let Some(error) = error {
             return Err(PlanError::Pipeline {
                 reason: error.to_string(),
@@ -134,6 +142,7 @@ impl Context {
             config: *config,
             pipeline,
             layout,
+            buffers,
         })
     }
 }
@@ -144,32 +153,33 @@ impl ImageRender {
     /// # Errors
     /// Running statistics where the configuration keeps none; a texture and buffers that do not fit.
     pub fn bind(&self, b: &ImageRenderInputs<'_>) -> Result<ImageDraw, BindError> {
-        let frozen = matches!(b.statistics, StatisticsRows::Running(_));
-        if frozen {
-            needs_running(&self.config)?;
-        }
-        let device = self.context.device();
-        let x = texture::read(device, &b.x)?;
-        let statistics = match b.statistics {
-            StatisticsRows::Saved(saved) => slot(Role::Saved, "saved", saved, SAVED_BYTES),
+        let (operation, statistics) = match b.statistics {
+            StatisticsRows::Saved(saved) => (Operation::ImageRenderSaved, ("saved", Some(saved))),
             StatisticsRows::Running(running) => {
-                slot(Role::Statistics, "running", running, RUNNING_BYTES)
+                (Operation::ImageRenderRunning, ("running", Some(running)))
             }
         };
-        let mut slots = vec![statistics];
-        slots.extend(affine(&self.config, b.affine)?);
+        let mut asked = Asked {
+            keep_alpha: b.keep_alpha,
+            ..Asked::default()
+        };
+        operation.validate(&self.config, &View::of_lengths(1, CHANNELS, 1), &asked)?;
+        let device = self.context.device();
+        let x = texture::read(device, &b.x)?;
+        let bytes = |holds| match holds {
+            Holds::Rows(rows) => rows::bytes(rows, CHANNELS),
+            _ => 0,
+        };
+        let buffers = [("affine", b.affine), statistics];
+        let slots = slots(operation, &self.config, bytes, &buffers)?;
         check(device, &slots)?;
+        slots.iter().for_each(|slot| asked.give(slot.role));
         let params = Params {
             // Counted in loads, like addresses: the four channels are one.
             all_channels: 1,
             ..bytemuck::Zeroable::zeroed()
         };
-        let params = params
-            .with_eps(self.config.eps)
-            .with_affine(self.config.affine)
-            .with_negative_slope(self.config.activation.negative_slope())
-            .with_flag(flags::HAS_RUNNING, frozen)
-            .with_flag(flags::KEEP_ALPHA, b.keep_alpha);
+        let params = operation.options(params, &self.config, &asked);
         let uniforms = made(device, || uniforms(device, &[params], None))?;
         let mut entries = vec![
             wgpu::BindGroupEntry {
@@ -181,7 +191,7 @@ impl ImageRender {
                 resource: wgpu::BindingResource::TextureView(&x),
             },
         ];
-        entries.extend(BUFFERS.map(|role| {
+        entries.extend(self.buffers.iter().map(|&role| {
             let given = slots.iter().find(|slot| slot.role == role);
             let slice = match given {
                 Some(slot) => slot.slice.slice(..slot.bytes),
@@ -207,15 +217,14 @@ impl ImageRender {
 
 const LABEL: &str = "wgpu-batchnorm render";
 
-/// The storage buffers of the fragment shader.
-const BUFFERS: [Role; 3] = [Role::Affine, Role::Statistics, Role::Saved];
-
 fn compile(
-    device: &wgpu::Device,
+    context: &Context,
     config: &Config,
     target: TextureFormat,
+    source: String,
+    buffers: &[Role],
 ) -> (wgpu::RenderPipeline, wgpu::BindGroupLayout) {
-    let source = render_source(conversion(target));
+    let device = context.device();
     let constants = Constants {
         activation: config.activation.code(),
         ..Constants::default()
@@ -237,7 +246,7 @@ fn compile(
     ];
     // Read-only: writable storage in a fragment shader is not to be had everywhere.
     let storage = buffer(wgpu::BufferBindingType::Storage { read_only: true });
-    entries.extend(BUFFERS.map(|role| entry(role as u32, storage)));
+    entries.extend(buffers.iter().map(|&role| entry(role as u32, storage)));
     let layout = device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor {
         label: Some(LABEL),
         entries: &entries,
@@ -270,7 +279,7 @@ fn compile(
         depth_stencil: None,
         multisample: wgpu::MultisampleState::default(),
         multiview_mask: None,
-        cache: None,
+        cache: context.pipeline_cache().as_ref(),
     });
     (pipeline, layout)
 }

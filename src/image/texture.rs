@@ -2,8 +2,8 @@
 
 use wgpu::{TextureDimension, TextureFormat, TextureUsages};
 
-use crate::bindings::made;
 use crate::error::BindError;
+use crate::faults::{unusable, unusable_texture, watched};
 use crate::shaders::TexelFormat;
 
 /// A mip level of a layer of a 2D texture, seen as one format.
@@ -73,8 +73,12 @@ impl<'a> ImageTexture<'a> {
     fn view(
         &self,
         device: &wgpu::Device,
+        name: &'static str,
         usage: TextureUsages,
     ) -> Result<wgpu::TextureView, BindError> {
+        if let Some(error) = unusable_texture(device, self.texture) {
+            return Err(unusable(device, name, error));
+        }
         let view = wgpu::TextureViewDescriptor {
             label: Some("wgpu-batchnorm image"),
             format: Some(self.format),
@@ -87,7 +91,10 @@ impl<'a> ImageTexture<'a> {
             array_layer_count: Some(1),
             ..Default::default()
         };
-        made(device, || self.texture.create_view(&view))
+        match watched(device, || self.texture.create_view(&view)) {
+            (view, None) => Ok(view),
+            (_, Some(error)) => Err(unusable(device, name, error)),
+        }
     }
 
     /// What reading and writing have in common.
@@ -182,7 +189,7 @@ pub(super) fn read(
     x: &ImageTexture<'_>,
 ) -> Result<wgpu::TextureView, BindError> {
     x.check("x", TextureUsages::TEXTURE_BINDING, &READ)?;
-    x.view(device, TextureUsages::TEXTURE_BINDING)
+    x.view(device, "x", TextureUsages::TEXTURE_BINDING)
 }
 
 /// A view of `x` for loads.
@@ -193,7 +200,7 @@ pub(super) fn read_sized(
 ) -> Result<wgpu::TextureView, BindError> {
     x.check("x", TextureUsages::TEXTURE_BINDING, &READ)?;
     x.check_size("x", size)?;
-    x.view(device, TextureUsages::TEXTURE_BINDING)
+    x.view(device, "x", TextureUsages::TEXTURE_BINDING)
 }
 
 /// A view of `y` for stores, and the format of these.
@@ -215,5 +222,5 @@ pub(super) fn write(
         TextureFormat::Rgba8Unorm => TexelFormat::Rgba8Unorm,
         _ => TexelFormat::Rgba16Float,
     };
-    Ok((y.view(device, TextureUsages::STORAGE_BINDING)?, format))
+    Ok((y.view(device, "y", TextureUsages::STORAGE_BINDING)?, format))
 }

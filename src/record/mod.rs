@@ -10,6 +10,4 @@ pub use buffers::{
     BackwardBuffers, InferenceBuffers, MomentsBuffers, MomentsRows, StatisticsRows, SumsRows,
     TrainBuffers,
 };
-pub(crate) use plan::NEEDS;
 pub use plan::Plan;
-pub(crate) use slots::given;

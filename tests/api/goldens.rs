@@ -8,7 +8,7 @@ mod functional;
 use std::collections::BTreeMap;
 
 use wgpu_batchnorm::check::{BACKWARD_BOUND, FORWARD_BOUND};
-use wgpu_batchnorm::plan::Tuning;
+use wgpu_batchnorm::internals::plan::Tuning;
 use wgpu_batchnorm::{Config, View, reference};
 
 use crate::support::{wide, worst};

@@ -5,7 +5,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::process::Command;
 
 use wgpu_batchnorm::check::POISON;
-use wgpu_batchnorm::plan::Tuning;
+use wgpu_batchnorm::internals::plan::Tuning;
 use wgpu_batchnorm::{Activation, Config, Context, Element, Gpu, MomentsBuffers, MomentsRows};
 
 use crate::buffers::{Buffers, Place, run};

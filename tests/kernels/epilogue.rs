@@ -2,7 +2,7 @@
 
 use wgpu_batchnorm::checked::{Checked, blocking};
 use wgpu_batchnorm::functional::{self, AffineStep};
-use wgpu_batchnorm::plan::Tuning;
+use wgpu_batchnorm::internals::plan::Tuning;
 use wgpu_batchnorm::{
     Activation, BackwardRequest, BatchNorm, Config, Element, ForwardRequest, HostGradients, Mode,
     Tensor,

@@ -2,7 +2,7 @@
 //! that was spoilt.
 
 use wgpu_batchnorm::check::{POISON, is_poison};
-use wgpu_batchnorm::plan::Tuning;
+use wgpu_batchnorm::internals::plan::Tuning;
 use wgpu_batchnorm::{Config, Element, NonFinite, View, reference};
 
 use crate::buffers::{Buffers, run};

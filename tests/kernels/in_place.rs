@@ -1,7 +1,7 @@
 //! y over x, and halves that share a word with somebody else's.
 
 use wgpu_batchnorm::check::{self, Report, TrainResult};
-use wgpu_batchnorm::plan::Tuning;
+use wgpu_batchnorm::internals::plan::Tuning;
 use wgpu_batchnorm::{
     Activation, BackwardBuffers, Config, Element, Gpu, InferenceBuffers, StatisticsRows, Tensor,
     TrainBuffers,

@@ -3,7 +3,7 @@
 use wgpu_batchnorm::check::POISON;
 use wgpu_batchnorm::error::{BindError, ConfigError};
 use wgpu_batchnorm::functional;
-use wgpu_batchnorm::plan::Tuning;
+use wgpu_batchnorm::internals::plan::Tuning;
 use wgpu_batchnorm::{
     Config, Gpu, Momentum, NonFinite, Plan, RunningStatistics, RunningVariance, Tensor, reference,
 };

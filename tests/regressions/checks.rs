@@ -1,9 +1,9 @@
 //! Values at the ends of f32, and the judge of them.
 
 use testkit::gpu::gpu;
+use wgpu_batchnorm::Gpu;
 use wgpu_batchnorm::checked;
 use wgpu_batchnorm::{Affine, BatchNorm, Config, Mode, Tensor};
-use wgpu_batchnorm::Gpu;
 
 fn upload(gpu: &Gpu, shape: &[usize], values: &[f32]) -> Tensor {
     Tensor::upload(gpu, shape, values).unwrap()
@@ -29,6 +29,9 @@ fn frozen_overflow() {
     assert!((dweight[1] - 9.99995).abs() < 1e-5, "{dweight:?}");
     // The pairs cancel where they meet; where the sum of two of one sign comes first, nothing is left of it.
     let first = dweight[0];
-    assert!(first.is_nan() || first.is_infinite() || first == 0.0, "{first}");
+    assert!(
+        first.is_nan() || first.is_infinite() || first == 0.0,
+        "{first}"
+    );
     let _ = &mut layer;
 }

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{LazyLock, Mutex, PoisonError};
 
 use wgpu_batchnorm::check::POISON;
-use wgpu_batchnorm::plan::Tuning;
+use wgpu_batchnorm::internals::plan::Tuning;
 use wgpu_batchnorm::{
     Adapter, BackwardBuffers, Context, Element, Gpu, HostGradients, InferenceBuffers,
     StatisticsRows, Tensor, TrainBuffers, adapters, wgpu,

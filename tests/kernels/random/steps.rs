@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
-use wgpu_batchnorm::plan::Tuning;
+use wgpu_batchnorm::internals::plan::Tuning;
 use wgpu_batchnorm::{
     Activation, Affine, Config, Element, Momentum, NonFinite, Running, RunningVariance, View,
 };

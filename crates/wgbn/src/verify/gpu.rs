@@ -3,16 +3,17 @@
 use wgpu_batchnorm::check::{self, Finding};
 use wgpu_batchnorm::checked::blocking;
 use wgpu_batchnorm::functional::{self, AffineStep, Statistics};
-use wgpu_batchnorm::plan::Schedule;
-use wgpu_batchnorm::shaders::Load;
+use wgpu_batchnorm::internals::plan::Schedule;
+use wgpu_batchnorm::internals::shaders::Load;
 use wgpu_batchnorm::{
     BackwardRequest, BatchNorm, Context, Element, ForwardRequest, Gpu, Gradients, Mode, Parameters,
     Saved, Tensor,
 };
 
 use super::audit::{Canaries, Outcomes, saved_results, upload};
-use super::sweep::{Outcome, Values, moment_axes, pattern};
+use super::outcome::Outcome;
 use super::trials::{Data, Trial};
+use super::values::{Values, moment_axes, pattern};
 use crate::engine::on_gpu::state_held;
 use crate::failure::Failure;
 use testkit::data::stored;

@@ -4,9 +4,11 @@
 mod audit;
 mod gpu;
 mod image;
+mod outcome;
 mod rows;
 mod sweep;
 mod trials;
+mod values;
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -14,15 +16,15 @@ use std::time::Instant;
 
 use indicatif::ProgressBar;
 use serde_json::{Value, json};
-use wgpu_batchnorm::shaders::Variant;
+use wgpu_batchnorm::internals::shaders::Variant;
 use wgpu_batchnorm::{Gpu, adapters_blocking, wgpu};
 
 use crate::args::VerifyArgs;
 use crate::engine::Engine;
 use crate::failure::Failure;
 use crate::{output, progress, say, table};
+use outcome::Outcome;
 use rows::Rows;
-use sweep::Outcome;
 use trials::{Cut, SIZES, Trial};
 
 pub fn run(args: &VerifyArgs) -> Result<(), Failure> {

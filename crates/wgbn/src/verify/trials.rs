@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use wgpu_batchnorm::plan::Tuning;
+use wgpu_batchnorm::internals::plan::Tuning;
 use wgpu_batchnorm::wgpu::TextureFormat;
 use wgpu_batchnorm::{
     Activation, Affine, Config, Element, Momentum, NonFinite, Pattern, RunningVariance, View,

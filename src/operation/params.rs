@@ -1,6 +1,6 @@
 //! What one dispatch is told, as the shaders' `Params` lays it out.
 
-use crate::config::{Affine, Config, Momentum, NonFinite, RunningVariance};
+use crate::config::{Activation, Affine, Config, Momentum, NonFinite, RunningVariance};
 use crate::plan::{Grid, Piece, Schedule};
 
 /// Mirrors `Params` in `shaders/shared/params.wgsl`; a test compares the two.
@@ -102,7 +102,8 @@ impl Params {
             .with_flag(flags::HAS_BIAS, affine.has_bias())
     }
 
-    pub(crate) fn with_negative_slope(mut self, slope: f32) -> Self {
+    pub(crate) fn with_activation(mut self, activation: Activation) -> Self {
+        let [slope, _] = activation.numbers();
         self.negative_slope = slope;
         self
     }
