@@ -1,8 +1,9 @@
 //! Gradients.
 
+use super::ends::{LARGEST, lost_of_scale};
 use super::judge::{finite_or_zero, judge_stored, widen};
 use super::upstream::Upstream;
-use super::{BACKWARD_BOUND, Input, Report};
+use super::{BACKWARD_BOUND, Input, Report, ends};
 use crate::element::Element;
 use crate::reference::{self, Gradients, Moments};
 use crate::stats::HostGradients;
@@ -15,10 +16,11 @@ pub fn backward(
     result: &HostGradients,
     before: Option<(&[f32], &[f32])>,
 ) -> Report {
-    let batch = reference::moments(&input.view, input.x);
+    let says_so = |c: usize| result.dweight.get(c).is_some_and(|v| v.is_nan());
+    let batch = ends::moments(&input.view, input.x, says_so);
     let upstream = Upstream::of(input, dy, &batch, true);
-    let weight = input.parameters.weight;
-    let expected = reference::backward(&input.view, input.x, &upstream.dz, weight, input.eps);
+    let (x, weight) = (input.x, input.parameters.weight);
+    let expected = reference::backward_by(&input.view, x, &upstream.dz, &batch, weight, input.eps);
     judge_gradients(input, &upstream, &batch, &expected, true, result, before)
 }
 
@@ -50,7 +52,10 @@ pub fn dresidual(
     let view = input.view;
     let statistics = match frozen {
         Some((mean, variance)) => widen(mean, variance),
-        None => reference::moments(&view, input.x),
+        None => {
+            let first = |c: usize| view.runs(c).next().and_then(|run| got.get(run.start));
+            ends::moments(&view, input.x, |c| first(c).is_some_and(|v| v.is_nan()))
+        }
     };
     let mut upstream = Upstream::of(input, dy, &statistics, frozen.is_none());
     let mut scale = vec![0.0; view.channels()];
@@ -103,9 +108,12 @@ fn judge_gradients(
     let mut dbias_scale = vec![0.0; view.channels()];
     let mut dweight_slack = vec![0.0; view.channels()];
     let mut dbias_slack = vec![0.0; view.channels()];
+    // Channels whose sums may have left f32 on the way, and say so.
+    let mut overflowed = vec![false; view.channels()];
     for c in 0..view.channels() {
         let inv_std = statistics.inv_std(c, input.eps);
         let weight = f64::from(input.parameters.weight(c)).abs();
+        let (mut largest, mut reach) = (0.0, [0.0; 2]);
         for i in view.runs(c).flatten() {
             let (size, slack, xhat) = (upstream.size[i], upstream.slack[i], xhat(c, i));
             let mut term = size;
@@ -113,11 +121,17 @@ fn judge_gradients(
                 term += expected.dbias[c].abs() / m + xhat * expected.dweight[c].abs() / m;
             }
             dx_scale[c] = f64::max(dx_scale[c], finite_or_zero(weight * inv_std * term));
+            largest = f64::max(largest, finite_or_zero(term));
+            reach = [reach[0] + size, reach[1] + size * xhat];
             dweight_scale[c] += size * xhat + upstream.lost[i] / BACKWARD_BOUND;
             dbias_scale[c] += size;
             dweight_slack[c] += slack * xhat;
             dbias_slack[c] += slack;
         }
+        dx_scale[c] += lost_of_scale(inv_std, weight) / BACKWARD_BOUND * largest;
+        let says_so = |got: &[f32]| got.get(c).is_some_and(|v| !v.is_finite());
+        overflowed[c] = reach.into_iter().any(|sum| sum > LARGEST)
+            && (says_so(&result.dweight) || says_so(&result.dbias));
         dweight_scale[c] += f64::from(old_weight[c]).abs();
         dbias_scale[c] += f64::from(old_bias[c]).abs();
     }
@@ -125,8 +139,16 @@ fn judge_gradients(
         let pairs = gradient.iter().zip(old);
         pairs.map(|(g, &o)| g + f64::from(o)).collect()
     };
-    let dweight = add(&expected.dweight, old_weight);
-    let dbias = add(&expected.dbias, old_bias);
+    // A sum that overflowed on the way is what it says it is.
+    let or_got = |want: Vec<f64>, got: &[f32]| -> Vec<f64> {
+        let or_got = |(c, want): (usize, f64)| match got.get(c) {
+            Some(&got) if overflowed[c] && !got.is_finite() => got.into(),
+            _ => want,
+        };
+        want.into_iter().enumerate().map(or_got).collect()
+    };
+    let dweight = or_got(add(&expected.dweight, old_weight), &result.dweight);
+    let dbias = or_got(add(&expected.dbias, old_bias), &result.dbias);
     let per_channel = |name, got, want: &[f64], scale: &[f64], slack: &[f64]| {
         judge_stored(name, Element::F32, BACKWARD_BOUND, got, want, |c| {
             with_slack(scale[c], slack[c])
@@ -157,14 +179,14 @@ fn judge_gradients(
             }
         };
         let element = input.epilogue.element;
-        findings.push(judge_stored(
-            "dx",
-            element,
-            BACKWARD_BOUND,
-            &result.dx,
-            &expected.dx,
-            scale,
-        ));
+        // Through the batch's statistics dx holds both sums.
+        let lost = |i| through_batch && overflowed[view.channel_of(i)];
+        let dx = expected.dx.iter().enumerate();
+        let dx: Vec<f64> = dx
+            .map(|(i, &dx)| if lost(i) { f64::NAN } else { dx })
+            .collect();
+        let got = &result.dx;
+        findings.push(judge_stored("dx", element, BACKWARD_BOUND, got, &dx, scale));
     }
     Report { findings }
 }

@@ -1,6 +1,7 @@
 //! Values against their reference, each over its scale.
 
-use super::{Finding, Input, SCALE_FLOOR, is_poison, storage};
+use super::ends::lost_of_scale;
+use super::{FORWARD_BOUND, Finding, Input, SCALE_FLOOR, is_poison, storage};
 use crate::element::Element;
 use crate::reference::Moments;
 use crate::shape::View;
@@ -38,6 +39,13 @@ pub(super) fn forward_scale(input: &Input<'_>, statistics: &Moments) -> Vec<f64>
         epilogue,
     } = *input;
     let residual = epilogue.residual.map(|r| largest_finite(&view, r));
+    let furthest = |c| {
+        let finite = view.runs(c).flat_map(|run| &x[run]);
+        let finite = finite.filter(|v| v.is_finite());
+        finite.fold(0.0, |max: f64, &v| {
+            max.max((f64::from(v) - statistics.mean[c]).abs())
+        })
+    };
     let scale = |c| {
         let factor = statistics.inv_std(c, eps) * f64::from(parameters.weight(c));
         let finite = view.runs(c).flat_map(|run| &x[run]);
@@ -46,6 +54,11 @@ pub(super) fn forward_scale(input: &Input<'_>, statistics: &Moments) -> Vec<f64>
             max.max(((f64::from(v) - statistics.mean[c]) * factor).abs())
         });
         let added = residual.as_ref().map_or(0.0, |largest| largest[c]);
+        let lost = lost_of_scale(statistics.inv_std(c, eps), parameters.weight(c).into());
+        let largest = match lost > 0.0 {
+            true => largest + lost / FORWARD_BOUND * furthest(c),
+            false => largest,
+        };
         largest + f64::from(parameters.bias(c)).abs() + added
     };
     (0..view.channels()).map(scale).collect()

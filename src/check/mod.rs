@@ -12,6 +12,8 @@
 //! kink and elsewhere (`upstream.rs`), each z as far off as f32 may leave that element (`rounding.rs`).
 //! Its `dweight` is granted besides what rounding leaves of small x̂ (there too).
 //!
+//! What a sound device may lose at the ends of f32 is granted (`ends.rs`).
+//!
 //! f16 and bf16 results may be half a unit in the last place of their type further off.
 //!
 //! Everything here works on values of the host. [`checked`](crate::checked) runs layers and functional forms and reads their
@@ -22,6 +24,7 @@
 //! findings to a report only when they fail.
 
 mod backward;
+mod ends;
 mod finding;
 mod forward;
 mod judge;

@@ -38,12 +38,12 @@ fn a_destroyed_device_is_an_error() {
         let judged = checked::moments(&x, &[0], false);
         assert_refused!(judged, Error::Run(RunError::DeviceLost { .. }));
     }
-    let _ = layer.reset_running_stats();
-    let _ = layer.affine().write(&[0.0; 6]);
     let saved = pollster::block_on(forward.saved.read());
     assert_refused!(saved, Error::Run(RunError::DeviceLost { .. }));
     let gradients = layer.backward(&x, &forward.y, &forward.saved);
     assert_refused!(gradients, Error::Run(RunError::DeviceLost { .. }));
+    let _ = layer.reset_running_stats();
+    let _ = layer.affine().write(&[0.0; 6]);
 
     let fresh = own_gpu();
     let mut layer = Checked::new(BatchNorm::new(&fresh, 3, Config::pytorch()).unwrap());

@@ -173,7 +173,7 @@ fn what_does_not_fit_is_named() {
         eps: EPS,
     };
     let refused = fold(&none, &weight, None);
-    assert_refused!(refused, Error::Shape(ShapeError::Length { .. }));
+    assert_refused!(refused, Error::Config(ConfigError::NoChannels));
     let negative = Trained {
         variance: &[1.0, 1.0, -0.5, 1.0, 1.0],
         ..good
