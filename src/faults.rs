@@ -46,6 +46,18 @@ pub(crate) fn cause(device: &wgpu::Device, error: wgpu::Error) -> RunError {
     }
 }
 
+/// What `make` makes of the caller's buffers and textures, or what wgpu says against it.
+pub(crate) fn made<T>(device: &wgpu::Device, make: impl FnOnce() -> T) -> Result<T, BindError> {
+    let (made, error) = watched(device, make);
+    let Some(error) = error else {
+        return Ok(made);
+    };
+    Err(match cause(device, error) {
+        RunError::Device { reason } => BindError::Refused { reason },
+        lost_or_full => BindError::Run(lost_or_full),
+    })
+}
+
 /// Only the device's handler is told of a loss; but a device makes buffers until it is lost, and
 /// only invalid ones then, without a word.
 pub(crate) fn is_lost(device: &wgpu::Device) -> bool {

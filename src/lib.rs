@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 #![warn(missing_docs)]
 
+mod binding;
 mod bindings;
 mod canary;
 #[cfg(feature = "reference")]
@@ -20,20 +21,41 @@ mod image;
 #[cfg(feature = "internals")]
 pub mod internals;
 mod layer;
+#[cfg_attr(
+    not(feature = "internals"),
+    expect(
+        unused_imports,
+        reason = "`internals` shows more than the library needs"
+    )
+)]
 mod operation;
 mod pipeline_cache;
+#[cfg_attr(
+    not(feature = "internals"),
+    expect(
+        unused_imports,
+        reason = "`internals` shows more than the library needs"
+    )
+)]
 mod plan;
 mod record;
 mod reduction;
 #[cfg(feature = "reference")]
 pub mod reference;
+#[cfg_attr(
+    not(feature = "internals"),
+    expect(
+        unused_imports,
+        reason = "`internals` shows more than the library needs"
+    )
+)]
 mod shaders;
 mod shape;
 mod state;
 mod stats;
 mod tensor;
 
-pub use bindings::Binding;
+pub use binding::Binding;
 #[cfg(feature = "reference")]
 pub use canary::Canary;
 pub use config::{Activation, Affine, Config, Momentum, NonFinite, Running, RunningVariance};
@@ -46,12 +68,12 @@ pub use gpu::adapters_blocking;
 pub use gpu::{Adapter, Gpu, adapters};
 pub use image::{
     ImageDraw, ImageInferenceBuffers, ImagePlan, ImageRender, ImageRenderInputs,
-    ImageStatisticsBuffers, ImageTexture, ImageTrainBuffers,
+    ImageStatisticsBuffers, ImageTexture, ImageTrainBuffers, ImageWarmUp,
 };
 pub use layer::{BackwardRequest, BatchNorm, Forward, ForwardRequest, Gradients, Mode, Saved};
 pub use record::{
     BackwardBuffers, InferenceBuffers, MomentsBuffers, MomentsRows, Plan, StatisticsRows, SumsRows,
-    TrainBuffers,
+    TrainBuffers, WarmUp,
 };
 pub use shape::{Pattern, View};
 pub use state::LayerState;

@@ -1,6 +1,7 @@
 //! `tf.nn.moments` on the device and on the CPU path.
 
-use crate::bindings::{Binding, Request, bind};
+use crate::binding::Binding;
+use crate::bindings::{Request, bind};
 use crate::canary::Canary;
 use crate::config::Config;
 use crate::error::Error;

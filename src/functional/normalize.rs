@@ -1,7 +1,8 @@
 //! `tf.nn.batch_normalization`.
 
 use super::DeviceMoments;
-use crate::bindings::{Binding, Request, bind};
+use crate::binding::Binding;
+use crate::bindings::{Request, bind};
 use crate::canary::Canary;
 use crate::config::{Affine, Config};
 use crate::element::Element;

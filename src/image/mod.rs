@@ -3,14 +3,17 @@
 mod buffers;
 mod render;
 mod texture;
+mod warm_up;
 
 pub use buffers::{
     ImageInferenceBuffers, ImageRenderInputs, ImageStatisticsBuffers, ImageTrainBuffers,
 };
 pub use render::{ImageDraw, ImageRender};
 pub use texture::ImageTexture;
+pub use warm_up::ImageWarmUp;
 
-use crate::bindings::{Binding, Named, Request, bind};
+use crate::binding::Binding;
+use crate::bindings::{Named, Request, bind};
 use crate::config::Config;
 use crate::context::Context;
 use crate::error::{BindError, PlanError};

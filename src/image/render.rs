@@ -3,11 +3,12 @@
 use wgpu::TextureFormat;
 
 use super::{CHANNELS, ImageRenderInputs, texture};
-use crate::bindings::{check, made, slots, uniforms, whole};
+use crate::binding::{timestamps, uniforms};
+use crate::bindings::{check, named, slots, whole};
 use crate::config::Config;
 use crate::context::{Context, READ_TEXTURE, buffer};
-use crate::error::{BindError, PlanError};
-use crate::faults::watched;
+use crate::error::{BindError, EncodeError, PlanError};
+use crate::faults::{made, watched};
 use crate::operation::params::Params;
 use crate::operation::{Asked, Holds, Operation, rows};
 use crate::record::StatisticsRows;
@@ -30,6 +31,7 @@ pub struct ImageRender {
 /// A bound draw, ready to be recorded any number of times.
 #[derive(Clone, Debug)]
 pub struct ImageDraw {
+    device: wgpu::Device,
     pipeline: wgpu::RenderPipeline,
     bind_group: wgpu::BindGroup,
 }
@@ -40,10 +42,33 @@ impl ImageDraw {
     ///
     /// The target's pixel (i, j) becomes that of the image, as far as the image, the viewport and
     /// the scissor go; others stay as they are. The target is another image than the one read. Nothing is blended. NaN is 0 in formats without it.
+    ///
+    /// The draw stands in a debug group of its own. Afterwards its pipeline and its bind group 0 are still set in
+    /// the pass.
     pub fn draw(&self, pass: &mut wgpu::RenderPass<'_>) {
+        pass.push_debug_group(LABEL);
         pass.set_pipeline(&self.pipeline);
         pass.set_bind_group(0, &self.bind_group, &[]);
         pass.draw(0..3, 0..1);
+        pass.pop_debug_group();
+    }
+
+    /// [`ImageDraw::draw`] between two timestamps, as
+    /// [`Binding::encode_timed`](crate::Binding::encode_timed) writes them.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn draw_timed(
+        &self,
+        pass: &mut wgpu::RenderPass<'_>,
+        queries: &wgpu::QuerySet,
+        first: u32,
+    ) -> Result<(), EncodeError> {
+        let last = timestamps(&self.device, queries, first)?;
+        pass.write_timestamp(queries, first);
+        self.draw(pass);
+        pass.write_timestamp(queries, last);
+        Ok(())
     }
 }
 
@@ -180,7 +205,7 @@ impl ImageRender {
             ..bytemuck::Zeroable::zeroed()
         };
         let params = operation.options(params, &self.config, &asked);
-        let uniforms = made(device, || uniforms(device, &[params], None))?;
+        let uniforms = made(device, || uniforms(device, &[bytemuck::bytes_of(&params)]))?;
         let mut entries = vec![
             wgpu::BindGroupEntry {
                 binding: 0,
@@ -207,8 +232,10 @@ impl ImageRender {
             layout: &self.layout,
             entries: &entries,
         };
-        let bind_group = made(device, || device.create_bind_group(&group))?;
+        let bind_group = made(device, || device.create_bind_group(&group))
+            .map_err(|error| named(device, &slots, error))?;
         Ok(ImageDraw {
+            device: device.clone(),
             pipeline: self.pipeline.clone(),
             bind_group,
         })

@@ -3,7 +3,7 @@
 use super::recorded::Recorded;
 use super::saved::Used;
 use super::{BatchNorm, ForwardRequest, Mode, Saved};
-use crate::bindings::Binding;
+use crate::binding::Binding;
 use crate::canary::Canary;
 use crate::config::Momentum;
 use crate::error::ConfigError;

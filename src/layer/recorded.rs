@@ -1,6 +1,6 @@
 //! A pass as it was recorded last, to be recorded again while nothing has changed.
 
-use crate::bindings::Binding;
+use crate::binding::Binding;
 use crate::config::Momentum;
 use crate::tensor::Tensor;
 

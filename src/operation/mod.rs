@@ -10,8 +10,8 @@ mod steps;
 
 pub(crate) use buffers::rows;
 pub use buffers::{Buffer, Given, Holds};
-pub(crate) use steps::Asked;
 pub use steps::Stage;
+pub(crate) use steps::{Asked, Step};
 
 use crate::config::Config;
 use crate::error::ConfigError;
@@ -53,6 +53,7 @@ pub enum Operation {
 
 impl Operation {
     /// All of them.
+    #[cfg(any(test, feature = "internals"))]
     pub const ALL: [Self; 14] = [
         Self::Train,
         Self::TrainPart,

@@ -52,10 +52,6 @@ pub mod flags {
     pub const KEEP_ALPHA: u32 = 1024;
 }
 
-/// Where [`Params::flags`] and [`Params::momentum`] lie, for those who change a momentum.
-pub(crate) const FLAGS_OFFSET: u64 = std::mem::offset_of!(Params, flags) as u64;
-pub(crate) const MOMENTUM_OFFSET: u64 = std::mem::offset_of!(Params, momentum) as u64;
-
 impl Params {
     /// The parameters of a dispatch over `grid` on `piece`; options are added by the methods below.
     pub(crate) fn new(schedule: &Schedule, piece: &Piece, grid: &Grid) -> Self {

@@ -2,7 +2,7 @@
 
 use super::slots::whole_count;
 use super::{BackwardBuffers, Plan, StatisticsRows};
-use crate::bindings::Binding;
+use crate::binding::Binding;
 use crate::error::BindError;
 use crate::operation::{Asked, Operation};
 

@@ -2,7 +2,7 @@
 
 use super::slots::whole_count;
 use super::{InferenceBuffers, MomentsBuffers, MomentsRows, Plan, TrainBuffers};
-use crate::bindings::Binding;
+use crate::binding::Binding;
 use crate::error::BindError;
 use crate::operation::{Asked, Operation};
 

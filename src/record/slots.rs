@@ -1,7 +1,8 @@
 //! From the words of the recording layer to those of operations.
 
 use super::Plan;
-use crate::bindings::{Binding, Named, Request, bind};
+use crate::binding::Binding;
+use crate::bindings::{Named, Request, bind};
 use crate::error::{BindError, ConfigError};
 use crate::operation::{Asked, Operation};
 

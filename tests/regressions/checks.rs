@@ -27,7 +27,7 @@ fn tiny_scale() {
     for activation in [Activation::None, Activation::Relu, Activation::Gelu] {
         for affine in [[1e-30, 1.0, 0.0, 0.0], [1e-39, -1e-32, 0.0, 1e-30]] {
             let config = Config::pytorch().with_activation(activation);
-            let mut layer = BatchNorm::new(&gpu, 2, config).unwrap();
+            let layer = BatchNorm::new(&gpu, 2, config).unwrap();
             layer.affine().write(&affine).unwrap();
             let mut layer = Checked::new(layer);
             for mode in [Mode::Train, Mode::Eval] {

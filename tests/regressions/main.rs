@@ -5,5 +5,7 @@
 
 mod checks;
 mod functional;
+mod images;
 mod layer;
 mod planning;
+mod recording;
