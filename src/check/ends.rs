@@ -53,7 +53,7 @@ mod tests {
         assert_eq!(lost_of_scale(1.0, 1.2e-38), 0.0);
         assert_eq!(lost_of_scale(1e-10, 0.0), 0.0);
         assert_eq!(lost_of_scale(1e-10, -1e-30), 1e-10 * 1e-30);
-        assert_eq!(lost_of_scale(100.0, 1e-39), 1e-37);
+        assert_eq!(lost_of_scale(100.0, 1e-39), 100.0 * 1e-39);
         assert_eq!(lost_of_scale(1e-15, 1e-37), LEAST);
     }
 
