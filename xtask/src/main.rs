@@ -14,6 +14,7 @@ mod mutants;
 mod null_devices;
 mod peers;
 mod portability;
+mod programs;
 mod records;
 mod skipped;
 
@@ -162,6 +163,7 @@ fn test(steps: &mut Steps) -> Result<(), Failed> {
             .env(ADAPTER_LOG, &log)
             .run()
     })?;
+    programs::run(steps)?;
     steps.run("tests ran on an adapter", || {
         adapter::read_log(&log).map(drop)
     })?;
