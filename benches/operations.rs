@@ -9,8 +9,8 @@ use wgpu_batchnorm::check::{self, Finding, Input, POISON, TrainResult};
 use wgpu_batchnorm::functional::{self, DeviceMoments};
 use wgpu_batchnorm::{
     Adapter, BackwardBuffers, Binding, Check, Config, Gpu, HostGradients, InferenceBuffers,
-    Moments, Parameters, Plan, RunningStatistics, SavedStatistics, Tensor, TrainBuffers, View, cpu,
-    wgpu,
+    Moments, Parameters, Plan, RunningStatistics, SavedStatistics, StatisticsRows, Tensor,
+    TrainBuffers, View, cpu, wgpu,
 };
 
 const SHAPES: [(&str, [usize; 4], isize); 2] = [
@@ -279,42 +279,30 @@ impl<'a> Device<'a> {
     fn train(&self) -> Binding {
         // Training moves statistics: those of inference are left alone.
         let running = Tensor::empty(self.gpu, self.running.shape()).unwrap();
-        let buffers = TrainBuffers {
-            x: self.x.buffer().slice(..),
-            y: Some(self.out.buffer().slice(..)),
-            residual: None,
-            affine: Some(self.affine.buffer().slice(..)),
-            running: Some(running.buffer().slice(..)),
-            saved: self.saved.buffer().slice(..),
-            workspace: self.workspace.buffer().slice(..),
-        };
+        let buffers = TrainBuffers::new(self.x.slice(), self.saved.slice(), self.workspace.slice())
+            .with_y(self.out.slice())
+            .with_affine(self.affine.slice())
+            .with_running(running.slice());
         self.plan.bind_train(&buffers).unwrap()
     }
 
     fn inference(&self) -> Binding {
-        let buffers = InferenceBuffers {
-            x: self.x.buffer().slice(..),
-            y: Some(self.out.buffer().slice(..)),
-            residual: None,
-            affine: Some(self.affine.buffer().slice(..)),
-            running: self.running.buffer().slice(..),
-        };
+        let buffers = InferenceBuffers::new(self.x.slice(), self.running.slice())
+            .with_y(self.out.slice())
+            .with_affine(self.affine.slice());
         self.plan.bind_inference(&buffers).unwrap()
     }
 
     fn backward(&self) -> Binding {
-        let buffers = BackwardBuffers {
-            x: self.x.buffer().slice(..),
-            dy: self.dy.buffer().slice(..),
-            dx: Some(self.out.buffer().slice(..)),
-            residual: None,
-            dresidual: None,
-            affine: Some(self.affine.buffer().slice(..)),
-            saved: self.saved.buffer().slice(..),
-            grads: Some(self.grads.buffer().slice(..)),
-            accumulate: false,
-            workspace: self.workspace.buffer().slice(..),
-        };
+        let buffers = BackwardBuffers::new(
+            self.x.slice(),
+            self.dy.slice(),
+            StatisticsRows::Saved(self.saved.slice()),
+            self.workspace.slice(),
+        )
+        .with_dx(self.out.slice())
+        .with_affine(self.affine.slice())
+        .with_grads(self.grads.slice());
         self.plan.bind_backward(&buffers).unwrap()
     }
 

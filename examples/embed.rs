@@ -15,7 +15,6 @@ use wgpu_batchnorm::{Config, Context, Parameters, TrainBuffers, reference, wgpu}
 const SHAPE: [usize; 4] = [8, 16, 32, 32];
 const CHANNELS: usize = SHAPE[1];
 const LEN: usize = SHAPE[0] * SHAPE[1] * SHAPE[2] * SHAPE[3];
-const TENSOR_BYTES: u64 = LEN as u64 * 4;
 
 /// The program's own kernels. The pool is bound read-write throughout, inputs too: wgpu refuses a
 /// buffer that one dispatch binds both ways, and batch norm's kernels do the same.
@@ -61,13 +60,12 @@ async fn run() -> Result<(), Box<dyn Error>> {
 
     // One buffer holds everything. Each part starts where a storage binding may.
     let mut layout = Layout::new(&device);
-    let x = layout.part("x", TENSOR_BYTES);
-    let y = layout.part("y", TENSOR_BYTES);
-    let z = layout.part("z", TENSOR_BYTES);
-    let rows = |rows| rows * CHANNELS as u64 * 4;
-    let affine = layout.part("affine", rows(2));
-    let running = layout.part("running", rows(3));
-    let saved = layout.part("saved", rows(5));
+    let x = layout.part("x", plan.tensor_bytes());
+    let y = layout.part("y", plan.tensor_bytes());
+    let z = layout.part("z", plan.tensor_bytes());
+    let affine = layout.part("affine", plan.affine_bytes());
+    let running = layout.part("running", plan.running_bytes());
+    let saved = layout.part("saved", plan.saved_bytes());
     let workspace = layout.part("workspace", plan.workspace_bytes());
     let pool = device.create_buffer(&wgpu::BufferDescriptor {
         label: Some("pool"),
@@ -87,15 +85,12 @@ async fn run() -> Result<(), Box<dyn Error>> {
     queue.write_buffer(&pool, running.start, bytemuck::cast_slice(&fresh));
 
     // Bound once, recorded as often as wanted: `bind_train` makes all that the operation needs.
-    let batch_norm = plan.bind_train(&TrainBuffers {
-        x: pool.slice(x.clone()),
-        y: Some(pool.slice(y.clone())),
-        residual: None,
-        affine: Some(pool.slice(affine)),
-        running: Some(pool.slice(running.clone())),
-        saved: pool.slice(saved),
-        workspace: pool.slice(workspace),
-    })?;
+    let part = |part: &Part| pool.slice(part.clone());
+    let buffers = TrainBuffers::new(part(&x), part(&saved), part(&workspace))
+        .with_y(part(&y))
+        .with_affine(part(&affine))
+        .with_running(part(&running));
+    let batch_norm = plan.bind_train(&buffers)?;
     let module = device.create_shader_module(wgpu::ShaderModuleDescriptor {
         label: Some("the program's own"),
         source: wgpu::ShaderSource::Wgsl(KERNELS.into()),

@@ -12,8 +12,8 @@ use std::f32::consts::PI;
 
 use wgpu::util::DeviceExt as _;
 use wgpu_batchnorm::{
-    Activation, Adapter, BackwardBuffers, Binding, Config, Gpu, InferenceBuffers, Tensor,
-    TrainBuffers, wgpu,
+    Activation, Adapter, BackwardBuffers, Binding, Config, Gpu, InferenceBuffers, StatisticsRows,
+    Tensor, TrainBuffers, wgpu,
 };
 
 /// Points, their coordinates, and the hidden layer's channels.
@@ -146,28 +146,18 @@ impl Training {
         let plan = gpu.context().plan(&layer(), &hidden)?;
         let saved = tensor(&[5, HIDDEN])?;
         let workspace = tensor(&[plan.workspace_bytes() as usize / 4])?;
-        let forward = plan.bind_train(&TrainBuffers {
-            x: x.buffer().slice(..),
-            y: Some(z.buffer().slice(..)),
-            residual: None,
-            affine: Some(affine.buffer().slice(..)),
-            running: Some(running.buffer().slice(..)),
-            saved: saved.buffer().slice(..),
-            workspace: workspace.buffer().slice(..),
-        })?;
+        let buffers = TrainBuffers::new(x.slice(), saved.slice(), workspace.slice())
+            .with_y(z.slice())
+            .with_affine(affine.slice())
+            .with_running(running.slice());
+        let forward = plan.bind_train(&buffers)?;
         // Where relu let through comes from x again: nothing was kept of it.
-        let backward = plan.bind_backward(&BackwardBuffers {
-            x: x.buffer().slice(..),
-            dy: dz.buffer().slice(..),
-            dx: Some(dx.buffer().slice(..)),
-            residual: None,
-            dresidual: None,
-            affine: Some(affine.buffer().slice(..)),
-            saved: saved.buffer().slice(..),
-            grads: Some(grads.buffer().slice(..)),
-            accumulate: false,
-            workspace: workspace.buffer().slice(..),
-        })?;
+        let statistics = StatisticsRows::Saved(saved.slice());
+        let buffers = BackwardBuffers::new(x.slice(), dz.slice(), statistics, workspace.slice())
+            .with_dx(dx.slice())
+            .with_affine(affine.slice())
+            .with_grads(grads.slice());
+        let backward = plan.bind_backward(&buffers)?;
         Ok(Self {
             forward: [
                 kernels.matmul([&u, w, &x], [POINTS, HIDDEN, INPUTS], [false, false]),
@@ -227,13 +217,10 @@ async fn infer(
     let (x, z) = (hidden()?, hidden()?);
     let scores = Tensor::empty(gpu, &[count, 1])?;
     let plan = gpu.context().plan(&layer(), x.shape())?;
-    let inference = plan.bind_inference(&InferenceBuffers {
-        x: x.buffer().slice(..),
-        y: Some(z.buffer().slice(..)),
-        residual: None,
-        affine: Some(parameters.affine.buffer().slice(..)),
-        running: parameters.running.buffer().slice(..),
-    })?;
+    let buffers = InferenceBuffers::new(x.slice(), parameters.running.slice())
+        .with_y(z.slice())
+        .with_affine(parameters.affine.slice());
+    let inference = plan.bind_inference(&buffers)?;
     let steps = [
         kernels.matmul([&u, &parameters.w, &x], [count, HIDDEN, INPUTS], [false; 2]),
         Step::BatchNorm(inference),

@@ -21,12 +21,12 @@ pub struct Context {
 struct Shared {
     device: wgpu::Device,
     machine: Machine,
-    pipelines: Mutex<HashMap<(Variant, Constants), Slot>>,
+    pipelines: Mutex<HashMap<(Variant, Constants), Entry>>,
     unused: wgpu::Buffer,
 }
 
-/// A pipeline, where it was compiled, behind a lock of its own: compiling it keeps nobody from others.
-type Slot = Arc<Mutex<Option<Pipeline>>>;
+/// A pipeline, once it was compiled. Each has its own lock, so compiling one does not block the others.
+type Entry = Arc<Mutex<Option<Pipeline>>>;
 
 /// A compiled variant and the layout of its bind group.
 #[derive(Clone, Debug)]
@@ -132,7 +132,7 @@ impl Context {
     /// The kernel variants compiled so far, each as often as it has sets of constants.
     pub fn compiled(&self) -> Vec<Variant> {
         let pipelines = lock(&self.shared.pipelines);
-        let compiled = pipelines.iter().filter(|(_, slot)| lock(slot).is_some());
+        let compiled = pipelines.iter().filter(|(_, entry)| lock(entry).is_some());
         compiled.map(|(&(variant, _), _)| variant).collect()
     }
 
@@ -158,12 +158,12 @@ impl Context {
         variant: Variant,
         constants: Constants,
     ) -> Result<Pipeline, BindError> {
-        let slot = {
+        let entry = {
             let mut pipelines = lock(&self.shared.pipelines);
             pipelines.entry((variant, constants)).or_default().clone()
         };
-        let mut slot = lock(&slot);
-        if let Some(pipeline) = &*slot {
+        let mut entry = lock(&entry);
+        if let Some(pipeline) = &*entry {
             return Ok(pipeline.clone());
         }
         let (pipeline, error) = watched(self.device(), || self.compile(variant, constants));
@@ -176,7 +176,7 @@ impl Context {
                 lost_or_full => BindError::Run(lost_or_full),
             });
         }
-        Ok(slot.insert(pipeline).clone())
+        Ok(entry.insert(pipeline).clone())
     }
 
     fn compile(&self, variant: Variant, constants: Constants) -> Pipeline {
@@ -190,7 +190,7 @@ impl Context {
             label: Some(&label),
             source: wgpu::ShaderSource::Wgsl(source.into()),
         });
-        let entry = |binding, ty| wgpu::BindGroupLayoutEntry {
+        let layout_entry = |binding, ty| wgpu::BindGroupLayoutEntry {
             binding,
             visibility: wgpu::ShaderStages::COMPUTE,
             ty,
@@ -199,7 +199,7 @@ impl Context {
         // All storage is read-write, so that tensors may share one pooled buffer: wgpu refuses a
         // buffer that a dispatch binds both ways, however far apart the ranges.
         let storage = wgpu::BufferBindingType::Storage { read_only: false };
-        let mut entries = vec![entry(0, buffer(wgpu::BufferBindingType::Uniform))];
+        let mut entries = vec![layout_entry(0, buffer(wgpu::BufferBindingType::Uniform))];
         entries.extend(roles.iter().map(|&role| {
             let ty = match (role, variant.storage) {
                 (Role::X, Storage::Texture(_)) => READ_TEXTURE,
@@ -207,7 +207,7 @@ impl Context {
                 (Role::Axes, _) => buffer(wgpu::BufferBindingType::Uniform),
                 _ => buffer(storage),
             };
-            entry(role as u32, ty)
+            layout_entry(role as u32, ty)
         }));
         let layout = device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor {
             label: Some(&label),

@@ -133,6 +133,12 @@ pub enum ConfigError {
         /// The part's own.
         least: u64,
     },
+    /// A count of values per channel that is no count.
+    #[error("a count of {got} values per channel, expected a whole number from 0 to 2^53")]
+    CountOfValues {
+        /// The count given.
+        got: f64,
+    },
     /// Backward after a forward pass in place.
     #[error("backward needs x, and the forward pass put y over it")]
     InPlace,
@@ -286,14 +292,9 @@ pub enum BindError {
         /// The buffer's role.
         buffer: &'static str,
     },
-    /// Moments of more values a channel than 64 bits count.
-    #[error("the counts of both moments do not fit 64 bits")]
-    Counts,
-    /// Sums to finish a part of a batch with that would be an optimizer's gradients, too.
-    #[error(
-        "accumulate is for the first half of backward: the second takes the sums of this batch alone"
-    )]
-    Accumulate,
+    /// A backward pass that would write nothing.
+    #[error("backward was given none of dx, dresidual and grads, and has nothing to write")]
+    NothingAsked,
     /// An offset off the device's alignment.
     #[error("{buffer} starts at byte {got}, expected a multiple of {alignment}")]
     Alignment {

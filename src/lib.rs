@@ -42,12 +42,12 @@ pub use context::Context;
 pub use gpu::adapters_blocking;
 pub use gpu::{Adapter, Gpu, adapters};
 pub use image::{
-    ImageDraw, ImageInferenceBuffers, ImagePlan, ImageRender, ImageRenderInputs, ImageStatistics,
+    ImageDraw, ImageInferenceBuffers, ImagePlan, ImageRender, ImageRenderInputs,
     ImageStatisticsBuffers, ImageTexture, ImageTrainBuffers,
 };
 pub use layer::{BackwardRequest, BatchNorm, Forward, ForwardRequest, Gradients, Mode, Saved};
 pub use record::{
-    BackwardBuffers, FrozenBackwardBuffers, InferenceBuffers, MomentsBuffers, MomentsRows, Plan,
+    BackwardBuffers, InferenceBuffers, MomentsBuffers, MomentsRows, Plan, StatisticsRows, SumsRows,
     TrainBuffers,
 };
 pub use shape::{Pattern, View};

@@ -165,7 +165,7 @@ impl Moments {
     /// assert_eq!(whole.count, 12);
     /// assert_eq!(whole.mean(), [2.0]);
     /// assert_eq!(whole.variance(), [8.0 / 12.0]); // m2 of each, and 4·0.5² of two
-    /// let rows = whole.rows(); // back to the device by `Tensor::write`, for `bind_train_with`
+    /// let rows = whole.rows(); // back to the device by `Tensor::write`, for `TrainBuffers::with_moments`
     /// assert_eq!(rows, [1.0, 1.0, 8.0]);
     /// ```
     ///

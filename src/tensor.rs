@@ -225,7 +225,8 @@ impl Tensor {
         self.len() * self.element.bytes() as usize
     }
 
-    pub(crate) fn slice(&self) -> wgpu::BufferSlice<'_> {
+    /// All of the tensor's bytes, as the recording layer takes them.
+    pub fn slice(&self) -> wgpu::BufferSlice<'_> {
         self.buffer.slice(..)
     }
 }

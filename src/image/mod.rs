@@ -1,9 +1,13 @@
 //! Images: textures in, textures or colour targets out, nothing copied through a buffer.
 
+mod buffers;
 mod render;
 mod texture;
 
-pub use render::{ImageDraw, ImageRender, ImageRenderInputs, ImageStatistics};
+pub use buffers::{
+    ImageInferenceBuffers, ImageRenderInputs, ImageStatisticsBuffers, ImageTrainBuffers,
+};
+pub use render::{ImageDraw, ImageRender};
 pub use texture::ImageTexture;
 
 use wgpu::BufferSlice;
@@ -19,8 +23,12 @@ use crate::record::given;
 use crate::shaders::{Kernel, Role, Storage};
 use crate::shape::View;
 
-/// Channels of an image.
-const CHANNELS: u64 = 4;
+/// Bytes of two values per channel of an image: weight and bias.
+const AFFINE_BYTES: u64 = 2 * 4 * 4;
+/// Bytes of three: running mean, running variance and number of batches.
+const RUNNING_BYTES: u64 = 3 * 4 * 4;
+/// Bytes of five: pivot, offset, inv_std, batch_mean, batch_var.
+const SAVED_BYTES: u64 = 5 * 4 * 4;
 
 /// Every operation of one configuration on images of one size.
 ///
@@ -35,63 +43,12 @@ pub struct ImagePlan {
     schedule: Schedule,
 }
 
-/// Textures and buffers of training forward on an image.
-#[derive(Clone, Copy, Debug)]
-pub struct ImageTrainBuffers<'a> {
-    /// Input, read: of `TextureUsages::TEXTURE_BINDING`, of a format of 8-bit unorm, f16 or f32 in
-    /// four channels.
-    pub x: ImageTexture<'a>,
-    /// Output, written: of `TextureUsages::STORAGE_BINDING`, `Rgba8Unorm` or `Rgba16Float`; not the
-    /// image that `x` is. `Rgba8Unorm` clamps to 0..1 and holds 0 where others hold NaN.
-    pub y: ImageTexture<'a>,
-    /// Whether `y` gets the alpha of `x` as it is. Alpha's statistics are taken all the same.
-    pub keep_alpha: bool,
-    /// weight and bias, `[2][4]`, read; given unless the configuration has neither.
-    pub affine: Option<BufferSlice<'a>>,
-    /// mean, variance and batches (u32), `[3][4]`, moved; given where the configuration keeps
-    /// running statistics.
-    pub running: Option<BufferSlice<'a>>,
-    /// pivot, offset, inv_std, batch_mean, batch_var (biased), `[5][4]`, written.
-    pub saved: BufferSlice<'a>,
-    /// Scratch of [`ImagePlan::workspace_bytes`].
-    pub workspace: BufferSlice<'a>,
-}
-
-/// Textures and buffers of inference on an image.
-#[derive(Clone, Copy, Debug)]
-pub struct ImageInferenceBuffers<'a> {
-    /// As [`ImageTrainBuffers::x`].
-    pub x: ImageTexture<'a>,
-    /// As [`ImageTrainBuffers::y`].
-    pub y: ImageTexture<'a>,
-    /// Whether `y` gets the alpha of `x` as it is.
-    pub keep_alpha: bool,
-    /// weight and bias, `[2][4]`, read; given unless the configuration has neither.
-    pub affine: Option<BufferSlice<'a>>,
-    /// mean, variance and batches, `[3][4]`, read.
-    pub running: BufferSlice<'a>,
-}
-
-/// Texture and buffers of an image's statistics.
-#[derive(Clone, Copy, Debug)]
-pub struct ImageStatisticsBuffers<'a> {
-    /// As [`ImageTrainBuffers::x`].
-    pub x: ImageTexture<'a>,
-    /// mean, variance and batches (u32), `[3][4]`, moved; given where the configuration keeps
-    /// running statistics.
-    pub running: Option<BufferSlice<'a>>,
-    /// pivot, offset, inv_std, batch_mean, batch_var (biased), `[5][4]`, written.
-    pub saved: BufferSlice<'a>,
-    /// Scratch of [`ImagePlan::workspace_bytes`].
-    pub workspace: BufferSlice<'a>,
-}
-
 impl Context {
     /// Plans every operation of `config` on images of `width`×`height` pixels. The configuration's
     /// axis and element have no meaning here: textures bring their own.
     ///
     /// ```
-    /// use wgpu_batchnorm::{Affine, Config, ImageTexture, ImageTrainBuffers, Tensor, wgpu};
+    /// use wgpu_batchnorm::{Affine, Config, ImageTrainBuffers, Tensor, wgpu};
     ///
     /// # let gpu = wgpu_batchnorm::Gpu::new_blocking(&wgpu_batchnorm::Adapter::Best)?;
     /// # let (device, queue, context) = (gpu.device(), gpu.queue(), gpu.context());
@@ -115,15 +72,8 @@ impl Context {
     /// let plan = context.plan_image(&config, frame.width(), frame.height())?;
     /// let saved = Tensor::empty(&gpu, &[5, 4])?;
     /// let workspace = Tensor::empty(&gpu, &[plan.workspace_bytes() as usize / 4])?;
-    /// let binding = plan.bind_train(&ImageTrainBuffers {
-    ///     x: ImageTexture::new(&frame),
-    ///     y: ImageTexture::new(&result),
-    ///     keep_alpha: true,
-    ///     affine: None,
-    ///     running: None,
-    ///     saved: saved.buffer().slice(..),
-    ///     workspace: workspace.buffer().slice(..),
-    /// })?;
+    /// let buffers = ImageTrainBuffers::new(&frame, &result, saved.slice(), workspace.slice());
+    /// let binding = plan.bind_train(&buffers.with_keep_alpha(true))?;
     /// let mut encoder = device.create_command_encoder(&Default::default());
     /// binding.encode(&mut encoder.begin_compute_pass(&Default::default()));
     /// queue.submit([encoder.finish()]);
@@ -174,7 +124,23 @@ impl ImagePlan {
         describe_image(&self.schedule, self.context.machine(), self.size)
     }
 
-    /// Scratch that any one operation of this plan needs, in bytes.
+    /// Bytes of weight and bias.
+    pub fn affine_bytes(&self) -> u64 {
+        AFFINE_BYTES
+    }
+
+    /// Bytes of running mean, running variance and number of batches.
+    pub fn running_bytes(&self) -> u64 {
+        RUNNING_BYTES
+    }
+
+    /// Bytes of what training forward saves: pivot, offset, inv_std, batch_mean and batch_var.
+    pub fn saved_bytes(&self) -> u64 {
+        SAVED_BYTES
+    }
+
+    /// Bytes of scratch that any one operation of this plan needs. Operations that run one after
+    /// another can share it.
     pub fn workspace_bytes(&self) -> u64 {
         self.schedule.workspace_bytes()
     }
@@ -208,7 +174,7 @@ impl ImagePlan {
         needs_running(&self.config)?;
         let x = texture::read_sized(self.context.device(), &b.x, self.size)?;
         let (y, format) = texture::write(self.context.device(), &b.y, self.size, &b.x)?;
-        let mut slots = vec![slot(Role::Statistics, "running", b.running, 3)];
+        let mut slots = vec![slot(Role::Statistics, "running", b.running, RUNNING_BYTES)];
         slots.extend(affine(&self.config, b.affine)?);
         let storage = Storage::Texture(Some(format));
         let mut steps = self.steps(Kernel::Inference, Stage::Apply, storage);
@@ -278,7 +244,7 @@ impl ImagePlan {
         workspace: BufferSlice<'a>,
     ) -> Result<Vec<Slot<'a>>, BindError> {
         let mut slots = vec![
-            slot(Role::Saved, "saved", saved, 5),
+            slot(Role::Saved, "saved", saved, SAVED_BYTES),
             Slot {
                 role: Role::Partials,
                 name: "workspace",
@@ -287,18 +253,19 @@ impl ImagePlan {
             },
         ];
         let running = given("running", running, self.config.running.is_some())?;
-        slots.extend(running.map(|running| slot(Role::Statistics, "running", running, 3)));
+        slots.extend(
+            running.map(|running| slot(Role::Statistics, "running", running, RUNNING_BYTES)),
+        );
         Ok(slots)
     }
 }
 
-/// `rows` rows of per-channel values.
-fn slot<'a>(role: Role, name: &'static str, slice: BufferSlice<'a>, rows: u64) -> Slot<'a> {
+fn slot<'a>(role: Role, name: &'static str, slice: BufferSlice<'a>, bytes: u64) -> Slot<'a> {
     Slot {
         role,
         name,
         slice,
-        bytes: rows * CHANNELS * 4,
+        bytes,
     }
 }
 
@@ -307,7 +274,7 @@ fn affine<'a>(
     slice: Option<BufferSlice<'a>>,
 ) -> Result<Option<Slot<'a>>, BindError> {
     let slice = given("affine", slice, config.affine != Affine::None)?;
-    Ok(slice.map(|slice| slot(Role::Affine, "affine", slice, 2)))
+    Ok(slice.map(|slice| slot(Role::Affine, "affine", slice, AFFINE_BYTES)))
 }
 
 fn needs_running(config: &Config) -> Result<(), BindError> {

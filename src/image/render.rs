@@ -1,14 +1,15 @@
 //! Normalization through a render pass, into whatever colour target the caller has.
 
-use wgpu::{BufferSlice, TextureFormat};
+use wgpu::TextureFormat;
 
-use super::{CHANNELS, ImageTexture, affine, needs_running, slot, texture};
+use super::{ImageRenderInputs, RUNNING_BYTES, SAVED_BYTES, affine, needs_running, slot, texture};
 use crate::bindings::{check, made, uniforms, whole};
 use crate::config::Config;
 use crate::context::{Context, READ_TEXTURE, buffer};
 use crate::error::{BindError, PlanError};
 use crate::faults::watched;
 use crate::params::{Params, flags};
+use crate::record::StatisticsRows;
 use crate::shaders::{Constants, Conversion, Role, render_source};
 
 /// A render pipeline that normalizes images into colour targets of one format, sRGB ones too.
@@ -20,30 +21,6 @@ pub struct ImageRender {
     config: Config,
     pipeline: wgpu::RenderPipeline,
     layout: wgpu::BindGroupLayout,
-}
-
-/// What a draw reads.
-#[derive(Clone, Copy, Debug)]
-pub struct ImageRenderInputs<'a> {
-    /// Input, read: of `TextureUsages::TEXTURE_BINDING`, of a format of 8-bit unorm, f16 or f32 in
-    /// four channels.
-    pub x: ImageTexture<'a>,
-    /// Whether the target gets the alpha of `x` as it is.
-    pub keep_alpha: bool,
-    /// weight and bias, `[2][4]`, read; given unless the configuration has neither.
-    pub affine: Option<BufferSlice<'a>>,
-    /// What `x` is normalized by, read.
-    pub statistics: ImageStatistics<'a>,
-}
-
-/// What an image is normalized by.
-#[derive(Clone, Copy, Debug)]
-pub enum ImageStatistics<'a> {
-    /// What [`ImagePlan::bind_statistics`](super::ImagePlan::bind_statistics) or training saved,
-    /// `[5][4]`.
-    Saved(BufferSlice<'a>),
-    /// mean, variance and batches, `[3][4]`: inference.
-    Running(BufferSlice<'a>),
 }
 
 /// A bound draw, ready to be recorded any number of times.
@@ -71,8 +48,7 @@ impl Context {
     ///
     /// ```
     /// use wgpu_batchnorm::{
-    ///     Affine, Config, ImageRenderInputs, ImageStatistics, ImageStatisticsBuffers, ImageTexture,
-    ///     Tensor, wgpu,
+    ///     Affine, Config, ImageRenderInputs, ImageStatisticsBuffers, StatisticsRows, Tensor, wgpu,
     /// };
     ///
     /// # let gpu = wgpu_batchnorm::Gpu::new_blocking(&wgpu_batchnorm::Adapter::Best)?;
@@ -100,19 +76,10 @@ impl Context {
     ///
     /// let saved = Tensor::empty(&gpu, &[5, 4])?;
     /// let workspace = Tensor::empty(&gpu, &[plan.workspace_bytes() as usize / 4])?;
-    /// let x = ImageTexture::new(&frame);
-    /// let statistics = plan.bind_statistics(&ImageStatisticsBuffers {
-    ///     x,
-    ///     running: None,
-    ///     saved: saved.buffer().slice(..),
-    ///     workspace: workspace.buffer().slice(..),
-    /// })?;
-    /// let draw = render.bind(&ImageRenderInputs {
-    ///     x,
-    ///     keep_alpha: true,
-    ///     affine: None,
-    ///     statistics: ImageStatistics::Saved(saved.buffer().slice(..)),
-    /// })?;
+    /// let buffers = ImageStatisticsBuffers::new(&frame, saved.slice(), workspace.slice());
+    /// let statistics = plan.bind_statistics(&buffers)?;
+    /// let inputs = ImageRenderInputs::new(&frame, StatisticsRows::Saved(saved.slice()));
+    /// let draw = render.bind(&inputs.with_keep_alpha(true))?;
     ///
     /// let mut encoder = device.create_command_encoder(&Default::default());
     /// statistics.encode(&mut encoder.begin_compute_pass(&Default::default()));
@@ -177,22 +144,24 @@ impl ImageRender {
     /// # Errors
     /// Running statistics where the configuration keeps none; a texture and buffers that do not fit.
     pub fn bind(&self, b: &ImageRenderInputs<'_>) -> Result<ImageDraw, BindError> {
-        let frozen = matches!(b.statistics, ImageStatistics::Running(_));
+        let frozen = matches!(b.statistics, StatisticsRows::Running(_));
         if frozen {
             needs_running(&self.config)?;
         }
         let device = self.context.device();
         let x = texture::read(device, &b.x)?;
         let statistics = match b.statistics {
-            ImageStatistics::Saved(saved) => slot(Role::Saved, "saved", saved, 5),
-            ImageStatistics::Running(running) => slot(Role::Statistics, "running", running, 3),
+            StatisticsRows::Saved(saved) => slot(Role::Saved, "saved", saved, SAVED_BYTES),
+            StatisticsRows::Running(running) => {
+                slot(Role::Statistics, "running", running, RUNNING_BYTES)
+            }
         };
         let mut slots = vec![statistics];
         slots.extend(affine(&self.config, b.affine)?);
         check(device, &slots)?;
         let params = Params {
-            // Counted in loads, like addresses.
-            all_channels: CHANNELS as u32 / 4,
+            // Counted in loads, like addresses: the four channels are one.
+            all_channels: 1,
             ..bytemuck::Zeroable::zeroed()
         };
         let params = params

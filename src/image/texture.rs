@@ -10,15 +10,15 @@ use crate::shaders::TexelFormat;
 ///
 /// Textures and not views of them, because a view does not say what it shows: this can be checked.
 #[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
 pub struct ImageTexture<'a> {
     /// The texture.
     pub texture: &'a wgpu::Texture,
-    /// How it is seen: its own format, or that format's sRGB or linear twin, which must then be one
-    /// of the `view_formats` that the texture was made with (wgpu reports it where it is not).
+    /// The format that it is seen as: its own, or that format's sRGB or linear twin.
     pub format: TextureFormat,
-    /// The mip level.
+    /// The mip level, from 0.
     pub mip_level: u32,
-    /// The array layer.
+    /// The array layer, from 0.
     pub array_layer: u32,
 }
 
@@ -39,7 +39,8 @@ impl<'a> ImageTexture<'a> {
         }
     }
 
-    /// Sets the format that the texture is seen as.
+    /// Sets the format that the texture is seen as: its own, or that format's sRGB or linear twin, which
+    /// must then be one of the `view_formats` that the texture was made with.
     pub fn with_format(mut self, format: TextureFormat) -> Self {
         self.format = format;
         self

@@ -6,7 +6,7 @@ use crate::api_error::Error;
 use crate::check::{Check, Report};
 use crate::config::Element;
 use crate::error::ConfigError;
-use crate::record::{BackwardBuffers, FrozenBackwardBuffers};
+use crate::record::{BackwardBuffers, StatisticsRows};
 use crate::shape::{same_element, same_shape};
 use crate::tensor::Tensor;
 
@@ -130,32 +130,18 @@ impl BatchNorm {
             ("dresidual before the run", dresidual.as_ref()),
         ];
         let proof = self.proof(&outputs).await?;
-        let binding = match &saved.statistics {
-            Used::Batch(rows) => plan.bind_backward(&BackwardBuffers {
-                x: x.slice(),
-                dy: dy.slice(),
-                dx: dx.as_ref().map(Tensor::slice),
-                residual: saved.residual.as_ref().map(Tensor::slice),
-                dresidual: dresidual.as_ref().map(Tensor::slice),
-                affine: self.bound_affine(),
-                saved: rows.slice(),
-                grads: Some(grads.slice()),
-                accumulate,
-                workspace: workspace.slice(),
-            })?,
-            Used::Frozen(running) => plan.bind_backward_frozen(&FrozenBackwardBuffers {
-                x: x.slice(),
-                dy: dy.slice(),
-                dx: dx.as_ref().map(Tensor::slice),
-                residual: saved.residual.as_ref().map(Tensor::slice),
-                dresidual: dresidual.as_ref().map(Tensor::slice),
-                affine: self.bound_affine(),
-                running: running.slice(),
-                grads: Some(grads.slice()),
-                accumulate,
-                workspace: workspace.slice(),
-            })?,
+        let statistics = match &saved.statistics {
+            Used::Batch(rows) => StatisticsRows::Saved(rows.slice()),
+            Used::Frozen(running) => StatisticsRows::Running(running.slice()),
         };
+        let buffers = BackwardBuffers::new(x.slice(), dy.slice(), statistics, workspace.slice())
+            .with_dx(dx.as_ref().map(Tensor::slice))
+            .with_residual(saved.residual.as_ref().map(Tensor::slice))
+            .with_dresidual(dresidual.as_ref().map(Tensor::slice))
+            .with_affine(self.bound_affine())
+            .with_grads(grads.slice())
+            .with_accumulate(accumulate);
+        let binding = plan.bind_backward(&buffers)?;
         let canary = proof.as_ref().map(|proof| &proof.canary);
         self.gpu.submit(|_| {}, |pass| binding.encode(pass), canary);
         let mut gradients = Gradients {

@@ -147,15 +147,12 @@ impl BatchNorm {
             ("y before the run", bound_y.as_ref()),
         ];
         let proof = self.proof(&outputs).await?;
-        let binding = plan.bind_train(&TrainBuffers {
-            x: x.slice(),
-            y: bound_y.as_ref().map(Tensor::slice),
-            residual: request.residual.map(Tensor::slice),
-            affine: self.bound_affine(),
-            running: self.running.as_ref().map(Tensor::slice),
-            saved: saved.slice(),
-            workspace: workspace.slice(),
-        })?;
+        let buffers = TrainBuffers::new(x.slice(), saved.slice(), workspace.slice())
+            .with_y(bound_y.as_ref().map(Tensor::slice))
+            .with_residual(request.residual.map(Tensor::slice))
+            .with_affine(self.bound_affine())
+            .with_running(self.running.as_ref().map(Tensor::slice));
+        let binding = plan.bind_train(&buffers)?;
         let canary = proof.as_ref().map(|proof| &proof.canary);
         self.gpu.submit(|_| {}, |pass| binding.encode(pass), canary);
         let mut report = None;
@@ -206,13 +203,11 @@ impl BatchNorm {
             .as_ref()
             .ok_or(ConfigError::NoRunningStatistics)?;
         let (y, bound_y) = self.output(x, request)?;
-        let binding = plan.bind_inference(&InferenceBuffers {
-            x: x.slice(),
-            y: bound_y.as_ref().map(Tensor::slice),
-            residual: request.residual.map(Tensor::slice),
-            affine: self.bound_affine(),
-            running: running.slice(),
-        })?;
+        let buffers = InferenceBuffers::new(x.slice(), running.slice())
+            .with_y(bound_y.as_ref().map(Tensor::slice))
+            .with_residual(request.residual.map(Tensor::slice))
+            .with_affine(self.bound_affine());
+        let binding = plan.bind_inference(&buffers)?;
         // Backward wants the statistics as they are now, whatever training does meanwhile.
         let frozen = Tensor::empty(&self.gpu, running.shape())?;
         let outputs = [

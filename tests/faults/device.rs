@@ -55,15 +55,10 @@ fn destroyed_between_recording_and_submission() {
         empty(&[5, 3]),
     );
     let workspace = empty(&[plan.workspace_bytes() as usize / 4]);
-    let buffers = TrainBuffers {
-        x: x.buffer().slice(..),
-        y: Some(y.buffer().slice(..)),
-        residual: None,
-        affine: Some(affine.buffer().slice(..)),
-        running: Some(running.buffer().slice(..)),
-        saved: saved.buffer().slice(..),
-        workspace: workspace.buffer().slice(..),
-    };
+    let buffers = TrainBuffers::new(x.slice(), saved.slice(), workspace.slice())
+        .with_y(y.slice())
+        .with_affine(affine.slice())
+        .with_running(running.slice());
     let train = plan.bind_train(&buffers).unwrap();
     let mut encoder = gone.device().create_command_encoder(&Default::default());
     let mut pass = encoder.begin_compute_pass(&Default::default());

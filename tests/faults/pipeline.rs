@@ -85,12 +85,11 @@ fn an_image_kernel_that_does_not_compile() {
     let saved = Tensor::empty(&gpu, &[5, 4]).unwrap();
     let workspace = Tensor::empty(&gpu, &[plan.workspace_bytes() as usize / 4]).unwrap();
     for _ in 0..2 {
-        let refused = plan.bind_statistics(&ImageStatisticsBuffers {
-            x: ImageTexture::new(&x),
-            running: None,
-            saved: saved.buffer().slice(..),
-            workspace: workspace.buffer().slice(..),
-        });
+        let refused = plan.bind_statistics(&ImageStatisticsBuffers::new(
+            ImageTexture::new(&x),
+            saved.slice(),
+            workspace.slice(),
+        ));
         assert_not_made(&refused.unwrap_err(), "moments", LIMIT);
         let refused = gpu.context().image_render(&config, format);
         let Err(error @ PlanError::Pipeline { .. }) = refused else {
@@ -110,13 +109,11 @@ fn buffers_that_wgpu_does_not_bind() {
     let x = upload(&there, &SHAPE, 1);
     let empty = |shape: &[usize]| Tensor::empty(&here, shape).unwrap();
     let (y, affine, running) = (empty(&SHAPE), empty(&[2, 3]), empty(&[3, 3]));
-    let refused = plan.bind_inference(&wgpu_batchnorm::InferenceBuffers {
-        x: x.buffer().slice(..),
-        y: Some(y.buffer().slice(..)),
-        residual: None,
-        affine: Some(affine.buffer().slice(..)),
-        running: running.buffer().slice(..),
-    });
+    let refused = plan.bind_inference(
+        &wgpu_batchnorm::InferenceBuffers::new(x.slice(), running.slice())
+            .with_y(y.slice())
+            .with_affine(affine.slice()),
+    );
     assert!(
         matches!(refused, Err(BindError::Refused { .. })),
         "{refused:?}"

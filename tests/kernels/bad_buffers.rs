@@ -5,8 +5,8 @@ use wgpu_batchnorm::error::{BindError, ConfigError, DeviceError, PlanError, Shap
 use wgpu_batchnorm::plan::Tuning;
 use wgpu_batchnorm::wgpu::{self, BufferUsages};
 use wgpu_batchnorm::{
-    Affine, BackwardBuffers, Binding, Config, Context, FrozenBackwardBuffers, Gpu, Momentum, Plan,
-    adapters, check,
+    Affine, BackwardBuffers, Binding, Config, Context, Gpu, Momentum, Plan, SumsRows, adapters,
+    check,
 };
 
 use crate::buffers::{Buffers, Place, run};
@@ -26,7 +26,7 @@ type Bind = fn(&Plan, &Buffers) -> Result<Binding, BindError>;
 const TRAIN: Bind = |plan, b| plan.bind_train(&b.train());
 const INFERENCE: Bind = |plan, b| plan.bind_inference(&b.inference());
 const BACKWARD: Bind = |plan, b| plan.bind_backward(&b.backward());
-const FROZEN: Bind = |plan, b| plan.bind_backward_frozen(&b.backward_frozen());
+const FROZEN: Bind = |plan, b| plan.bind_backward(&b.backward_frozen());
 
 /// Every operation and its buffers.
 const OPERATIONS: [(Bind, &[&str]); 4] = [
@@ -128,14 +128,12 @@ fn buffers_that_are_no_storage() {
         usage: BufferUsages::COPY_DST | BufferUsages::COPY_SRC,
         mapped_at_creation: false,
     });
-    let mut train = good.train();
-    train.y = Some(buffer.slice(..));
+    let train = good.train().with_y(buffer.slice(..));
     let refused = plan.bind_train(&train).err();
     assert_eq!(refused, Some(BindError::Usage { buffer: "y" }));
-    let mut backward = good.backward();
-    backward.dy = buffer.slice(..);
+    let backward = good.backward().with_dx(buffer.slice(..));
     let refused = plan.bind_backward(&backward).err();
-    assert_eq!(refused, Some(BindError::Usage { buffer: "dy" }));
+    assert_eq!(refused, Some(BindError::Usage { buffer: "dx" }));
     assert_untouched(&good);
     assert_good_call_works(&gpu, &plan, &case);
 }
@@ -213,40 +211,26 @@ fn missing_and_unexpected_buffers() {
     assert_eq!(INFERENCE(&stateless, &good).err(), none_kept);
     assert_eq!(FROZEN(&stateless, &good).err(), none_kept);
 
-    // The second half of backward takes sums, and writes dx.
-    let second = |b: BackwardBuffers<'_>| {
-        let count = full_plan.view().count() as u64;
-        full_plan.bind_backward_with(&b, count).err()
-    };
-    let given = good.backward();
-    let added = BackwardBuffers {
-        accumulate: true,
-        ..given
-    };
-    assert_eq!(second(added), Some(BindError::Accumulate));
-    let (dx, grads) = (None, None);
     let missing = |buffer| Some(BindError::Missing { buffer });
-    let nowhere = BackwardBuffers { grads, ..added };
-    assert_eq!(full_plan.bind_backward(&nowhere).err(), missing("grads"));
-    let nowhere = FrozenBackwardBuffers {
-        accumulate: true,
-        grads,
-        ..good.backward_frozen()
-    };
-    assert_eq!(
-        full_plan.bind_backward_frozen(&nowhere).err(),
-        missing("grads")
-    );
-    assert_eq!(second(BackwardBuffers { dx, ..given }), missing("dx"));
-    assert_eq!(second(BackwardBuffers { grads, ..given }), missing("grads"));
-    let dresidual = given.dx;
-    let unexpected = BindError::Unexpected {
-        buffer: "dresidual",
-    };
-    assert_eq!(
-        second(BackwardBuffers { dresidual, ..given }),
-        Some(unexpected)
-    );
+    for backward in [good.backward(), good.backward_frozen()] {
+        let nowhere = backward.with_accumulate(true).with_grads(None);
+        assert_eq!(full_plan.bind_backward(&nowhere).err(), missing("grads"));
+    }
+
+    // The second half of backward takes sums, and writes dx alone.
+    let count = full_plan.view().count() as f64;
+    let sums = SumsRows::new(good.grads.slice(), count);
+    let refused = |b: BackwardBuffers<'_>| full_plan.bind_backward(&b.with_sums(sums)).err();
+    let unexpected = |buffer| Some(BindError::Unexpected { buffer });
+    let given = good.backward().with_grads(None);
+    assert_eq!(refused(given), None);
+    assert_eq!(refused(given.with_accumulate(true)), missing("grads"));
+    assert_eq!(refused(given.with_dx(None)), missing("dx"));
+    let grads = good.saved.slice();
+    assert_eq!(refused(given.with_grads(grads)), unexpected("grads"));
+    let dresidual = given.with_dresidual(good.y.slice());
+    assert_eq!(refused(dresidual), unexpected("dresidual"));
+    assert_eq!(refused(good.backward_frozen()), unexpected("sums"));
 
     assert_untouched(&good);
     assert_good_call_works(&gpu, &full_plan, &full);

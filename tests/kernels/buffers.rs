@@ -4,8 +4,8 @@ use half::{bf16, f16};
 use wgpu_batchnorm::check::POISON;
 use wgpu_batchnorm::wgpu::{BufferSlice, ComputePass};
 use wgpu_batchnorm::{
-    Affine, BackwardBuffers, Binding, Element, FrozenBackwardBuffers, Gpu, InferenceBuffers, Plan,
-    Tensor, TrainBuffers,
+    Affine, BackwardBuffers, Binding, Element, Gpu, InferenceBuffers, Plan, StatisticsRows, Tensor,
+    TrainBuffers,
 };
 
 use testkit::case::Case;
@@ -176,59 +176,41 @@ impl Buffers {
     }
 
     pub fn train(&self) -> TrainBuffers<'_> {
-        TrainBuffers {
-            x: self.x.slice(),
-            y: Some(self.y.slice()),
-            residual: self.residual(),
-            affine: self.affine(),
-            running: self.running.as_ref().map(Place::slice),
-            saved: self.saved.slice(),
-            workspace: self.workspace.slice(),
-        }
+        TrainBuffers::new(self.x.slice(), self.saved.slice(), self.workspace.slice())
+            .with_y(self.y.slice())
+            .with_residual(self.residual())
+            .with_affine(self.affine())
+            .with_running(self.running.as_ref().map(Place::slice))
     }
 
     /// # Panics
     /// Without running statistics.
     pub fn inference(&self) -> InferenceBuffers<'_> {
-        InferenceBuffers {
-            x: self.x.slice(),
-            y: Some(self.y.slice()),
-            residual: self.residual(),
-            affine: self.affine(),
-            running: self.running.as_ref().unwrap().slice(),
-        }
+        InferenceBuffers::new(self.x.slice(), self.running.as_ref().unwrap().slice())
+            .with_y(self.y.slice())
+            .with_residual(self.residual())
+            .with_affine(self.affine())
     }
 
     pub fn backward(&self) -> BackwardBuffers<'_> {
-        BackwardBuffers {
-            x: self.x.slice(),
-            dy: self.dy.slice(),
-            dx: Some(self.dx.slice()),
-            residual: self.residual(),
-            dresidual: self.dresidual.as_ref().map(Place::slice),
-            affine: self.affine(),
-            saved: self.saved.slice(),
-            grads: Some(self.grads.slice()),
-            accumulate: false,
-            workspace: self.workspace.slice(),
-        }
+        self.backward_by(StatisticsRows::Saved(self.saved.slice()))
     }
 
     /// # Panics
     /// Without running statistics.
-    pub fn backward_frozen(&self) -> FrozenBackwardBuffers<'_> {
-        FrozenBackwardBuffers {
-            x: self.x.slice(),
-            dy: self.dy.slice(),
-            dx: Some(self.dx.slice()),
-            residual: self.residual(),
-            dresidual: self.dresidual.as_ref().map(Place::slice),
-            affine: self.affine(),
-            running: self.running.as_ref().unwrap().slice(),
-            grads: Some(self.grads.slice()),
-            accumulate: false,
-            workspace: self.workspace.slice(),
-        }
+    pub fn backward_frozen(&self) -> BackwardBuffers<'_> {
+        let running = self.running.as_ref().unwrap();
+        self.backward_by(StatisticsRows::Running(running.slice()))
+    }
+
+    fn backward_by<'a>(&'a self, statistics: StatisticsRows<'a>) -> BackwardBuffers<'a> {
+        let (x, dy) = (self.x.slice(), self.dy.slice());
+        BackwardBuffers::new(x, dy, statistics, self.workspace.slice())
+            .with_dx(self.dx.slice())
+            .with_residual(self.residual())
+            .with_dresidual(self.dresidual.as_ref().map(Place::slice))
+            .with_affine(self.affine())
+            .with_grads(self.grads.slice())
     }
 }
 

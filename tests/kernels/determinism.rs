@@ -6,9 +6,7 @@ use std::process::Command;
 
 use wgpu_batchnorm::check::POISON;
 use wgpu_batchnorm::plan::Tuning;
-use wgpu_batchnorm::{
-    Activation, Config, Context, Element, Gpu, MomentsBuffers, MomentsRows, TrainBuffers,
-};
+use wgpu_batchnorm::{Activation, Config, Context, Element, Gpu, MomentsBuffers, MomentsRows};
 
 use crate::buffers::{Buffers, Place, run};
 use testkit::case::Case;
@@ -137,27 +135,23 @@ fn in_parts(gpu: &Gpu, context: &Context, case: &Case) -> Vec<(&'static str, Vec
     let b = Buffers::apart(gpu, &plan, case);
     let [rows, other] = [0, 1].map(|_| Place::new(gpu, &vec![POISON; 3 * c]));
     let moments = |rows: &Place| {
-        plan.bind_moments(&MomentsBuffers {
-            x: b.x.slice(),
-            moments: rows.slice(),
-            workspace: b.workspace.slice(),
-        })
+        plan.bind_moments(&MomentsBuffers::new(
+            b.x.slice(),
+            rows.slice(),
+            b.workspace.slice(),
+        ))
     };
-    let count = case.view.count() as u64;
-    let given = |rows| MomentsRows { rows, count };
+    let count = case.view.count() as f64;
+    let given = |rows| MomentsRows::new(rows, count);
     run(gpu, &[&moments(&rows).unwrap(), &moments(&other).unwrap()]);
     let alone = rows.bits();
     let merge = plan.bind_merge_moments(&given(rows.slice()), &given(other.slice()));
     run(gpu, &[&merge.unwrap()]);
     let merged = rows.bits();
-    let normalize = plan.bind_train_with(&b.train(), &given(other.slice()));
+    let normalize = plan.bind_train(&b.train().with_moments(given(other.slice())));
     run(gpu, &[&normalize.unwrap()]);
     let normalized = b.y.bits();
-    let in_place = TrainBuffers {
-        y: None,
-        running: None,
-        ..b.train()
-    };
+    let in_place = b.train().with_y(None).with_running(None);
     let plan = context.plan(&case.config.without_running(), &case.shape);
     run(gpu, &[&plan.unwrap().bind_train(&in_place).unwrap()]);
     vec![

@@ -54,13 +54,11 @@ fn every_pattern_is_read_and_rounded_to_nearest_even() {
             for weight in [1.0, 1.000_488_3, 0.75, 1.5e-5, 3.0, 40_000.0] {
                 let affine = Tensor::upload(&gpu, &[2, 1], &[weight, f32::NAN]).unwrap();
                 let y = poisoned_as(&gpu, &shape, element);
-                let inference = plan.bind_inference(&InferenceBuffers {
-                    x: x_device.buffer().slice(..),
-                    y: Some(y.buffer().slice(..)),
-                    residual: None,
-                    affine: Some(affine.buffer().slice(..)),
-                    running: running.buffer().slice(..),
-                });
+                let inference = plan.bind_inference(
+                    &InferenceBuffers::new(x_device.slice(), running.slice())
+                        .with_y(y.slice())
+                        .with_affine(affine.slice()),
+                );
                 run(&gpu, &[&inference.unwrap()]);
                 for (&x, got) in x.iter().zip(y.read_blocking().unwrap()) {
                     let product = x * weight;

@@ -3,7 +3,8 @@
 use wgpu_batchnorm::check::{self, Report, TrainResult};
 use wgpu_batchnorm::plan::Tuning;
 use wgpu_batchnorm::{
-    Activation, BackwardBuffers, Config, Element, Gpu, InferenceBuffers, Tensor, TrainBuffers,
+    Activation, BackwardBuffers, Config, Element, Gpu, InferenceBuffers, StatisticsRows, Tensor,
+    TrainBuffers,
 };
 
 use super::buffers::run;
@@ -47,40 +48,31 @@ impl Bound {
     }
 
     fn train(&self, in_place: bool) -> TrainBuffers<'_> {
-        TrainBuffers {
-            x: self.x.buffer().slice(..),
-            y: (!in_place).then(|| self.y.buffer().slice(..)),
-            residual: Some(self.residual.buffer().slice(..)),
-            affine: Some(self.affine.buffer().slice(..)),
-            running: Some(self.running.buffer().slice(..)),
-            saved: self.saved.buffer().slice(..),
-            workspace: self.workspace.buffer().slice(..),
-        }
+        TrainBuffers::new(self.x.slice(), self.saved.slice(), self.workspace.slice())
+            .with_y((!in_place).then(|| self.y.slice()))
+            .with_residual(self.residual.slice())
+            .with_affine(self.affine.slice())
+            .with_running(self.running.slice())
     }
 
     fn inference(&self, in_place: bool) -> InferenceBuffers<'_> {
-        InferenceBuffers {
-            x: self.x.buffer().slice(..),
-            y: (!in_place).then(|| self.y.buffer().slice(..)),
-            residual: Some(self.residual.buffer().slice(..)),
-            affine: Some(self.affine.buffer().slice(..)),
-            running: self.running.buffer().slice(..),
-        }
+        InferenceBuffers::new(self.x.slice(), self.running.slice())
+            .with_y((!in_place).then(|| self.y.slice()))
+            .with_residual(self.residual.slice())
+            .with_affine(self.affine.slice())
     }
 
     fn backward(&self) -> BackwardBuffers<'_> {
-        BackwardBuffers {
-            x: self.x.buffer().slice(..),
-            dy: self.dy.buffer().slice(..),
-            dx: Some(self.dx.buffer().slice(..)),
-            residual: Some(self.residual.buffer().slice(..)),
-            dresidual: Some(self.dresidual.buffer().slice(..)),
-            affine: Some(self.affine.buffer().slice(..)),
-            saved: self.saved.buffer().slice(..),
-            grads: None,
-            accumulate: false,
-            workspace: self.workspace.buffer().slice(..),
-        }
+        BackwardBuffers::new(
+            self.x.slice(),
+            self.dy.slice(),
+            StatisticsRows::Saved(self.saved.slice()),
+            self.workspace.slice(),
+        )
+        .with_dx(self.dx.slice())
+        .with_residual(self.residual.slice())
+        .with_dresidual(self.dresidual.slice())
+        .with_affine(self.affine.slice())
     }
 }
 
@@ -180,10 +172,7 @@ fn y_over_x_has_to_be_said() {
     let case = cases().next().unwrap();
     let plan = gpu.context().plan(&case.config, &case.shape).unwrap();
     let bound = Bound::new(&gpu, &case, plan.workspace_bytes());
-    let train = TrainBuffers {
-        y: Some(bound.x.buffer().slice(..)),
-        ..bound.train(false)
-    };
+    let train = bound.train(false).with_y(bound.x.slice());
     let refused = plan.bind_train(&train).unwrap_err().to_string();
     assert!(refused.contains("overlap"), "{refused}");
 }
@@ -197,10 +186,7 @@ fn an_epilogue_costs_no_dispatch() {
         let plain = case.config.with_activation(Activation::None);
         let plain = context.plan(&plain, &case.shape).unwrap();
         let b = Bound::new(&gpu, &case, plan.workspace_bytes());
-        let alone = TrainBuffers {
-            residual: None,
-            ..b.train(false)
-        };
+        let alone = b.train(false).with_residual(None);
         let count = plain.bind_train(&alone).unwrap().dispatch_count();
         assert_eq!(
             plan.bind_train(&b.train(false)).unwrap().dispatch_count(),
@@ -212,11 +198,7 @@ fn an_epilogue_costs_no_dispatch() {
                 .dispatch_count(),
             1
         );
-        let alone = BackwardBuffers {
-            residual: None,
-            dresidual: None,
-            ..b.backward()
-        };
+        let alone = b.backward().with_residual(None).with_dresidual(None);
         let count = plain.bind_backward(&alone).unwrap().dispatch_count();
         assert_eq!(
             plan.bind_backward(&b.backward()).unwrap().dispatch_count(),
@@ -276,10 +258,7 @@ fn a_buffer_that_ends_within_a_word_is_refused() {
     let plan = gpu.context().plan(&config, &case.shape).unwrap();
     let b = Bound::new(&gpu, &case, plan.workspace_bytes());
     let exact = case.view.len() as u64 * 2;
-    let train = TrainBuffers {
-        y: Some(b.y.buffer().slice(..exact)),
-        ..b.train(false)
-    };
+    let train = b.train(false).with_y(b.y.buffer().slice(..exact));
     let refused = plan.bind_train(&train).unwrap_err().to_string();
     let expected = (exact + 2).to_string();
     assert!(

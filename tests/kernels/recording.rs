@@ -7,8 +7,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use wgpu_batchnorm::check::{self, TrainResult};
 use wgpu_batchnorm::wgpu::{self, ComputePass};
 use wgpu_batchnorm::{
-    Affine, BackwardBuffers, Binding, Context, Element, FrozenBackwardBuffers, Gpu, HostGradients,
-    InferenceBuffers, MomentsBuffers, MomentsRows, Plan, RunningStatistics, TrainBuffers, adapters,
+    Affine, BackwardBuffers, Binding, Context, Element, Gpu, HostGradients, InferenceBuffers,
+    MomentsBuffers, MomentsRows, Plan, RunningStatistics, StatisticsRows, SumsRows, TrainBuffers,
+    adapters,
 };
 
 use crate::buffers::{Buffers, Place, run, submit};
@@ -41,7 +42,7 @@ fn all(plan: &Plan, b: &Buffers) -> Vec<Binding> {
     let mut bindings = Vec::new();
     if b.running.is_some() {
         bindings.push(plan.bind_inference(&b.inference()).unwrap());
-        bindings.push(plan.bind_backward_frozen(&b.backward_frozen()).unwrap());
+        bindings.push(plan.bind_backward(&b.backward_frozen()).unwrap());
     }
     bindings.push(plan.bind_train(&b.train()).unwrap());
     bindings.push(plan.bind_backward(&b.backward()).unwrap());
@@ -51,44 +52,30 @@ fn all(plan: &Plan, b: &Buffers) -> Vec<Binding> {
 /// Bindings of every operation on half a batch: training forward and backward, as if the other half
 /// had the same values, and then y over x.
 fn halves(plan: &Plan, b: &Buffers) -> Vec<Binding> {
-    let half = plan.view().count() as u64;
-    let rows = |k: usize, count| MomentsRows {
-        rows: b.moments[k].slice(),
-        count,
-    };
-    let moments = |k: usize| MomentsBuffers {
-        x: b.x.slice(),
-        moments: b.moments[k].slice(),
-        workspace: b.workspace.slice(),
-    };
-    let dx = BackwardBuffers {
-        dresidual: None,
-        ..b.backward()
-    };
-    let sums = BackwardBuffers {
-        dx: None,
-        ..b.backward()
-    };
-    let in_place = TrainBuffers {
-        y: None,
-        ..b.train()
-    };
+    let half = plan.view().count() as f64;
+    let rows = |k: usize, count| MomentsRows::new(b.moments[k].slice(), count);
+    let moments =
+        |k: usize| MomentsBuffers::new(b.x.slice(), b.moments[k].slice(), b.workspace.slice());
+    let dx = b
+        .backward()
+        .with_dresidual(None)
+        .with_grads(None)
+        .with_sums(SumsRows::new(b.grads.slice(), 2.0 * half));
+    let sums = b.backward().with_dx(None);
+    let in_place = b.train().with_y(None);
     let mut bindings = vec![
         plan.bind_moments(&moments(0)).unwrap(),
         plan.bind_moments(&moments(1)).unwrap(),
         plan.bind_merge_moments(&rows(0, half), &rows(1, half))
             .unwrap(),
-        plan.bind_train_with(&b.train(), &rows(0, 2 * half))
+        plan.bind_train(&b.train().with_moments(rows(0, 2.0 * half)))
             .unwrap(),
         plan.bind_backward(&sums).unwrap(),
-        plan.bind_backward_with(&dx, 2 * half).unwrap(),
+        plan.bind_backward(&dx).unwrap(),
         plan.bind_train(&in_place).unwrap(),
     ];
     if b.running.is_some() {
-        let in_place = InferenceBuffers {
-            y: None,
-            ..b.inference()
-        };
+        let in_place = b.inference().with_y(None);
         bindings.push(plan.bind_inference(&in_place).unwrap());
     }
     bindings
@@ -153,46 +140,29 @@ fn recording_needs_no_submission() {
         let affine = (case.config.affine != Affine::None).then_some(affine);
         let (dx, grads) = (Some(dx), Some(grads));
         let bindings = [
-            plan.bind_train(&TrainBuffers {
-                x,
-                y: Some(y),
-                residual: None,
-                affine,
-                running: Some(running),
-                saved,
-                workspace,
-            }),
-            plan.bind_inference(&InferenceBuffers {
-                x,
-                y: Some(y),
-                residual: None,
-                affine,
-                running,
-            }),
-            plan.bind_backward(&BackwardBuffers {
-                x,
-                dy,
-                dx,
-                residual: None,
-                dresidual: None,
-                affine,
-                saved,
-                grads,
-                accumulate: false,
-                workspace,
-            }),
-            plan.bind_backward_frozen(&FrozenBackwardBuffers {
-                x,
-                dy,
-                dx,
-                residual: None,
-                dresidual: None,
-                affine,
-                running,
-                grads,
-                accumulate: false,
-                workspace,
-            }),
+            plan.bind_train(
+                &TrainBuffers::new(x, saved, workspace)
+                    .with_y(y)
+                    .with_affine(affine)
+                    .with_running(running),
+            ),
+            plan.bind_inference(
+                &InferenceBuffers::new(x, running)
+                    .with_y(y)
+                    .with_affine(affine),
+            ),
+            plan.bind_backward(
+                &BackwardBuffers::new(x, dy, StatisticsRows::Saved(saved), workspace)
+                    .with_dx(dx)
+                    .with_affine(affine)
+                    .with_grads(grads),
+            ),
+            plan.bind_backward(
+                &BackwardBuffers::new(x, dy, StatisticsRows::Running(running), workspace)
+                    .with_dx(dx)
+                    .with_affine(affine)
+                    .with_grads(grads),
+            ),
         ];
         let mut encoder = device.create_command_encoder(&Default::default());
         let mut pass = encoder.begin_compute_pass(&Default::default());
@@ -360,10 +330,7 @@ fn two_bindings_of_one_plan_keep_their_own_options() {
                 let b = Buffers::apart(&gpu, &plan, &case);
                 b.grads.write(&vec![100.0; b.grads.len]);
                 run(&gpu, &[&plan.bind_train(&b.train()).unwrap()]);
-                let backward = plan.bind_backward(&BackwardBuffers {
-                    accumulate,
-                    ..b.backward()
-                });
+                let backward = plan.bind_backward(&b.backward().with_accumulate(accumulate));
                 (b, backward.unwrap())
             });
             let [(one, sets), (other, adds)] = pair;
@@ -538,7 +505,7 @@ const OPERATIONS: [Operation; 4] = [
         |b| &b.dx,
     ),
     (
-        |plan, b| plan.bind_backward_frozen(&b.backward_frozen()).unwrap(),
+        |plan, b| plan.bind_backward(&b.backward_frozen()).unwrap(),
         |b| &b.dy,
         |b| &b.dx,
     ),

@@ -2,10 +2,12 @@
 //! give what one whole batch gives.
 
 use wgpu_batchnorm::check::{Finding, Report};
-use wgpu_batchnorm::error::BindError;
+use wgpu_batchnorm::error::{BindError, ConfigError};
 use wgpu_batchnorm::plan::Tuning;
 use wgpu_batchnorm::shaders::{Constants, Variant};
-use wgpu_batchnorm::{Activation, Config, Context, Element, Gpu};
+use wgpu_batchnorm::{
+    Activation, Binding, Config, Context, Element, Error, Gpu, MomentsRows, SumsRows,
+};
 
 use super::buffers::run;
 use testkit::agreement::{Saved, judge_others, pipeline_of};
@@ -260,8 +262,8 @@ fn what_does_not_fit_a_part_is_refused() {
     let (part, other) = (part(0..3), part(3..4));
     let refused = |count: u64| {
         let train = part.train(None, &part.rows(count)).map(drop);
-        let buffers = part.backward_with(&part.grads);
-        let backward = part.plan.bind_backward_with(&buffers, count).map(drop);
+        let buffers = part.dx_from(&part.grads, count);
+        let backward = part.plan.bind_backward(&buffers).map(drop);
         [train, backward.map_err(wgpu_batchnorm::Error::from)]
             .map(|result| result.map_err(|e| e.to_string()))
     };
@@ -272,13 +274,28 @@ fn what_does_not_fit_a_part_is_refused() {
         assert!(error.contains(&format!("{}", own - 1)), "{error}");
         assert!(error.contains(&format!("at least the {own}")), "{error}");
     }
-    let most = part.rows(u64::MAX);
-    let merge = part.plan.bind_merge_moments(&most, &other.rows(4));
-    assert_eq!(merge.unwrap_err(), BindError::Counts);
     let merge = part.plan.bind_merge_moments(&part.rows(0), &other.rows(4));
     assert!(merge.unwrap_err().to_string().contains("at least the 1"));
-    let no_dx = part
-        .plan
-        .bind_backward_with(&part.backward(&part.grads), own);
-    assert!(no_dx.unwrap_err().to_string().contains("dx"));
+    // Beyond 2^53 a float no longer holds every whole number.
+    let most = 9_007_199_254_740_992.0;
+    for count in [-4.0, 0.5, 12.5, 2.0 * most, f64::NAN, f64::INFINITY] {
+        let refused = |bound: Result<_, BindError>| match bound.map(|_: Binding| ()) {
+            Err(BindError::Config(ConfigError::CountOfValues { got })) => {
+                assert_eq!(got.to_bits(), count.to_bits());
+            }
+            other => panic!("{count}: {other:?}"),
+        };
+        let moments = MomentsRows::new(part.moments.slice(), count);
+        refused(part.plan.bind_merge_moments(&moments, &other.rows(4)));
+        refused(part.plan.bind_merge_moments(&other.rows(4), &moments));
+        let sums = SumsRows::new(part.grads.slice(), count);
+        let buffers = part.dx_from(&part.grads, own).with_sums(sums);
+        refused(part.plan.bind_backward(&buffers));
+        match part.train(None, &moments) {
+            Err(Error::Config(e)) => refused(Err(BindError::Config(e))),
+            other => panic!("{count}: {other:?}"),
+        }
+    }
+    let enough = MomentsRows::new(part.moments.slice(), most);
+    assert!(part.train(None, &enough).is_ok());
 }

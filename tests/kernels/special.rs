@@ -546,16 +546,15 @@ fn gradients_are_added_where_asked_and_skipped_where_not() {
             b.grads.write(&vec![before; b.grads.len]);
             let dx = dx.then(|| b.dx.slice());
             let grads = grads.then(|| b.grads.slice());
-            let binding = if frozen {
-                let mut buffers = b.backward_frozen();
-                (buffers.dx, buffers.grads, buffers.accumulate) = (dx, grads, accumulate);
-                plan.bind_backward_frozen(&buffers).unwrap()
-            } else {
-                let mut buffers = b.backward();
-                (buffers.dx, buffers.grads, buffers.accumulate) = (dx, grads, accumulate);
-                plan.bind_backward(&buffers).unwrap()
+            let buffers = match frozen {
+                true => b.backward_frozen(),
+                false => b.backward(),
             };
-            run(&gpu, &[&binding]);
+            let buffers = buffers
+                .with_dx(dx)
+                .with_grads(grads)
+                .with_accumulate(accumulate);
+            run(&gpu, &[&plan.bind_backward(&buffers).unwrap()]);
             (b.dx.read(), b.grads.read())
         };
         for frozen in [false, true] {

@@ -7,8 +7,8 @@ use std::cell::Cell;
 use std::time::{Duration, Instant};
 
 use wgpu_batchnorm::{
-    BackwardBuffers, Binding, Config, FrozenBackwardBuffers, Gpu, InferenceBuffers, Tensor,
-    TrainBuffers, wgpu,
+    BackwardBuffers, Binding, Config, Gpu, InferenceBuffers, StatisticsRows, Tensor, TrainBuffers,
+    wgpu,
 };
 
 use testkit::gpu::{gpu, narrow};
@@ -130,51 +130,28 @@ fn bindings(gpu: &Gpu) -> Vec<(&'static str, usize, Binding)> {
     let (affine, grads) = (tensor(&[2, 3]), tensor(&[2, 3]));
     let (running, saved) = (tensor(&[3, 3]), tensor(&[5, 3]));
     let workspace = tensor(&[plan.workspace_bytes() as usize / 4]);
-    let train = TrainBuffers {
-        x: x.buffer().slice(..),
-        y: Some(y.buffer().slice(..)),
-        residual: None,
-        affine: Some(affine.buffer().slice(..)),
-        running: Some(running.buffer().slice(..)),
-        saved: saved.buffer().slice(..),
-        workspace: workspace.buffer().slice(..),
-    };
-    let inference = InferenceBuffers {
-        x: train.x,
-        y: train.y,
-        residual: None,
-        affine: train.affine,
-        running: running.buffer().slice(..),
-    };
-    let backward = BackwardBuffers {
-        x: train.x,
-        dy: dy.buffer().slice(..),
-        dx: Some(dx.buffer().slice(..)),
-        residual: None,
-        dresidual: None,
-        affine: train.affine,
-        saved: train.saved,
-        grads: Some(grads.buffer().slice(..)),
-        accumulate: false,
-        workspace: train.workspace,
-    };
-    let frozen = FrozenBackwardBuffers {
-        x: train.x,
-        dy: backward.dy,
-        dx: backward.dx,
-        residual: None,
-        dresidual: None,
-        affine: train.affine,
-        running: inference.running,
-        grads: backward.grads,
-        accumulate: false,
-        workspace: train.workspace,
-    };
+    let train = TrainBuffers::new(x.slice(), saved.slice(), workspace.slice())
+        .with_y(y.slice())
+        .with_affine(affine.slice())
+        .with_running(running.slice());
+    let inference = InferenceBuffers::new(x.slice(), running.slice())
+        .with_y(y.slice())
+        .with_affine(affine.slice());
+    let [backward, frozen] = [
+        StatisticsRows::Saved(saved.slice()),
+        StatisticsRows::Running(running.slice()),
+    ]
+    .map(|statistics| {
+        BackwardBuffers::new(x.slice(), dy.slice(), statistics, workspace.slice())
+            .with_dx(dx.slice())
+            .with_affine(affine.slice())
+            .with_grads(grads.slice())
+    });
     vec![
         ("train", 2, plan.bind_train(&train).unwrap()),
         ("inference", 1, plan.bind_inference(&inference).unwrap()),
         ("backward", 2, plan.bind_backward(&backward).unwrap()),
-        ("frozen", 2, plan.bind_backward_frozen(&frozen).unwrap()),
+        ("frozen", 2, plan.bind_backward(&frozen).unwrap()),
     ]
 }
 

@@ -6,8 +6,8 @@ use std::sync::{LazyLock, Mutex, PoisonError};
 use wgpu_batchnorm::check::POISON;
 use wgpu_batchnorm::plan::Tuning;
 use wgpu_batchnorm::{
-    Adapter, BackwardBuffers, Context, Element, FrozenBackwardBuffers, Gpu, HostGradients,
-    InferenceBuffers, Tensor, TrainBuffers, adapters, wgpu,
+    Adapter, BackwardBuffers, Context, Element, Gpu, HostGradients, InferenceBuffers,
+    StatisticsRows, Tensor, TrainBuffers, adapters, wgpu,
 };
 
 use crate::case::Case;
@@ -175,14 +175,14 @@ impl Engine for GpuEngine {
         let x = stored(&case.x);
         let dy = stored(&case.dy);
         let residual = case.residual.as_deref().map(stored);
-        let residual = residual.as_ref().map(|t| t.buffer().slice(..));
+        let residual = residual.as_ref().map(|t| t.slice());
         // Rows of parameters that do not exist hold NaN: they must not be read.
         let nan = vec![f32::NAN; c];
         let weight = case.weight.as_deref().unwrap_or(&nan);
         let bias = case.bias.as_deref().unwrap_or(&nan);
         let affine = upload(&[2, c], &[weight, bias].concat());
         let has_affine = case.weight.is_some() || case.bias.is_some();
-        let affine = has_affine.then_some(&affine).map(|t| t.buffer().slice(..));
+        let affine = has_affine.then_some(&affine).map(|t| t.slice());
         let running = case
             .running
             .as_ref()
@@ -199,53 +199,52 @@ impl Engine for GpuEngine {
         let with_residual = |t| residual.is_some().then_some(t);
         let grads = poisoned(gpu, &[2, c]);
         let workspace = poisoned(gpu, &[plan.workspace_bytes() as usize / 4]);
-        let workspace = workspace.buffer().slice(..);
-        let train = plan.bind_train(&TrainBuffers {
-            x: x.buffer().slice(..),
-            y: Some(y.buffer().slice(..)),
-            residual,
-            affine,
-            running: running.as_ref().map(|t| t.buffer().slice(..)),
-            saved: saved.buffer().slice(..),
-            workspace,
-        });
-        let backward = plan.bind_backward(&BackwardBuffers {
-            x: x.buffer().slice(..),
-            dy: dy.buffer().slice(..),
-            dx: Some(dx.buffer().slice(..)),
-            residual,
-            dresidual: with_residual(dresidual.buffer().slice(..)),
-            affine,
-            saved: saved.buffer().slice(..),
-            grads: Some(grads.buffer().slice(..)),
-            accumulate: false,
-            workspace,
-        });
+        let workspace = workspace.slice();
+        let train = plan.bind_train(
+            &TrainBuffers::new(x.slice(), saved.slice(), workspace)
+                .with_y(y.slice())
+                .with_residual(residual)
+                .with_affine(affine)
+                .with_running(running.as_ref().map(|t| t.slice())),
+        );
+        let backward = plan.bind_backward(
+            &BackwardBuffers::new(
+                x.slice(),
+                dy.slice(),
+                StatisticsRows::Saved(saved.slice()),
+                workspace,
+            )
+            .with_dx(dx.slice())
+            .with_residual(residual)
+            .with_dresidual(with_residual(dresidual.slice()))
+            .with_affine(affine)
+            .with_grads(grads.slice()),
+        );
         let mut bindings = vec![train.unwrap(), backward.unwrap()];
 
         let frozen_y = output();
         let frozen_dx = output();
         let frozen_grads = poisoned(gpu, &[2, c]);
         if let Some(running) = &frozen {
-            let inference = plan.bind_inference(&InferenceBuffers {
-                x: x.buffer().slice(..),
-                y: Some(frozen_y.buffer().slice(..)),
-                residual,
-                affine,
-                running: running.buffer().slice(..),
-            });
-            let backward = plan.bind_backward_frozen(&FrozenBackwardBuffers {
-                x: x.buffer().slice(..),
-                dy: dy.buffer().slice(..),
-                dx: Some(frozen_dx.buffer().slice(..)),
-                residual,
-                dresidual: with_residual(frozen_dresidual.buffer().slice(..)),
-                affine,
-                running: running.buffer().slice(..),
-                grads: Some(frozen_grads.buffer().slice(..)),
-                accumulate: false,
-                workspace,
-            });
+            let inference = plan.bind_inference(
+                &InferenceBuffers::new(x.slice(), running.slice())
+                    .with_y(frozen_y.slice())
+                    .with_residual(residual)
+                    .with_affine(affine),
+            );
+            let backward = plan.bind_backward(
+                &BackwardBuffers::new(
+                    x.slice(),
+                    dy.slice(),
+                    StatisticsRows::Running(running.slice()),
+                    workspace,
+                )
+                .with_dx(frozen_dx.slice())
+                .with_residual(residual)
+                .with_dresidual(with_residual(frozen_dresidual.slice()))
+                .with_affine(affine)
+                .with_grads(frozen_grads.slice()),
+            );
             bindings.extend([inference.unwrap(), backward.unwrap()]);
         }
 

@@ -6,7 +6,7 @@ use std::ops::Range;
 use wgpu_batchnorm::check::{self, Finding, POISON, Report, TrainResult};
 use wgpu_batchnorm::{
     BackwardBuffers, Binding, Config, Context, Error, Gpu, HostGradients, Moments, MomentsBuffers,
-    MomentsRows, Plan, RunningStatistics, Tensor, TrainBuffers,
+    MomentsRows, Plan, RunningStatistics, StatisticsRows, SumsRows, Tensor, TrainBuffers,
 };
 
 use crate::agreement::{Saved, judge_others, pipeline_of};
@@ -165,10 +165,9 @@ impl Split<'_> {
     /// The sums of all parts: added up on the way, or read, added and written back.
     fn merge_sums(&self, parts: &[Part]) -> Result<(), Error> {
         for (k, part) in parts.iter().enumerate() {
-            let buffers = BackwardBuffers {
-                accumulate: self.merge == Merge::Device && k > 0,
-                ..part.backward(&self.merged(parts, k).grads)
-            };
+            let buffers = part
+                .backward(&self.merged(parts, k).grads)
+                .with_accumulate(self.merge == Merge::Device && k > 0);
             (self.run)(&part.gpu, &[&part.plan.bind_backward(&buffers)?]);
         }
         if self.merge == Merge::Device {
@@ -195,8 +194,8 @@ impl Split<'_> {
     ) -> Result<(Report, Results), Error> {
         let (mut dx, mut dresidual) = (Vec::new(), Vec::new());
         for (k, part) in parts.iter().enumerate() {
-            let buffers = part.backward_with(&self.merged(parts, k).grads);
-            let binding = part.plan.bind_backward_with(&buffers, total)?;
+            let buffers = part.dx_from(&self.merged(parts, k).grads, total);
+            let binding = part.plan.bind_backward(&buffers)?;
             (self.run)(&part.gpu, &[&binding]);
             dx.extend(part.dx.read_blocking()?);
             if part.residual.is_some() {
@@ -232,7 +231,7 @@ pub struct Part {
     dx: Tensor,
     dresidual: Tensor,
     affine: Option<Tensor>,
-    moments: Tensor,
+    pub moments: Tensor,
     pub grads: Tensor,
     saved: Tensor,
     workspace: Tensor,
@@ -316,18 +315,15 @@ impl Part {
     }
 
     pub fn rows(&self, count: u64) -> MomentsRows<'_> {
-        MomentsRows {
-            rows: self.moments.buffer().slice(..),
-            count,
-        }
+        MomentsRows::new(self.moments.slice(), count as f64)
     }
 
     fn moments(&self) -> Result<Binding, Error> {
-        Ok(self.plan.bind_moments(&MomentsBuffers {
-            x: self.x.buffer().slice(..),
-            moments: self.moments.buffer().slice(..),
-            workspace: self.workspace.buffer().slice(..),
-        })?)
+        Ok(self.plan.bind_moments(&MomentsBuffers::new(
+            self.x.slice(),
+            self.moments.slice(),
+            self.workspace.slice(),
+        ))?)
     }
 
     pub fn train(
@@ -335,41 +331,36 @@ impl Part {
         running: Option<&Tensor>,
         moments: &MomentsRows<'_>,
     ) -> Result<Binding, Error> {
-        let buffers = TrainBuffers {
-            x: self.x.buffer().slice(..),
-            y: self.y.as_ref().map(|y| y.buffer().slice(..)),
-            residual: self.residual.as_ref().map(|r| r.buffer().slice(..)),
-            affine: self.affine.as_ref().map(|a| a.buffer().slice(..)),
-            running: running.map(|rows| rows.buffer().slice(..)),
-            saved: self.saved.buffer().slice(..),
-            workspace: self.workspace.buffer().slice(..),
-        };
-        Ok(self.plan.bind_train_with(&buffers, moments)?)
+        let buffers = TrainBuffers::new(self.x.slice(), self.saved.slice(), self.workspace.slice())
+            .with_y(self.y.as_ref().map(|y| y.slice()))
+            .with_residual(self.residual.as_ref().map(|r| r.slice()))
+            .with_affine(self.affine.as_ref().map(|a| a.slice()))
+            .with_running(running.map(|rows| rows.slice()))
+            .with_moments(*moments);
+        Ok(self.plan.bind_train(&buffers)?)
     }
 
     /// Into these sums.
     pub fn backward<'a>(&'a self, sums: &'a Tensor) -> BackwardBuffers<'a> {
         let residual = self.residual.as_ref();
-        BackwardBuffers {
-            x: self.x.buffer().slice(..),
-            dy: self.dy.buffer().slice(..),
-            dx: None,
-            residual: residual.map(|r| r.buffer().slice(..)),
-            dresidual: residual.map(|_| self.dresidual.buffer().slice(..)),
-            affine: self.affine.as_ref().map(|a| a.buffer().slice(..)),
-            saved: self.saved.buffer().slice(..),
-            grads: Some(sums.buffer().slice(..)),
-            accumulate: false,
-            workspace: self.workspace.buffer().slice(..),
-        }
+        BackwardBuffers::new(
+            self.x.slice(),
+            self.dy.slice(),
+            StatisticsRows::Saved(self.saved.slice()),
+            self.workspace.slice(),
+        )
+        .with_residual(residual.map(|r| r.slice()))
+        .with_dresidual(residual.map(|_| self.dresidual.slice()))
+        .with_affine(self.affine.as_ref().map(|a| a.slice()))
+        .with_grads(sums.slice())
     }
 
-    /// From these sums.
-    pub fn backward_with<'a>(&'a self, sums: &'a Tensor) -> BackwardBuffers<'a> {
-        BackwardBuffers {
-            dx: Some(self.dx.buffer().slice(..)),
-            dresidual: None,
-            ..self.backward(sums)
-        }
+    /// From these sums, which are of `count` values a channel.
+    pub fn dx_from<'a>(&'a self, sums: &'a Tensor, count: u64) -> BackwardBuffers<'a> {
+        self.backward(sums)
+            .with_dx(self.dx.slice())
+            .with_dresidual(None)
+            .with_grads(None)
+            .with_sums(SumsRows::new(sums.slice(), count as f64))
     }
 }

@@ -3,7 +3,7 @@
 use std::error::Error;
 
 use wgpu_batchnorm::wgpu::{self, util::DeviceExt as _};
-use wgpu_batchnorm::{Binding, Config, Context, ImageTexture, ImageTrainBuffers};
+use wgpu_batchnorm::{Binding, Config, Context, ImageTrainBuffers};
 
 /// The format of what comes out: values beyond [0, 1] are kept until something shows them.
 pub const FORMAT: wgpu::TextureFormat = wgpu::TextureFormat::Rgba16Float;
@@ -38,7 +38,7 @@ impl Normalization {
                 mapped_at_creation: false,
             })
         };
-        let saved = buffer("saved", 5 * 4 * 4);
+        let saved = buffer("saved", plan.saved_bytes());
         let workspace = buffer("workspace", plan.workspace_bytes());
         // Batch norm's weight is the standard deviation that comes out, its bias the mean.
         let affine = device.create_buffer_init(&wgpu::util::BufferInitDescriptor {
@@ -58,15 +58,10 @@ impl Normalization {
                 | wgpu::TextureUsages::COPY_SRC,
             view_formats: &[],
         });
-        let batch_norm = plan.bind_train(&ImageTrainBuffers {
-            x: ImageTexture::new(frame),
-            y: ImageTexture::new(&result),
-            keep_alpha: true,
-            affine: Some(affine.slice(..)),
-            running: None,
-            saved: saved.slice(..),
-            workspace: workspace.slice(..),
-        })?;
+        let buffers = ImageTrainBuffers::new(frame, &result, saved.slice(..), workspace.slice(..))
+            .with_keep_alpha(true)
+            .with_affine(affine.slice(..));
+        let batch_norm = plan.bind_train(&buffers)?;
         Ok(Self { batch_norm, result })
     }
 

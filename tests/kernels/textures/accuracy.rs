@@ -206,7 +206,7 @@ fn alpha_is_rounded_to_the_nearest_of_another_format() {
         let bytes = pixels(format, 61 * 23, 4);
         let (context, formats) = ((&gpu, gpu.context()), [format, Rgba16Float]);
         let s = Setup::of(context, &Config::pytorch(), [61, 23], formats, &bytes);
-        let train = super::setup::with_alpha(s.train(), true);
+        let train = s.train().with_keep_alpha(true);
         run(&gpu, &[&s.plan.bind_train(&train).unwrap()]);
         let alpha = |values: Vec<f32>| values.into_iter().skip(3).step_by(4);
         let expected = alpha(loaded(&gpu, s.x())).map(|a| half::f16::from_f32(a).to_f32());
@@ -241,11 +241,8 @@ fn alpha_is_kept_bit_for_bit_and_the_rest_is_as_without() {
         let y = || read(&gpu, ImageTexture::new(&s.y));
         let bind = |keep_alpha| {
             let (train, inference) = (s.train(), s.inference());
-            let train = super::setup::with_alpha(train, keep_alpha);
-            let inference = wgpu_batchnorm::ImageInferenceBuffers {
-                keep_alpha,
-                ..inference
-            };
+            let train = train.with_keep_alpha(keep_alpha);
+            let inference = inference.with_keep_alpha(keep_alpha);
             [
                 s.plan.bind_train(&train).unwrap(),
                 s.plan.bind_inference(&inference).unwrap(),
@@ -302,7 +299,7 @@ fn levels_and_layers_are_images_of_their_own() {
     };
     let (x, y) = (image(2), image(0));
     write(&gpu, x, &read(&gpu, s.x()));
-    let b = wgpu_batchnorm::ImageTrainBuffers { x, y, ..s.train() };
+    let b = s.train_between(x, y);
     run(&gpu, &[&s.plan.bind_train(&b).unwrap()]);
     assert_eq!(read(&gpu, y), expected);
     assert_eq!(s.saved.bits(), statistics);

@@ -4,8 +4,8 @@ use wgpu_batchnorm::wgpu;
 use wgpu_batchnorm::wgpu::TextureFormat::{Rgba8Unorm, Rgba8UnormSrgb, Rgba16Float};
 use wgpu_batchnorm::wgpu::TextureUsages;
 use wgpu_batchnorm::{
-    Binding, Config, Context, ImageDraw, ImagePlan, ImageRender, ImageRenderInputs,
-    ImageStatistics, Momentum,
+    Binding, Config, Context, ImageDraw, ImagePlan, ImageRender, ImageRenderInputs, Momentum,
+    StatisticsRows,
 };
 
 use super::setup::Setup;
@@ -149,12 +149,9 @@ fn recording_makes_nothing() {
     let before = counts();
     let bindings = bindings(&s);
     let render = context.image_render(&config, Rgba8Unorm).unwrap();
-    let inputs = ImageRenderInputs {
-        x: s.x(),
-        keep_alpha: true,
-        affine: s.affine.as_ref().map(Place::slice),
-        statistics: ImageStatistics::Saved(s.saved.slice()),
-    };
+    let inputs = ImageRenderInputs::new(s.x(), StatisticsRows::Saved(s.saved.slice()))
+        .with_keep_alpha(true)
+        .with_affine(s.affine.as_ref().map(Place::slice));
     let draw = render.bind(&inputs).unwrap();
     assert_ne!(counts(), before, "binding makes what is counted");
 

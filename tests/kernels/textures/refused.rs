@@ -8,8 +8,7 @@ use wgpu_batchnorm::wgpu::TextureFormat::{
 };
 use wgpu_batchnorm::wgpu::{self, BufferUsages, Extent3d, TextureDimension, TextureUsages};
 use wgpu_batchnorm::{
-    Affine, Config, Gpu, ImageInferenceBuffers, ImageRenderInputs, ImageStatistics,
-    ImageStatisticsBuffers, ImageTexture, ImageTrainBuffers,
+    Affine, Config, Gpu, ImageRenderInputs, ImageTexture, ImageTrainBuffers, StatisticsRows,
 };
 
 use super::setup::{Setup, raw_buffer};
@@ -35,24 +34,23 @@ fn assert_good_call_works(s: &Setup) {
 }
 
 fn render(s: &Setup) -> ImageRenderInputs<'_> {
-    ImageRenderInputs {
-        x: s.x(),
-        keep_alpha: false,
-        affine: s.affine.as_ref().map(Place::slice),
-        statistics: ImageStatistics::Saved(s.saved.slice()),
-    }
+    render_of(s, s.x(), StatisticsRows::Saved(s.saved.slice()))
+}
+
+fn render_of<'a>(
+    s: &'a Setup,
+    x: ImageTexture<'a>,
+    statistics: StatisticsRows<'a>,
+) -> ImageRenderInputs<'a> {
+    ImageRenderInputs::new(x, statistics).with_affine(s.affine.as_ref().map(Place::slice))
 }
 
 /// What every operation that reads says of this x.
 fn of_x(s: &Setup, x: ImageTexture<'_>) -> Vec<BindError> {
-    let train = s.plan.bind_train(&ImageTrainBuffers { x, ..s.train() });
-    let inference = s
-        .plan
-        .bind_inference(&ImageInferenceBuffers { x, ..s.inference() });
-    let statistics = s.plan.bind_statistics(&ImageStatisticsBuffers {
-        x,
-        ..s.statistics()
-    });
+    let y = ImageTexture::new(&s.y);
+    let train = s.plan.bind_train(&s.train_between(x, y));
+    let inference = s.plan.bind_inference(&s.inference_between(x, y));
+    let statistics = s.plan.bind_statistics(&s.statistics_of(x));
     [train, inference, statistics]
         .map(|bound| bound.unwrap_err())
         .into()
@@ -61,9 +59,8 @@ fn of_x(s: &Setup, x: ImageTexture<'_>) -> Vec<BindError> {
 /// The same, where a draw refuses it as well: it knows no size.
 fn of_any_x(s: &Setup, x: ImageTexture<'_>) -> Vec<BindError> {
     let pipeline = s.gpu.context().image_render(&s.case.config, Rgba8UnormSrgb);
-    let draw = pipeline
-        .unwrap()
-        .bind(&ImageRenderInputs { x, ..render(s) });
+    let draw = render_of(s, x, StatisticsRows::Saved(s.saved.slice()));
+    let draw = pipeline.unwrap().bind(&draw);
     let mut all = of_x(s, x);
     all.push(draw.unwrap_err());
     all
@@ -71,10 +68,8 @@ fn of_any_x(s: &Setup, x: ImageTexture<'_>) -> Vec<BindError> {
 
 /// What every operation that writes says of this y.
 fn of_y(s: &Setup, y: ImageTexture<'_>) -> Vec<BindError> {
-    let train = s.plan.bind_train(&ImageTrainBuffers { y, ..s.train() });
-    let inference = s
-        .plan
-        .bind_inference(&ImageInferenceBuffers { y, ..s.inference() });
+    let train = s.plan.bind_train(&s.train_between(s.x(), y));
+    let inference = s.plan.bind_inference(&s.inference_between(s.x(), y));
     [train, inference].map(|bound| bound.unwrap_err()).into()
 }
 
@@ -308,16 +303,8 @@ fn one_image_for_both() {
     };
     // By an sRGB view, too.
     for x in [image, image.with_format(Rgba8UnormSrgb)] {
-        let train = ImageTrainBuffers {
-            x,
-            y: image,
-            ..s.train()
-        };
-        let inference = ImageInferenceBuffers {
-            x,
-            y: image,
-            ..s.inference()
-        };
+        let train = s.train_between(x, image);
+        let inference = s.inference_between(x, image);
         assert_eq!(s.plan.bind_train(&train).err(), Some(expected.clone()));
         assert_eq!(
             s.plan.bind_inference(&inference).err(),
@@ -338,31 +325,16 @@ fn buffers_that_do_not_fit() {
         expected,
     };
     let slice = short.slice(..);
-    assert_eq!(
-        error(ImageTrainBuffers {
-            saved: slice,
-            ..s.train()
-        }),
-        size("saved", 80)
-    );
-    let b = ImageTrainBuffers {
-        affine: Some(slice),
-        ..s.train()
-    };
+    let (saved, workspace) = (s.saved.slice(), s.workspace.slice());
+    assert_eq!(error(s.train_into(slice, workspace)), size("saved", 80));
+    let b = s.train().with_affine(slice);
     assert_eq!(error(b), size("affine", 32));
-    let b = ImageTrainBuffers {
-        running: Some(slice),
-        ..s.train()
-    };
+    let b = s.train().with_running(slice);
     assert_eq!(error(b), size("running", 48));
     let tiny = raw_buffer(&s.gpu, 4, BufferUsages::STORAGE);
-    let b = ImageTrainBuffers {
-        workspace: tiny.slice(..),
-        ..s.train()
-    };
     let expected = s.plan.workspace_bytes();
     assert_eq!(
-        error(b),
+        error(s.train_into(saved, tiny.slice(..))),
         BindError::Size {
             buffer: "workspace",
             got: 4,
@@ -370,17 +342,10 @@ fn buffers_that_do_not_fit() {
         }
     );
     let useless = raw_buffer(&s.gpu, 4096, BufferUsages::COPY_DST);
-    let b = ImageTrainBuffers {
-        saved: useless.slice(..),
-        ..s.train()
-    };
+    let b = s.train_into(useless.slice(..), workspace);
     assert_eq!(error(b), BindError::Usage { buffer: "saved" });
-    let b = ImageTrainBuffers {
-        saved: s.workspace.slice(),
-        ..s.train()
-    };
     assert!(matches!(
-        error(b),
+        error(s.train_into(workspace, workspace)),
         BindError::Overlap { .. } | BindError::Size { .. }
     ));
 
@@ -390,18 +355,12 @@ fn buffers_that_do_not_fit() {
         .image_render(&s.case.config, Rgba8Unorm)
         .unwrap();
     let of_draw = |statistics| {
-        let inputs = ImageRenderInputs {
-            statistics,
-            ..render(&s)
-        };
+        let inputs = render_of(&s, s.x(), statistics);
         pipeline.bind(&inputs).unwrap_err()
     };
-    assert_eq!(of_draw(ImageStatistics::Saved(slice)), size("saved", 80));
-    assert_eq!(
-        of_draw(ImageStatistics::Running(slice)),
-        size("running", 48)
-    );
-    let unusable = ImageStatistics::Saved(useless.slice(..));
+    assert_eq!(of_draw(StatisticsRows::Saved(slice)), size("saved", 80));
+    assert_eq!(of_draw(StatisticsRows::Running(slice)), size("running", 48));
+    let unusable = StatisticsRows::Saved(useless.slice(..));
     assert_eq!(of_draw(unusable), BindError::Usage { buffer: "saved" });
     assert_good_call_works(&s);
 }
@@ -411,20 +370,11 @@ fn missing_and_unexpected_buffers() {
     let s = setup(&Config::pytorch());
     let missing = |buffer| Some(BindError::Missing { buffer });
     let unexpected = |buffer| Some(BindError::Unexpected { buffer });
-    let train = ImageTrainBuffers {
-        affine: None,
-        ..s.train()
-    };
+    let train = s.train().with_affine(None);
     assert_eq!(s.plan.bind_train(&train).err(), missing("affine"));
-    let inference = ImageInferenceBuffers {
-        affine: None,
-        ..s.inference()
-    };
+    let inference = s.inference().with_affine(None);
     assert_eq!(s.plan.bind_inference(&inference).err(), missing("affine"));
-    let statistics = ImageStatisticsBuffers {
-        running: None,
-        ..s.statistics()
-    };
+    let statistics = s.statistics().with_running(None);
     assert_eq!(
         s.plan.bind_statistics(&statistics).err(),
         missing("running")
@@ -434,34 +384,22 @@ fn missing_and_unexpected_buffers() {
         .context()
         .image_render(&s.case.config, Rgba8Unorm)
         .unwrap();
-    let draw = ImageRenderInputs {
-        affine: None,
-        ..render(&s)
-    };
+    let draw = render(&s).with_affine(None);
     assert_eq!(pipeline.bind(&draw).err(), missing("affine"));
 
     let bare = Config::pytorch()
         .without_running()
         .with_affine(Affine::None);
     let plan = s.gpu.context().plan_image(&bare, SIZE[0], SIZE[1]).unwrap();
-    let train = ImageTrainBuffers {
-        affine: None,
-        ..s.train()
-    };
+    let train = s.train().with_affine(None);
     assert_eq!(plan.bind_train(&train).err(), unexpected("running"));
-    let train = ImageTrainBuffers {
-        running: None,
-        ..s.train()
-    };
+    let train = s.train().with_running(None);
     assert_eq!(plan.bind_train(&train).err(), unexpected("affine"));
     let none_kept = Some(BindError::Config(ConfigError::NoRunningStatistics));
     assert_eq!(plan.bind_inference(&s.inference()).err(), none_kept);
     let pipeline = s.gpu.context().image_render(&bare, Rgba8Unorm).unwrap();
-    let draw = ImageRenderInputs {
-        affine: None,
-        statistics: ImageStatistics::Running(s.running.as_ref().unwrap().slice()),
-        ..render(&s)
-    };
+    let running = StatisticsRows::Running(s.running.as_ref().unwrap().slice());
+    let draw = ImageRenderInputs::new(s.x(), running);
     assert_eq!(pipeline.bind(&draw).err(), none_kept);
     assert_eq!(pipeline.bind(&render(&s)).err(), unexpected("affine"));
     assert_good_call_works(&s);

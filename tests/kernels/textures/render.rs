@@ -5,7 +5,7 @@ use wgpu_batchnorm::wgpu::TextureFormat::{
 };
 use wgpu_batchnorm::wgpu::{self, TextureUsages};
 use wgpu_batchnorm::{
-    Activation, Binding, Config, ImageDraw, ImageRenderInputs, ImageStatistics, ImageTexture,
+    Activation, Binding, Config, ImageDraw, ImageRenderInputs, ImageTexture, StatisticsRows,
 };
 
 use super::setup::{Setup, pixels, read, submit};
@@ -30,17 +30,12 @@ fn target(s: &Setup, size: [u32; 2], format: TextureFormat) -> wgpu::Texture {
     )
 }
 
-fn inputs<'a>(s: &'a Setup, statistics: ImageStatistics<'a>) -> ImageRenderInputs<'a> {
-    ImageRenderInputs {
-        x: s.x(),
-        keep_alpha: false,
-        affine: s.affine.as_ref().map(Place::slice),
-        statistics,
-    }
+fn inputs<'a>(s: &'a Setup, statistics: StatisticsRows<'a>) -> ImageRenderInputs<'a> {
+    ImageRenderInputs::new(s.x(), statistics).with_affine(s.affine.as_ref().map(Place::slice))
 }
 
 fn saved(s: &Setup) -> ImageRenderInputs<'_> {
-    inputs(s, ImageStatistics::Saved(s.saved.slice()))
+    inputs(s, StatisticsRows::Saved(s.saved.slice()))
 }
 
 /// The target's values after the statistics and a draw, red first; sRGB ones as stored.
@@ -121,7 +116,7 @@ fn running_statistics_normalize_as_in_inference() {
     let s = setup(&config, [61, 23], Rgba8Unorm);
     // A copy, which the statistics pass does not move.
     let running = Place::new(&s.gpu, &s.running.as_ref().unwrap().read());
-    let inputs = inputs(&s, ImageStatistics::Running(running.slice()));
+    let inputs = inputs(&s, StatisticsRows::Running(running.slice()));
     for format in [Rgba8UnormSrgb, Rgba16Float] {
         let render = s.gpu.context().image_render(&config, format).unwrap();
         let target = target(&s, [61, 23], format);
@@ -136,9 +131,9 @@ fn alpha_is_kept_by_choice() {
     let s = setup(&config, [61, 23], Rgba16Float);
     let render = s.gpu.context().image_render(&config, Rgba16Float).unwrap();
     let target = target(&s, [61, 23], Rgba16Float);
-    let mut inputs = saved(&s);
+    let inputs = saved(&s);
     let without = drawn(&s, &render.bind(&inputs).unwrap(), &target, Rgba16Float);
-    inputs.keep_alpha = true;
+    let inputs = inputs.with_keep_alpha(true);
     let with = drawn(&s, &render.bind(&inputs).unwrap(), &target, Rgba16Float);
     for ((with, without), x) in with
         .chunks(4)

@@ -1,7 +1,9 @@
 //! An image with all that its operations bind, and the textures' bytes to the host and back.
 
 use wgpu_batchnorm::check::{self, TrainResult};
-use wgpu_batchnorm::wgpu::{self, BufferUsages, CommandEncoder, TextureFormat, TextureUsages};
+use wgpu_batchnorm::wgpu::{
+    self, BufferSlice, BufferUsages, CommandEncoder, TextureFormat, TextureUsages,
+};
 use wgpu_batchnorm::{
     Config, Context, Gpu, ImageInferenceBuffers, ImagePlan, ImageStatisticsBuffers, ImageTexture,
     ImageTrainBuffers,
@@ -124,34 +126,58 @@ impl Setup {
     }
 
     pub fn train(&self) -> ImageTrainBuffers<'_> {
-        ImageTrainBuffers {
-            x: self.x(),
-            y: ImageTexture::new(&self.y),
-            keep_alpha: false,
-            affine: self.affine.as_ref().map(Place::slice),
-            running: self.running.as_ref().map(Place::slice),
-            saved: self.saved.slice(),
-            workspace: self.workspace.slice(),
-        }
+        self.train_between(self.x(), (&self.y).into())
+    }
+
+    pub fn train_between<'a>(
+        &'a self,
+        x: ImageTexture<'a>,
+        y: ImageTexture<'a>,
+    ) -> ImageTrainBuffers<'a> {
+        self.optional(ImageTrainBuffers::new(
+            x,
+            y,
+            self.saved.slice(),
+            self.workspace.slice(),
+        ))
+    }
+
+    /// The training of this image into other buffers.
+    pub fn train_into<'a>(
+        &'a self,
+        saved: BufferSlice<'a>,
+        workspace: BufferSlice<'a>,
+    ) -> ImageTrainBuffers<'a> {
+        self.optional(ImageTrainBuffers::new(self.x(), &self.y, saved, workspace))
+    }
+
+    fn optional<'a>(&'a self, buffers: ImageTrainBuffers<'a>) -> ImageTrainBuffers<'a> {
+        buffers
+            .with_affine(self.affine.as_ref().map(Place::slice))
+            .with_running(self.running.as_ref().map(Place::slice))
     }
 
     pub fn inference(&self) -> ImageInferenceBuffers<'_> {
-        ImageInferenceBuffers {
-            x: self.x(),
-            y: ImageTexture::new(&self.y),
-            keep_alpha: false,
-            affine: self.affine.as_ref().map(Place::slice),
-            running: self.running.as_ref().unwrap().slice(),
-        }
+        self.inference_between(self.x(), (&self.y).into())
+    }
+
+    pub fn inference_between<'a>(
+        &'a self,
+        x: ImageTexture<'a>,
+        y: ImageTexture<'a>,
+    ) -> ImageInferenceBuffers<'a> {
+        let running = self.running.as_ref().unwrap().slice();
+        ImageInferenceBuffers::new(x, y, running)
+            .with_affine(self.affine.as_ref().map(Place::slice))
     }
 
     pub fn statistics(&self) -> ImageStatisticsBuffers<'_> {
-        ImageStatisticsBuffers {
-            x: self.x(),
-            running: self.running.as_ref().map(Place::slice),
-            saved: self.saved.slice(),
-            workspace: self.workspace.slice(),
-        }
+        self.statistics_of(self.x())
+    }
+
+    pub fn statistics_of<'a>(&'a self, x: ImageTexture<'a>) -> ImageStatisticsBuffers<'a> {
+        ImageStatisticsBuffers::new(x, self.saved.slice(), self.workspace.slice())
+            .with_running(self.running.as_ref().map(Place::slice))
     }
 
     /// `y` as stored.
@@ -207,8 +233,4 @@ pub fn submit(gpu: &Gpu, record: impl FnOnce(&mut CommandEncoder)) {
     let mut encoder = gpu.device().create_command_encoder(&Default::default());
     record(&mut encoder);
     gpu.queue().submit([encoder.finish()]);
-}
-
-pub fn with_alpha(b: ImageTrainBuffers<'_>, keep_alpha: bool) -> ImageTrainBuffers<'_> {
-    ImageTrainBuffers { keep_alpha, ..b }
 }

@@ -3,7 +3,7 @@
 use wgpu_batchnorm::check::POISON;
 use wgpu_batchnorm::functional::{self, DeviceMoments};
 use wgpu_batchnorm::{
-    BackwardBuffers, Binding, Canary, Check, FrozenBackwardBuffers, InferenceBuffers, Plan, Tensor,
+    BackwardBuffers, Binding, Canary, Check, InferenceBuffers, Plan, StatisticsRows, Tensor,
     TrainBuffers, wgpu,
 };
 
@@ -69,55 +69,52 @@ impl<'a> GpuSubject<'a> {
     }
 
     fn train(&self, set: &Set) -> Result<Binding, Failure> {
-        Ok(self.plan.bind_train(&TrainBuffers {
-            x: all(&set.x),
-            y: Some(all(&set.y)),
-            residual: None,
-            affine: Some(all(&self.shared.affine)),
-            running: Some(all(&self.shared.running)),
-            saved: all(&self.shared.saved),
-            workspace: all(&self.shared.workspace),
-        })?)
+        Ok(self.plan.bind_train(
+            &TrainBuffers::new(
+                all(&set.x),
+                all(&self.shared.saved),
+                all(&self.shared.workspace),
+            )
+            .with_y(all(&set.y))
+            .with_affine(all(&self.shared.affine))
+            .with_running(all(&self.shared.running)),
+        )?)
     }
 
     fn inference(&self, set: &Set) -> Result<Binding, Failure> {
-        Ok(self.plan.bind_inference(&InferenceBuffers {
-            x: all(&set.x),
-            y: Some(all(&set.y)),
-            residual: None,
-            affine: Some(all(&self.shared.affine)),
-            running: all(&self.shared.frozen),
-        })?)
+        Ok(self.plan.bind_inference(
+            &InferenceBuffers::new(all(&set.x), all(&self.shared.frozen))
+                .with_y(all(&set.y))
+                .with_affine(all(&self.shared.affine)),
+        )?)
     }
 
     fn backward(&self, set: &Set) -> Result<Binding, Failure> {
-        Ok(self.plan.bind_backward(&BackwardBuffers {
-            x: all(&set.x),
-            dy: all(&set.dy),
-            dx: Some(all(&set.dx)),
-            residual: None,
-            dresidual: None,
-            affine: Some(all(&self.shared.affine)),
-            saved: all(&self.shared.saved),
-            grads: Some(all(&self.shared.grads)),
-            accumulate: false,
-            workspace: all(&self.shared.workspace),
-        })?)
+        Ok(self.plan.bind_backward(
+            &BackwardBuffers::new(
+                all(&set.x),
+                all(&set.dy),
+                StatisticsRows::Saved(all(&self.shared.saved)),
+                all(&self.shared.workspace),
+            )
+            .with_dx(all(&set.dx))
+            .with_affine(all(&self.shared.affine))
+            .with_grads(all(&self.shared.grads)),
+        )?)
     }
 
     fn frozen(&self, set: &Set) -> Result<Binding, Failure> {
-        Ok(self.plan.bind_backward_frozen(&FrozenBackwardBuffers {
-            x: all(&set.x),
-            dy: all(&set.dy),
-            dx: Some(all(&set.dx)),
-            residual: None,
-            dresidual: None,
-            affine: Some(all(&self.shared.affine)),
-            running: all(&self.shared.frozen),
-            grads: Some(all(&self.shared.grads)),
-            accumulate: false,
-            workspace: all(&self.shared.workspace),
-        })?)
+        Ok(self.plan.bind_backward(
+            &BackwardBuffers::new(
+                all(&set.x),
+                all(&set.dy),
+                StatisticsRows::Running(all(&self.shared.frozen)),
+                all(&self.shared.workspace),
+            )
+            .with_dx(all(&set.dx))
+            .with_affine(all(&self.shared.affine))
+            .with_grads(all(&self.shared.grads)),
+        )?)
     }
 
     /// The work of `op` on each of `sets`. Moments have none: the library submits them itself.
@@ -237,5 +234,5 @@ impl Subject for GpuSubject<'_> {
 }
 
 fn all(tensor: &Tensor) -> wgpu::BufferSlice<'_> {
-    tensor.buffer().slice(..)
+    tensor.slice()
 }

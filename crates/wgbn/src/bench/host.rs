@@ -120,24 +120,19 @@ impl Layer {
     }
 
     fn train(&self, plan: &Plan) -> Result<Binding, BindError> {
-        plan.bind_train(&TrainBuffers {
-            x: self.x.buffer().slice(..),
-            y: Some(self.y.buffer().slice(..)),
-            residual: None,
-            affine: Some(self.affine.buffer().slice(..)),
-            running: Some(self.running.buffer().slice(..)),
-            saved: self.saved.buffer().slice(..),
-            workspace: self.workspace.buffer().slice(..),
-        })
+        plan.bind_train(
+            &TrainBuffers::new(self.x.slice(), self.saved.slice(), self.workspace.slice())
+                .with_y(self.y.slice())
+                .with_affine(self.affine.slice())
+                .with_running(self.running.slice()),
+        )
     }
 
     fn inference(&self, plan: &Plan) -> Result<Binding, BindError> {
-        plan.bind_inference(&InferenceBuffers {
-            x: self.x.buffer().slice(..),
-            y: Some(self.y.buffer().slice(..)),
-            residual: None,
-            affine: Some(self.affine.buffer().slice(..)),
-            running: self.running.buffer().slice(..),
-        })
+        plan.bind_inference(
+            &InferenceBuffers::new(self.x.slice(), self.running.slice())
+                .with_y(self.y.slice())
+                .with_affine(self.affine.slice()),
+        )
     }
 }

@@ -3,9 +3,9 @@
 use wgpu_batchnorm::check::{self, Finding, POISON, Report, TrainResult};
 use wgpu_batchnorm::wgpu::{self, TextureFormat, TextureUsages};
 use wgpu_batchnorm::{
-    Config, Element, Gpu, ImageInferenceBuffers, ImageRenderInputs, ImageStatistics,
-    ImageStatisticsBuffers, ImageTexture, ImageTrainBuffers, LayerState, Parameters,
-    RunningStatistics, Tensor, View,
+    Config, Element, Gpu, ImageInferenceBuffers, ImageRenderInputs, ImageStatisticsBuffers,
+    ImageTexture, ImageTrainBuffers, LayerState, Parameters, RunningStatistics, StatisticsRows,
+    Tensor, View,
 };
 
 use super::audit::{Canaries, Outcomes, upload};
@@ -96,7 +96,7 @@ impl Image<'_> {
         let frozen = Expected::of(&input, Some(&before));
         let kept = self.keep_alpha.then_some(&loaded[..]);
         let canaries = Canaries::default();
-        let affine = bound.affine.as_ref().map(|t| t.buffer().slice(..));
+        let affine = bound.affine.as_ref().map(|t| t.slice());
 
         let mut outcomes = Outcomes::new(str::to_owned, findings);
         for (format, pattern) in WRITTEN.into_iter().flat_map(|f| PATTERNS.map(|p| (f, p))) {
@@ -120,13 +120,11 @@ impl Image<'_> {
             let mut own = Vec::new();
             blank(&mut own)?;
             let running = self.running(&rows, &mut own)?;
-            let inference = plan.bind_inference(&ImageInferenceBuffers {
-                x,
-                y,
-                keep_alpha: self.keep_alpha,
-                affine,
-                running: running.buffer().slice(..),
-            })?;
+            let inference = plan.bind_inference(
+                &ImageInferenceBuffers::new(x, y, running.slice())
+                    .with_keep_alpha(self.keep_alpha)
+                    .with_affine(affine),
+            )?;
             canaries.submit(gpu, &[&inference]);
             let got = read()?;
             let findings = vec![frozen.judge(format, &got, kept)];
@@ -141,15 +139,12 @@ impl Image<'_> {
 
             blank(&mut own)?;
             bound.poison()?;
-            let train = plan.bind_train(&ImageTrainBuffers {
-                x,
-                y,
-                keep_alpha: self.keep_alpha,
-                affine,
-                running: config.running.map(|_| running.buffer().slice(..)),
-                saved: bound.saved.buffer().slice(..),
-                workspace: bound.workspace.buffer().slice(..),
-            })?;
+            let train = plan.bind_train(
+                &ImageTrainBuffers::new(x, y, bound.saved.slice(), bound.workspace.slice())
+                    .with_keep_alpha(self.keep_alpha)
+                    .with_affine(affine)
+                    .with_running(config.running.map(|_| running.slice())),
+            )?;
             canaries.submit(gpu, &[&train]);
             let (mut report, mut results) =
                 self.judge_statistics(&input, &bound, &before, &running)?;
@@ -163,12 +158,10 @@ impl Image<'_> {
         let mut own = Vec::new();
         let moved = self.running(&rows, &mut own)?;
         bound.poison()?;
-        let statistics = plan.bind_statistics(&ImageStatisticsBuffers {
-            x,
-            running: config.running.map(|_| moved.buffer().slice(..)),
-            saved: bound.saved.buffer().slice(..),
-            workspace: bound.workspace.buffer().slice(..),
-        })?;
+        let statistics = plan.bind_statistics(
+            &ImageStatisticsBuffers::new(x, bound.saved.slice(), bound.workspace.slice())
+                .with_running(config.running.map(|_| moved.slice())),
+        )?;
         canaries.submit(gpu, &[&statistics]);
         let (report, results) = self.judge_statistics(&input, &bound, &before, &moved)?;
         own.extend(canaries.findings()?);
@@ -176,8 +169,8 @@ impl Image<'_> {
         let mut own = Vec::new();
         let unmoved = self.running(&rows, &mut own)?;
         for (format, clear) in DRAWN.into_iter().flat_map(|f| CLEARS.map(|c| (f, c))) {
-            let by_batch = ImageStatistics::Saved(bound.saved.buffer().slice(..));
-            let by_running = ImageStatistics::Running(unmoved.buffer().slice(..));
+            let by_batch = StatisticsRows::Saved(bound.saved.slice());
+            let by_running = StatisticsRows::Running(unmoved.slice());
             let draw = |statistics| self.drawn(&bound, statistics, (format, clear), &canaries);
             let (batch, running) = (draw(by_batch)?, draw(by_running)?);
             let findings = vec![
@@ -220,18 +213,17 @@ impl Image<'_> {
     fn drawn(
         &self,
         bound: &Bound<'_>,
-        statistics: ImageStatistics<'_>,
+        statistics: StatisticsRows<'_>,
         (format, clear): (TextureFormat, wgpu::Color),
         canaries: &Canaries,
     ) -> Result<Vec<f32>, Failure> {
         let gpu = self.gpu;
         let render = gpu.context().image_render(&self.config, format)?;
-        let draw = render.bind(&ImageRenderInputs {
-            x: bound.x,
-            keep_alpha: self.keep_alpha,
-            affine: bound.affine.as_ref().map(|t| t.buffer().slice(..)),
-            statistics,
-        })?;
+        let draw = render.bind(
+            &ImageRenderInputs::new(bound.x, statistics)
+                .with_keep_alpha(self.keep_alpha)
+                .with_affine(bound.affine.as_ref().map(|t| t.slice())),
+        )?;
         let usage = ALL_USAGES | TextureUsages::RENDER_ATTACHMENT;
         let target = texels::texture(gpu, self.size, format, usage);
         let view = target.create_view(&Default::default());

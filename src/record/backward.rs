@@ -1,0 +1,208 @@
+//! Binding of backward passes.
+
+use wgpu::BufferSlice;
+
+use super::slots::{given, whole_count};
+use super::{BackwardBuffers, Plan, StatisticsRows, SumsRows};
+use crate::bindings::{Binding, Slot, Stage, Step, bind};
+use crate::error::BindError;
+use crate::params::flags;
+use crate::shaders::{Kernel, Role};
+
+impl Plan {
+    /// Binds backward: through the batch's own statistics, or with running statistics held constant.
+    ///
+    /// Through batch statistics it is one dispatch or two, as [`Plan::describe`] says, and two without `dx`; with
+    /// running statistics it is a dispatch for each piece, and one that merges.
+    ///
+    /// A batch in parts goes through it twice. Without `dx` it gives the sums of a part in `grads`; those of all
+    /// parts add up to the sums of the batch, by [`with_accumulate`](BackwardBuffers::with_accumulate) from the second part on (each
+    /// addition rounds once, so of more than 32 parts add up several `grads`). Then
+    /// [`with_sums`](BackwardBuffers::with_sums) gives each part's `dx`, one dispatch for each piece.
+    ///
+    /// ```
+    /// use wgpu_batchnorm::{
+    ///     Affine, BackwardBuffers, Config, MomentsBuffers, MomentsRows, StatisticsRows, SumsRows,
+    ///     Tensor, TrainBuffers,
+    /// };
+    ///
+    /// # let gpu = wgpu_batchnorm::Gpu::new_blocking(&wgpu_batchnorm::Adapter::Best)?;
+    /// # let upload = |shape: &[usize], values: &[f32]| Tensor::upload(&gpu, shape, values);
+    /// # let config = Config::pytorch().with_affine(Affine::None).without_running();
+    /// // Two parts of a batch, [2, 1] each: x is -3, -1 and 1, 3; dy is 1, 0 and 0, 0.
+    /// let plan = gpu.context().plan(&config, &[2, 1])?;
+    /// let x = [upload(&[2, 1], &[-3.0, -1.0])?, upload(&[2, 1], &[1.0, 3.0])?];
+    /// let dy = [upload(&[2, 1], &[1.0, 0.0])?, upload(&[2, 1], &[0.0, 0.0])?];
+    /// # let empty = |shape: &[usize]| Tensor::empty(&gpu, shape);
+    /// # let (dx, y) = ([empty(&[2, 1])?, empty(&[2, 1])?], empty(&[2, 1])?);
+    /// # let (grads, saved, moments) = (empty(&[2, 1])?, empty(&[5, 1])?, [empty(&[3, 1])?, empty(&[3, 1])?]);
+    /// # let workspace = empty(&[plan.workspace_bytes() as usize / 4])?;
+    /// let mut bindings = Vec::new();
+    /// // Forward: the moments of each part, merged; then each part with the moments of both.
+    /// for (x, moments) in x.iter().zip(&moments) {
+    ///     bindings.push(plan.bind_moments(&MomentsBuffers::new(x.slice(), moments.slice(), workspace.slice()))?);
+    /// }
+    /// let rows = |k: usize| MomentsRows::new(moments[k].slice(), 2.0);
+    /// bindings.push(plan.bind_merge_moments(&rows(0), &rows(1))?);
+    /// for x in &x {
+    ///     let train = TrainBuffers::new(x.slice(), saved.slice(), workspace.slice())
+    ///         .with_y(y.slice())
+    ///         .with_moments(MomentsRows::new(moments[0].slice(), 4.0));
+    ///     bindings.push(plan.bind_train(&train)?);
+    /// }
+    /// // Backward: the sums of each part, added up; then dx of each part from the sums of both.
+    /// let part = |k: usize| {
+    ///     let statistics = StatisticsRows::Saved(saved.slice()); // of the whole batch
+    ///     BackwardBuffers::new(x[k].slice(), dy[k].slice(), statistics, workspace.slice())
+    /// };
+    /// for k in 0..2 {
+    ///     let sums = part(k).with_grads(grads.slice()).with_accumulate(k > 0);
+    ///     bindings.push(plan.bind_backward(&sums)?);
+    /// }
+    /// for k in 0..2 {
+    ///     let sums = SumsRows::new(grads.slice(), 4.0); // of 4 values per channel
+    ///     bindings.push(plan.bind_backward(&part(k).with_dx(dx[k].slice()).with_sums(sums))?);
+    /// }
+    /// # let mut encoder = gpu.device().create_command_encoder(&Default::default());
+    /// # {
+    /// #     let mut pass = encoder.begin_compute_pass(&Default::default());
+    /// #     bindings.iter().for_each(|binding| binding.encode(&mut pass));
+    /// # }
+    /// # gpu.queue().submit([encoder.finish()]);
+    /// let [dweight, dbias] = grads.read_blocking()?.try_into().unwrap();
+    /// assert_eq!(dbias, 1.0); // Σdy of both parts
+    /// assert!((dweight + 3.0 / 5f32.sqrt()).abs() < 1e-5); // Σdy·x̂, where x̂ is x/√5
+    /// let dx = [dx[0].read_blocking()?, dx[1].read_blocking()?].concat();
+    /// let expected = [0.3, -0.4, -0.1, 0.2].map(|v| v / 5f32.sqrt());
+    /// assert!(dx.iter().zip(expected).all(|(got, v)| (got - v).abs() < 1e-5));
+    /// # Ok::<_, Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// Nothing to write; batch statistics where the options do not allow training on this shape; running
+    /// statistics where the configuration keeps none; `accumulate` without `grads`; sums without `dx`, with
+    /// `grads`, `dresidual` or running statistics, or of fewer values than this part has; buffers that do not fit.
+    pub fn bind_backward(&self, b: &BackwardBuffers<'_>) -> Result<Binding, BindError> {
+        if b.accumulate {
+            given("grads", b.grads, true)?;
+        }
+        match (b.statistics, &b.sums) {
+            (StatisticsRows::Saved(saved), Some(sums)) => self.bind_dx(b, saved, sums),
+            (StatisticsRows::Running(_), Some(_)) => Err(BindError::Unexpected { buffer: "sums" }),
+            _ if [b.dx, b.dresidual, b.grads].iter().all(Option::is_none) => {
+                Err(BindError::NothingAsked)
+            }
+            (StatisticsRows::Saved(saved), None) => self.bind_backward_saved(b, saved),
+            (StatisticsRows::Running(running), None) => self.bind_backward_running(b, running),
+        }
+    }
+
+    /// Backward through the statistics of this batch, or the sums of a part.
+    fn bind_backward_saved<'a>(
+        &self,
+        b: &BackwardBuffers<'a>,
+        saved: BufferSlice<'a>,
+    ) -> Result<Binding, BindError> {
+        let view = self.view();
+        // What a part's own count allows matters where its own statistics were used.
+        let count = match b.dx {
+            Some(_) => view.count(),
+            None => view.count().max(2),
+        };
+        self.config.validate_training_part(&view, count as u64)?;
+        let slots = self.backward_slots(b, self.saved(saved))?;
+        let resident = self.schedule.resident_backward.filter(|_| b.dx.is_some());
+        let sums = || self.steps(Kernel::BackwardSums, Stage::Reduce);
+        let (mut steps, kernel, stage) = match (resident, b.dx) {
+            (Some(grid), _) => (Vec::new(), Kernel::BackwardResident, Stage::Resident(grid)),
+            (None, Some(_)) => (sums(), Kernel::BackwardDx, Stage::Map),
+            (None, None) => (sums(), Kernel::Gradients, Stage::Merge),
+        };
+        steps.extend(self.gradient_steps(kernel, stage, b.grads.is_some(), b.accumulate));
+        self.activate(&mut steps, b.residual.is_some(), b.dresidual.is_some());
+        bind(&self.context, &self.schedule, &steps, &slots)
+    }
+
+    /// Backward with running statistics held constant.
+    fn bind_backward_running<'a>(
+        &self,
+        b: &BackwardBuffers<'a>,
+        running: BufferSlice<'a>,
+    ) -> Result<Binding, BindError> {
+        self.needs_running()?;
+        let running = self.slot(Role::Statistics, "running", running, self.running_bytes());
+        let slots = self.backward_slots(b, running)?;
+        let mut steps = self.steps(Kernel::BackwardFrozen, Stage::Reduce);
+        for step in &mut steps {
+            step.params = step.params.with_flag(flags::HAS_DX, b.dx.is_some());
+        }
+        let has_grads = b.grads.is_some();
+        steps.extend(self.gradient_steps(Kernel::Gradients, Stage::Merge, has_grads, b.accumulate));
+        self.activate(&mut steps, b.residual.is_some(), b.dresidual.is_some());
+        bind(&self.context, &self.schedule, &steps, &slots)
+    }
+
+    /// `dx` of a part, from the sums of the whole batch.
+    fn bind_dx<'a>(
+        &self,
+        b: &BackwardBuffers<'a>,
+        saved: BufferSlice<'a>,
+        sums: &SumsRows<'a>,
+    ) -> Result<Binding, BindError> {
+        let count = whole_count(sums.count)?;
+        self.config.validate_training_part(&self.view(), count)?;
+        given("dx", b.dx, true)?;
+        given("grads", b.grads, false)?;
+        given("dresidual", b.dresidual, false)?;
+        let mut slots = self.backward_slots(b, self.saved(saved))?;
+        slots.push(self.slot(Role::Grads, "sums", sums.rows, self.grads_bytes()));
+        let mut steps = self.steps(Kernel::BackwardDx, Stage::Map);
+        for step in &mut steps {
+            step.params = step
+                .params
+                .with_count(count)
+                .with_flag(flags::FROM_SUMS, true);
+        }
+        self.activate(&mut steps, b.residual.is_some(), false);
+        bind(&self.context, &self.schedule, &steps, &slots)
+    }
+
+    fn backward_slots<'a>(
+        &self,
+        b: &BackwardBuffers<'a>,
+        statistics: Slot<'a>,
+    ) -> Result<Vec<Slot<'a>>, BindError> {
+        let mut slots = vec![
+            self.tensor(Role::X, "x", b.x),
+            self.tensor(Role::Dy, "dy", b.dy),
+            statistics,
+            self.workspace(b.workspace),
+        ];
+        slots.extend(b.dx.map(|dx| self.tensor(Role::Out, "dx", dx)));
+        slots.extend(self.residuals(b.residual, b.dresidual));
+        slots.extend(self.affine(b.affine)?);
+        slots.extend(self.grads(b.grads));
+        Ok(slots)
+    }
+
+    fn saved<'a>(&self, saved: BufferSlice<'a>) -> Slot<'a> {
+        self.slot(Role::Saved, "saved", saved, self.saved_bytes())
+    }
+
+    fn gradient_steps(
+        &self,
+        kernel: Kernel,
+        stage: Stage,
+        grads: bool,
+        accumulate: bool,
+    ) -> Vec<Step> {
+        let mut steps = self.steps(kernel, stage);
+        for step in &mut steps {
+            step.params = step
+                .params
+                .with_flag(flags::HAS_GRADS, grads)
+                .with_flag(flags::ACCUMULATE, accumulate);
+        }
+        steps
+    }
+}

@@ -1,0 +1,14 @@
+//! The recording layer: the caller's buffers in, dispatches into the caller's pass.
+
+mod backward;
+mod buffers;
+mod forward;
+mod plan;
+mod slots;
+
+pub use buffers::{
+    BackwardBuffers, InferenceBuffers, MomentsBuffers, MomentsRows, StatisticsRows, SumsRows,
+    TrainBuffers,
+};
+pub use plan::Plan;
+pub(crate) use slots::given;

@@ -1,0 +1,127 @@
+//! Every operation of one configuration on one shape, and the sizes of its buffers.
+
+use crate::config::Config;
+use crate::context::Context;
+use crate::describe::describe;
+use crate::error::PlanError;
+use crate::plan::{self, Schedule};
+use crate::shape::View;
+
+/// Every operation of one configuration on one shape.
+///
+/// `bind_*` checks the caller's buffers and makes bind groups; the [`Binding`] it gives records.
+/// Buffers may be slices of one pooled buffer. C is the channel count; per-channel values are f32.
+/// Tensors hold the configuration's [`Element`](crate::Element), rounded up to whole words of four bytes.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    pub(super) context: Context,
+    pub(super) config: Config,
+    pub(super) schedule: Schedule,
+}
+
+impl Context {
+    /// Plans every operation of `config` on tensors of `shape`.
+    ///
+    /// Planning is arithmetic; what is slow to make, the pipelines, the context keeps.
+    ///
+    /// A tensor larger than one storage binding is bound in pieces, a dispatch each; the caller's
+    /// buffers and results are the same.
+    ///
+    /// ```
+    /// use wgpu_batchnorm::{BatchNorm, Check, Config, Gpu, Mode, Tensor, wgpu};
+    ///
+    /// # let adapters = wgpu_batchnorm::adapters_blocking();
+    /// # let adapter = adapters.first().expect("an adapter");
+    /// let request = wgpu::DeviceDescriptor {
+    ///     required_limits: wgpu::Limits {
+    ///         max_storage_buffer_binding_size: 16 << 10, // most have 128 MiB and more
+    ///         ..adapter.limits()
+    ///     },
+    ///     ..Default::default()
+    /// };
+    /// let (device, queue) = pollster::block_on(adapter.request_device(&request))?;
+    /// let gpu = Gpu::with_device(device, queue)?;
+    ///
+    /// let shape = [8, 4, 33, 33]; // 136 KiB
+    /// let plan = gpu.context().plan(&Config::pytorch(), &shape)?;
+    /// assert!(plan.schedule().pieces.len() > 8);
+    ///
+    /// let mut layer = BatchNorm::new(&gpu, 4, Config::pytorch())?;
+    /// layer.set_check(Check::Enforce);
+    /// let values: Vec<f32> = (0..8 * 4 * 33 * 33).map(|i| 1e3 + (i % 13) as f32).collect();
+    /// layer.forward_blocking(&Tensor::upload(&gpu, &shape, &values)?, Mode::Train)?;
+    /// # Ok::<_, Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// A shape or options that are no batch normalization's, or scratch or statistics that no
+    /// binding can hold.
+    pub fn plan(&self, config: &Config, shape: &[usize]) -> Result<Plan, PlanError> {
+        config.validate()?;
+        let view = View::new(shape, config.axis)?;
+        let schedule = plan::plan_dense(view, config.element, self.machine())?;
+        Ok(Plan {
+            context: self.clone(),
+            config: *config,
+            schedule,
+        })
+    }
+}
+
+impl Plan {
+    /// The view planned for.
+    pub fn view(&self) -> View {
+        self.schedule.view
+    }
+
+    /// How each dispatch divides the work.
+    pub fn schedule(&self) -> &Schedule {
+        &self.schedule
+    }
+
+    /// What was chosen for each operation, and why, a line each.
+    pub fn describe(&self) -> String {
+        describe(&self.schedule, self.context.machine())
+    }
+
+    /// Bytes of a tensor in the input's shape: `x`, `y`, `dy`, `dx`, `residual` and `dresidual`.
+    pub fn tensor_bytes(&self) -> u64 {
+        self.config.element.bytes_of(self.view().len())
+    }
+
+    /// Bytes of weight and bias.
+    pub fn affine_bytes(&self) -> u64 {
+        self.channel_bytes(2)
+    }
+
+    /// Bytes of running mean, running variance and number of batches.
+    pub fn running_bytes(&self) -> u64 {
+        self.channel_bytes(3)
+    }
+
+    /// Bytes of what training forward saves: pivot, offset, inv_std, batch_mean and batch_var.
+    pub fn saved_bytes(&self) -> u64 {
+        self.channel_bytes(5)
+    }
+
+    /// Bytes of dweight and dbias.
+    pub fn grads_bytes(&self) -> u64 {
+        self.channel_bytes(2)
+    }
+
+    /// Bytes of the moments of a part of a batch: pivot, offset and m2.
+    pub fn moments_bytes(&self) -> u64 {
+        self.channel_bytes(3)
+    }
+
+    /// Bytes of scratch that any one operation of this plan needs. Operations that run one after
+    /// another can share it.
+    pub fn workspace_bytes(&self) -> u64 {
+        self.schedule.workspace_bytes()
+    }
+
+    /// Bytes of so many values per channel, four bytes each.
+    fn channel_bytes(&self, values: u64) -> u64 {
+        self.view().channels as u64 * values * 4
+    }
+}
