@@ -62,7 +62,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         result.expect("y is mapped")
     });
     device.poll(wgpu::PollType::wait_indefinitely())?;
-    let bytes = readback.get_mapped_range(..);
+    let bytes = readback.get_mapped_range(..)?;
     let y: Vec<f32> = bytes
         .chunks_exact(4)
         .map(|b| f32::from_ne_bytes(b.try_into().unwrap()))
