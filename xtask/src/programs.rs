@@ -39,7 +39,6 @@ pub fn run(steps: &mut Steps) -> Result<(), Failed> {
     })?;
     steps.run("programs", || {
         cargo(["fmt", "--manifest-path", MANIFEST, "--", "--check"]).run()?;
-        // One folder for all that is built: what has the same features is not compiled again.
         let program = |command: &str| {
             let mut cargo = cargo([command, "--locked", "--manifest-path", MANIFEST]);
             cargo.args(["--target-dir", "target"]);
