@@ -69,7 +69,7 @@ pub fn run(steps: &mut Steps, options: &Options) -> Result<(), Failed> {
     let devices = steps.run("drivers", NullDevices::get)?;
     let program = steps.run("build", || {
         let args = ["build", "--locked", "--package", PROGRAM];
-        build_program(&args, PROGRAM)
+        build_program(&mut crate::cargo(args), PROGRAM)
     })?;
     let reports = steps.run("compile", || compile(&devices, &program, &options.families))?;
     if let Some(file) = &options.json {

@@ -4,27 +4,40 @@ use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
-use crate::{CommandExt as _, PACKAGE, cargo};
+use crate::groups::{CORE, Group};
+use crate::{CommandExt as _, Failed, Steps};
 
-/// What `cargo metadata` says of the workspace and of every dependency.
-pub fn metadata() -> Result<Value, String> {
-    let json = cargo(["metadata", "--locked", "--format-version", "1"]).read()?;
+/// `cargo xtask msrv`.
+pub fn run(steps: &mut Steps) -> Result<(), Failed> {
+    let metadata = steps.run(&CORE.step("metadata"), || metadata(&CORE))?;
+    let ours = steps.run(&CORE.step("minimum Rust of dependencies"), || {
+        check_dependencies(&CORE, &metadata)
+    })?;
+    steps.run(&CORE.step("check with the minimum Rust"), || {
+        check_with_toolchain(&ours)
+    })
+}
+
+/// What `cargo metadata` says of a group and of every dependency.
+pub fn metadata(group: &Group) -> Result<Value, String> {
+    let json = group.cargo(["metadata", "--format-version", "1"]).read()?;
     serde_json::from_slice(&json).map_err(|error| format!("cannot read the metadata: {error}"))
 }
 
 /// Fails if a dependency, on any platform and for development too, needs a
 /// newer Rust than the package. Gives the package's own `rust-version`.
-pub fn check_dependencies(metadata: &Value) -> Result<String, String> {
+pub fn check_dependencies(group: &Group, metadata: &Value) -> Result<String, String> {
     let packages = metadata["packages"].as_array().ok_or("no packages")?;
+    let name = group.package;
     let ours = packages
         .iter()
-        .find(|package| package["name"] == PACKAGE)
+        .find(|package| package["name"] == name)
         .and_then(|package| package["rust_version"].as_str())
-        .ok_or_else(|| format!("{PACKAGE} has no rust-version"))?;
+        .ok_or_else(|| format!("{name} has no rust-version"))?;
     let newer = newer_than(ours, packages)?;
     if !newer.is_empty() {
         return Err(format!(
-            "these packages need a newer Rust than the {ours} of {PACKAGE}:\n    {}",
+            "these packages need a newer Rust than the {ours} of {name}:\n    {}",
             newer.join("\n    ")
         ));
     }
@@ -67,7 +80,7 @@ fn version(text: &str) -> Option<[u32; 3]> {
 }
 
 /// Checks the package with the toolchain `ours`, if rustup has it.
-pub fn check_with_toolchain(ours: &str) -> Result<(), String> {
+fn check_with_toolchain(ours: &str) -> Result<(), String> {
     let Some(toolchain) = toolchain_names(ours)
         .into_iter()
         .find(|name| is_installed(name))
@@ -133,7 +146,7 @@ mod tests {
 
     fn metadata_with(need: Value) -> Value {
         json!({ "packages": [
-            { "name": PACKAGE, "version": "0.1.0", "rust_version": "1.88" },
+            { "name": CORE.package, "version": "0.1.0", "rust_version": "1.88" },
             { "name": "silent", "version": "1.0.0", "rust_version": null },
             { "name": "dependency", "version": "3.2.1", "rust_version": need },
         ]})
@@ -142,7 +155,7 @@ mod tests {
     #[test]
     fn a_dependency_may_need_an_older_rust_or_the_same() {
         for need in ["1.60", "1.88", "1.88.0"] {
-            let ours = check_dependencies(&metadata_with(json!(need)));
+            let ours = check_dependencies(&CORE, &metadata_with(json!(need)));
             assert_eq!(ours.as_deref(), Ok("1.88"), "{need}");
         }
     }
@@ -150,7 +163,7 @@ mod tests {
     #[test]
     fn a_dependency_that_needs_a_newer_rust_is_named() {
         for need in ["1.88.1", "1.89", "2.0"] {
-            let error = check_dependencies(&metadata_with(json!(need)))
+            let error = check_dependencies(&CORE, &metadata_with(json!(need)))
                 .expect_err("the dependency is too new");
             assert!(error.contains(&format!("dependency 3.2.1 needs Rust {need}")));
         }
@@ -158,9 +171,9 @@ mod tests {
 
     #[test]
     fn what_cannot_be_compared_is_an_error() {
-        assert!(check_dependencies(&metadata_with(json!("new"))).is_err());
-        assert!(check_dependencies(&json!({})).is_err());
-        assert!(check_dependencies(&json!({ "packages": [] })).is_err());
+        assert!(check_dependencies(&CORE, &metadata_with(json!("new"))).is_err());
+        assert!(check_dependencies(&CORE, &json!({})).is_err());
+        assert!(check_dependencies(&CORE, &json!({ "packages": [] })).is_err());
     }
 
     #[test]

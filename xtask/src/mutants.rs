@@ -51,7 +51,10 @@ pub fn run(steps: &mut Steps, only: &str) -> Result<(), Failed> {
     })?;
     let (wgbn, programs) = steps.run("build", || {
         let args = ["build", "--locked", "--package", "wgbn"];
-        Ok((build_program(&args, "wgbn")?, Programs::build()?))
+        Ok((
+            build_program(&mut crate::cargo(args), "wgbn")?,
+            Programs::build()?,
+        ))
     })?;
     steps.run("adapter", || adapter::ensure(&wgbn))?;
     steps.run("without a mutation", || programs.control(&mutants))?;

@@ -63,12 +63,12 @@ pub fn print_table(files: &[&str]) -> Result<(), String> {
 pub fn run(steps: &mut Steps, options: &Options) -> Result<(), Failed> {
     let ours = steps.run("build wgbn", || {
         let args = ["build", "--release", "--locked", "--package", "wgbn"];
-        build_program(&args, "wgbn")
+        build_program(&mut crate::cargo(args), "wgbn")
     })?;
     let python = steps.run("find PyTorch", || Ok(find_pytorch()))?;
     let burn = steps.run("build Burn's", || {
         let args = ["build", "--release", "--locked", "--manifest-path", BURN];
-        Ok(build_program(&args, "burn-peer"))
+        Ok(build_program(&mut crate::cargo(args), "burn-peer"))
     })?;
     steps.run("folder", || {
         fs::create_dir_all(&options.out)

@@ -126,7 +126,7 @@ pub fn run(steps: &mut Steps) -> Result<(), Failed> {
     let wgbn = steps.run("build", || {
         suite::build()?;
         let args = ["build", "--locked", "--package", "wgbn"];
-        build_program(&args, "wgbn")
+        build_program(&mut crate::cargo(args), "wgbn")
     })?;
     let folder = steps.run("folder", fresh_folder)?;
     let shaders = folder.join("shaders");

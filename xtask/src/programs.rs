@@ -6,9 +6,14 @@
 
 use std::fs;
 
+use crate::groups::Group;
 use crate::{CommandExt as _, Failed, Steps, cargo, root};
 
-const MANIFEST: &str = "docs/programs/Cargo.toml";
+const GROUP: Group = Group {
+    name: "programs",
+    manifest: "docs/programs/Cargo.toml",
+    package: "programs",
+};
 const FOLDER: &str = "docs/programs/src/bin";
 
 /// What a dependency on the library alone must not bring.
@@ -25,11 +30,9 @@ const TOOLS: [&str; 8] = [
 
 /// Builds and runs every program, as a user would.
 pub fn run(steps: &mut Steps) -> Result<(), Failed> {
-    steps.run("what the library brings", || {
-        let args = ["tree", "--locked", "--manifest-path", MANIFEST];
-        let tree = cargo(args)
-            .args(["--edges", "normal", "--prefix", "none", "--format", "{p}"])
-            .read()?;
+    steps.run(&GROUP.step("what the library brings"), || {
+        let mut tree = GROUP.cargo(["tree", "--edges", "normal"]);
+        let tree = tree.args(["--prefix", "none", "--format", "{p}"]).read()?;
         let tree = String::from_utf8_lossy(&tree);
         let mut names = tree.lines().filter_map(|line| line.split(' ').next());
         match names.find(|name| TOOLS.contains(name)) {
@@ -37,17 +40,17 @@ pub fn run(steps: &mut Steps) -> Result<(), Failed> {
             None => Ok(()),
         }
     })?;
-    steps.run("programs", || {
-        cargo(["fmt", "--manifest-path", MANIFEST, "--", "--check"]).run()?;
-        let program = |command: &str| {
-            let mut cargo = cargo([command, "--locked", "--manifest-path", MANIFEST]);
-            cargo.args(["--target-dir", "target"]);
-            cargo
-        };
-        program("build").arg("--bins").run()?;
-        names()?
-            .iter()
-            .try_for_each(|name| program("run").args(["--quiet", "--bin", name]).run())
+    steps.run(&GROUP.step("rustfmt"), || {
+        let mut fmt = cargo(["fmt", "--manifest-path", GROUP.manifest]);
+        fmt.args(["--", "--check"]).run()
+    })?;
+    steps.run(&GROUP.step("build and run"), || {
+        let target = ["--target-dir", "target"];
+        GROUP.cargo(["build", "--bins"]).args(target).run()?;
+        names()?.iter().try_for_each(|name| {
+            let mut run = GROUP.cargo(["run", "--quiet", "--bin", name]);
+            run.args(target).run()
+        })
     })
 }
 
