@@ -76,12 +76,10 @@ fn main() -> Result {
     assert_eq!(bytes, [ten.to_ne_bytes(); 24].concat());
 
     // What does not fit is refused before anything is recorded, and the error names the buffer.
-    let short = TrainBuffers::new(x.slice(..), saved.slice(..16), workspace.slice(..));
-    match plan.bind_train(
-        &short
-            .with_affine(affine.slice(..))
-            .with_running(running.slice(..)),
-    ) {
+    let short = TrainBuffers::new(x.slice(..), saved.slice(..16), workspace.slice(..))
+        .with_affine(affine.slice(..))
+        .with_running(running.slice(..));
+    match plan.bind_train(&short) {
         Err(BindError::Size {
             buffer,
             got,
