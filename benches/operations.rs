@@ -35,7 +35,7 @@ struct Layer {
 fn layers() -> impl Iterator<Item = Layer> {
     SHAPES.into_iter().map(|(name, shape, axis)| {
         let view = View::new(&shape, axis).unwrap();
-        let c = view.channels;
+        let c = view.channels();
         let values = |step: usize| -> Vec<f32> {
             (0..view.len())
                 .map(|i| (i * step % 1024) as f32 / 512.0 + view.channel_of(i) as f32)
@@ -238,7 +238,7 @@ impl<'a> Device<'a> {
     fn new(gpu: &'a Gpu, layer: &Layer) -> Self {
         let config = Config::pytorch().with_axis(layer.axis);
         let plan = gpu.context().plan(&config, &layer.shape).unwrap();
-        let c = layer.view.channels;
+        let c = layer.view.channels();
         let upload = |shape: &[usize], values: &[f32]| Tensor::upload(gpu, shape, values).unwrap();
         let empty = |shape: &[usize]| {
             let tensor = Tensor::empty(gpu, shape).unwrap();

@@ -1,7 +1,8 @@
 //! From buffers to bind groups, everything checked before anything is made; then to passes.
 
-use crate::config::{Element, Momentum};
+use crate::config::Momentum;
 use crate::context::Context;
+use crate::element::Element;
 use crate::error::{BindError, ConfigError, RunError};
 use crate::faults::{cause, watched};
 use crate::params::{FLAGS_OFFSET, MOMENTUM_OFFSET, Params};
@@ -28,25 +29,28 @@ pub struct Dispatch {
     pipeline: wgpu::ComputePipeline,
     bind_group: wgpu::BindGroup,
     /// Its shader.
+    #[cfg(feature = "internals")]
     pub variant: Variant,
     /// The shader's constants.
+    #[cfg(feature = "internals")]
     pub constants: Constants,
     /// What it binds, by the shader's numbers.
-    pub bound: Vec<(u32, Bound)>,
+    #[cfg(feature = "internals")]
+    pub bound: Vec<(u32, Resource)>,
     /// Workgroups, by x and y.
     pub grid: [u32; 2],
 }
 
 /// What one binding of a dispatch holds.
 #[derive(Clone, Debug)]
-pub enum Bound {
+pub enum Resource {
     /// So many bytes of a buffer, from an offset on.
     Buffer(wgpu::Buffer, u64, u64),
     /// A texture.
     Texture(wgpu::TextureView),
 }
 
-impl Bound {
+impl Resource {
     fn buffer(binding: &wgpu::BufferBinding<'_>) -> Self {
         let size = binding.size.map_or(0, wgpu::BufferSize::get);
         Self::Buffer(binding.buffer.clone(), binding.offset, size)
@@ -84,8 +88,8 @@ impl Binding {
         self.dispatches.len()
     }
 
-    /// The dispatches: tests run them on implementations of WebGPU that wgpu does not reach.
-    #[doc(hidden)]
+    /// The dispatches, so that tests can run them on implementations of WebGPU that wgpu does not reach.
+    #[cfg(feature = "internals")]
     pub fn dispatches(&self) -> &[Dispatch] {
         &self.dispatches
     }
@@ -255,23 +259,23 @@ pub(crate) fn bind_textures(
         };
         let bound = |role: Role| {
             if role == Role::Axes {
-                return Bound::buffer(&uniform(steps.len() as u64, size_of::<Axes>()));
+                return Resource::buffer(&uniform(steps.len() as u64, size_of::<Axes>()));
             }
             let view = textures.iter().find(|(bound, _)| *bound == role);
             if let Some((_, view)) = view.filter(|_| variant.binds_texture(role)) {
-                return Bound::Texture(view.clone());
+                return Resource::Texture(view.clone());
             }
             let slot = match role {
                 Role::X if in_place => None,
                 Role::Out if in_place => slot(Role::X),
                 role => slot(role),
             };
-            Bound::buffer(&match slot {
+            Resource::buffer(&match slot {
                 Some(slot) => slot.range(&step.piece, schedule.load_bytes()),
                 None => whole(context.unused(role)),
             })
         };
-        let mut all = vec![(0, Bound::buffer(&uniform(k as u64, size_of::<Params>())))];
+        let mut all = vec![(0, Resource::buffer(&uniform(k as u64, size_of::<Params>())))];
         let roles = pipeline.roles.iter();
         all.extend(roles.map(|&role| (role as u32, bound(role))));
         let entries: Vec<_> = all
@@ -293,8 +297,11 @@ pub(crate) fn bind_textures(
         Ok::<_, BindError>(Dispatch {
             pipeline: pipeline.pipeline,
             bind_group,
+            #[cfg(feature = "internals")]
             variant,
+            #[cfg(feature = "internals")]
             constants,
+            #[cfg(feature = "internals")]
             bound: all,
             grid: step.grid.dispatch,
         })

@@ -3,8 +3,8 @@
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use crate::api_error::Error;
 use crate::check::{CANARY, Finding, POISON, Report};
+use crate::error::Error;
 use crate::error::{BindError, RunError};
 use crate::faults::{cause, watched};
 use crate::gpu::Gpu;

@@ -1,5 +1,6 @@
 //! What a batch normalization is asked to do: options, presets, validation.
 
+use crate::element::Element;
 use crate::error::ConfigError;
 use crate::shape::View;
 
@@ -87,41 +88,6 @@ pub struct Running {
     pub variance: RunningVariance,
     /// What NaN and infinity do to them.
     pub non_finite: NonFinite,
-}
-
-/// How tensors are stored. Statistics and parameters are f32 always.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Element {
-    /// IEEE single precision.
-    F32,
-    /// IEEE half precision: packed, two values a 32-bit word, no device feature needed.
-    F16,
-    /// The upper half of an f32, packed likewise.
-    Bf16,
-}
-
-impl Element {
-    /// `f32`, `f16` or `bf16`.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::F32 => "f32",
-            Self::F16 => "f16",
-            Self::Bf16 => "bf16",
-        }
-    }
-
-    /// Bytes of a value.
-    pub fn bytes(self) -> u64 {
-        match self {
-            Self::F32 => 4,
-            Self::F16 | Self::Bf16 => 2,
-        }
-    }
-
-    /// Bytes of `len` values: whole 32-bit words.
-    pub fn bytes_of(self, len: usize) -> u64 {
-        (len as u64 * self.bytes()).next_multiple_of(4)
-    }
 }
 
 /// What comes after the normalization and the residual: `y = g(BN(x) + residual)`.
@@ -336,7 +302,11 @@ impl Config {
         }
         let biased = |r: Running| r.variance == RunningVariance::Biased;
         if count == 1 && !self.running.is_some_and(biased) {
-            return Err(ConfigError::OneValuePerChannel { view: *view });
+            return Err(ConfigError::OneValuePerChannel {
+                outer: view.outer(),
+                channels: view.channels(),
+                inner: view.inner(),
+            });
         }
         Ok(())
     }

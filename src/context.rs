@@ -47,13 +47,14 @@ impl Context {
             wgpu::DeviceType::IntegratedGpu => DeviceClass::Integrated,
             _ => DeviceClass::Discrete,
         };
-        Self::with_tuning(device, class.tuning())
+        Self::tuned(device, class.tuning())
     }
 
     /// [`Context::new`] with the planner's sizes given: for measurements and tests.
     ///
     /// # Errors
-    /// As [`Context::new`].
+    /// As [`Context::new`]; sizes that do not go together.
+    #[cfg(feature = "internals")]
     pub fn with_tuning(device: &wgpu::Device, tuning: Tuning) -> Result<Self, DeviceError> {
         let (workgroup, team) = (tuning.planar_workgroup, tuning.planar_team);
         let whole_teams = team > 0 && workgroup > 0 && workgroup.is_multiple_of(team);
@@ -65,6 +66,10 @@ impl Context {
         if !whole_teams || interleaved.contains(&0) {
             return Err(DeviceError::Tuning { workgroup, team });
         }
+        Self::tuned(device, tuning)
+    }
+
+    fn tuned(device: &wgpu::Device, tuning: Tuning) -> Result<Self, DeviceError> {
         let limits = device.limits();
         let widest = tuning.planar_workgroup.max(tuning.interleaved_workgroup);
         for (limit, got, expected) in [
@@ -130,6 +135,7 @@ impl Context {
     }
 
     /// The kernel variants compiled so far, each as often as it has sets of constants.
+    #[cfg(feature = "internals")]
     pub fn compiled(&self) -> Vec<Variant> {
         let pipelines = lock(&self.shared.pipelines);
         let compiled = pipelines.iter().filter(|(_, entry)| lock(entry).is_some());

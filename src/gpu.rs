@@ -2,11 +2,12 @@
 
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-use crate::api_error::Error;
 use crate::canary::{self, Canary};
 use crate::context::Context;
+use crate::error::Error;
 use crate::error::{BindError, DeviceError, RunError};
 use crate::faults::{cause, is_lost, watched};
+#[cfg(feature = "internals")]
 use crate::plan::Tuning;
 
 /// Which adapter to take.
@@ -178,6 +179,7 @@ impl Gpu {
     ///
     /// # Errors
     /// Sizes that fit together badly or are beyond the device's limits.
+    #[cfg(feature = "internals")]
     pub fn with_tuning(&self, tuning: Tuning) -> Result<Self, DeviceError> {
         let shared = &self.shared;
         let context = Context::with_tuning(&shared.device, tuning)?;

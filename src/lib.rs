@@ -1,7 +1,6 @@
 #![doc = include_str!("../README.md")]
 #![warn(missing_docs)]
 
-mod api_error;
 mod bindings;
 mod canary;
 pub mod check;
@@ -9,34 +8,33 @@ mod config;
 mod context;
 #[cfg(feature = "cpu")]
 pub mod cpu;
-mod describe;
+mod element;
 pub mod error;
 mod faults;
 pub mod functional;
 mod gpu;
 mod image;
+#[cfg(feature = "internals")]
+pub mod internals;
 mod layer;
 mod params;
-pub mod plan;
+mod plan;
 mod record;
 mod reduction;
 pub mod reference;
-pub mod shaders;
+mod shaders;
 mod shape;
 mod state;
 mod stats;
 mod tensor;
 
-pub use api_error::Error;
 pub use bindings::Binding;
-#[doc(hidden)]
-pub use bindings::Bound;
 pub use canary::Canary;
 pub use check::Check;
-pub use config::{
-    Activation, Affine, Config, Element, Momentum, NonFinite, Running, RunningVariance,
-};
+pub use config::{Activation, Affine, Config, Momentum, NonFinite, Running, RunningVariance};
 pub use context::Context;
+pub use element::Element;
+pub use error::Error;
 
 #[cfg(feature = "blocking")]
 pub use gpu::adapters_blocking;

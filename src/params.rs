@@ -61,12 +61,12 @@ impl Params {
     pub(crate) fn new(schedule: &Schedule, piece: &Piece, grid: &Grid) -> Self {
         let view = &piece.view;
         Self {
-            channels: view.channels as u32,
-            inner: view.inner as u32,
+            channels: view.channels() as u32,
+            inner: view.inner() as u32,
             count: view.count() as u32,
             base: piece.base as u32,
             first_channel: piece.first_channel as u32,
-            all_channels: schedule.loads.channels as u32,
+            all_channels: schedule.loads.channels() as u32,
             total: schedule.view.count() as f32,
             team: grid.team,
             columns: grid.columns,

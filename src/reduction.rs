@@ -1,9 +1,8 @@
 //! From a shape and any set of reduced axes to a view, dense where the axes allow it.
 
-use crate::config::Element;
-use crate::context::Context;
+use crate::element::Element;
 use crate::error::{PlanError, ShapeError};
-use crate::plan::{self, Axes, Schedule};
+use crate::plan::{self, Axes, Machine, Needs, Schedule};
 use crate::shape::{View, checked_len, resolve_axis};
 
 /// Kept or reduced axes that a strided walk takes, each kind on its own.
@@ -96,18 +95,19 @@ impl Reduction {
     }
 
     /// Plans the functional forms over this split.
-    pub(crate) fn plan(&self, element: Element, context: &Context) -> Result<Schedule, PlanError> {
+    pub(crate) fn plan(
+        &self,
+        element: Element,
+        needs: &Needs,
+        machine: &Machine,
+    ) -> Result<Schedule, PlanError> {
         match self.dense() {
-            Some(view) => plan::plan_dense(view, element, context.machine()),
+            Some(view) => plan::plan_dense(view, element, needs, machine),
             None => {
                 let (axes, innermost) = self.axes()?;
                 let (count, channels) = self.counts();
-                let view = View {
-                    outer: count,
-                    channels,
-                    inner: 1,
-                };
-                plan::plan_strided(view, element, axes, innermost, context.machine())
+                let view = View::of_lengths(count, channels, 1);
+                plan::plan_strided(view, element, axes, innermost, needs, machine)
             }
         }
     }
@@ -134,11 +134,7 @@ impl Reduction {
     /// what the reference works on.
     pub(crate) fn gather(&self, values: &[f32]) -> (Vec<f32>, View) {
         let (count, channels) = self.counts();
-        let view = View {
-            outer: 1,
-            channels,
-            inner: count,
-        };
+        let view = View::of_lengths(1, channels, count);
         let mut filled = vec![0; channels];
         let mut gathered = vec![0.0; values.len()];
         for (index, &value) in values.iter().enumerate() {
@@ -175,11 +171,7 @@ impl Reduction {
             [(false, n), (true, c), (false, i)] => (n, c, i),
             _ => return None,
         };
-        Some(View {
-            outer,
-            channels,
-            inner,
-        })
+        Some(View::of_lengths(outer, channels, inner))
     }
 
     /// Lengths and strides for a strided walk, and whether the innermost axis is a kept one.
@@ -234,7 +226,7 @@ mod tests {
     fn axes_that_collapse_are_dense() {
         let dense = |shape: &[usize], axes: &[isize]| {
             let view = Reduction::over(shape, axes).unwrap().dense();
-            view.map(|v| (v.outer, v.channels, v.inner))
+            view.map(|v| v.lengths())
         };
         assert_eq!(dense(&[2, 3, 4, 5], &[0, 2, 3]), Some((2, 3, 20)));
         assert_eq!(dense(&[2, 3, 4, 5], &[0, 1, 2]), Some((24, 5, 1)));
@@ -337,7 +329,7 @@ mod tests {
         let (gathered, view) = reduction.gather(&values);
         let expected = [0, 2, 4, 1, 3, 5, 6, 8, 10, 7, 9, 11].map(|i| i as f32);
         assert_eq!(gathered, expected);
-        assert_eq!((view.outer, view.channels, view.inner), (1, 4, 3));
+        assert_eq!((view.outer(), view.channels(), view.inner()), (1, 4, 3));
         assert_eq!(reduction.check_len("x", &values), Ok(()));
         assert!(reduction.check_len("x", &values[1..]).is_err());
     }

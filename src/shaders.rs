@@ -7,7 +7,7 @@
 //! lane. All else is an override constant, see [`Constants`], or a field of `Params` in
 //! `shaders/shared/params.wgsl`.
 
-use crate::shape::{Pattern, View};
+pub use crate::plan::{COLUMNS, Load};
 
 macro_rules! shader {
     ($path:literal) => {
@@ -65,6 +65,7 @@ pub enum TexelFormat {
 
 impl TexelFormat {
     /// All formats.
+    #[cfg(any(test, feature = "internals"))]
     pub const ALL: [Self; 2] = [Self::Rgba8Unorm, Self::Rgba16Float];
 
     /// WGSL's name.
@@ -96,6 +97,7 @@ pub enum Conversion {
 
 impl Conversion {
     /// All conversions.
+    #[cfg(any(test, feature = "internals"))]
     pub const ALL: [Self; 3] = [Self::Unorm, Self::Half, Self::Single];
 
     fn parts(self) -> &'static [&'static str] {
@@ -114,54 +116,6 @@ pub enum Walk {
     Dense,
     /// Kept and reduced axes that alternate.
     Strided,
-}
-
-/// How wide a lane's loads are.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Load {
-    /// One value.
-    Scalar,
-    /// Four neighbours of one channel's run.
-    Run4,
-    /// The same position of four neighbouring channels.
-    Channel4,
-}
-
-/// How many channels, or fours of them, one lane may walk at once; 1 where it walks one.
-pub const COLUMNS: [u32; 3] = [1, 2, 4];
-
-impl Load {
-    /// The widest load that a dense view allows.
-    pub(crate) fn of(view: &View) -> Self {
-        match view.pattern() {
-            Pattern::Planar if view.inner.is_multiple_of(4) => Self::Run4,
-            Pattern::Interleaved if view.channels.is_multiple_of(4) => Self::Channel4,
-            _ => Self::Scalar,
-        }
-    }
-
-    /// The view in loads of this width.
-    pub(crate) fn count(self, view: &View) -> View {
-        match self {
-            Self::Scalar => *view,
-            Self::Run4 => View {
-                inner: view.inner / 4,
-                ..*view
-            },
-            Self::Channel4 => View {
-                channels: view.channels / 4,
-                ..*view
-            },
-        }
-    }
-
-    /// Values of a load.
-    pub(crate) fn values(self) -> u64 {
-        match self {
-            Self::Scalar => 1,
-            Self::Run4 | Self::Channel4 => 4,
-        }
-    }
 }
 
 /// How partials of a workgroup are folded. A place for subgroup reductions.
@@ -225,6 +179,7 @@ pub fn render_source(target: Conversion) -> String {
 
 impl Kernel {
     /// All kernels.
+    #[cfg(any(test, feature = "internals"))]
     pub const ALL: [Self; 11] = [
         Self::Moments,
         Self::Normalize,
@@ -480,6 +435,7 @@ impl Variant {
     }
 
     /// Every variant there is.
+    #[cfg(any(test, feature = "internals"))]
     pub fn all() -> Vec<Self> {
         let one = [(Load::Scalar, 1), (Load::Run4, 1)];
         let wide = COLUMNS.map(|columns| (Load::Channel4, columns));

@@ -1,20 +1,17 @@
 //! From a shape and a channel axis to the one view that every kernel works on.
 
-use crate::config::Element;
+use crate::element::Element;
 use crate::error::ShapeError;
 
-/// A tensor seen from its channel axis: `(outer, channels, inner)`, row-major.
+/// A tensor seen from its channel axis: `(outer, channels, inner)`, row-major. None of the three is 0.
 ///
 /// NCHW is `(N, C, H·W)`, NHWC is `(N·H·W, C, 1)`, `(N, C)` is `(N, C, 1)`; any axis of any
 /// rank is one of these. Element `(o, c, i)` lies at `(o·channels + c)·inner + i`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct View {
-    /// Product of the axes before the channel axis.
-    pub outer: usize,
-    /// Length of the channel axis, C.
-    pub channels: usize,
-    /// Product of the axes after the channel axis.
-    pub inner: usize,
+    outer: usize,
+    channels: usize,
+    inner: usize,
 }
 
 /// How a channel's values lie in memory.
@@ -44,6 +41,53 @@ impl View {
             channels: shape[axis],
             inner: shape[axis + 1..].iter().product(),
         })
+    }
+
+    /// The view of these lengths.
+    ///
+    /// # Errors
+    /// A length of zero, or a size beyond `usize`.
+    pub fn from_lengths(outer: usize, channels: usize, inner: usize) -> Result<Self, ShapeError> {
+        checked_len(&[outer, channels, inner])?;
+        Ok(Self::of_lengths(outer, channels, inner))
+    }
+
+    /// The view of lengths that were checked before, such as those of a part of another view.
+    pub(crate) fn of_lengths(outer: usize, channels: usize, inner: usize) -> Self {
+        debug_assert!(outer > 0 && channels > 0 && inner > 0);
+        Self {
+            outer,
+            channels,
+            inner,
+        }
+    }
+
+    /// Product of the axes before the channel axis.
+    pub fn outer(&self) -> usize {
+        self.outer
+    }
+
+    /// Length of the channel axis, C.
+    pub fn channels(&self) -> usize {
+        self.channels
+    }
+
+    /// Product of the axes after the channel axis.
+    pub fn inner(&self) -> usize {
+        self.inner
+    }
+
+    pub(crate) fn with_channels(self, channels: usize) -> Self {
+        Self { channels, ..self }
+    }
+
+    pub(crate) fn with_inner(self, inner: usize) -> Self {
+        Self { inner, ..self }
+    }
+
+    /// `(outer, channels, inner)`: the one place that takes a view apart.
+    pub(crate) fn lengths(&self) -> (usize, usize, usize) {
+        (self.outer, self.channels, self.inner)
     }
 
     /// Values per channel: the reduced axes' product, `m`.
@@ -76,11 +120,7 @@ impl View {
 
     /// The contiguous runs of channel `c`, first to last, as ranges of element indices.
     pub fn runs(&self, c: usize) -> impl Iterator<Item = std::ops::Range<usize>> + use<> {
-        let Self {
-            outer,
-            channels,
-            inner,
-        } = *self;
+        let (outer, channels, inner) = self.lengths();
         (0..outer).map(move |o| {
             let start = (o * channels + c) * inner;
             start..start + inner
@@ -163,10 +203,7 @@ mod tests {
 
     #[test]
     fn every_layout_collapses_to_one_view() {
-        let view = |shape: &[usize], axis| {
-            let v = View::new(shape, axis).unwrap();
-            (v.outer, v.channels, v.inner)
-        };
+        let view = |shape: &[usize], axis| View::new(shape, axis).unwrap().lengths();
         assert_eq!(view(&[2, 3, 4, 5], 1), (2, 3, 20));
         assert_eq!(view(&[2, 4, 5, 3], -1), (40, 3, 1));
         assert_eq!(view(&[7, 3], 1), (7, 3, 1));
@@ -203,6 +240,21 @@ mod tests {
             Err(ShapeError::Overflow { .. })
         ));
     }
+
+    #[test]
+    fn a_view_has_no_length_of_zero() {
+        for lengths in [[0, 3, 4], [2, 0, 4], [2, 3, 0], [0, 0, 0]] {
+            let [outer, channels, inner] = lengths;
+            let refused = View::from_lengths(outer, channels, inner);
+            let shape = lengths.to_vec();
+            assert_eq!(refused, Err(ShapeError::Empty { shape }));
+        }
+        let refused = View::from_lengths(usize::MAX, 2, 3);
+        assert!(matches!(refused, Err(ShapeError::Overflow { .. })));
+        let view = View::from_lengths(2, 3, 4);
+        assert_eq!(view, View::new(&[2, 3, 4], 1));
+    }
+
     #[test]
     fn a_view_counts_its_elements_and_tells_its_pattern() {
         let view = |shape: &[usize]| View::new(shape, 1).unwrap();

@@ -2,8 +2,8 @@
 
 use half::{bf16, f16};
 
-use crate::api_error::Error;
-use crate::config::Element;
+use crate::element::Element;
+use crate::error::Error;
 use crate::error::{RunError, ShapeError};
 use crate::gpu::Gpu;
 use crate::shape::checked_len;

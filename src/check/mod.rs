@@ -27,7 +27,8 @@ mod upstream;
 
 pub use poison::{POISON, is_poison};
 
-use crate::config::{Activation, Element, Running};
+use crate::config::{Activation, Running};
+use crate::element::Element;
 use crate::reference::epilogue::{activate, curvature, steepest_near};
 use crate::reference::{self, Gradients, Moments};
 use crate::shape::View;
@@ -257,7 +258,7 @@ pub fn train_forward(input: &Input<'_>, result: &TrainResult<'_>) -> Report {
     } = *input;
     let (z, mut batch) = reference::train_forward(&view, x, parameters, eps);
     let scale_x = largest_finite(&view, x);
-    let channels = 0..view.channels;
+    let channels = 0..view.channels();
     let mut inv_std: Vec<f64> = channels.clone().map(|c| batch.inv_std(c, eps)).collect();
     let mut findings = vec![judge_y(input, z, &batch, result.y)];
     let mut running_findings = Vec::new();
@@ -299,7 +300,7 @@ fn judge_pair(view: &View, x: &[f32], batch: &Moments, saved: &SavedStatistics) 
         .zip(pivots.clone())
         .map(|(m, p)| m - p)
         .collect();
-    let mut scale = vec![0.0; view.channels];
+    let mut scale = vec![0.0; view.channels()];
     for (c, pivot) in pivots.enumerate() {
         for &v in view.runs(c).flat_map(|run| &x[run]) {
             scale[c] = f64::max(scale[c], (f64::from(v) - pivot).abs());
@@ -387,8 +388,8 @@ fn judge_y(input: &Input<'_>, z: Vec<f64>, statistics: &Moments, y: &[f32]) -> F
         finite.fold(0.0, |max: f64, y| max.max(y.abs()))
     };
     let own: Vec<f64> = match smooth {
-        true => (0..view.channels).map(largest).collect(),
-        false => vec![0.0; view.channels],
+        true => (0..view.channels()).map(largest).collect(),
+        false => vec![0.0; view.channels()],
     };
     judge_stored("y", element, FORWARD_BOUND, y, &expected, |i| {
         let c = view.channel_of(i);
@@ -402,7 +403,7 @@ fn judge_y(input: &Input<'_>, z: Vec<f64>, statistics: &Moments, y: &[f32]) -> F
 pub fn moments(view: &View, x: &[f32], mean: &[f32], variance: &[f32]) -> Report {
     let mut expected = reference::moments(view, x);
     let scale = largest_finite(view, x);
-    for c in 0..view.channels {
+    for c in 0..view.channels() {
         if !expected.is_finite(c) {
             (expected.mean[c], expected.variance[c]) = (f64::NAN, f64::NAN);
         }
@@ -467,7 +468,7 @@ pub fn dresidual(
         None => reference::moments(&view, input.x),
     };
     let mut upstream = Upstream::of(input, dy, &statistics, frozen.is_none());
-    let mut scale = vec![0.0; view.channels];
+    let mut scale = vec![0.0; view.channels()];
     for (c, scale) in scale.iter_mut().enumerate() {
         let bad = match frozen {
             // The sign bit decides, of NaN too.
@@ -506,18 +507,18 @@ fn judge_gradients(
 ) -> Report {
     let view = input.view;
     let m = view.count() as f64;
-    let zeros = vec![0.0; view.channels];
+    let zeros = vec![0.0; view.channels()];
     let (old_weight, old_bias) = before.unwrap_or((&zeros, &zeros));
     let xhat = |c: usize, i: usize| {
         let inv_std = statistics.inv_std(c, input.eps);
         ((f64::from(input.x[i]) - statistics.mean[c]) * inv_std).abs()
     };
-    let mut dx_scale = vec![0.0; view.channels];
-    let mut dweight_scale = vec![0.0; view.channels];
-    let mut dbias_scale = vec![0.0; view.channels];
-    let mut dweight_slack = vec![0.0; view.channels];
-    let mut dbias_slack = vec![0.0; view.channels];
-    for c in 0..view.channels {
+    let mut dx_scale = vec![0.0; view.channels()];
+    let mut dweight_scale = vec![0.0; view.channels()];
+    let mut dbias_scale = vec![0.0; view.channels()];
+    let mut dweight_slack = vec![0.0; view.channels()];
+    let mut dbias_slack = vec![0.0; view.channels()];
+    for c in 0..view.channels() {
         let inv_std = statistics.inv_std(c, input.eps);
         let weight = f64::from(input.parameters.weight(c)).abs();
         for i in view.runs(c).flatten() {
@@ -608,7 +609,7 @@ fn largest_finite(view: &View, values: &[f32]) -> Vec<f64> {
         let finite = values.filter(|v| v.is_finite());
         finite.fold(0.0, |max: f64, v| max.max(f64::from(v.abs())))
     };
-    (0..view.channels).map(largest).collect()
+    (0..view.channels()).map(largest).collect()
 }
 
 /// Per channel, the largest |x̂·weight| + |bias|, and the largest |residual|.
@@ -631,7 +632,7 @@ fn forward_scale(input: &Input<'_>, statistics: &Moments) -> Vec<f64> {
         let added = residual.as_ref().map_or(0.0, |largest| largest[c]);
         largest + f64::from(parameters.bias(c)).abs() + added
     };
-    (0..view.channels).map(scale).collect()
+    (0..view.channels()).map(scale).collect()
 }
 
 /// The worst error of f32 results, each value over the scale of its channel.

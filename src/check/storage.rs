@@ -2,7 +2,7 @@
 
 use half::{bf16, f16};
 
-use crate::config::Element;
+use crate::element::Element;
 
 /// |got − expected| beyond half a unit in the last place of f16 or bf16, over `scale`; infinite
 /// where finite and non-finite values disagree.

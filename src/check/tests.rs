@@ -11,11 +11,7 @@ fn frozen(
     spoil: impl Fn(&mut HostGradients),
 ) -> Report {
     let input = Input {
-        view: View {
-            outer: x.len(),
-            channels: 1,
-            inner: 1,
-        },
+        view: View::of_lengths(x.len(), 1, 1),
         x,
         parameters: Parameters::default(),
         eps: 1e-30,
@@ -126,11 +122,7 @@ fn outputs_that_underflow_may_be_zero() {
     let judged = |activation, x: f32, y: f32| {
         let x = [x; 2];
         let input = Input {
-            view: View {
-                outer: 2,
-                channels: 1,
-                inner: 1,
-            },
+            view: View::of_lengths(2, 1, 1),
             x: &x,
             parameters: Parameters::default(),
             eps: 1e-30,

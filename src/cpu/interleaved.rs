@@ -30,9 +30,9 @@ pub(super) fn run<O: Operation>(
     out: Option<&mut [f32]>,
     op: &O,
 ) -> Vec<O::Summary> {
-    let row = view.channels * view.inner;
-    let width = row * (WIDTH / row).clamp(1, view.outer);
-    let channels = (0..view.channels).into_par_iter().with_min_len(WIDTH);
+    let row = view.channels() * view.inner();
+    let width = row * (WIDTH / row).clamp(1, view.outer());
+    let channels = (0..view.channels()).into_par_iter().with_min_len(WIDTH);
     let centers: Vec<f64> = channels.map(|c| op.center(c)).collect();
     let sums = sums::<O>(view, width, t, &centers);
     let finished = (0..).zip(centers).zip(sums);
@@ -61,14 +61,14 @@ pub(super) fn run<O: Operation>(
 fn spread<T: Copy>(view: &View, width: usize, channels: impl Iterator<Item = T>) -> Vec<T> {
     let mut columns = Vec::with_capacity(width);
     for value in channels {
-        columns.extend(std::iter::repeat_n(value, view.inner));
+        columns.extend(std::iter::repeat_n(value, view.inner()));
     }
     columns.repeat(width / columns.len())
 }
 
 /// The two sums of every channel.
 fn sums<O: Operation>(view: &View, width: usize, t: Tensors<'_>, centers: &[f64]) -> Vec<[f64; 2]> {
-    let mut sums = vec![[0.0; 2]; view.channels];
+    let mut sums = vec![[0.0; 2]; view.channels()];
     if !O::SUMS {
         return sums;
     }
@@ -85,7 +85,7 @@ fn sums<O: Operation>(view: &View, width: usize, t: Tensors<'_>, centers: &[f64]
     });
     let tiles: Vec<_> = tiles.collect();
     let columns = tiles.iter().flat_map(|t| t.first.iter().zip(&t.second));
-    let channels = (0..view.channels).flat_map(|c| std::iter::repeat_n(c, view.inner));
+    let channels = (0..view.channels()).flat_map(|c| std::iter::repeat_n(c, view.inner()));
     for (c, (first, second)) in channels.cycle().zip(columns) {
         sums[c][0] += first;
         sums[c][1] += second;

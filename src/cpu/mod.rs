@@ -201,15 +201,11 @@ fn run<O: Operation>(
     }
     // The pool is entered once: each time costs tens of microseconds.
     rayon::scope(|_| {
-        if view.channels == 1 {
+        if view.channels() == 1 {
             // One run, however it is written.
-            let view = View {
-                outer: 1,
-                channels: 1,
-                inner: view.count(),
-            };
+            let view = View::of_lengths(1, 1, view.count());
             planar::run(&view, t, out, op)
-        } else if view.inner < SHORT && view.inner < view.outer {
+        } else if view.inner() < SHORT && view.inner() < view.outer() {
             interleaved::run(view, t, out, op)
         } else {
             planar::run(view, t, out, op)
@@ -241,7 +237,11 @@ fn check_parameters(view: &View, p: Parameters<'_>) {
 }
 
 fn check_channels<T>(view: &View, name: &str, values: &[T]) {
-    assert_eq!(values.len(), view.channels, "{name} does not fit {view:?}");
+    assert_eq!(
+        values.len(),
+        view.channels(),
+        "{name} does not fit {view:?}"
+    );
 }
 
 /// Moves running statistics by a batch with `count` values per channel.

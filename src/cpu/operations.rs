@@ -66,8 +66,9 @@ impl<'a> Train<'a> {
             parameters,
             eps,
             count: m as f64,
-            samples: spread.map(|i| i / view.inner * view.channels * view.inner + i % view.inner),
-            inner: view.inner,
+            samples: spread
+                .map(|i| i / view.inner() * view.channels() * view.inner() + i % view.inner()),
+            inner: view.inner(),
         }
     }
 }

@@ -34,25 +34,25 @@ pub(super) fn run<O: Operation>(
 ) -> Vec<O::Summary> {
     if !O::SUMS {
         // Nothing is read twice: straight through memory.
-        let finished = (0..view.channels).map(|c| op.finish(c, 0.0, [0.0; 2]));
+        let finished = (0..view.channels()).map(|c| op.finish(c, 0.0, [0.0; 2]));
         let (summaries, coefficients): (Vec<_>, Vec<_>) = finished.unzip();
         if let Some(out) = out {
             let pieces = out.par_chunks_mut(PIECE).enumerate();
             pieces.for_each(|(i, out)| {
                 let start = i * PIECE;
                 let t = t.slice(start..start + out.len());
-                map::<O>(&coefficients, view.inner, start, t.x, t.dy, out);
+                map::<O>(&coefficients, view.inner(), start, t.x, t.dy, out);
             });
         }
         return summaries;
     }
-    let width = (BAND / view.inner).clamp(1, view.channels);
+    let width = (BAND / view.inner()).clamp(1, view.channels());
     let groups = split(view, width, out);
     let summaries = groups
         .into_par_iter()
         .enumerate()
         .flat_map_iter(|(g, out)| {
-            let channels = g * width..view.channels.min((g + 1) * width);
+            let channels = g * width..view.channels().min((g + 1) * width);
             let pieces = pieces(view, &channels);
             let centers: Vec<f64> = channels.clone().map(|c| op.center(c)).collect();
             let sums = sums::<O>(view, t, &centers, &pieces);
@@ -60,10 +60,10 @@ pub(super) fn run<O: Operation>(
             let finished = finished.map(|((c, center), sums)| op.finish(c, center, sums));
             let (summaries, coefficients): (Vec<_>, Vec<_>) = finished.unzip();
             out.into_par_iter().zip(pieces).for_each(|(out, piece)| {
-                let row = view.channels * view.inner;
-                let start = piece.start % row - channels.start * view.inner;
+                let row = view.channels() * view.inner();
+                let start = piece.start % row - channels.start * view.inner();
                 let t = t.slice(piece);
-                map::<O>(&coefficients, view.inner, start, t.x, t.dy, out);
+                map::<O>(&coefficients, view.inner(), start, t.x, t.dy, out);
             });
             summaries
         });
@@ -72,9 +72,9 @@ pub(super) fn run<O: Operation>(
 
 /// The pieces of a group: ranges of elements, none longer than [`PIECE`], in memory order.
 fn pieces(view: &View, channels: &Range<usize>) -> Vec<Range<usize>> {
-    let bands = (0..view.outer).map(|o| {
-        let start = o * view.channels;
-        (start + channels.start) * view.inner..(start + channels.end) * view.inner
+    let bands = (0..view.outer()).map(|o| {
+        let start = o * view.channels();
+        (start + channels.start) * view.inner()..(start + channels.end) * view.inner()
     });
     let pieces = bands.flat_map(|band| {
         let starts = band.clone().step_by(PIECE);
@@ -86,10 +86,10 @@ fn pieces(view: &View, channels: &Range<usize>) -> Vec<Range<usize>> {
 /// `out` in the pieces of each group, the same as [`pieces`] gives.
 fn split<'a>(view: &View, width: usize, out: Option<&'a mut [f32]>) -> Vec<Vec<&'a mut [f32]>> {
     let mut groups: Vec<Vec<_>> = Vec::new();
-    groups.resize_with(view.channels.div_ceil(width), Vec::new);
-    let rows = out.map(|out| out.chunks_mut(view.channels * view.inner));
+    groups.resize_with(view.channels().div_ceil(width), Vec::new);
+    let rows = out.map(|out| out.chunks_mut(view.channels() * view.inner()));
     for row in rows.into_iter().flatten() {
-        for (group, band) in groups.iter_mut().zip(row.chunks_mut(width * view.inner)) {
+        for (group, band) in groups.iter_mut().zip(row.chunks_mut(width * view.inner())) {
             group.extend(band.chunks_mut(PIECE));
         }
     }
@@ -103,8 +103,8 @@ fn sums<O: Operation>(
     centers: &[f64],
     pieces: &[Range<usize>],
 ) -> Vec<[f64; 2]> {
-    let long = view.inner > BAND;
-    let lanes = if long { LANES } else { view.inner };
+    let long = view.inner() > BAND;
+    let lanes = if long { LANES } else { view.inner() };
     let centers: Vec<f64> = centers
         .iter()
         .flat_map(|&c| std::iter::repeat_n(c, lanes))
@@ -118,7 +118,7 @@ fn sums<O: Operation>(
             pieces.for_each(|piece| sums.add::<O>(t.slice(piece), LANES));
         } else {
             let all = pieces[0].start..pieces[pieces.len() - 1].end;
-            sums.add::<O>(t.slice(all), view.channels * view.inner);
+            sums.add::<O>(t.slice(all), view.channels() * view.inner());
         }
         sums
     };

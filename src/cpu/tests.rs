@@ -28,11 +28,7 @@ impl Random {
 }
 
 fn view(outer: usize, channels: usize, inner: usize) -> View {
-    View {
-        outer,
-        channels,
-        inner,
-    }
+    View::of_lengths(outer, channels, inner)
 }
 
 /// Both patterns, with runs and rows shorter and longer than, and no multiples of, every unit of
@@ -57,7 +53,7 @@ fn views() -> Vec<View> {
 /// Makes the tensors whose element `i` of channel `c` is `f(c, i)`.
 fn fill(view: &View, mut f: impl FnMut(usize, usize) -> f32) -> Vec<f32> {
     let mut x = vec![0.0; view.len()];
-    for c in 0..view.channels {
+    for c in 0..view.channels() {
         for (i, at) in view.runs(c).flatten().enumerate() {
             x[at] = f(c, i);
         }
@@ -147,14 +143,14 @@ fn check_forward(view: &View, x: &[f32], p: Parameters<'_>) -> Worst {
         variance: RunningVariance::Unbiased,
         non_finite: NonFinite::Skip,
     };
-    let old = RunningStatistics::new(view.channels);
+    let old = RunningStatistics::new(view.channels());
     let mut new = old.clone();
     let saved = train_forward(view, x, p, EPS, Some((&mut new, options)), &mut y);
     let merged = moments(view, x);
     let (y_true, batch) = reference::train_forward(view, x, p, EPS);
     let (running, batches) = reference::update_running(&old, &batch, view.count(), options);
     assert_eq!(new.batches, batches);
-    for c in 0..view.channels {
+    for c in 0..view.channels() {
         let (inv_std, mean, variance) = (batch.inv_std(c, EPS), batch.mean[c], batch.variance[c]);
         let x_hat = |i: usize| (f64::from(x[i]) - mean) * inv_std;
         let (weight, bias) = (f64::from(p.weight(c)), f64::from(p.bias(c)));
@@ -210,7 +206,7 @@ fn check_inference(view: &View, x: &[f32], p: Parameters<'_>) -> Worst {
     let mut y = vec![f32::NAN; x.len()];
     inference(view, x, p, &mean, &variance, EPS, &mut y);
     let y_true = reference::normalize(view, x, &given, p, EPS);
-    for c in 0..view.channels {
+    for c in 0..view.channels() {
         let scale = given.inv_std(c, EPS) * f64::from(p.weight(c));
         let x_hat = |i: usize| ((f64::from(x[i]) - given.mean[c]) * scale).abs();
         let scale = largest(view, c, x_hat) + f64::from(p.bias(c)).abs();
@@ -253,7 +249,7 @@ fn compare_gradients(
 ) -> Worst {
     let mut worst = Worst(0.0);
     let m = view.count() as f64;
-    for c in 0..view.channels {
+    for c in 0..view.channels() {
         let inv_std = statistics.inv_std(c, EPS);
         let x_hat = |i: usize| (f64::from(x[i]) - statistics.mean[c]) * inv_std;
         let factor = f64::from(weight.map_or(1.0, |w| w[c])).abs() * inv_std;
@@ -277,8 +273,8 @@ fn compare_gradients(
 fn every_shape_and_kind_of_data_is_within_bounds() {
     for view in views() {
         let mut random = Random(view.len() as u64);
-        let weight = random.take(view.channels);
-        let bias = random.take(view.channels);
+        let weight = random.take(view.channels());
+        let bias = random.take(view.channels());
         let dy = random.take(view.len());
         for (name, value) in DATA {
             let m = view.count();

@@ -1,6 +1,6 @@
 //! A trained layer folded into the linear or convolution weights before it.
 
-use crate::api_error::Error;
+use crate::error::Error;
 use crate::error::{ConfigError, ShapeError};
 use crate::stats::Parameters;
 

@@ -11,9 +11,9 @@ pub use moments::cpu_moments;
 pub use moments::{DeviceMoments, check_moments, moments};
 pub use normalize::{AffineStep, Statistics, normalize};
 
-#[doc(hidden)]
+#[cfg(feature = "internals")]
 pub use moments::bind_moments;
-#[doc(hidden)]
+#[cfg(feature = "internals")]
 pub use normalize::bind_normalize;
 
 use crate::bindings::Slot;
@@ -33,8 +33,8 @@ fn slot<'a>(role: Role, name: &'static str, tensor: &'a Tensor) -> Slot<'a> {
 #[cfg(feature = "blocking")]
 pub mod blocking {
     use super::{AffineStep, DeviceMoments, Statistics};
-    use crate::api_error::Error;
     use crate::check::{Check, Report};
+    use crate::error::Error;
     use crate::tensor::Tensor;
 
     /// Blocking twin of [`super::moments`].

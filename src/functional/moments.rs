@@ -1,11 +1,12 @@
 //! `tf.nn.moments` on the device, on the CPU path, and checked.
 
 use super::slot;
-use crate::api_error::Error;
 use crate::bindings::{Binding, Stage, bind};
 use crate::canary::Proof;
 use crate::check::{self, Check, Finding, Report};
+use crate::error::Error;
 use crate::error::ShapeError;
+use crate::plan::Needs;
 use crate::reduction::Reduction;
 use crate::shaders::{Kernel, Role};
 use crate::stats::Moments;
@@ -96,7 +97,7 @@ pub async fn moments(
 }
 
 /// What [`moments`] submits, and where its results will be.
-#[doc(hidden)]
+#[cfg(feature = "internals")]
 pub fn bind_moments(
     x: &Tensor,
     axes: &[isize],
@@ -105,6 +106,12 @@ pub fn bind_moments(
     let (binding, moments, _) = prepare(x, axes, keep_dims)?;
     Ok((binding, moments))
 }
+
+const NEEDS: Needs = Needs {
+    what: "moments",
+    rows: 3,
+    workspace: true,
+};
 
 /// What is submitted, where its results will be, and its scratch.
 fn prepare(
@@ -115,7 +122,7 @@ fn prepare(
     let gpu = x.gpu();
     let context = gpu.context();
     let reduction = Reduction::over(x.shape(), axes)?;
-    let schedule = reduction.plan(x.element(), context)?;
+    let schedule = reduction.plan(x.element(), &NEEDS, context.machine())?;
     let rows = Tensor::empty(gpu, &[3, reduction.counts().1])?;
     let workspace = Tensor::scratch(gpu, schedule.workspace_bytes())?;
     let mut steps = schedule.steps(Kernel::Moments, Stage::Reduce);

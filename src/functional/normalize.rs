@@ -1,14 +1,15 @@
 //! `tf.nn.batch_normalization`.
 
 use super::{DeviceMoments, slot};
-use crate::api_error::Error;
 use crate::bindings::{Binding, Stage, bind};
 use crate::canary::Proof;
 use crate::check::{self, Check, Report};
-use crate::config::Element;
+use crate::element::Element;
+use crate::error::Error;
 use crate::error::{ConfigError, ShapeError};
 use crate::gpu::Gpu;
 use crate::params::flags;
+use crate::plan::Needs;
 use crate::reduction::Reduction;
 use crate::reference;
 use crate::shaders::{Kernel, Role};
@@ -79,7 +80,6 @@ pub async fn normalize(
 }
 
 /// What [`normalize`] submits, and where its result will be.
-#[doc(hidden)]
 pub fn bind_normalize(
     x: &Tensor,
     statistics: Statistics<'_>,
@@ -99,7 +99,7 @@ pub fn bind_normalize(
         Statistics::Plain { mean, .. } => [mean.shape().to_vec(), mean.shape().to_vec()],
     };
     let affine_rows = affine_rows(x, &reduction, &own_shapes, affine)?;
-    let schedule = reduction.plan(x.element(), context)?;
+    let schedule = reduction.plan(x.element(), &NEEDS, context.machine())?;
     let y = Tensor::empty_as(gpu, x.shape(), x.element())?;
     let paired = matches!(statistics, Statistics::Moments(_));
     let mut steps = schedule.steps(Kernel::Inference, Stage::Apply);
@@ -120,6 +120,12 @@ pub fn bind_normalize(
     let binding = bind(context, &schedule, &steps, &slots)?;
     Ok((binding, y))
 }
+
+const NEEDS: Needs = Needs {
+    what: "statistics",
+    rows: 3,
+    workspace: false,
+};
 
 /// The axes that the statistics were taken over.
 fn reduction_of(x: &Tensor, statistics: Statistics<'_>) -> Result<Reduction, ShapeError> {

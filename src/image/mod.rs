@@ -15,11 +15,11 @@ use wgpu::BufferSlice;
 use crate::bindings::{Binding, Slot, Stage, Step, bind_textures};
 use crate::config::{Affine, Config};
 use crate::context::Context;
-use crate::describe::describe_image;
 use crate::error::{BindError, ConfigError, PlanError};
 use crate::params::flags;
+use crate::plan::describe::describe_image;
 use crate::plan::{self, Schedule};
-use crate::record::given;
+use crate::record::{NEEDS, given};
 use crate::shaders::{Kernel, Role, Storage};
 use crate::shape::View;
 
@@ -98,7 +98,7 @@ impl Context {
         if [width, height].iter().any(|side| !(1..=max).contains(side)) {
             return Err(PlanError::ImageSize { width, height, max });
         }
-        let schedule = plan::plan_image(width as usize * height as usize, self.machine())?;
+        let schedule = plan::plan_image(width as usize * height as usize, &NEEDS, self.machine())?;
         Ok(ImagePlan {
             context: self.clone(),
             config: *config,

@@ -2,10 +2,10 @@
 
 use super::forward::Used;
 use super::{BatchNorm, Saved, row};
-use crate::api_error::Error;
 use crate::check::{Check, Report};
-use crate::config::Element;
+use crate::element::Element;
 use crate::error::ConfigError;
+use crate::error::Error;
 use crate::record::{BackwardBuffers, StatisticsRows};
 use crate::shape::{same_element, same_shape};
 use crate::tensor::Tensor;

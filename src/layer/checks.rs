@@ -2,10 +2,11 @@
 
 use super::forward::Used;
 use super::{BatchNorm, Gradients, Saved, read_running, read_saved, row};
-use crate::api_error::Error;
 use crate::canary::Proof;
 use crate::check::{self, Check, Report};
-use crate::config::{Activation, Element};
+use crate::config::Activation;
+use crate::element::Element;
+use crate::error::Error;
 use crate::shape::View;
 use crate::stats::{HostGradients, Parameters, RunningStatistics};
 use crate::tensor::Tensor;

@@ -1,8 +1,8 @@
 //! A layer in and out of safetensors.
 
 use super::BatchNorm;
-use crate::api_error::Error;
 use crate::config::Config;
+use crate::error::Error;
 use crate::gpu::Gpu;
 use crate::state::LayerState;
 

@@ -1,10 +1,10 @@
 //! Training and inference.
 
 use super::{BatchNorm, read_running, read_saved};
-use crate::api_error::Error;
 use crate::check::{self, Check, Report};
-use crate::config::Element;
+use crate::element::Element;
 use crate::error::ConfigError;
+use crate::error::Error;
 use crate::record::{InferenceBuffers, Plan, TrainBuffers};
 use crate::stats::SavedStatistics;
 use crate::tensor::Tensor;

@@ -11,9 +11,9 @@ mod twins;
 pub use backward::{BackwardRequest, Gradients};
 pub use forward::{Forward, ForwardRequest, Mode, Saved};
 
-use crate::api_error::Error;
 use crate::check::Check;
 use crate::config::{Affine, Config, Momentum};
+use crate::error::Error;
 use crate::error::{ConfigError, ShapeError};
 use crate::functional::{Folded, Trained, fold_into_linear};
 use crate::gpu::Gpu;
@@ -216,7 +216,7 @@ impl BatchNorm {
         self.gpu.owns("x", x.gpu())?;
         let config = self.config.with_element(x.element());
         let plan = self.gpu.context().plan(&config, x.shape())?;
-        if plan.view().channels == self.channels {
+        if plan.view().channels() == self.channels {
             return Ok(plan);
         }
         let axis = crate::shape::resolve_axis(x.shape(), self.config.axis)?;

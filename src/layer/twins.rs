@@ -1,7 +1,7 @@
 //! Blocking twins.
 
 use super::{BackwardRequest, BatchNorm, Forward, ForwardRequest, Gradients, Mode, Saved};
-use crate::api_error::Error;
+use crate::error::Error;
 use crate::functional::Folded;
 use crate::state::LayerState;
 use crate::stats::SavedStatistics;

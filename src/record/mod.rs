@@ -10,5 +10,6 @@ pub use buffers::{
     BackwardBuffers, InferenceBuffers, MomentsBuffers, MomentsRows, StatisticsRows, SumsRows,
     TrainBuffers,
 };
+pub(crate) use plan::NEEDS;
 pub use plan::Plan;
 pub(crate) use slots::given;

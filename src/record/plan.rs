@@ -2,10 +2,17 @@
 
 use crate::config::Config;
 use crate::context::Context;
-use crate::describe::describe;
 use crate::error::PlanError;
-use crate::plan::{self, Schedule};
+use crate::plan::describe::describe;
+use crate::plan::{self, Needs, Schedule};
 use crate::shape::View;
+
+/// Every operation there is, training and backward among them.
+pub(crate) const NEEDS: Needs = Needs {
+    what: "saved statistics",
+    rows: 5,
+    workspace: true,
+};
 
 /// Every operation of one configuration on one shape.
 ///
@@ -59,7 +66,7 @@ impl Context {
     pub fn plan(&self, config: &Config, shape: &[usize]) -> Result<Plan, PlanError> {
         config.validate()?;
         let view = View::new(shape, config.axis)?;
-        let schedule = plan::plan_dense(view, config.element, self.machine())?;
+        let schedule = plan::plan_dense(view, config.element, &NEEDS, self.machine())?;
         Ok(Plan {
             context: self.clone(),
             config: *config,
@@ -75,6 +82,7 @@ impl Plan {
     }
 
     /// How each dispatch divides the work.
+    #[cfg(feature = "internals")]
     pub fn schedule(&self) -> &Schedule {
         &self.schedule
     }
@@ -122,6 +130,6 @@ impl Plan {
 
     /// Bytes of so many values per channel, four bytes each.
     fn channel_bytes(&self, values: u64) -> u64 {
-        self.view().channels as u64 * values * 4
+        self.view().channels() as u64 * values * 4
     }
 }

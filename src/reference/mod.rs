@@ -49,10 +49,10 @@ pub fn moments(view: &View, x: &[f32]) -> Moments {
         let values = view.runs(c).flat_map(|run| &x[run]);
         values.map(|&v| f(f64::from(v))).sum()
     };
-    let mean: Vec<f64> = (0..view.channels)
+    let mean: Vec<f64> = (0..view.channels())
         .map(|c| channel_sum(c, &|v| v) / m)
         .collect();
-    let variance = (0..view.channels)
+    let variance = (0..view.channels())
         .map(|c| channel_sum(c, &|v| (v - mean[c]).powi(2)) / m)
         .collect();
     Moments { mean, variance }
@@ -64,7 +64,7 @@ pub fn moments(view: &View, x: &[f32]) -> Moments {
 pub fn train_forward(view: &View, x: &[f32], p: Parameters<'_>, eps: f32) -> (Vec<f64>, Moments) {
     let batch = moments(view, x);
     let mut y = normalize(view, x, &batch, p, eps);
-    for c in (0..view.channels).filter(|&c| !batch.is_finite(c)) {
+    for c in (0..view.channels()).filter(|&c| !batch.is_finite(c)) {
         view.runs(c).for_each(|run| y[run].fill(f64::NAN));
     }
     (y, batch)
@@ -73,7 +73,7 @@ pub fn train_forward(view: &View, x: &[f32], p: Parameters<'_>, eps: f32) -> (Ve
 /// `y = (x−μ)/√(σ²+eps)·γ + β` with given statistics; a negative variance gives NaN.
 pub fn normalize(view: &View, x: &[f32], s: &Moments, p: Parameters<'_>, eps: f32) -> Vec<f64> {
     let mut y = vec![0.0; x.len()];
-    for c in 0..view.channels {
+    for c in 0..view.channels() {
         let scale = if s.variance[c] < 0.0 {
             f64::NAN
         } else {
@@ -140,7 +140,7 @@ pub fn backward<T: Into<f64> + Copy>(
     let lost = centered_means(view, x, &batch);
     let mut g = sums(view, x, dy, &batch, &lost, eps);
     let m = view.count() as f64;
-    for c in 0..view.channels {
+    for c in 0..view.channels() {
         let finite = batch.is_finite(c) && g.is_finite(c);
         if !finite {
             (g.dweight[c], g.dbias[c]) = (f64::NAN, f64::NAN);
@@ -166,8 +166,8 @@ pub fn backward_frozen<T: Into<f64> + Copy>(
     weight: Option<&[f32]>,
     eps: f32,
 ) -> Gradients {
-    let mut g = sums(view, x, dy, frozen, &vec![0.0; view.channels], eps);
-    for c in 0..view.channels {
+    let mut g = sums(view, x, dy, frozen, &vec![0.0; view.channels()], eps);
+    for c in 0..view.channels() {
         if frozen.variance[c] < 0.0 || !g.is_finite(c) {
             (g.dweight[c], g.dbias[c]) = (f64::NAN, f64::NAN);
         }
@@ -196,7 +196,7 @@ fn centered_means(view: &View, x: &[f32], s: &Moments) -> Vec<f64> {
         values.map(|&v| f64::from(v) - s.mean[c]).sum::<f64>()
     };
     let m = view.count() as f64;
-    (0..view.channels).map(|c| centered(c) / m).collect()
+    (0..view.channels()).map(|c| centered(c) / m).collect()
 }
 
 /// `dγ` and `dβ` about `s.mean + lost`; `dx` is left zero.
@@ -210,8 +210,8 @@ fn sums<T: Into<f64> + Copy>(
 ) -> Gradients {
     let mut g = Gradients {
         dx: vec![0.0; x.len()],
-        dweight: vec![0.0; view.channels],
-        dbias: vec![0.0; view.channels],
+        dweight: vec![0.0; view.channels()],
+        dbias: vec![0.0; view.channels()],
     };
     for (c, lost) in lost.iter().enumerate() {
         let inv_std = s.inv_std(c, eps);

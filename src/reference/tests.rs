@@ -26,11 +26,7 @@ impl Grid {
 }
 
 fn view(outer: usize, channels: usize, inner: usize) -> View {
-    View {
-        outer,
-        channels,
-        inner,
-    }
+    View::of_lengths(outer, channels, inner)
 }
 
 fn views() -> [View; 4] {
@@ -70,7 +66,7 @@ fn gradients_through_the_batch_are_slopes_of_the_loss() {
     for view in views() {
         let mut grid = Grid(1);
         let (x, dy) = (grid.take(view.len()), grid.take(view.len()));
-        let (weight, bias) = (grid.take(view.channels), grid.take(view.channels));
+        let (weight, bias) = (grid.take(view.channels()), grid.take(view.channels()));
         let run = |x: &[f32], weight: &[f32], bias: &[f32]| {
             let p = Parameters {
                 weight: Some(weight),
@@ -93,15 +89,15 @@ fn gradients_through_frozen_statistics_are_slopes_of_the_loss() {
     for view in views() {
         let mut grid = Grid(2);
         let (x, dy) = (grid.take(view.len()), grid.take(view.len()));
-        let (weight, bias) = (grid.take(view.channels), grid.take(view.channels));
+        let (weight, bias) = (grid.take(view.channels()), grid.take(view.channels()));
         let square = |v: f32| f64::from(v * v);
         let frozen = Moments {
             mean: grid
-                .take(view.channels)
+                .take(view.channels())
                 .into_iter()
                 .map(f64::from)
                 .collect(),
-            variance: grid.take(view.channels).into_iter().map(square).collect(),
+            variance: grid.take(view.channels()).into_iter().map(square).collect(),
         };
         let run = |x: &[f32], weight: &[f32], bias: &[f32]| {
             let p = Parameters {
@@ -142,7 +138,7 @@ fn some_weight_and_bias_give_x_back() {
     for view in views() {
         let x = Grid(4).take(view.len());
         let batch = moments(&view, &x);
-        let std = (0..view.channels).map(|c| (1.0 / batch.inv_std(c, EPS)) as f32);
+        let std = (0..view.channels()).map(|c| (1.0 / batch.inv_std(c, EPS)) as f32);
         let weight: Vec<f32> = std.collect();
         let bias: Vec<f32> = batch.mean.iter().map(|&mean| mean as f32).collect();
         let p = Parameters {

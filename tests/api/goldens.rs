@@ -8,7 +8,7 @@ mod functional;
 use std::collections::BTreeMap;
 
 use wgpu_batchnorm::check::{BACKWARD_BOUND, FORWARD_BOUND};
-use wgpu_batchnorm::plan::Tuning;
+use wgpu_batchnorm::internals::plan::Tuning;
 use wgpu_batchnorm::{Check, Config, View, reference};
 
 use crate::support::{wide, worst};
@@ -39,7 +39,7 @@ impl Scales {
         let through_batch = golden.text("op") == "train";
         let m = view.count() as f64;
         let mut of: BTreeMap<_, Vec<f64>> = BTreeMap::new();
-        for c in 0..view.channels {
+        for c in 0..view.channels() {
             let at = |name: &str| truth.get(name).map_or(0.0, |values| values[c]);
             let mean = match through_batch {
                 true => at("batch_mean"),
@@ -237,7 +237,7 @@ fn reference_results(golden: &Golden, case: &Case) -> Tensors {
         let dy = &case.dy;
         gradients = reference::backward_frozen(view, &case.x, dy, &statistics, weight, eps);
     }
-    let inv_std = (0..view.channels).map(|c| statistics.inv_std(c, eps));
+    let inv_std = (0..view.channels()).map(|c| statistics.inv_std(c, eps));
     results.extend([
         ("y", y),
         ("inv_std", inv_std.collect()),

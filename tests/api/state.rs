@@ -183,7 +183,7 @@ fn a_pytorch_checkpoint_evaluates_as_pytorch_does() {
         let golden = Golden::named(name);
         let case = golden.case();
         let bytes = golden.checkpoint(PREFIX);
-        let channels = case.view.channels;
+        let channels = case.view.channels();
         let layer = BatchNorm::from_safetensors(&gpu, channels, case.config, &bytes, PREFIX);
         let mut layer = layer.unwrap();
         layer.set_check(Check::Enforce);
@@ -203,7 +203,7 @@ fn a_pytorch_checkpoint_trains_on() {
         let golden = Golden::named(name);
         let case = golden.case();
         let bytes = golden.checkpoint(PREFIX);
-        let channels = case.view.channels;
+        let channels = case.view.channels();
         let layer = BatchNorm::from_safetensors(&gpu, channels, case.config, &bytes, PREFIX);
         let mut layer = layer.unwrap();
         let x = upload(&gpu, &case.shape, &case.x);

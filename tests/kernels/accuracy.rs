@@ -1,7 +1,7 @@
 //! The accuracy table, row by row: ordinary and ill-conditioned data of every kind, both
 //! patterns, gradients that vary and gradients that do not, and ten million values in a channel.
 
-use wgpu_batchnorm::plan::Tuning;
+use wgpu_batchnorm::internals::plan::Tuning;
 use wgpu_batchnorm::{Config, RunningStatistics};
 
 use testkit::case::Case;

@@ -2,7 +2,7 @@
 //! the next good call works.
 
 use wgpu_batchnorm::error::{BindError, ConfigError, DeviceError, PlanError, ShapeError};
-use wgpu_batchnorm::plan::Tuning;
+use wgpu_batchnorm::internals::plan::Tuning;
 use wgpu_batchnorm::wgpu::{self, BufferUsages};
 use wgpu_batchnorm::{
     Affine, BackwardBuffers, Binding, Config, Context, Gpu, Momentum, Plan, SumsRows, adapters,

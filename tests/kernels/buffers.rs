@@ -221,7 +221,7 @@ fn sentinel(at: usize) -> f32 {
 
 /// In the order of the fields.
 fn contents(plan: &Plan, case: &Case) -> [Vec<f32>; 13] {
-    let c = case.view.channels;
+    let c = case.view.channels();
     let nan = |len: usize| vec![POISON; len];
     let element = case.config.element;
     let tensor = |values: &[f32]| words(element, values);

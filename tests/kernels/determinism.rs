@@ -5,7 +5,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::process::Command;
 
 use wgpu_batchnorm::check::POISON;
-use wgpu_batchnorm::plan::Tuning;
+use wgpu_batchnorm::internals::plan::Tuning;
 use wgpu_batchnorm::{Activation, Config, Context, Element, Gpu, MomentsBuffers, MomentsRows};
 
 use crate::buffers::{Buffers, Place, run};
@@ -131,7 +131,7 @@ type Digests = BTreeMap<String, u64>;
 fn in_parts(gpu: &Gpu, context: &Context, case: &Case) -> Vec<(&'static str, Vec<u32>)> {
     let plan = context.plan(&case.config, &case.shape).unwrap();
     assert!(plan.schedule().partials > 1, "{}", case.name);
-    let c = case.view.channels;
+    let c = case.view.channels();
     let b = Buffers::apart(gpu, &plan, case);
     let [rows, other] = [0, 1].map(|_| Place::new(gpu, &vec![POISON; 3 * c]));
     let moments = |rows: &Place| {

@@ -1,7 +1,7 @@
 //! y = g(BN(x) + residual), forward and back, in every memory pattern and every storage.
 
 use wgpu_batchnorm::functional::{AffineStep, blocking};
-use wgpu_batchnorm::plan::Tuning;
+use wgpu_batchnorm::internals::plan::Tuning;
 use wgpu_batchnorm::{
     Activation, BackwardRequest, BatchNorm, Check, Config, Element, Forward, ForwardRequest,
     HostGradients, Mode, Tensor,
@@ -103,7 +103,7 @@ fn a_hot_pixel_among_the_samples_of_a_pivot_stays_out_of_gradients() {
                     .with_axis(axis)
                     .with_activation(activation);
                 let mut case = Case::new(shape, config, Kind::ALL[0], 52);
-                for c in 0..case.view.channels {
+                for c in 0..case.view.channels() {
                     let places: Vec<_> = case.view.runs(c).flatten().collect();
                     // The third of the five that `pivot.wgsl` takes.
                     case.x[places[((places.len() - 1) as f32 * 0.472_136) as usize]] = 1e6;
@@ -156,8 +156,8 @@ fn a_kink_has_the_slope_of_its_negative_side() {
             let mut case = Case::new(shape, config, Kind::Constant, 49);
             case.x.fill(3.0);
             case.dy.fill(1.0);
-            case.bias = Some(vec![0.0; case.view.channels]);
-            let expected = vec![slope * case.view.count() as f32; case.view.channels];
+            case.bias = Some(vec![0.0; case.view.channels()]);
+            let expected = vec![slope * case.view.count() as f32; case.view.channels()];
             for implementation in &implementations {
                 let gradients = implementation.run(&case).gradients;
                 assert_eq!(gradients.dbias, expected, "{activation:?}");

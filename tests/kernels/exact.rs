@@ -20,13 +20,13 @@ fn integer(random: &mut Random, reach: u64) -> f32 {
 fn case(shape: &[usize], config: Config, value: impl Fn(usize, usize) -> f32) -> Case {
     let mut case = Case::new(shape, config, Kind::Constant, 1);
     let (view, mut random) = (case.view, Random::new(9));
-    for c in 0..view.channels {
+    for c in 0..view.channels() {
         for (position, i) in view.runs(c).flatten().enumerate() {
             case.x[i] = value(c, position);
         }
     }
     case.dy.fill_with(|| integer(&mut random, 4));
-    let channels = || 0..view.channels;
+    let channels = || 0..view.channels();
     let weights = channels().map(|c| [0.5, -1.0, 2.0, -4.0, 1.0][c % 5]);
     case.weight = case.weight.map(|_| weights.collect());
     let biases = channels().map(|_| integer(&mut random, 3));
@@ -160,7 +160,7 @@ fn assert_constants_are_exact(
         for implementation in implementations {
             let outcome = implementation.run(&case);
             assert_exact(&**implementation, &case, &forward(&case, &outcome));
-            for c in 0..case.view.channels {
+            for c in 0..case.view.channels() {
                 let bias = case.parameters().bias(c);
                 let mut y = case.view.runs(c).flatten().map(|i| outcome.y[i]);
                 assert!(y.all(|y| y == bias));
@@ -176,7 +176,7 @@ fn sums_of_integers() {
     let implementations = implementations();
     for (shape, axis) in shapes() {
         let case = case(&shape, round_eps().with_axis(axis), |c, _| c as f32);
-        let mut expected = vec![0i64; case.view.channels];
+        let mut expected = vec![0i64; case.view.channels()];
         for (i, &dy) in case.dy.iter().enumerate() {
             expected[case.view.channel_of(i)] += dy as i64;
         }
@@ -240,7 +240,7 @@ fn training_and_backward_on_two_values() {
             let case = case(&shape, config, two_values);
             let batch = reference::moments(&case.view, &case.x);
             assert!(
-                (0..case.view.channels).all(|c| [0.5, 1.0].contains(&batch.inv_std(c, 0.9375)))
+                (0..case.view.channels()).all(|c| [0.5, 1.0].contains(&batch.inv_std(c, 0.9375)))
             );
             for implementation in &implementations {
                 let outcome = implementation.run(&case);

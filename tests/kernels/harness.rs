@@ -2,7 +2,7 @@
 //! that was spoilt.
 
 use wgpu_batchnorm::check::{POISON, is_poison};
-use wgpu_batchnorm::plan::Tuning;
+use wgpu_batchnorm::internals::plan::Tuning;
 use wgpu_batchnorm::{Config, Element, NonFinite, View, reference};
 
 use crate::buffers::{Buffers, run};
@@ -171,7 +171,7 @@ fn a_mean_without_its_offset() {
     // y about the mean rounded to one f32, all else exact: what most libraries compute.
     for (case, good) in Good::new().0 {
         let mut spoilt = good.clone();
-        for c in 0..case.view.channels {
+        for c in 0..case.view.channels() {
             let (mean, inv_std) = (good.saved.batch_mean[c], good.saved.inv_std[c]);
             let (weight, bias) = (case.parameters().weight(c), case.parameters().bias(c));
             for i in case.view.runs(c).flatten() {
@@ -203,7 +203,7 @@ fn backward_without_the_saved_offset() {
         assert_eq!(beyond(&case, &outcome), [""; 0]);
 
         // The mean as one f32: the pivot takes it over, the offset is dropped.
-        let c = case.view.channels;
+        let c = case.view.channels();
         let mut saved = b.saved.read();
         saved.copy_within(3 * c..4 * c, 0);
         saved[c..2 * c].fill(0.0);

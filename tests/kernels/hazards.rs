@@ -6,7 +6,7 @@ use naga::{
     AddressSpace, Barrier, BinaryOperator, Block, Expression, Function, Handle, Literal,
     MathFunction, Module, ScalarKind, Statement, TypeInner,
 };
-use wgpu_batchnorm::shaders::{Conversion, Kernel, Variant, render_source};
+use wgpu_batchnorm::internals::shaders::{Conversion, Kernel, Variant, render_source};
 use wgpu_batchnorm::wgpu;
 
 use testkit::gpu::gpu;

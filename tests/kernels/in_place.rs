@@ -1,7 +1,7 @@
 //! y over x, and halves that share a word with somebody else's.
 
 use wgpu_batchnorm::check::{self, Report, TrainResult};
-use wgpu_batchnorm::plan::Tuning;
+use wgpu_batchnorm::internals::plan::Tuning;
 use wgpu_batchnorm::{
     Activation, BackwardBuffers, Config, Element, Gpu, InferenceBuffers, StatisticsRows, Tensor,
     TrainBuffers,
@@ -28,7 +28,7 @@ struct Bound {
 
 impl Bound {
     fn new(gpu: &Gpu, case: &Case, workspace: u64) -> Self {
-        let (c, element) = (case.view.channels, case.config.element);
+        let (c, element) = (case.view.channels(), case.config.element);
         let upload = |values: &[f32]| Tensor::upload_as(gpu, &case.shape, element, values).unwrap();
         let output = || poisoned_as(gpu, &case.shape, element);
         let rows = [&case.weight, &case.bias].map(|row| row.clone().unwrap());

@@ -33,7 +33,7 @@ fn case(shape: &[usize], config: Config, mean: f64) -> Case {
     };
     let (x, dy) = (repeated(1_000_003, mean), repeated(999_983, 0.1));
     let kind = Kind::Normal { mean, std: 1.0 };
-    let per_channel = Case::new(&[1, view.channels], config.with_axis(1), kind, 6);
+    let per_channel = Case::new(&[1, view.channels()], config.with_axis(1), kind, 6);
     Case {
         shape: shape.to_vec(),
         view,
@@ -53,10 +53,8 @@ struct Selection {
 impl Selection {
     /// A view of those channels alone.
     fn view(&self) -> View {
-        View {
-            channels: self.channels.len(),
-            ..self.view
-        }
+        let (outer, inner) = (self.view.outer(), self.view.inner());
+        View::from_lengths(outer, self.channels.len(), inner).unwrap()
     }
 
     fn row<T: Copy>(&self, row: &[T]) -> Vec<T> {
@@ -75,12 +73,12 @@ impl Selection {
     fn tensor(&self, values: Vec<f32>) -> Vec<f32> {
         let lost = values.iter().position(|v| !v.is_finite());
         assert_eq!(lost, None, "unwritten");
-        if self.channels.len() == self.view.channels {
+        if self.channels.len() == self.view.channels() {
             return values;
         }
-        let runs = values.chunks_exact(self.view.inner);
+        let runs = values.chunks_exact(self.view.inner());
         let slabs = runs.collect::<Vec<_>>();
-        let slabs = slabs.chunks_exact(self.view.channels);
+        let slabs = slabs.chunks_exact(self.view.channels());
         let selected = slabs.flat_map(|slab| self.channels.iter().map(|&c| slab[c]));
         selected.flatten().copied().collect()
     }

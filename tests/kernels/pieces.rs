@@ -1,6 +1,6 @@
 //! Tensors larger than one storage binding: several bindings, one result.
 
-use wgpu_batchnorm::plan::Tuning;
+use wgpu_batchnorm::internals::plan::Tuning;
 use wgpu_batchnorm::{Activation, Config, Element};
 
 use testkit::case::Case;

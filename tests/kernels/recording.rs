@@ -127,7 +127,7 @@ fn recording_needs_no_submission() {
     for case in cases().into_iter().filter(|case| case.running.is_some()) {
         let plan = context.plan(&case.config, &case.shape).unwrap();
         let longest = plan.tensor_bytes().max(plan.workspace_bytes());
-        let place = longest.max(20 * case.view.channels as u64);
+        let place = longest.max(20 * case.view.channels() as u64);
         let place = place.next_multiple_of(256);
         let pool = device.create_buffer(&wgpu::BufferDescriptor {
             label: None,
@@ -336,7 +336,7 @@ fn two_bindings_of_one_plan_keep_their_own_options() {
             let [(one, sets), (other, adds)] = pair;
             run(&gpu, &[&sets, &adds]);
             // Beside what was there, or added to it; the order of additions is the driver's.
-            let there = vec![100.0; case.view.channels];
+            let there = vec![100.0; case.view.channels()];
             for (b, before) in [(&one, None), (&other, Some((&there[..], &there[..])))] {
                 let [dweight, dbias] = rows(&b.grads.read());
                 let dx = vec![];

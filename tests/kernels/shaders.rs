@@ -7,7 +7,7 @@ use std::path::Path;
 use naga::back::{self, PipelineConstants};
 use naga::valid::{Capabilities, ModuleInfo, ValidationFlags, Validator};
 use naga::{AddressSpace, Module, ShaderStage, StorageAccess};
-use wgpu_batchnorm::shaders::{Constants, Conversion, Role, Variant, render_source};
+use wgpu_batchnorm::internals::shaders::{Constants, Conversion, Role, Variant, render_source};
 
 /// What WebGPU grants every stage by default.
 const MAX_STORAGE_BUFFERS: usize = 8;

@@ -3,8 +3,8 @@
 
 use wgpu_batchnorm::check::{Finding, Report};
 use wgpu_batchnorm::error::{BindError, ConfigError};
-use wgpu_batchnorm::plan::Tuning;
-use wgpu_batchnorm::shaders::{Constants, Variant};
+use wgpu_batchnorm::internals::plan::Tuning;
+use wgpu_batchnorm::internals::shaders::{Constants, Variant};
 use wgpu_batchnorm::{
     Activation, Binding, Config, Context, Element, Error, Gpu, MomentsRows, SumsRows,
 };

@@ -3,7 +3,7 @@
 use wgpu_batchnorm::check::POISON;
 use wgpu_batchnorm::error::{BindError, ConfigError};
 use wgpu_batchnorm::functional::blocking;
-use wgpu_batchnorm::plan::Tuning;
+use wgpu_batchnorm::internals::plan::Tuning;
 use wgpu_batchnorm::{
     Check, Config, Gpu, Momentum, NonFinite, Plan, RunningStatistics, RunningVariance, Tensor,
     reference,
@@ -43,7 +43,7 @@ fn plan(gpu: &Gpu, case: &Case) -> Plan {
 
 /// The bits of `values` that do not belong to channel `c`; statistics hold one value a channel.
 fn others(case: &Case, values: &[u32], c: usize) -> Vec<u32> {
-    let channel_of = |k| match values.len() == case.view.channels {
+    let channel_of = |k| match values.len() == case.view.channels() {
         true => k,
         false => case.view.channel_of(k),
     };
@@ -326,12 +326,15 @@ fn one_value_per_channel() {
             let case = Case::new(shape, config, ORDINARY, 36);
             let plan = plan(&gpu, &case);
             let b = Buffers::apart(&gpu, &plan, &case);
-            let expected = BindError::Config(ConfigError::OneValuePerChannel { view: case.view });
+            let view = case.view;
+            let (outer, channels, inner) = (view.outer(), view.channels(), view.inner());
+            let expected = BindError::Config(ConfigError::OneValuePerChannel {
+                outer,
+                channels,
+                inner,
+            });
             let text = expected.to_string();
-            let named = format!(
-                "({}, {}, {})",
-                case.view.outer, case.view.channels, case.view.inner
-            );
+            let named = format!("({outer}, {channels}, {inner})");
             assert!(text.contains(&named), "{text}");
             assert_eq!(plan.bind_train(&b.train()).err(), Some(expected.clone()));
             assert_eq!(plan.bind_backward(&b.backward()).err(), Some(expected));
@@ -350,7 +353,7 @@ fn one_value_per_channel() {
 /// A case whose running statistics are a new layer's.
 fn fresh(shape: &[usize], config: Config) -> Case {
     let mut case = Case::new(shape, config, ORDINARY, 37);
-    case.running = Some(RunningStatistics::new(case.view.channels));
+    case.running = Some(RunningStatistics::new(case.view.channels()));
     case
 }
 
@@ -428,7 +431,7 @@ fn cumulative_is_the_plain_average() {
         let batches = batches(&case, 5);
         let taken: Vec<_> = batches.iter().map(|x| (x.clone(), None)).collect();
         let m = case.view.count() as f64;
-        let c = case.view.channels;
+        let c = case.view.channels();
         let (mut mean, mut variance) = (vec![0.0; c], vec![0.0; c]);
         for (k, after) in steps(&gpu, &case, &taken).into_iter().enumerate() {
             let batch = reference::moments(&case.view, &batches[k]);
@@ -627,14 +630,14 @@ fn the_papers_identity_gives_x_back() {
             let mut case = Case::new(&shape, config.without_running(), kind, 42);
             let batch = reference::moments(&case.view, &case.x);
             let eps = case.config.eps;
-            let weight = (0..case.view.channels).map(|c| (1.0 / batch.inv_std(c, eps)) as f32);
+            let weight = (0..case.view.channels()).map(|c| (1.0 / batch.inv_std(c, eps)) as f32);
             case.weight = Some(weight.collect());
             case.bias = Some(batch.mean.iter().map(|&mean| mean as f32).collect());
             let plan = plan(&gpu, &case);
             let b = Buffers::apart(&gpu, &plan, &case);
             run(&gpu, &[&plan.bind_train(&b.train()).unwrap()]);
             let y = b.y.read();
-            for c in 0..case.view.channels {
+            for c in 0..case.view.channels() {
                 // |x̂·weight| + |bias|, and what rounding weight and bias adds to the bound.
                 let mean = batch.mean[c];
                 let values = channel(&case, &case.x, c).map(f64::from);
@@ -689,7 +692,7 @@ fn saved_statistics_are_what_training_saw() {
         let b = Buffers::apart(&gpu, &plan, &case);
         run(&gpu, &[&plan.bind_train(&b.train()).unwrap()]);
         let saved = saved_of(&b.saved.read());
-        for c in 0..case.view.channels {
+        for c in 0..case.view.channels() {
             assert!(channel(&case, &case.x, c).any(|x| x == saved.pivot[c]));
             assert_eq!(saved.pivot[c] + saved.offset[c], saved.batch_mean[c]);
         }

@@ -3,8 +3,8 @@
 
 use std::collections::BTreeSet;
 
-use wgpu_batchnorm::plan::Tuning;
-use wgpu_batchnorm::shaders::{Storage, Variant, Walk};
+use wgpu_batchnorm::internals::plan::Tuning;
+use wgpu_batchnorm::internals::shaders::{Storage, Variant, Walk};
 use wgpu_batchnorm::{Config, Element};
 
 use crate::shards::judged;

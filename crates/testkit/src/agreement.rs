@@ -2,7 +2,7 @@
 //! bounds where drivers compiled several; the sweep and the tests share it.
 
 use wgpu_batchnorm::check::{Finding, Report};
-use wgpu_batchnorm::shaders::{Constants, Variant};
+use wgpu_batchnorm::internals::shaders::{Constants, Variant};
 use wgpu_batchnorm::{Binding, Gpu};
 
 /// What a pipeline is compiled from.

@@ -32,10 +32,6 @@ pub fn mean_and_variance(x: &[f32], indices: &[usize]) -> (f64, f64) {
 
 /// `x` with every statistic's values in one run, and the view of that.
 pub fn gather(x: &[f32], groups: &[Vec<usize>]) -> (Vec<f32>, View) {
-    let view = View {
-        outer: 1,
-        channels: groups.len(),
-        inner: groups[0].len(),
-    };
+    let view = View::from_lengths(1, groups.len(), groups[0].len()).unwrap();
     (groups.iter().flatten().map(|&i| x[i]).collect(), view)
 }

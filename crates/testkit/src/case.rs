@@ -29,7 +29,7 @@ impl Case {
         let mut random = Random::new(seed);
         let x = stored(config.element, &kind.tensor(&mut random, &view));
         let dy = stored(config.element, &random.normals(view.len(), 0.1, 1.0));
-        let c = view.channels;
+        let c = view.channels();
         let weight = random.normals(c, 1.0, 0.5);
         let bias = random.normals(c, 0.0, 1.0);
         let running = config.running.map(|_| RunningStatistics {

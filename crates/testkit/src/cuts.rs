@@ -1,6 +1,6 @@
 //! Ways to cut the work that the planner would not choose; the sweep and the tests share them.
 
-use wgpu_batchnorm::plan::Tuning;
+use wgpu_batchnorm::internals::plan::Tuning;
 
 pub const MANY_TEAMS: (&str, Tuning) = (
     "many teams, odd fill",

@@ -112,7 +112,7 @@ impl Kind {
     /// A whole tensor of it.
     pub fn tensor(self, random: &mut Random, view: &View) -> Vec<f32> {
         let mut x = vec![0.0; view.len()];
-        for c in 0..view.channels {
+        for c in 0..view.channels() {
             for (position, i) in view.runs(c).flatten().enumerate() {
                 x[i] = self.value(random, c, position, view.count());
             }

@@ -10,11 +10,12 @@ use std::process::{Child, Command, Stdio};
 use std::sync::{Mutex, OnceLock};
 
 use serde_json::{Value, json};
-use wgpu_batchnorm::shaders::{Role, Storage};
+use wgpu_batchnorm::internals::Resource;
+use wgpu_batchnorm::internals::shaders::{Role, Storage};
 use wgpu_batchnorm::wgpu::{
     self, Buffer, BufferUsages, Extent3d, Texture, TextureFormat, TextureUsages,
 };
-use wgpu_batchnorm::{Binding, Bound, Gpu};
+use wgpu_batchnorm::{Binding, Gpu};
 
 const SCRIPT: &str = "tests/portability/replay.mjs";
 
@@ -113,16 +114,16 @@ fn index_of<T: Clone + PartialEq>(all: &mut Vec<T>, one: &T) -> usize {
 }
 
 impl Job {
-    fn entry(&mut self, binding: u32, bound: &Bound, storage: Storage) -> Value {
+    fn entry(&mut self, binding: u32, bound: &Resource, storage: Storage) -> Value {
         match bound {
-            Bound::Buffer(buffer, offset, size) => json!({
+            Resource::Buffer(buffer, offset, size) => json!({
                 "binding": binding,
                 "uniform": binding == 0 || binding == Role::Axes as u32,
                 "buffer": index_of(&mut self.buffers, buffer),
                 "offset": offset,
                 "size": size,
             }),
-            Bound::Texture(view) => {
+            Resource::Texture(view) => {
                 let written = match storage {
                     Storage::Texture(Some(format)) if binding == Role::Out as u32 => {
                         Some(format.name())

@@ -149,7 +149,7 @@ impl Golden {
             running: Some(RunningStatistics {
                 mean: self.input("running_mean").unwrap(),
                 variance: self.input("running_var").unwrap(),
-                batches: vec![tracked as u32; view.channels],
+                batches: vec![tracked as u32; view.channels()],
             }),
             shape,
             config,

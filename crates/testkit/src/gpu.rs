@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{LazyLock, Mutex, PoisonError};
 
 use wgpu_batchnorm::check::POISON;
-use wgpu_batchnorm::plan::Tuning;
+use wgpu_batchnorm::internals::plan::Tuning;
 use wgpu_batchnorm::{
     Adapter, BackwardBuffers, Context, Element, Gpu, HostGradients, InferenceBuffers,
     StatisticsRows, Tensor, TrainBuffers, adapters, wgpu,
@@ -167,7 +167,7 @@ impl Engine for GpuEngine {
     fn run(&self, case: &Case) -> Outcome {
         let gpu = &self.gpu;
         let plan = self.context.plan(&case.config, &case.shape).unwrap();
-        let c = case.view.channels;
+        let c = case.view.channels();
         let upload = |shape: &[usize], values: &[f32]| Tensor::upload(gpu, shape, values).unwrap();
         let element = case.config.element;
         let stored = |values: &[f32]| Tensor::upload_as(gpu, &case.shape, element, values).unwrap();

@@ -126,7 +126,9 @@ impl Engine for Reference {
             dbias: round(&g.dbias),
         };
         let (y, batch) = reference::train_forward(view, &case.x, case.parameters(), eps);
-        let inv_std: Vec<f64> = (0..view.channels).map(|c| batch.inv_std(c, eps)).collect();
+        let inv_std: Vec<f64> = (0..view.channels())
+            .map(|c| batch.inv_std(c, eps))
+            .collect();
         let weight = case.weight.as_deref();
         let running = case.running.as_ref().zip(case.config.running);
         let running = running.map(|(before, running)| {

@@ -245,7 +245,7 @@ impl Part {
         in_place: bool,
     ) -> Result<Self, Error> {
         let (input, epilogue) = (&batch.input, &batch.input.epilogue);
-        let (c, element) = (input.view.channels, epilogue.element);
+        let (c, element) = (input.view.channels(), epilogue.element);
         let sample = input.x.len() / batch.shape[0];
         let values = samples.start * sample..samples.end * sample;
         let shape = [&[samples.len()], &batch.shape[1..]].concat();
@@ -299,7 +299,7 @@ impl Part {
             }
         }
         if let Some(affine) = &self.affine {
-            let c = input.view.channels;
+            let c = input.view.channels();
             let weight = (0..c).map(|c| input.parameters.weight(c));
             let bias = (0..c).map(|c| input.parameters.bias(c));
             let given: Vec<f32> = weight.chain(bias).collect();

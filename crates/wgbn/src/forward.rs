@@ -60,7 +60,7 @@ pub fn mode(mode: args::Mode) -> Mode {
 }
 
 fn add_statistics(outputs: &mut Outputs, view: &View, result: &ForwardResult, tracked: u64) {
-    let shape = [view.channels];
+    let shape = [view.channels()];
     if let Some(saved) = &result.saved {
         outputs.add("batch_mean", &shape, &saved.batch_mean);
         outputs.add("batch_var", &shape, &saved.batch_var);
@@ -86,7 +86,7 @@ impl Done {
     /// Says what was done, how far off, how long.
     pub fn print(&self, args: &FileArgs, engine: &Engine, job: &Job<'_>) -> Result<(), Failure> {
         let report = self.report.as_ref();
-        let (operation, channels) = (self.operation, job.view.channels);
+        let (operation, channels) = (self.operation, job.view.channels());
         let mode = match args.mode {
             args::Mode::Train => "train",
             args::Mode::Eval => "eval",

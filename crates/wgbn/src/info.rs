@@ -1,7 +1,7 @@
 //! `wgbn info`.
 
 use serde_json::{Value, json};
-use wgpu_batchnorm::plan::LARGEST_BINDING;
+use wgpu_batchnorm::internals::plan::LARGEST_BINDING;
 use wgpu_batchnorm::wgpu::{self, DeviceType, Features};
 use wgpu_batchnorm::{Config, Error, Gpu, Plan, View, adapters_blocking};
 

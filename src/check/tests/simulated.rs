@@ -85,11 +85,7 @@ impl Batch {
     }
 
     fn view(&self) -> View {
-        View {
-            outer: self.x.len(),
-            channels: 1,
-            inner: 1,
-        }
+        View::of_lengths(self.x.len(), 1, 1)
     }
 
     fn input<'a>(&'a self, weight: &'a [f32], bias: &'a [f32]) -> Input<'a> {

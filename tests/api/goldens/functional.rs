@@ -76,8 +76,8 @@ fn normalize_agrees() {
         cpu::inference(&view, &x, parameters, &mean, &variance, eps, &mut host);
 
         // NumPy aligns from the right: `[C, 1, 1]` is the second axis of four.
-        let mut along = vec![view.channels];
-        if view.inner > 1 {
+        let mut along = vec![view.channels()];
+        if view.inner() > 1 {
             along.resize(shape.len() - 1, 1);
         }
         let spread = |values: &Vec<f32>| upload(&gpu, &along, values);
@@ -97,7 +97,7 @@ fn normalize_agrees() {
             let normal = |i: usize| (exact[i] - bias).abs();
             view.runs(c).flatten().map(normal).fold(0.0, f64::max) + bias.abs()
         };
-        let scales: Vec<f64> = (0..view.channels).map(largest).collect();
+        let scales: Vec<f64> = (0..view.channels()).map(largest).collect();
         let (_, loose) = bounds("y", &golden);
         for (name, y, tight) in [
             // The truth's `eps` is no f32.

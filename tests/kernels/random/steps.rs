@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
-use wgpu_batchnorm::plan::Tuning;
+use wgpu_batchnorm::internals::plan::Tuning;
 use wgpu_batchnorm::{
     Activation, Affine, Config, Element, Momentum, NonFinite, Running, RunningVariance, View,
 };
@@ -142,7 +142,7 @@ impl Draw {
         }
         let (view, element) = (case.view, self.config.element);
         let random = &mut Random::new(self.seed ^ 2);
-        for c in 0..view.channels {
+        for c in 0..view.channels() {
             let values = self.data.channel(random, element, c, view.count());
             let indices = view.runs(c).flatten();
             indices.zip(&values).for_each(|(i, &v)| case.x[i] = v);

@@ -426,8 +426,11 @@ fn options_that_do_not_allow_training() {
         one.plan.bind_statistics(&one.statistics()).err(),
     ];
     for refused in refused {
+        // One pixel of four channels.
         let expected = ConfigError::OneValuePerChannel {
-            view: one.case.view,
+            outer: 1,
+            channels: 4,
+            inner: 1,
         };
         assert_eq!(refused, Some(BindError::Config(expected)));
     }

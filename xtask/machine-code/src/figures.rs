@@ -2,8 +2,8 @@
 
 use serde_json::{Value, json};
 use wgpu_batchnorm::Activation;
-use wgpu_batchnorm::plan::Tuning;
-use wgpu_batchnorm::shaders::{Constants, Load, Storage, Variant};
+use wgpu_batchnorm::internals::plan::Tuning;
+use wgpu_batchnorm::internals::shaders::{Constants, Load, Storage, Variant};
 
 use crate::hot_loop::{self, Round};
 use crate::isa::{self, Arithmetic, Block};

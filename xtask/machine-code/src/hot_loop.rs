@@ -1,6 +1,6 @@
 //! A variant's hot loops: which of a shader's loops they are, and what one round of them takes.
 
-use wgpu_batchnorm::shaders::{Kernel, Load, Storage, Variant};
+use wgpu_batchnorm::internals::shaders::{Kernel, Load, Storage, Variant};
 
 use crate::isa::{Arithmetic, Block, Kind, loops};
 

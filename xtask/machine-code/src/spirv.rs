@@ -11,7 +11,7 @@ use naga::back::{PipelineConstants, pipeline_constants::process_overrides};
 use naga::proc::{BoundsCheckPolicies, BoundsCheckPolicy};
 use naga::valid::{Capabilities, ValidationFlags, Validator};
 use naga::{AddressSpace, ShaderStage};
-use wgpu_batchnorm::shaders::{Constants, Variant};
+use wgpu_batchnorm::internals::shaders::{Constants, Variant};
 
 use crate::vulkan::Robust;
 

@@ -4,7 +4,7 @@
 use std::ffi::{CStr, CString, c_char};
 
 use ash::{khr, vk};
-use wgpu_batchnorm::shaders::{Role, Storage, Variant};
+use wgpu_batchnorm::internals::shaders::{Role, Storage, Variant};
 
 use crate::spirv::ENTRY;
 

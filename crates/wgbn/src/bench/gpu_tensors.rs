@@ -86,7 +86,7 @@ pub fn held(set: &Set, shared: &Shared, inputs: &Inputs) -> Result<(), Failure> 
 impl Shared {
     pub fn new(device: &GpuDevice, inputs: &Inputs, workspace_bytes: u64) -> Result<Self, Failure> {
         let gpu = &device.gpu;
-        let c = inputs.view.channels;
+        let c = inputs.view.channels();
         let affine = [&inputs.weight[..], &inputs.bias].concat();
         let running = statistics(&inputs.running);
         let words = workspace_bytes.div_ceil(4).max(1);

@@ -25,18 +25,18 @@ const NORMALS: usize = 65_521;
 impl Inputs {
     pub fn new(case: &Case) -> Result<Self, Failure> {
         let view = case.view()?;
-        let c = view.channels;
+        let c = view.channels();
         let mut random = Random::new(view.len() as u64);
         let normals = random.normals(NORMALS, 0.0, 1.0);
         let mean = random.normals(c, 0.0, 3.0);
         let width: Vec<f32> = (0..c).map(|_| (0.5 + random.uniform()) as f32).collect();
         let mut x = Vec::with_capacity(view.len());
         let mut dy = Vec::with_capacity(view.len());
-        for run in 0..view.outer * view.channels {
-            let c = run % view.channels;
-            let start = run * view.inner;
+        for run in 0..view.outer() * view.channels() {
+            let c = run % view.channels();
+            let start = run * view.inner();
             let normal = |i: usize| normals[i % NORMALS];
-            let run = start..start + view.inner;
+            let run = start..start + view.inner();
             x.extend(run.clone().map(|i| mean[c] + width[c] * normal(i)));
             dy.extend(run.map(|i| 0.1 + normal(i * 3 + 7)));
         }

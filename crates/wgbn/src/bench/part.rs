@@ -16,30 +16,27 @@ pub struct Part<'a> {
     channels: Vec<usize>,
 }
 
+fn lengths(view: &View) -> (usize, usize, usize) {
+    (view.outer(), view.channels(), view.inner())
+}
+
 impl<'a> Part<'a> {
     /// As much as the reference walks in a moment.
     pub fn of(inputs: &'a Inputs) -> Self {
-        let View {
-            outer,
-            channels: all,
-            inner,
-        } = inputs.view;
+        let (outer, all, inner) = lengths(&inputs.view);
         let most = (MOST_VALUES / inputs.view.count()).clamp(1, all);
         // First and last among them, the rest evenly between.
         let pick = |k: usize| k * (all - 1) / (most - 1).max(1);
+        let view = View::from_lengths(outer, most, inner);
         Self {
             inputs,
-            view: View {
-                outer,
-                channels: most,
-                inner,
-            },
+            view: view.expect("a part of a tensor has no length of 0"),
             channels: (0..most).map(pick).collect(),
         }
     }
 
     fn whole(&self) -> bool {
-        self.channels.len() == self.inputs.view.channels
+        self.channels.len() == self.inputs.view.channels()
     }
 
     /// The part of a tensor; a vector of another length is left for the check to refuse.
@@ -47,11 +44,7 @@ impl<'a> Part<'a> {
         if self.whole() || values.len() != self.inputs.view.len() {
             return values.into();
         }
-        let View {
-            outer,
-            channels,
-            inner,
-        } = self.inputs.view;
+        let (outer, channels, inner) = lengths(&self.inputs.view);
         let run = |o: usize, c: usize| &values[(o * channels + c) * inner..][..inner];
         let mine = (0..outer).flat_map(|o| self.channels.iter().map(move |&c| (o, c)));
         mine.flat_map(|(o, c)| run(o, c)).copied().collect()
@@ -78,7 +71,7 @@ impl<'a> Part<'a> {
             false => format!(
                 "{} of {} channels against f64",
                 self.channels.len(),
-                self.inputs.view.channels
+                self.inputs.view.channels()
             ),
         }
     }

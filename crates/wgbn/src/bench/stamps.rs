@@ -2,7 +2,6 @@
 
 use wgpu_batchnorm::wgpu;
 
-use super::device::GpuDevice;
 use super::sample::LONGEST_BATCH;
 use crate::failure::Failure;
 
@@ -49,23 +48,30 @@ impl Stamps {
         }
     }
 
-    /// Begin and end of the first `passes` passes of the batch submitted last.
-    pub fn read(&self, device: &GpuDevice, passes: usize) -> Result<Vec<[u64; 2]>, Failure> {
+    /// Begin and end of the first `passes` passes of the batch submitted last. `submit` takes what is to be
+    /// recorded, and `wait` waits for it.
+    pub fn read(
+        &self,
+        device: &wgpu::Device,
+        passes: usize,
+        submit: impl FnOnce(&dyn Fn(&mut wgpu::CommandEncoder)),
+        wait: impl FnOnce() -> Result<(), Failure>,
+    ) -> Result<Vec<[u64; 2]>, Failure> {
         let failed =
             |e: &dyn std::fmt::Display| Failure::Machine(format!("timestamps cannot be read: {e}"));
-        let staging = device.device().create_buffer(&wgpu::BufferDescriptor {
+        let staging = device.create_buffer(&wgpu::BufferDescriptor {
             label: Some("wgbn bench timestamps"),
             size: BYTES,
             usage: wgpu::BufferUsages::COPY_DST | wgpu::BufferUsages::MAP_READ,
             mapped_at_creation: false,
         });
-        device.submit(|encoder| {
+        submit(&|encoder| {
             encoder.resolve_query_set(&self.queries, 0..2 * passes as u32, &self.resolved, 0);
             encoder.copy_buffer_to_buffer(&self.resolved, 0, &staging, 0, BYTES);
         });
         // A failed mapping shows below.
         staging.slice(..).map_async(wgpu::MapMode::Read, |_| {});
-        device.wait()?;
+        wait()?;
         let view = staging.slice(..).get_mapped_range();
         let view = view.map_err(|e| failed(&e))?;
         let ticks: Vec<u64> = bytemuck::pod_collect_to_vec(&view);

@@ -202,10 +202,10 @@ mod tests {
         for suite in Suite::value_variants() {
             for case in suite.cases() {
                 let view = case.view().unwrap();
-                assert_eq!(view.channels, case.shape[1], "{case:?}");
+                assert_eq!(view.channels(), case.shape[1], "{case:?}");
                 assert_eq!(view.len(), case.elements(), "{case:?}");
                 assert!(view.count() > 1, "{case:?}");
-                assert_eq!(case.layout == Layout::Nchw, view.inner > 1, "{case:?}");
+                assert_eq!(case.layout == Layout::Nchw, view.inner() > 1, "{case:?}");
             }
         }
     }

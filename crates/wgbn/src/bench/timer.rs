@@ -38,7 +38,12 @@ pub fn compute(
                 k += 1;
             }
             let wall = submitted(device, encoder)?;
-            let pairs = stamps.read(device, runs)?;
+            let pairs = stamps.read(
+                device.device(),
+                runs,
+                |record| device.submit(record),
+                || device.wait(),
+            )?;
             Ok(believed(&pairs, stamps.period_ns(), bytes, wall))
         })?;
         // Where most are nonsense, the rest is luck.

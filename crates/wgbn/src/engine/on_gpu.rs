@@ -32,7 +32,7 @@ fn read(tensor: &Tensor) -> Result<(Vec<u8>, Vec<f32>), Failure> {
 }
 
 fn layer(gpu: &Gpu, job: &Job<'_>) -> Result<(BatchNorm, Tensor), Failure> {
-    let layer = BatchNorm::with_state(gpu, job.config, job.view.channels, job.state)?;
+    let layer = BatchNorm::with_state(gpu, job.config, job.view.channels(), job.state)?;
     let x = upload(gpu, job.shape, job.x)?;
     wait(gpu);
     Ok((layer, x))
@@ -44,7 +44,7 @@ fn checked_layer(
     job: &Job<'_>,
     tensors: &[(&'static str, &Tensor, Stored<'_>)],
 ) -> Result<(BatchNorm, Vec<Finding>), Failure> {
-    let mut layer = BatchNorm::with_state(gpu, job.config, job.view.channels, job.state)?;
+    let mut layer = BatchNorm::with_state(gpu, job.config, job.view.channels(), job.state)?;
     layer.set_check(Check::Report);
     let mut findings = state_held(&layer, job.state)?;
     for (name, tensor, given) in tensors {

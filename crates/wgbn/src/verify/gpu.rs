@@ -2,8 +2,8 @@
 
 use wgpu_batchnorm::check::{self, Finding};
 use wgpu_batchnorm::functional::{self, AffineStep, Statistics, blocking};
-use wgpu_batchnorm::plan::Schedule;
-use wgpu_batchnorm::shaders::Load;
+use wgpu_batchnorm::internals::plan::Schedule;
+use wgpu_batchnorm::internals::shaders::Load;
 use wgpu_batchnorm::{
     BackwardRequest, BatchNorm, Check, Context, Element, Forward, ForwardRequest, Gpu, Gradients,
     Mode, Parameters, Saved, Tensor,
@@ -115,7 +115,7 @@ impl Layers<'_> {
     /// A layer that checks, with the trial's state, and what is wrong of that on the device.
     fn layer(&self) -> Result<(BatchNorm, Vec<Finding>), Failure> {
         let Self { gpu, values, .. } = self;
-        let channels = values.view.channels;
+        let channels = values.view.channels();
         let mut layer = BatchNorm::with_state(gpu, self.trial.config(), channels, &values.state)?;
         layer.set_check(Check::Report);
         let mut findings = state_held(&layer, &values.state)?;
@@ -144,7 +144,7 @@ impl Layers<'_> {
             residual: residual.as_ref(),
             in_place: false,
         };
-        let c = self.values.view.channels;
+        let c = self.values.view.channels();
         // Numbers that the host knows, and that exact sums stay exact with.
         let there: Vec<f32> = (0..2 * c).map(|k| k as f32 % 5.0 - 2.0).collect();
         let mut of_last = of_ones.clone();

@@ -14,7 +14,7 @@ use std::time::Instant;
 
 use indicatif::ProgressBar;
 use serde_json::{Value, json};
-use wgpu_batchnorm::shaders::Variant;
+use wgpu_batchnorm::internals::shaders::Variant;
 use wgpu_batchnorm::{Gpu, adapters_blocking, wgpu};
 
 use crate::args::VerifyArgs;

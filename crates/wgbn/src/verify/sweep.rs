@@ -54,7 +54,7 @@ impl Values {
         };
         let dy = normals(&mut random, x.len(), 0.1, 1.0, 4);
         let residual = normals(&mut random, x.len(), -0.2, 0.7, 2);
-        let c = view.channels;
+        let c = view.channels();
         let weight = match exact {
             false => random.normals(c, 1.0, 0.5),
             true => (0..c).map(|c| [0.5, -1.0, 2.0, -4.0, 1.0][c % 5]).collect(),
@@ -65,7 +65,7 @@ impl Values {
             mean: (0..c)
                 .map(|c| match exact {
                     // Near the batch, so that inference gives ordinary numbers.
-                    false => x[c * view.inner],
+                    false => x[c * view.inner()],
                     true => (c % 7) as f32 - 3.0,
                 })
                 .collect(),
@@ -101,7 +101,7 @@ fn integer(random: &mut Random, reach: u64) -> f32 {
 /// μ ± d in turn, where d² and an eps of 0.9375 make 4 or 1.
 fn two_values(view: &View) -> Vec<f32> {
     let mut x = vec![0.0; view.len()];
-    for c in 0..view.channels {
+    for c in 0..view.channels() {
         let mean = [0.0, -3.0, 10_000.0, 17.0][c % 4];
         let d = [1.75, 0.25][c % 2];
         for (position, i) in view.runs(c).flatten().enumerate() {

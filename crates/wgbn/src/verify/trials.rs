@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use wgpu_batchnorm::plan::Tuning;
+use wgpu_batchnorm::internals::plan::Tuning;
 use wgpu_batchnorm::wgpu::TextureFormat;
 use wgpu_batchnorm::{
     Activation, Affine, Config, Element, Momentum, NonFinite, Pattern, RunningVariance, View,
@@ -434,7 +434,7 @@ pub fn all() -> Vec<Trial> {
 
 /// Whether lanes may take several fours of its channels.
 fn is_wide((shape, axis): (&[usize], isize)) -> bool {
-    View::new(shape, axis).is_ok_and(|v| v.pattern() == Pattern::Interleaved && v.channels >= 64)
+    View::new(shape, axis).is_ok_and(|v| v.pattern() == Pattern::Interleaved && v.channels() >= 64)
 }
 
 /// Roughly the largest magnitude of such data.

@@ -74,7 +74,7 @@ fn forward(device: &str) {
         let (value, mut stored) = run(&folder, &golden, "forward", &options);
         assert_report(&value, &golden, "forward", device);
         assert_eq!(value["mode"], golden.text("op"), "{name}");
-        let (shape, channels) = (golden.shape("x"), [golden.case().view.channels]);
+        let (shape, channels) = (golden.shape("x"), [golden.case().view.channels()]);
         assert_eq!(value["channels"], channels[0], "{name}");
         let mut expected = vec![("y", Dtype::F32, &shape[..])];
         if golden.text("op") == "train" {
@@ -109,7 +109,7 @@ fn backward(device: &str) {
         let options = format!("{} --device {device}", options(&golden));
         let (value, stored) = run(&folder, &golden, "backward", &options);
         assert_report(&value, &golden, "backward", device);
-        let (shape, channels) = (golden.shape("x"), [golden.case().view.channels]);
+        let (shape, channels) = (golden.shape("x"), [golden.case().view.channels()]);
         let expected = [
             ("dx", Dtype::F32, &shape[..]),
             ("dweight", Dtype::F32, &channels),

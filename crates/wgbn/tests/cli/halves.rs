@@ -53,7 +53,7 @@ fn file(case: &Case, element: Element) -> Tensors {
         ("running_var", Some(&running.variance)),
     ] {
         if let Some(values) = values {
-            file = file.f32(name, &[case.view.channels], values);
+            file = file.f32(name, &[case.view.channels()], values);
         }
     }
     file.count(running.batches[0].into())

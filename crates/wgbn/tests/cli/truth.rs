@@ -35,7 +35,7 @@ pub fn of(case: &Case, train: bool) -> Truth {
             (frozen, gradients)
         }
     };
-    let inv_std = (0..view.channels).map(|c| used.inv_std(c, eps)).collect();
+    let inv_std = (0..view.channels()).map(|c| used.inv_std(c, eps)).collect();
     let mut truth = vec![
         (
             "y",
@@ -72,7 +72,7 @@ pub fn assert_near(case: &Case, train: bool, truth: &Truth, stored: &Stored) {
         let (got, expected) = (tensor.wide(), &truth[name]);
         assert_eq!(got.len(), expected.len());
         let elementwise = matches!(&**name, "y" | "dx");
-        for c in 0..view.channels {
+        for c in 0..view.channels() {
             let at = |name: &str| truth.get(name).map_or(0.0, |values| values[c]);
             let (old_mean, old_var) = (running.mean[c].into(), running.variance[c].into());
             let mean = if train { at("batch_mean") } else { old_mean };

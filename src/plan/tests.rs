@@ -1,10 +1,32 @@
 //! The planner against a simulation of what the shaders do with its grids.
 
+use super::cuts::{Cut, MAX_POSITIONS, MIN_POSITIONS, PARTIAL_BYTES, TILE};
+use super::grid::fold;
+use super::machine::ALIGNMENT;
+use super::pieces::ranges;
+use super::schedule::MAX_PIECES;
 use super::*;
+use crate::element::Element;
+use crate::error::PlanError;
+use crate::shape::View;
+
+/// What all operations of a layer need.
+const LAYER: Needs = Needs {
+    what: "saved statistics",
+    rows: 5,
+    workspace: true,
+};
+
+/// What moments over any axes need.
+const MOMENTS: Needs = Needs {
+    what: "moments",
+    rows: 3,
+    workspace: true,
+};
 
 /// Most of what is planned does not depend on the element.
 fn plan_dense(view: View, machine: &Machine) -> Result<Schedule, PlanError> {
-    super::plan_dense(view, Element::F32, machine)
+    super::plan_dense(view, Element::F32, &LAYER, machine)
 }
 
 fn plan_strided(
@@ -13,7 +35,7 @@ fn plan_strided(
     kept_innermost: bool,
     machine: &Machine,
 ) -> Result<Schedule, PlanError> {
-    super::plan_strided(view, Element::F32, axes, kept_innermost, machine)
+    super::plan_strided(view, Element::F32, axes, kept_innermost, &MOMENTS, machine)
 }
 
 fn machine(tuning: Tuning) -> Machine {
@@ -46,11 +68,7 @@ fn tunings() -> Vec<Tuning> {
 }
 
 fn view(outer: usize, channels: usize, inner: usize) -> View {
-    View {
-        outer,
-        channels,
-        inner,
-    }
+    View::of_lengths(outer, channels, inner)
 }
 
 /// `Lane` and `locate` of `shaders/shared/lanes.wgsl`, as far as a walk needs them.
@@ -64,7 +82,7 @@ struct Lane {
 }
 
 fn locate(view: &View, grid: &Grid, workgroup: u32, index: u32) -> Lane {
-    let (channels, count) = (view.channels as u32, view.count() as u32);
+    let (channels, count) = (view.channels() as u32, view.count() as u32);
     let (team, in_team) = (index / grid.team, index % grid.team);
     let (row, column) = (in_team / grid.columns, in_team % grid.columns);
     let channel = (workgroup / grid.splits) * grid.columns * grid.lane_columns + column;
@@ -89,7 +107,7 @@ fn locate(view: &View, grid: &Grid, workgroup: u32, index: u32) -> Lane {
 
 /// The addresses of `shaders/shared/walk_dense.wgsl`. Stepping past the end may wrap.
 fn dense_walk(piece: &Piece, grid: &Grid, lane: &Lane) -> impl Iterator<Item = u32> + use<> {
-    let (channels, inner) = (piece.view.channels as u32, piece.view.inner as u32);
+    let (channels, inner) = (piece.view.channels() as u32, piece.view.inner() as u32);
     let outer = lane.first / inner;
     let mut place = lane.first % inner;
     // A lane with nothing to do has an address that nobody reads.
@@ -171,9 +189,9 @@ fn assert_covers(schedule: &Schedule, over: Over, channel_of: &dyn Fn(usize) -> 
     if over.grids(schedule).is_empty() {
         return;
     }
-    let channels = schedule.loads.channels;
+    let channels = schedule.loads.channels();
     let elements = schedule.load_bytes() as usize / 4;
-    let together = schedule.view.channels / channels;
+    let together = schedule.view.channels() / channels;
     let partials = match over {
         Over::Reduce | Over::Map => schedule.partials as usize,
         _ => 1,
@@ -280,7 +298,7 @@ fn pieces_visit_every_element_once_and_fit_their_bindings() {
                 let Ok(schedule) = plan_dense(view, &machine) else {
                     // Statistics or partials of so many channels in so many pieces do not fit.
                     let pieces = view.len() as u64 * 4 / max_binding_bytes + 1;
-                    assert!(view.channels as u64 * 64 * pieces > max_binding_bytes);
+                    assert!(view.channels() as u64 * 64 * pieces > max_binding_bytes);
                     continue;
                 };
                 cut += usize::from(schedule.pieces.len() > 1);
@@ -565,7 +583,7 @@ fn a_folded_grid_counts_every_workgroup_once() {
 fn scratch_stays_small() {
     for tuning in tunings() {
         for view in large_views() {
-            let (channels, tensor) = (view.channels as u64, view.len() as u64 * 4);
+            let (channels, tensor) = (view.channels() as u64, view.len() as u64 * 4);
             for schedule in large_plans(view, tuning) {
                 let bytes = schedule.workspace_bytes();
                 assert!(bytes >= channels * 16);
@@ -689,7 +707,7 @@ fn parts_are_few_and_of_one_length() {
 fn assert_tiles(schedule: &Schedule, limit: u64) {
     let mut next = 0;
     let (view, loads) = (schedule.view, schedule.loads);
-    let mut partials = vec![0u32; loads.channels];
+    let mut partials = vec![0u32; loads.channels()];
     for piece in &schedule.pieces {
         assert_eq!(piece.start, next);
         next += piece.view.len();
@@ -697,11 +715,11 @@ fn assert_tiles(schedule: &Schedule, limit: u64) {
         let load = schedule.load_bytes();
         assert!(piece.binding_len() as u64 * load <= limit.min(LARGEST_BINDING));
         assert_eq!(piece.binding_start() as u64 * load % 256, 0);
-        for k in 0..piece.view.channels {
+        for k in 0..piece.view.channels() {
             let c = piece.first_channel + k;
             assert_eq!(piece.first_partial, partials[c], "they follow each other");
             partials[c] += piece.reduce.splits;
-            assert_eq!(loads.channel_of(piece.start + k * loads.inner), c);
+            assert_eq!(loads.channel_of(piece.start + k * loads.inner()), c);
         }
     }
     assert_eq!(next, loads.len());
@@ -740,7 +758,7 @@ fn more_than_31_bits_of_elements_are_planned() {
                 let Ok(schedule) = plan_dense(view, &machine) else {
                     // Of so many channels in so many pieces, the partials fit no binding.
                     let pieces = view.len() as u64 * 4 / max_binding_bytes + 1;
-                    assert!(view.channels as u64 * 16 * pieces > max_binding_bytes);
+                    assert!(view.channels() as u64 * 16 * pieces > max_binding_bytes);
                     continue;
                 };
                 planned += 1;
@@ -773,7 +791,7 @@ fn more_than_31_bits_of_elements_are_planned() {
 fn assert_32_bits_suffice(schedule: &Schedule) {
     let at = format!("{:?}", schedule.view);
     let fits = |value: usize| assert!(u32::try_from(value).is_ok(), "{at}: {value}");
-    let channels = schedule.loads.channels;
+    let channels = schedule.loads.channels();
     for piece in &schedule.pieces {
         // Addresses, and the positions that lead to them.
         fits(piece.binding_len());
@@ -797,13 +815,20 @@ fn assert_grid_reaches_all(view: &View, grid: &Grid) {
     // A team's end is computed before it is cut off at the last position.
     assert!(u32::try_from(positions).is_ok(), "{at}");
     let together = wide(grid.columns * grid.lane_columns);
-    assert_eq!(wide(grid.groups), view.channels.div_ceil(together), "{at}");
+    assert_eq!(
+        wide(grid.groups),
+        view.channels().div_ceil(together),
+        "{at}"
+    );
     assert_eq!(grid.team / grid.columns, grid.rows, "{at}");
-    let (runs, step) = (wide(grid.rows) / view.inner, wide(grid.rows) % view.inner);
-    let address_step = runs * view.channels * view.inner + step;
+    let (runs, step) = (
+        wide(grid.rows) / view.inner(),
+        wide(grid.rows) % view.inner(),
+    );
+    let address_step = runs * view.channels() * view.inner() + step;
     assert_eq!(wide(grid.address_step), address_step, "{at}");
     assert_eq!(wide(grid.inner_step), step, "{at}");
-    let wrap_step = (view.channels - 1) * view.inner;
+    let wrap_step = (view.channels() - 1) * view.inner();
     assert_eq!(wide(grid.wrap_step), wrap_step, "{at}");
     let [width, height] = grid.dispatch.map(wide);
     assert!(width <= 65_535 && height <= 65_535, "{at}");
@@ -837,8 +862,8 @@ fn assert_lanes_are_where_they_should(schedule: &Schedule, piece: &Piece, grid: 
                 }
                 for (k, address) in dense_walk(piece, grid, &lane).enumerate() {
                     let (channel, position) = (wide(lane.channel), first + k * wide(grid.rows));
-                    let run = position / view.inner * view.channels + channel;
-                    let expected = piece.base + run * view.inner + position % view.inner;
+                    let run = position / view.inner() * view.channels() + channel;
+                    let expected = piece.base + run * view.inner() + position % view.inner();
                     assert_eq!(wide(address), expected, "{at}");
                     let element = piece.binding_start() + expected;
                     let of = schedule.loads.channel_of(element);
@@ -889,7 +914,7 @@ fn no_binding_reaches_4_gib() {
                     view(len.div_ceil(3), 3, 1),
                     view(len.div_ceil(64), 64, 1),
                 ] {
-                    let schedule = super::plan_dense(view, element, &machine).unwrap();
+                    let schedule = super::plan_dense(view, element, &LAYER, &machine).unwrap();
                     let at = format!("{element:?} {view:?} {max_binding_bytes}");
                     let fits = element.bytes_of(view.len()) <= most * element.bytes();
                     assert_eq!(schedule.pieces.len() == 1, fits, "{at}");
@@ -912,7 +937,7 @@ fn no_binding_reaches_4_gib() {
 #[test]
 fn rows_and_scratch_of_4_gib_are_refused() {
     let unlimited = machine(Tuning::DISCRETE);
-    let channels = (LARGEST_BINDING / SAVED_BYTES) as usize;
+    let channels = (LARGEST_BINDING / 20) as usize;
     assert!(plan_dense(view(2, channels, 1), &unlimited).is_ok());
     let refused = |plan: Result<Schedule, PlanError>| {
         let PlanError::TooLarge {
@@ -931,10 +956,14 @@ fn rows_and_scratch_of_4_gib_are_refused() {
     assert_eq!(refused(plan_dense(pieces, &unlimited)), "a workspace");
     // Halves of functional forms, a binding each: their statistics are larger than they are.
     let most = (LARGEST_BINDING / 2) as usize;
-    let strided =
-        |channels| super::plan_strided(view(1, channels, 1), Element::F16, ONES, true, &unlimited);
-    assert_eq!(refused(strided(most)), "a workspace");
+    let strided = |channels| {
+        let view = view(1, channels, 1);
+        super::plan_strided(view, Element::F16, ONES, true, &MOMENTS, &unlimited)
+    };
     assert_eq!(refused(strided(most + 1)), "a tensor");
+    assert_eq!(refused(strided(most)), "moments");
+    let most = (LARGEST_BINDING / 12) as usize;
+    assert_eq!(refused(strided(most)), "a workspace");
     assert!(strided((LARGEST_BINDING / PARTIAL_BYTES) as usize).is_ok());
 }
 
@@ -1040,15 +1069,15 @@ fn one_dispatch_does_a_channel_where_that_pays() {
 #[test]
 fn images_need_no_binding() {
     let pixels = 1 << 16;
-    let schedule = plan_image(pixels, &narrow(4096)).unwrap();
+    let schedule = plan_image(pixels, &LAYER, &narrow(4096)).unwrap();
     assert_eq!(schedule.pieces.len(), 1);
     // Nor do 32-bit sizes cut it: the largest textures there are have 32,768² pixels.
-    let largest = plan_image(1 << 30, &machine(Tuning::DISCRETE)).unwrap();
+    let largest = plan_image(1 << 30, &LAYER, &machine(Tuning::DISCRETE)).unwrap();
     assert_eq!(largest.pieces.len(), 1);
     assert_eq!(largest.pieces[0].view.count(), 1 << 30);
     assert_budget(&largest, 32_768);
     // There is no such kernel.
-    let few = plan_image(1 << 6, &machine(Tuning::CPU_ADAPTER)).unwrap();
+    let few = plan_image(1 << 6, &LAYER, &machine(Tuning::CPU_ADAPTER)).unwrap();
     assert_eq!((few.resident_train, few.resident_backward), (None, None));
 }
 
@@ -1057,7 +1086,7 @@ fn the_limit_of_pieces_counts_bytes() {
     let machine = narrow(1024);
     let most = (MAX_PIECES * 1024 / 2) as usize;
     let refused = |values: usize| {
-        let plan = super::plan_dense(view(1, 1, values), Element::F16, &machine);
+        let plan = super::plan_dense(view(1, 1, values), Element::F16, &LAYER, &machine);
         let PlanError::TooLarge { what, got, .. } = plan.unwrap_err() else {
             panic!("expected TooLarge");
         };
@@ -1097,15 +1126,15 @@ fn splits_stop_at_the_first_of_their_bounds() {
     let splits = |count, fill, mergeable| lanes_of_eight(count).splits(fill, mergeable);
     // Ten shares of the least that is worth a lane each, or five.
     let worth = 8 * MIN_POSITIONS;
-    assert_eq!(splits(10 * worth, 10, 10), (10, Bound::Fill));
-    assert_eq!(splits(5 * worth, 10, 10), (5, Bound::Share));
-    assert_eq!(splits(10 * worth, 10, 3), (3, Bound::Merge));
-    assert_eq!(splits(1, 10, 10), (1, Bound::Share));
-    assert_eq!(splits(1, 10, 0), (1, Bound::Share));
+    assert_eq!(splits(10 * worth, 10, 10), (10, SplitLimit::Fill));
+    assert_eq!(splits(5 * worth, 10, 10), (5, SplitLimit::Share));
+    assert_eq!(splits(10 * worth, 10, 3), (3, SplitLimit::Merge));
+    assert_eq!(splits(1, 10, 10), (1, SplitLimit::Share));
+    assert_eq!(splits(1, 10, 0), (1, SplitLimit::Share));
     // As much as two workgroups can walk.
-    assert_eq!(splits(2 * 8 * 64, 2, 10), (2, Bound::Fill));
-    assert_eq!(splits(2 * 8 * 64, 1, 10), (2, Bound::Loop));
-    assert_eq!(splits(2 * 8 * 64 + 1, 2, 10), (3, Bound::Loop));
+    assert_eq!(splits(2 * 8 * 64, 2, 10), (2, SplitLimit::Fill));
+    assert_eq!(splits(2 * 8 * 64, 1, 10), (2, SplitLimit::Loop));
+    assert_eq!(splits(2 * 8 * 64 + 1, 2, 10), (3, SplitLimit::Loop));
 }
 
 #[test]

@@ -2,8 +2,7 @@
 
 use std::fmt::Write as _;
 
-use crate::plan::{Bound, DeviceClass, Grid, Machine, Schedule};
-use crate::shaders::Load;
+use super::{DeviceClass, Grid, Load, Machine, Schedule, SplitLimit};
 use crate::shape::Pattern;
 
 /// One line a decision.
@@ -96,9 +95,9 @@ fn view(schedule: &Schedule) -> String {
     };
     format!(
         "outer {}, channels {}, inner {}: {pattern}; {} values a channel",
-        view.outer,
-        view.channels,
-        view.inner,
+        view.outer(),
+        view.channels(),
+        view.inner(),
         view.count()
     )
 }
@@ -114,7 +113,7 @@ fn device(machine: &Machine) -> String {
 }
 
 fn loads(schedule: &Schedule) -> String {
-    let (inner, channels) = (schedule.view.inner, schedule.view.channels);
+    let (inner, channels) = (schedule.view.inner(), schedule.view.channels());
     match schedule.load {
         Load::Run4 => format!("four neighbours of a run at a time: {inner} is a multiple of 4"),
         Load::Channel4 => format!("four channels at a time: {channels} is a multiple of 4"),
@@ -128,10 +127,10 @@ fn loads(schedule: &Schedule) -> String {
 fn splits(schedule: &Schedule) -> String {
     let splits = schedule.pieces[0].reduce.splits;
     let why = match schedule.bound {
-        Bound::Fill => "that fills the device",
-        Bound::Share => "a lane's share would be too small with more",
-        Bound::Merge => "more partials would cost too much to merge and to keep",
-        Bound::Loop => "a lane could not finish its share with fewer",
+        SplitLimit::Fill => "that fills the device",
+        SplitLimit::Share => "a lane's share would be too small with more",
+        SplitLimit::Merge => "more partials would cost too much to merge and to keep",
+        SplitLimit::Loop => "a lane could not finish its share with fewer",
     };
     format!("{splits} a channel: {why}")
 }

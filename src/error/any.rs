@@ -1,9 +1,7 @@
-//! What the layer API and the functional forms return: any phase's error.
+//! Any phase's error, as the layer API and the functional forms return it.
 
+use super::{BindError, ConfigError, DeviceError, PlanError, RunError, ShapeError, StateError};
 use crate::check::CheckError;
-use crate::error::{
-    BindError, ConfigError, DeviceError, PlanError, RunError, ShapeError, StateError,
-};
 
 /// Whatever can go wrong in the layer API and the functional forms.
 #[derive(Clone, Debug, thiserror::Error)]

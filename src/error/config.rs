@@ -1,0 +1,78 @@
+//! Options.
+
+/// An option out of its range, or one that does not fit the operation.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConfigError {
+    /// `eps` negative or not finite.
+    #[error("eps is {got}, expected a finite number of at least 0")]
+    Eps {
+        /// The value given.
+        got: f32,
+    },
+    /// `eps` too small for training.
+    #[error("eps is {got}, training needs at least 1.1754944e-38 (the smallest normal f32)")]
+    TrainingEps {
+        /// The value given.
+        got: f32,
+    },
+    /// A slope of leaky relu that is not finite.
+    #[error("the negative slope of leaky relu is {got}, expected a finite number")]
+    NegativeSlope {
+        /// The value given.
+        got: f32,
+    },
+    /// Fewer values per channel in a batch than in one of its parts.
+    #[error("a batch of {got} values per channel, expected at least the {least} of this part")]
+    Count {
+        /// The count given.
+        got: u64,
+        /// The part's own.
+        least: u64,
+    },
+    /// A count of values per channel that is no count.
+    #[error("a count of {got} values per channel, expected a whole number from 0 to 2^53")]
+    CountOfValues {
+        /// The count given.
+        got: f64,
+    },
+    /// Backward after a forward pass in place.
+    #[error("backward needs x, and the forward pass put y over it")]
+    InPlace,
+    /// A layer of zero channels.
+    #[error("a layer has 0 channels, expected at least 1")]
+    NoChannels,
+    /// Momentum outside [0, 1] or not finite.
+    #[error("momentum is {got}, expected a number from 0 to 1")]
+    Momentum {
+        /// The value given.
+        got: f32,
+    },
+    /// One value per channel has no unbiased variance, and normalizes to nothing but the bias.
+    #[error(
+        "training on (outer, channels, inner) = ({outer}, {channels}, {inner}) has one value per \
+         channel, expected more than one (a biased running variance allows one)"
+    )]
+    OneValuePerChannel {
+        /// Product of the axes before the channel axis.
+        outer: usize,
+        /// Length of the channel axis.
+        channels: usize,
+        /// Product of the axes after the channel axis.
+        inner: usize,
+    },
+    /// Inference without running statistics.
+    #[error("inference needs running_mean and running_var, and this configuration keeps none")]
+    NoRunningStatistics,
+    /// A variance below zero.
+    #[error("the variance of channel {channel} is {got}, expected at least 0")]
+    NegativeVariance {
+        /// The channel.
+        channel: usize,
+        /// The value given.
+        got: f32,
+    },
+    /// Momentum changed where no running statistics are kept.
+    #[error("momentum has no meaning where no running statistics are kept")]
+    NoMomentum,
+}

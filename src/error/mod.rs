@@ -1,0 +1,23 @@
+//! One error a phase: shape, options, device, plan, bind, run, state. [`Error`] is any of them. A
+//! failed check is [`crate::check::CheckError`].
+//!
+//! Errors hold plain data: numbers, names and shapes, so that they can be compared, kept and sent to
+//! other threads.
+
+mod any;
+mod bind;
+mod config;
+mod device;
+mod plan;
+mod run;
+mod shape;
+mod state;
+
+pub use any::Error;
+pub use bind::BindError;
+pub use config::ConfigError;
+pub use device::DeviceError;
+pub use plan::PlanError;
+pub use run::RunError;
+pub use shape::ShapeError;
+pub use state::StateError;

@@ -1,0 +1,103 @@
+//! Shapes and axes.
+
+use crate::element::Element;
+
+/// A shape or an axis that is no batch normalization's.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ShapeError {
+    /// Rank 0 or 1 where a batch axis and a channel axis are needed.
+    #[error("shape {shape:?} has rank {}, expected at least 2", shape.len())]
+    Rank {
+        /// The shape given.
+        shape: Vec<usize>,
+    },
+    /// An axis outside `-rank..rank`.
+    #[error("axis {axis} is out of range for shape {shape:?} of rank {}", shape.len())]
+    Axis {
+        /// The axis given.
+        axis: isize,
+        /// The shape given.
+        shape: Vec<usize>,
+    },
+    /// The same axis named twice.
+    #[error("axis {axis} is named twice")]
+    RepeatedAxis {
+        /// The axis, counted from the front.
+        axis: usize,
+    },
+    /// An axis of length zero.
+    #[error("shape {shape:?} is empty: an axis has length 0")]
+    Empty {
+        /// The shape given.
+        shape: Vec<usize>,
+    },
+    /// More elements than this machine can address.
+    #[error("shape {shape:?} has more elements than can be addressed")]
+    Overflow {
+        /// The shape given.
+        shape: Vec<usize>,
+    },
+    /// A tensor stored as another element type than the others of its call.
+    #[error("{tensor} holds {got:?}, expected {expected:?}")]
+    Element {
+        /// The tensor's name.
+        tensor: &'static str,
+        /// What it holds.
+        got: Element,
+        /// What it should.
+        expected: Element,
+    },
+    /// Two shapes that should agree.
+    #[error("{tensor} has shape {got:?}, expected {expected:?}")]
+    Mismatch {
+        /// The tensor's name.
+        tensor: &'static str,
+        /// Its shape.
+        got: Vec<usize>,
+        /// What was expected.
+        expected: Vec<usize>,
+    },
+    /// A statistics tensor that does not spread over `x`.
+    #[error("{tensor} of shape {got:?} does not broadcast over x of shape {x:?}")]
+    Broadcast {
+        /// The tensor's name.
+        tensor: &'static str,
+        /// Its shape.
+        got: Vec<usize>,
+        /// The shape of `x`.
+        x: Vec<usize>,
+    },
+    /// A slice whose length does not fit its shape.
+    #[error("{tensor} has {got} values, expected {expected}")]
+    Length {
+        /// The tensor's name.
+        tensor: &'static str,
+        /// Values given.
+        got: usize,
+        /// Values expected.
+        expected: usize,
+    },
+    /// Bytes whose number does not fit their shape and element.
+    #[error("{tensor} has {got} bytes, expected {expected}")]
+    Bytes {
+        /// The tensor's name.
+        tensor: &'static str,
+        /// Bytes given.
+        got: usize,
+        /// Bytes expected.
+        expected: usize,
+    },
+    /// Axes that alternate between kept and reduced more often than the strided kernel takes.
+    #[error(
+        "shape {shape:?} alternates between kept and reduced axes {got} times, at most {limit} work"
+    )]
+    Alternations {
+        /// The shape given.
+        shape: Vec<usize>,
+        /// Groups of axes after collapsing.
+        got: usize,
+        /// Groups the kernel takes.
+        limit: usize,
+    },
+}

@@ -1,0 +1,57 @@
+//! Saving and loading.
+
+/// Layer state that cannot be loaded or saved.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum StateError {
+    /// Not a safetensors file.
+    #[error("not a valid safetensors file: {reason}")]
+    Format {
+        /// What the parser said.
+        reason: String,
+    },
+    /// A tensor that must be there.
+    #[error("tensor {name:?} is missing")]
+    Missing {
+        /// Its name, prefix included.
+        name: String,
+    },
+    /// A tensor that has no place in this layer.
+    #[error("tensor {name:?} has no place in a layer made without it")]
+    Unexpected {
+        /// Its name, prefix included.
+        name: String,
+    },
+    /// A tensor of another element type than expected.
+    #[error("tensor {name:?} has dtype {got}, expected {expected}")]
+    Dtype {
+        /// Its name, prefix included.
+        name: String,
+        /// Its dtype.
+        got: String,
+        /// What was expected.
+        expected: &'static str,
+    },
+    /// A tensor of another shape than expected.
+    #[error("tensor {name:?} has shape {got:?}, expected {expected:?}")]
+    Shape {
+        /// Its name, prefix included.
+        name: String,
+        /// Its shape.
+        got: Vec<usize>,
+        /// What was expected.
+        expected: Vec<usize>,
+    },
+    /// A value no layer can have.
+    #[error("tensor {name:?} holds {got} at {index}, expected {expected}")]
+    Value {
+        /// Its name, prefix included.
+        name: String,
+        /// The value found.
+        got: String,
+        /// Where.
+        index: usize,
+        /// What was expected.
+        expected: &'static str,
+    },
+}

@@ -1,0 +1,18 @@
+//! The planner, the shader table and the recorded dispatches: what the tests and tools of this project
+//! need of the library's inside.
+//!
+//! Nothing here is part of the public API: any release may change or drop any of it. The feature
+//! `internals` also makes public: `Context::with_tuning`, `Context::compiled`, `Gpu::with_tuning`,
+//! `Plan::schedule`, `Binding::dispatches`, `functional::bind_moments` and `functional::bind_normalize`.
+
+pub use crate::bindings::{Dispatch, Resource};
+
+/// The planner: from a view and a machine to grids and scratch.
+pub mod plan {
+    pub use crate::plan::*;
+}
+
+/// The closed list of shader variants, and their sources.
+pub mod shaders {
+    pub use crate::shaders::*;
+}

@@ -1,0 +1,117 @@
+//! What the planner knows of a device.
+
+/// Bindings start at multiples of 256 bytes at most.
+pub(super) const ALIGNMENT: usize = 256;
+
+/// The most bytes that the planner puts into one binding, whatever a device offers. Metal's shaders
+/// learn the sizes of bindings as 32-bit numbers, into which wgpu clamps what is larger, and their
+/// bounds checks would then cut off the end; HLSL and several Vulkan drivers count the bytes of an
+/// address in 32 bits, which would wrap. It is a multiple of every alignment and load. In loads it is
+/// below 2³¹, so that positions past the end, as far as a span reaches, have an index as well.
+pub const LARGEST_BINDING: u64 = (1 << 32) - ALIGNMENT as u64;
+
+/// What the planner knows of a device: limits, and how it likes its work cut.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Machine {
+    /// `max_compute_workgroups_per_dimension`.
+    pub max_groups_per_dimension: u32,
+    /// Largest tensor that one binding holds, in bytes.
+    pub max_binding_bytes: u64,
+    /// The name of the limit behind `max_binding_bytes`.
+    pub binding_limit: &'static str,
+    /// How work is cut.
+    pub tuning: Tuning,
+}
+
+/// How work is cut: sizes that change speed and never results beyond rounding.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Tuning {
+    /// Invocations of a workgroup on planar tensors; a multiple of `planar_team`.
+    pub planar_workgroup: u32,
+    /// Lanes that share one contiguous stream of a planar tensor.
+    pub planar_team: u32,
+    /// Most invocations of a workgroup on interleaved tensors; a workgroup is one team there.
+    pub interleaved_workgroup: u32,
+    /// Most channels, or fours of them, side by side in a team on interleaved tensors: enough for
+    /// contiguous reads, few enough to make many workgroups.
+    pub interleaved_columns: u32,
+    /// Most columns that a lane walks on interleaved tensors, so that one team of `planar_team` lanes
+    /// covers whole rows; 1 where neighbouring teams do as well.
+    pub lane_columns: u32,
+    /// Workgroups that fill the device.
+    pub fill: u32,
+    /// Most bytes of a tensor that a workgroup may read twice and still find in fast memory.
+    pub resident_bytes: usize,
+}
+
+/// What kind of device it is, as far as the planner cares.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum DeviceClass {
+    /// An adapter that runs on the CPU.
+    Cpu,
+    /// A GPU that shares the host's memory.
+    Integrated,
+    /// A GPU with memory of its own, or one that does not say what it is.
+    Discrete,
+}
+
+impl DeviceClass {
+    pub(super) const ALL: [Self; 3] = [Self::Cpu, Self::Integrated, Self::Discrete];
+
+    /// The class whose tuning this is.
+    pub(crate) fn of(tuning: &Tuning) -> Option<Self> {
+        Self::ALL
+            .into_iter()
+            .find(|class| class.tuning() == *tuning)
+    }
+
+    /// How this class likes its work cut.
+    pub fn tuning(self) -> Tuning {
+        match self {
+            Self::Cpu => Tuning::CPU_ADAPTER,
+            Self::Integrated => Tuning::INTEGRATED,
+            Self::Discrete => Tuning::DISCRETE,
+        }
+    }
+}
+
+impl Tuning {
+    /// Adapters that run on the CPU: each of their few threads runs a workgroup's lanes in
+    /// subgroups of eight, one after the other, pays for every barrier, and reads fast only what
+    /// is contiguous for a subgroup. Measured on lavapipe.
+    pub const CPU_ADAPTER: Self = Self {
+        planar_workgroup: 8,
+        planar_team: 8,
+        interleaved_workgroup: 64,
+        interleaved_columns: 64,
+        lane_columns: 4,
+        fill: 16,
+        resident_bytes: 256 << 10,
+    };
+    /// Integrated GPUs: fewer cores to fill, smaller caches. Not yet measured on one.
+    pub const INTEGRATED: Self = Self {
+        fill: 256,
+        resident_bytes: 16 << 10,
+        ..Self::DISCRETE
+    };
+    /// Discrete GPUs. Not yet measured on one.
+    pub const DISCRETE: Self = Self {
+        planar_workgroup: 256,
+        planar_team: 256,
+        interleaved_workgroup: 256,
+        interleaved_columns: 32,
+        lane_columns: 1,
+        fill: 1024,
+        resident_bytes: 32 << 10,
+    };
+}
+
+impl Machine {
+    /// The most bytes that the planner puts into one binding, and the limit's name.
+    pub(crate) fn binding_bytes(&self) -> (&'static str, u64) {
+        match self.max_binding_bytes {
+            max if max < LARGEST_BINDING => (self.binding_limit, max),
+            _ => ("what 32-bit sizes reach", LARGEST_BINDING),
+        }
+    }
+}

@@ -1,0 +1,30 @@
+//! The planner: from a view and a machine to grids and scratch. It is arithmetic on the host and
+//! knows no device.
+//!
+//! | file | decides |
+//! |---|---|
+//! | `machine` | what is known of a device: limits, and how its class likes work cut |
+//! | `load` | how wide loads are |
+//! | `pieces` | how a tensor is cut where one binding does not hold it |
+//! | `cuts` | teams and lanes of a dispatch, and how often a channel is split |
+//! | `grid` | how workgroups fold into a grid |
+//! | `schedule` | the grids of every operation on one view |
+//! | `describe` | all of that in words |
+
+mod cuts;
+pub(crate) mod describe;
+mod grid;
+mod load;
+mod machine;
+mod pieces;
+mod schedule;
+
+pub use cuts::SplitLimit;
+pub use grid::Grid;
+pub use load::{COLUMNS, Load};
+pub use machine::{DeviceClass, LARGEST_BINDING, Machine, Tuning};
+pub use pieces::Piece;
+pub use schedule::{Axes, Needs, Schedule, plan_dense, plan_image, plan_strided};
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,276 @@
+//! From a view and a machine to the grids of every operation.
+
+use super::cuts::{
+    Cut, MAX_POSITIONS, MAX_POSITIONS_STRIDED, PARTIAL_BYTES, SplitLimit, mergeable,
+};
+use super::grid::Grid;
+use super::load::Load;
+use super::machine::Machine;
+use super::pieces::{Piece, cut_to_bindings};
+use crate::element::Element;
+use crate::error::PlanError;
+use crate::shape::{Pattern, View};
+
+/// Lengths and strides of a strided walk, fastest first; mirrors `Axes` in
+/// `shaders/shared/walk_strided.wgsl`.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, bytemuck::Pod, bytemuck::Zeroable)]
+pub struct Axes {
+    /// Kept axes: (length, stride, 0, 0).
+    pub kept: [[u32; 4]; 8],
+    /// Reduced axes: (length, stride, 0, 0).
+    pub reduced: [[u32; 4]; 8],
+}
+
+/// The grids of every operation on one view.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Schedule {
+    /// The view planned for.
+    pub view: View,
+    /// How its values are stored.
+    pub element: Element,
+    /// How wide loads are. All that follows counts in loads where it says channels, positions or
+    /// elements.
+    pub load: Load,
+    /// The view in loads.
+    pub loads: View,
+    /// Axes of a strided walk, where the view is not dense.
+    pub axes: Option<Axes>,
+    /// The tensor's pieces in memory order: one where a binding holds it all.
+    pub pieces: Vec<Piece>,
+    /// Partials per channel, over all pieces.
+    pub partials: u32,
+    /// Why there are not more of them, or not fewer.
+    pub bound: SplitLimit,
+    /// Dispatches that only merge partials.
+    pub merge: Grid,
+    /// Training forward in one dispatch, where that pays.
+    pub resident_train: Option<Grid>,
+    /// Backward through batch statistics in one dispatch, where that pays.
+    pub resident_backward: Option<Grid>,
+}
+
+/// So many bindings' worth of tensor are planned at most: each piece is a dispatch, with a bind group.
+pub(super) const MAX_PIECES: u64 = 1 << 16;
+
+/// What operations bind beside tensors, as far as it limits the tensors that can be planned for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Needs {
+    /// The longest rows of per-channel values.
+    pub what: &'static str,
+    /// How many rows those are.
+    pub rows: u64,
+    /// Whether there is scratch between dispatches.
+    pub workspace: bool,
+}
+
+impl Needs {
+    /// Refuses rows of so many channels that one binding cannot hold.
+    fn rows_fit(&self, view: &View, machine: &Machine) -> Result<(), PlanError> {
+        let bytes = (view.channels() as u64).saturating_mul(4 * self.rows);
+        fits(self.what, bytes, machine)
+    }
+
+    fn workspace_fits(&self, schedule: &Schedule, machine: &Machine) -> Result<(), PlanError> {
+        match self.workspace {
+            true => fits("a workspace", schedule.workspace_bytes(), machine),
+            false => Ok(()),
+        }
+    }
+}
+
+/// Plans operations of these needs on a dense view.
+///
+/// # Errors
+/// Scratch or per-channel values that one binding cannot hold; a tensor that would need tens of
+/// thousands of bindings.
+pub fn plan_dense(
+    view: View,
+    element: Element,
+    needs: &Needs,
+    machine: &Machine,
+) -> Result<Schedule, PlanError> {
+    needs.rows_fit(&view, machine)?;
+    let (limit, max) = machine.binding_bytes();
+    let max = max.saturating_mul(MAX_PIECES);
+    let tensor = view.len() as u64 * element.bytes();
+    if tensor > max {
+        return Err(PlanError::TooLarge {
+            what: "a tensor",
+            got: tensor,
+            limit,
+            max,
+        });
+    }
+    let load = Load::of(&view);
+    let bytes = load.values() * element.bytes();
+    let pieces = cut_to_bindings(&load.count(&view), bytes, machine);
+    let schedule = plan_pieces(view, element, pieces, machine);
+    needs.workspace_fits(&schedule, machine)?;
+    Ok(schedule)
+}
+
+/// The schedule of a dense view that was cut into these pieces, still without grids.
+fn plan_pieces(
+    view: View,
+    element: Element,
+    mut pieces: Vec<Piece>,
+    machine: &Machine,
+) -> Schedule {
+    let load = Load::of(&view);
+    let loads = load.count(&view);
+    let bytes = load.values() * element.bytes();
+    let cut = |part| {
+        Cut::new(
+            part,
+            view.pattern(),
+            load,
+            bytes,
+            MAX_POSITIONS,
+            &machine.tuning,
+        )
+    };
+    let sharing = pieces.iter().map(|piece| piece.first_partial as usize + 1);
+    let sharing = sharing.max().unwrap_or(1);
+    // Pieces of one tensor leave equally many partials, so that these have one stride.
+    let largest = cut(pieces[0].view);
+    let (splits, bound) = largest.splits(
+        machine.tuning.fill,
+        mergeable(&view, load, element) / sharing,
+    );
+    let whole = pieces.len() == 1;
+    for piece in &mut pieces {
+        let cut = cut(piece.view);
+        let grid = cut.grid(splits, whole, machine);
+        (piece.reduce, piece.map) = (grid, grid);
+        piece.apply = cut.unmerged(machine);
+    }
+    let splits = pieces[0].reduce.splits;
+    for piece in &mut pieces {
+        piece.first_partial *= splits;
+    }
+    let per_channel = pieces.iter().map(|piece| piece.first_partial).max();
+    let resident = |tensors| {
+        // Where nothing is split, two dispatches would have the same grid.
+        let fits =
+            cut(loads).finishes() && (splits == 1 || cut(loads).resident(tensors, &machine.tuning));
+        (whole && fits).then(|| cut(loads).grid(1, true, machine))
+    };
+    Schedule {
+        view,
+        element,
+        load,
+        loads,
+        axes: None,
+        pieces,
+        partials: per_channel.unwrap_or(0) + splits,
+        bound,
+        merge: cut(loads).grid(1, true, machine),
+        resident_train: resident(1),
+        resident_backward: resident(2),
+    }
+}
+
+/// Plans an image of so many pixels, four channels each, for kernels that bind it as a texture: no
+/// limit on buffers cuts it, and only scratch has to fit one.
+///
+/// # Errors
+/// Scratch that one binding cannot hold.
+pub fn plan_image(pixels: usize, needs: &Needs, machine: &Machine) -> Result<Schedule, PlanError> {
+    let view = View::of_lengths(pixels, 4, 1);
+    // Halves: what a pixel takes at most, as far as scratch has to be small beside it.
+    let element = Element::F16;
+    let load = Load::of(&view);
+    let bytes = load.values() * element.bytes();
+    let whole = Piece::new(0, load.count(&view), 0, 0, bytes);
+    let schedule = Schedule {
+        resident_train: None,
+        resident_backward: None,
+        ..plan_pieces(view, element, vec![whole], machine)
+    };
+    needs.workspace_fits(&schedule, machine)?;
+    Ok(schedule)
+}
+
+/// Plans the functional forms where kept and reduced axes alternate. `view` is
+/// `(reduced, kept, 1)`; `kept_innermost` says whether neighbours in memory are neighbouring
+/// channels.
+///
+/// # Errors
+/// A tensor, scratch or per-channel values that one binding cannot hold.
+pub fn plan_strided(
+    view: View,
+    element: Element,
+    axes: Axes,
+    kept_innermost: bool,
+    needs: &Needs,
+    machine: &Machine,
+) -> Result<Schedule, PlanError> {
+    fits("a tensor", element.bytes_of(view.len()), machine)?;
+    needs.rows_fit(&view, machine)?;
+    let pattern = match kept_innermost {
+        true => Pattern::Interleaved,
+        false => Pattern::Planar,
+    };
+    let cut = Cut::new(
+        view,
+        pattern,
+        Load::Scalar,
+        element.bytes(),
+        MAX_POSITIONS_STRIDED,
+        &machine.tuning,
+    );
+    let (splits, bound) = cut.splits(machine.tuning.fill, mergeable(&view, Load::Scalar, element));
+    let grid = cut.grid(splits, true, machine);
+    let schedule = Schedule {
+        view,
+        element,
+        load: Load::Scalar,
+        loads: view,
+        axes: Some(axes),
+        pieces: vec![Piece {
+            reduce: grid,
+            map: grid,
+            apply: cut.unmerged(machine),
+            ..Piece::new(0, view, 0, 0, element.bytes())
+        }],
+        partials: grid.splits,
+        bound,
+        merge: cut.grid(1, true, machine),
+        resident_train: None,
+        resident_backward: None,
+    };
+    needs.workspace_fits(&schedule, machine)?;
+    Ok(schedule)
+}
+
+/// Refuses `bytes` that one binding cannot hold.
+fn fits(what: &'static str, bytes: u64, machine: &Machine) -> Result<(), PlanError> {
+    let (limit, max) = machine.binding_bytes();
+    if bytes <= max {
+        return Ok(());
+    }
+    Err(PlanError::TooLarge {
+        what,
+        got: bytes,
+        limit,
+        max,
+    })
+}
+
+impl Schedule {
+    /// The tensor as one piece, for dispatches that bind none of it.
+    pub(crate) fn whole(&self) -> Piece {
+        Piece::new(0, self.loads, 0, 0, self.load_bytes())
+    }
+
+    /// Bytes of a load.
+    pub(crate) fn load_bytes(&self) -> u64 {
+        self.load.values() * self.element.bytes()
+    }
+
+    /// Scratch that any one operation needs, in bytes.
+    pub fn workspace_bytes(&self) -> u64 {
+        self.view.channels() as u64 * u64::from(self.partials) * PARTIAL_BYTES
+    }
+}
