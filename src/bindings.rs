@@ -1,118 +1,14 @@
-//! From buffers to bind groups, everything checked before anything is made; then to passes.
+//! From buffers to bind groups, everything checked before anything is made.
 
-use crate::config::Momentum;
+use crate::binding::{self, Binding, Dispatch, Moving, Resource, UNIFORM_STRIDE, uniforms};
+use crate::config::Config;
 use crate::context::Context;
-use crate::element::Element;
-use crate::error::{BindError, ConfigError, RunError};
-use crate::faults::{cause, watched};
-use crate::params::{FLAGS_OFFSET, MOMENTUM_OFFSET, Params};
-use crate::plan::{Axes, Grid, Piece, Schedule};
-use crate::shaders::{Constants, Kernel, Role, Storage, Variant, Walk};
-
-/// Uniform offsets are multiples of 256 bytes at most.
-const PARAMS_STRIDE: u64 = 256;
-
-/// An operation bound to its buffers, ready to be recorded any number of times.
-///
-/// A binding owns its parameters, so two bindings of one plan never disturb each other.
-#[derive(Clone, Debug)]
-pub struct Binding {
-    dispatches: Vec<Dispatch>,
-    uniforms: wgpu::Buffer,
-    /// Where the parameters of the dispatches that move running statistics lie.
-    running: Vec<(u64, Params)>,
-}
-
-/// One dispatch, and all that it was made of: enough to run it by other means than wgpu.
-#[derive(Clone, Debug)]
-pub struct Dispatch {
-    pipeline: wgpu::ComputePipeline,
-    bind_group: wgpu::BindGroup,
-    /// Its shader.
-    #[cfg(feature = "internals")]
-    pub variant: Variant,
-    /// The shader's constants.
-    #[cfg(feature = "internals")]
-    pub constants: Constants,
-    /// What it binds, by the shader's numbers.
-    #[cfg(feature = "internals")]
-    pub bound: Vec<(u32, Resource)>,
-    /// Workgroups, by x and y.
-    pub grid: [u32; 2],
-}
-
-/// What one binding of a dispatch holds.
-#[derive(Clone, Debug)]
-pub enum Resource {
-    /// So many bytes of a buffer, from an offset on.
-    Buffer(wgpu::Buffer, u64, u64),
-    /// A texture.
-    Texture(wgpu::TextureView),
-}
-
-impl Resource {
-    fn buffer(binding: &wgpu::BufferBinding<'_>) -> Self {
-        let size = binding.size.map_or(0, wgpu::BufferSize::get);
-        Self::Buffer(binding.buffer.clone(), binding.offset, size)
-    }
-
-    fn resource(&self) -> wgpu::BindingResource<'_> {
-        match self {
-            Self::Buffer(buffer, offset, size) => {
-                wgpu::BindingResource::Buffer(wgpu::BufferBinding {
-                    buffer,
-                    offset: *offset,
-                    size: wgpu::BufferSize::new(*size),
-                })
-            }
-            Self::Texture(view) => wgpu::BindingResource::TextureView(view),
-        }
-    }
-}
-
-impl Binding {
-    /// Records the operation into the caller's pass.
-    ///
-    /// Dispatches of one pass see what earlier ones wrote; nothing is submitted or waited for.
-    pub fn encode(&self, pass: &mut wgpu::ComputePass<'_>) {
-        for dispatch in &self.dispatches {
-            pass.set_pipeline(&dispatch.pipeline);
-            pass.set_bind_group(0, &dispatch.bind_group, &[]);
-            let [x, y] = dispatch.grid;
-            pass.dispatch_workgroups(x, y, 1);
-        }
-    }
-
-    /// How many dispatches [`Binding::encode`] records.
-    pub fn dispatch_count(&self) -> usize {
-        self.dispatches.len()
-    }
-
-    /// The dispatches, so that tests can run them on implementations of WebGPU that wgpu does not reach.
-    #[cfg(feature = "internals")]
-    pub fn dispatches(&self) -> &[Dispatch] {
-        &self.dispatches
-    }
-
-    /// Changes how fast running statistics move, from the next submission on.
-    ///
-    /// # Errors
-    /// A momentum outside [0, 1] or not finite; a binding that moves no running statistics.
-    pub fn set_momentum(&self, queue: &wgpu::Queue, momentum: Momentum) -> Result<(), ConfigError> {
-        momentum.validate()?;
-        if self.running.is_empty() {
-            return Err(ConfigError::NoMomentum);
-        }
-        for &(at, params) in &self.running {
-            let params = params.with_momentum(momentum);
-            let write =
-                |offset, bytes: &[u8]| queue.write_buffer(&self.uniforms, at + offset, bytes);
-            write(FLAGS_OFFSET, bytemuck::bytes_of(&params.flags));
-            write(MOMENTUM_OFFSET, bytemuck::bytes_of(&params.momentum));
-        }
-        Ok(())
-    }
-}
+use crate::error::BindError;
+use crate::faults::{made, unusable, unusable_buffer};
+use crate::operation::params::{Params, flags};
+use crate::operation::{Asked, Buffer, Holds, Operation};
+use crate::plan::{Axes, Piece, Schedule};
+use crate::shaders::Role;
 
 /// A buffer in its role, with the bytes that the operation touches.
 pub(crate) struct Slot<'a> {
@@ -148,113 +44,104 @@ pub(crate) fn whole(slice: wgpu::BufferSlice<'_>) -> wgpu::BufferBinding<'_> {
     }
 }
 
-/// One dispatch to bind.
-pub(crate) struct Step {
-    pub(crate) kernel: Kernel,
-    /// How it reads and writes the tensor.
-    pub(crate) storage: Storage,
-    /// The part of the tensors that is bound.
-    pub(crate) piece: Piece,
-    pub(crate) grid: Grid,
-    pub(crate) params: Params,
-    pub(crate) epilogue: Epilogue,
+/// The buffers of one call by their names in [`Operation::buffers`]: `None` where the caller gave none.
+pub(crate) type Named<'a> = (&'static str, Option<wgpu::BufferSlice<'a>>);
+
+/// What is to be bound: an operation on a schedule, and what its caller gave.
+pub(crate) struct Request<'r, 'a> {
+    pub(crate) operation: Operation,
+    pub(crate) config: &'r Config,
+    pub(crate) schedule: &'r Schedule,
+    /// Its `given` is found from the buffers and textures.
+    pub(crate) asked: Asked,
+    pub(crate) buffers: &'r [Named<'a>],
+    /// A view for each role that is a texture; these were checked.
+    pub(crate) textures: &'r [(Role, wgpu::TextureView)],
 }
 
-/// What comes after the normalization, as the shaders' constants have it.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Epilogue {
-    /// [`Activation::code`](crate::Activation::code).
-    pub(crate) activation: u32,
-    pub(crate) residual: bool,
-    pub(crate) dresidual: bool,
+/// What of `buffers` is given, by the operation's description.
+fn given<'a>(
+    operation: Operation,
+    buffers: &[Named<'a>],
+) -> impl Iterator<Item = (&'static Buffer, Option<wgpu::BufferSlice<'a>>)> {
+    let bound = operation.buffers().iter();
+    let bound = bound.filter(|buffer| buffer.holds != Holds::Texture);
+    bound.map(|buffer| {
+        let named = buffers.iter().find(|(name, _)| *name == buffer.name);
+        (buffer, named.and_then(|(_, slice)| *slice))
+    })
 }
 
-/// What a dispatch does with the tensor.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Stage {
-    /// Reduces it to partials.
-    Reduce,
-    /// Merges partials and writes one.
-    Map,
-    /// Writes one, with nothing to merge.
-    Apply,
-    /// Leaves it alone, and merges partials.
-    Merge,
-    /// Reduces it and writes one.
-    Resident(Grid),
-}
-
-impl Schedule {
-    /// One dispatch of `kernel` for each piece, or one over all where it only merges.
-    pub(crate) fn steps(&self, kernel: Kernel, stage: Stage) -> Vec<Step> {
-        let storage = match self.element {
-            Element::F32 => Storage::Single,
-            Element::F16 | Element::Bf16 => Storage::Half,
-        };
-        let step = |piece: &Piece, grid: &Grid| Step {
-            kernel,
-            storage,
-            piece: *piece,
-            grid: *grid,
-            params: Params::new(self, piece, grid),
-            epilogue: Epilogue::default(),
-        };
-        let pieces = self.pieces.iter();
-        match stage {
-            Stage::Reduce => pieces.map(|piece| step(piece, &piece.reduce)).collect(),
-            Stage::Apply => pieces.map(|piece| step(piece, &piece.apply)).collect(),
-            Stage::Map => pieces.map(|piece| step(piece, &piece.map)).collect(),
-            Stage::Merge => vec![step(&self.whole(), &self.merge)],
-            Stage::Resident(grid) => vec![step(&self.whole(), &grid)],
+/// The buffers that `operation` binds, in their roles: refused where one is missing or one too many.
+pub(crate) fn slots<'a>(
+    operation: Operation,
+    config: &Config,
+    bytes: impl Fn(Holds) -> u64,
+    buffers: &[Named<'a>],
+) -> Result<Vec<Slot<'a>>, BindError> {
+    let mut slots = Vec::new();
+    for (buffer, slice) in given(operation, buffers) {
+        let (must, may) = buffer.given.must_and_may(config);
+        match slice {
+            None if must => {
+                return Err(BindError::Missing {
+                    buffer: buffer.name,
+                });
+            }
+            Some(_) if !may => {
+                return Err(BindError::Unexpected {
+                    buffer: buffer.name,
+                });
+            }
+            None => {}
+            Some(slice) => slots.push(Slot {
+                role: buffer.role,
+                name: buffer.name,
+                slice,
+                bytes: bytes(buffer.holds),
+            }),
         }
+    }
+    let known = |name: &str| operation.buffers().iter().any(|buffer| buffer.name == name);
+    match buffers
+        .iter()
+        .find(|(name, slice)| slice.is_some() && !known(name))
+    {
+        Some((buffer, _)) => Err(BindError::Unexpected { buffer }),
+        None => Ok(slots),
     }
 }
 
-/// Checks `slots` and makes the bind groups of `steps`.
-pub(crate) fn bind(
-    context: &Context,
-    schedule: &Schedule,
-    steps: &[Step],
-    slots: &[Slot<'_>],
-) -> Result<Binding, BindError> {
-    bind_textures(context, schedule, steps, slots, &[])
-}
-
-/// [`bind`] with a view for each role that is a texture; these were checked.
-pub(crate) fn bind_textures(
-    context: &Context,
-    schedule: &Schedule,
-    steps: &[Step],
-    slots: &[Slot<'_>],
-    textures: &[(Role, wgpu::TextureView)],
-) -> Result<Binding, BindError> {
-    check(context.device(), slots)?;
+/// Checks what was given and makes the bind groups of the operation's dispatches.
+pub(crate) fn bind(context: &Context, request: &Request<'_, '_>) -> Result<Binding, BindError> {
+    let Request {
+        operation,
+        config,
+        schedule,
+        mut asked,
+        buffers,
+        textures,
+    } = *request;
+    textures.iter().for_each(|(role, _)| asked.give(*role));
+    let buffers_given = given(operation, buffers).filter(|(_, slice)| slice.is_some());
+    buffers_given.for_each(|(buffer, _)| asked.give(buffer.role));
+    operation.validate(config, &schedule.view, &asked)?;
+    let slots = slots(operation, config, |holds| holds.bytes(schedule), buffers)?;
+    check(context.device(), &slots)?;
     let slot = |role| slots.iter().find(|slot| slot.role == role);
-    let params: Vec<Params> = steps.iter().map(|step| step.params).collect();
-    let uniforms = made(context.device(), || {
-        uniforms(context.device(), &params, schedule.axes.as_ref())
-    })?;
-    let walk = match schedule.axes {
-        Some(_) => Walk::Strided,
-        None => Walk::Dense,
-    };
+    let steps = operation.steps(config, schedule, &asked);
+    let params = steps.iter().map(|step| bytemuck::bytes_of(&step.params));
+    let axes = schedule.axes.iter().map(bytemuck::bytes_of);
+    let parts: Vec<_> = params.chain(axes).collect();
+    let device = context.device();
+    let uniforms = made(device, || uniforms(device, &parts))?;
+    let mut moving = Vec::new();
     let dispatches = steps.iter().enumerate().map(|(k, step)| {
-        // Without a buffer of its own, y goes over x.
-        let in_place = step.kernel.maps() && slot(Role::Out).is_none();
-        let columns = step.grid.lane_columns;
-        let variant = Variant::new(step.kernel, step.storage, walk, schedule.load, columns);
-        let constants = Constants {
-            workgroup: step.grid.workgroup,
-            activation: step.epilogue.activation,
-            residual: step.epilogue.residual,
-            dresidual: step.epilogue.dresidual,
-            in_place,
-            bfloat: schedule.element == Element::Bf16,
-        };
-        let pipeline = context.pipeline(variant, constants)?;
+        let in_place = step.constants.in_place;
+        let pipeline = context.pipeline(step.variant, step.constants)?;
         let uniform = |at: u64, bytes: usize| wgpu::BufferBinding {
             buffer: &uniforms,
-            offset: at * PARAMS_STRIDE,
+            offset: at * UNIFORM_STRIDE,
             size: wgpu::BufferSize::new(bytes as u64),
         };
         let bound = |role: Role| {
@@ -262,7 +149,7 @@ pub(crate) fn bind_textures(
                 return Resource::buffer(&uniform(steps.len() as u64, size_of::<Axes>()));
             }
             let view = textures.iter().find(|(bound, _)| *bound == role);
-            if let Some((_, view)) = view.filter(|_| variant.binds_texture(role)) {
+            if let Some((_, view)) = view.filter(|_| step.variant.binds_texture(role)) {
                 return Resource::Texture(view.clone());
             }
             let slot = match role {
@@ -278,91 +165,49 @@ pub(crate) fn bind_textures(
         let mut all = vec![(0, Resource::buffer(&uniform(k as u64, size_of::<Params>())))];
         let roles = pipeline.roles.iter();
         all.extend(roles.map(|&role| (role as u32, bound(role))));
-        let entries: Vec<_> = all
-            .iter()
-            .map(|(binding, bound)| wgpu::BindGroupEntry {
-                binding: *binding,
-                resource: bound.resource(),
-            })
-            .collect();
-        let label = step.kernel.name();
-        let device = context.device();
-        let bind_group = made(device, || {
-            device.create_bind_group(&wgpu::BindGroupDescriptor {
-                label: Some(label),
-                layout: &pipeline.layout,
-                entries: &entries,
-            })
-        })?;
+        let label = step.variant.kernel.name();
+        let make = || binding::bind_group(device, label, &pipeline.layout, &all);
+        let bind_group = made(device, make).map_err(|error| named(device, &slots, error))?;
+        if step.params.flags & flags::HAS_RUNNING != 0 {
+            moving.push(Moving {
+                dispatch: k,
+                params: step.params,
+                label,
+                layout: pipeline.layout,
+                bound: all.clone(),
+            });
+        }
         Ok::<_, BindError>(Dispatch {
             pipeline: pipeline.pipeline,
             bind_group,
             #[cfg(feature = "internals")]
-            variant,
+            variant: step.variant,
             #[cfg(feature = "internals")]
-            constants,
+            constants: step.constants,
             #[cfg(feature = "internals")]
             bound: all,
             grid: step.grid.dispatch,
         })
     });
     let dispatches = dispatches.collect::<Result<_, _>>()?;
-    let running = steps
-        .iter()
-        .enumerate()
-        .filter(|(_, step)| step.params.flags & crate::params::flags::HAS_RUNNING != 0)
-        .map(|(k, step)| (k as u64 * PARAMS_STRIDE, step.params))
-        .collect();
     Ok(Binding {
+        device: device.clone(),
+        group: format!("wgpu-batchnorm {}", operation.name()),
         dispatches,
-        uniforms,
-        running,
+        moving,
     })
 }
 
-/// What `make` makes of the caller's buffers and textures, or what wgpu says against it.
-pub(crate) fn made<T>(device: &wgpu::Device, make: impl FnOnce() -> T) -> Result<T, BindError> {
-    let (made, error) = watched(device, make);
-    let Some(error) = error else {
-        return Ok(made);
-    };
-    Err(match cause(device, error) {
-        RunError::Device { reason } => BindError::Refused { reason },
-        lost_or_full => BindError::Run(lost_or_full),
-    })
-}
-
-/// The parameters of every step, and the axes behind them, in one buffer.
-pub(crate) fn uniforms(
-    device: &wgpu::Device,
-    params: &[Params],
-    axes: Option<&Axes>,
-) -> wgpu::Buffer {
-    let mut bytes = Vec::new();
-    let mut push = |part: &[u8]| {
-        bytes.extend_from_slice(part);
-        bytes.resize(bytes.len().next_multiple_of(PARAMS_STRIDE as usize), 0);
-    };
-    for params in params {
-        push(bytemuck::bytes_of(params));
+/// Names the slot that is at fault where wgpu refused buffers together.
+pub(crate) fn named(device: &wgpu::Device, slots: &[Slot<'_>], error: BindError) -> BindError {
+    if !matches!(error, BindError::Refused { .. }) {
+        return error;
     }
-    if let Some(axes) = axes {
-        push(bytemuck::bytes_of(axes));
-    }
-    let buffer = device.create_buffer(&wgpu::BufferDescriptor {
-        label: Some("wgpu-batchnorm parameters"),
-        size: bytes.len() as u64,
-        usage: wgpu::BufferUsages::UNIFORM
-            | wgpu::BufferUsages::COPY_DST
-            | wgpu::BufferUsages::COPY_SRC,
-        mapped_at_creation: true,
+    let mut refused = slots.iter().filter_map(|slot| {
+        let fault = unusable_buffer(device, slot.slice.buffer())?;
+        Some(unusable(device, slot.name, fault))
     });
-    // Mapping at creation fails only where the device is lost; work on it will say so.
-    if let Ok(mut mapped) = buffer.slice(..).get_mapped_range_mut() {
-        mapped.copy_from_slice(&bytes);
-    }
-    buffer.unmap();
-    buffer
+    refused.next().unwrap_or(error)
 }
 
 /// Checks buffers against their roles.

@@ -123,10 +123,11 @@ impl Activation {
         }
     }
 
-    pub(crate) fn negative_slope(self) -> f32 {
+    /// The two numbers that the shaders compute it with, in their order; 0 where it needs none.
+    pub(crate) fn numbers(self) -> [f32; 2] {
         match self {
-            Self::LeakyRelu(slope) => slope,
-            _ => 0.0,
+            Self::LeakyRelu(slope) => [slope, 0.0],
+            _ => [0.0; 2],
         }
     }
 

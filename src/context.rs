@@ -3,8 +3,10 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::error::{BindError, DeviceError, RunError};
+use crate::error::{BindError, CacheError, DeviceError, RunError};
 use crate::faults::{cause, watched};
+use crate::operation::Step;
+use crate::pipeline_cache;
 use crate::plan::{DeviceClass, Machine, Tuning};
 use crate::shaders::{Constants, Role, Storage, TexelFormat, Variant};
 
@@ -22,6 +24,8 @@ struct Shared {
     device: wgpu::Device,
     machine: Machine,
     pipelines: Mutex<HashMap<(Variant, Constants), Entry>>,
+    /// What the driver keeps of compiled pipelines, where the device can give it as bytes.
+    cache: Mutex<Option<wgpu::PipelineCache>>,
     unused: wgpu::Buffer,
 }
 
@@ -40,7 +44,8 @@ impl Context {
     /// Makes a context for the caller's device.
     ///
     /// # Errors
-    /// A device below WebGPU's default limits for compute.
+    /// A device below WebGPU's default limits for compute, or one that has no memory for a buffer of a few
+    /// kilobytes.
     pub fn new(device: &wgpu::Device) -> Result<Self, DeviceError> {
         let class = match device.adapter_info().device_type {
             wgpu::DeviceType::Cpu => DeviceClass::Cpu,
@@ -99,26 +104,27 @@ impl Context {
                 65_535,
             ),
         ] {
-            if got < expected {
-                return Err(DeviceError::Limit {
-                    limit,
-                    got: got.into(),
-                    expected: expected.into(),
-                });
-            }
+            at_least(limit, got.into(), expected.into())?;
         }
+        at_least("max_buffer_size", limits.max_buffer_size, unused_bytes())?;
         let binding = limits.max_storage_buffer_binding_size;
         let (binding_limit, max_binding_bytes) = if limits.max_buffer_size < binding {
             ("max_buffer_size", limits.max_buffer_size)
         } else {
             ("max_storage_buffer_binding_size", binding)
         };
-        let unused = device.create_buffer(&wgpu::BufferDescriptor {
+        let unused = wgpu::BufferDescriptor {
             label: Some("wgpu-batchnorm unused"),
-            size: UNUSED_BYTES * Role::ALL.len() as u64,
+            size: unused_bytes(),
             usage: wgpu::BufferUsages::STORAGE,
             mapped_at_creation: false,
-        });
+        };
+        let (unused, refused) = watched(device, || device.create_buffer(&unused));
+        if let Some(refused) = refused {
+            return Err(DeviceError::Unusable {
+                reason: refused.to_string(),
+            });
+        }
         Ok(Self {
             shared: Arc::new(Shared {
                 device: device.clone(),
@@ -129,6 +135,7 @@ impl Context {
                     tuning,
                 },
                 pipelines: Mutex::default(),
+                cache: Mutex::new(pipeline_cache::empty(device)),
                 unused,
             }),
         })
@@ -144,6 +151,57 @@ impl Context {
 
     pub(crate) fn device(&self) -> &wgpu::Device {
         &self.shared.device
+    }
+
+    /// Refuses what another context made.
+    pub(crate) fn is_that_of(&self, other: &Self) -> Result<(), BindError> {
+        match Arc::ptr_eq(&self.shared, &other.shared) {
+            true => Ok(()),
+            false => Err(BindError::OtherContext),
+        }
+    }
+
+    /// Compiles the pipelines of these dispatches.
+    pub(crate) fn compile(&self, steps: &[Step]) -> Result<(), BindError> {
+        for step in steps {
+            self.pipeline(step.variant, step.constants)?;
+        }
+        Ok(())
+    }
+
+    pub(crate) fn pipeline_cache(&self) -> Option<wgpu::PipelineCache> {
+        lock(&self.shared.cache).clone()
+    }
+
+    /// What was compiled so far, as bytes for [`Context::load_pipeline_cache`] in a later run of the
+    /// program. `None` on a device made without `Features::PIPELINE_CACHE`, which Vulkan alone has, or
+    /// where the driver gives nothing.
+    ///
+    /// The library reads and writes no files. Keep the bytes where this program alone writes.
+    pub fn pipeline_cache_data(&self) -> Option<Vec<u8>> {
+        pipeline_cache::data(self.device(), &self.pipeline_cache()?)
+    }
+
+    /// Lets pipelines be made from what an earlier run compiled; results are the same with and without.
+    /// Call it before anything is compiled: what was compiled until then is not in the new cache's data.
+    ///
+    /// # Safety
+    /// `bytes` are what [`Context::pipeline_cache_data`] gave, and nobody else could write them since.
+    /// Bytes that were damaged by accident, or that are of another adapter or driver, are refused. Bytes
+    /// that somebody forged on purpose can pass these checks, and then the driver reads them.
+    ///
+    /// # Errors
+    /// A device made without `Features::PIPELINE_CACHE`; bytes that are no pipeline cache, that are
+    /// damaged, or that are of another adapter or driver. The context then compiles as it did before.
+    #[allow(
+        unsafe_code,
+        reason = "only the caller knows where the bytes come from"
+    )]
+    pub unsafe fn load_pipeline_cache(&self, bytes: &[u8]) -> Result<(), CacheError> {
+        // SAFETY: as the caller promised.
+        let cache = unsafe { pipeline_cache::load(self.device(), bytes) }?;
+        *lock(&self.shared.cache) = Some(cache);
+        Ok(())
     }
 
     pub(crate) fn machine(&self) -> &Machine {
@@ -172,7 +230,7 @@ impl Context {
         if let Some(pipeline) = &*entry {
             return Ok(pipeline.clone());
         }
-        let (pipeline, error) = watched(self.device(), || self.compile(variant, constants));
+        let (pipeline, error) = watched(self.device(), || self.made(variant, constants));
         if let Some(error) = error {
             return Err(match cause(self.device(), error) {
                 RunError::Device { reason } => BindError::Pipeline {
@@ -185,7 +243,7 @@ impl Context {
         Ok(entry.insert(pipeline).clone())
     }
 
-    fn compile(&self, variant: Variant, constants: Constants) -> Pipeline {
+    fn made(&self, variant: Variant, constants: Constants) -> Pipeline {
         tracing::debug!(variant = variant.label(), ?constants, "compiling");
         let device = self.device();
         let label = variant.label();
@@ -234,7 +292,7 @@ impl Context {
                 // Every word that counts was written before it is read.
                 zero_initialize_workgroup_memory: false,
             },
-            cache: None,
+            cache: self.pipeline_cache().as_ref(),
         });
         Pipeline {
             pipeline,
@@ -279,3 +337,19 @@ const PARTIAL_BYTES: u32 = 48;
 
 /// Storage offsets are multiples of 256 bytes at most.
 const UNUSED_BYTES: u64 = 256;
+
+/// Bytes of the buffer that stands in for unused ones.
+fn unused_bytes() -> u64 {
+    UNUSED_BYTES * Role::ALL.len() as u64
+}
+
+fn at_least(limit: &'static str, got: u64, expected: u64) -> Result<(), DeviceError> {
+    match got >= expected {
+        true => Ok(()),
+        false => Err(DeviceError::Limit {
+            limit,
+            got,
+            expected,
+        }),
+    }
+}

@@ -5,7 +5,7 @@
 //! `internals` also makes public: `Context::with_tuning`, `Context::compiled`, `Gpu::with_tuning`,
 //! `Plan::schedule`, `Binding::dispatches`, `functional::bind_moments` and `functional::bind_normalize`.
 
-pub use crate::bindings::{Dispatch, Resource};
+pub use crate::binding::{Dispatch, Resource};
 
 /// The planner: from a view and a machine to grids and scratch.
 pub mod plan {

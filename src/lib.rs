@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 #![warn(missing_docs)]
 
+mod binding;
 mod bindings;
 mod canary;
 pub mod check;
@@ -17,7 +18,8 @@ mod image;
 #[cfg(feature = "internals")]
 pub mod internals;
 mod layer;
-mod params;
+mod operation;
+mod pipeline_cache;
 mod plan;
 mod record;
 mod reduction;
@@ -28,7 +30,7 @@ mod state;
 mod stats;
 mod tensor;
 
-pub use bindings::Binding;
+pub use binding::Binding;
 pub use canary::Canary;
 pub use check::Check;
 pub use config::{Activation, Affine, Config, Momentum, NonFinite, Running, RunningVariance};
@@ -41,12 +43,12 @@ pub use gpu::adapters_blocking;
 pub use gpu::{Adapter, Gpu, adapters};
 pub use image::{
     ImageDraw, ImageInferenceBuffers, ImagePlan, ImageRender, ImageRenderInputs,
-    ImageStatisticsBuffers, ImageTexture, ImageTrainBuffers,
+    ImageStatisticsBuffers, ImageTexture, ImageTrainBuffers, ImageWarmUp,
 };
 pub use layer::{BackwardRequest, BatchNorm, Forward, ForwardRequest, Gradients, Mode, Saved};
 pub use record::{
     BackwardBuffers, InferenceBuffers, MomentsBuffers, MomentsRows, Plan, StatisticsRows, SumsRows,
-    TrainBuffers,
+    TrainBuffers, WarmUp,
 };
 pub use shape::{Pattern, View};
 pub use state::LayerState;

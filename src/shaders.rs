@@ -243,6 +243,12 @@ impl Kernel {
         )
     }
 
+    /// Whether an activation and a residual come after what the kernel normalizes, or backward goes
+    /// through them before it.
+    pub(crate) fn activates(self) -> bool {
+        self.walks() && self != Self::Moments
+    }
+
     /// The textures that a kernel reads and writes, and what it does with each.
     fn textures(self) -> &'static [&'static str] {
         match self {
@@ -546,15 +552,16 @@ impl Variant {
         matches!(self.storage, Storage::Texture(_)) && matches!(role, Role::X | Role::Out)
     }
 
-    /// The numbers of the variant's storage bindings, which are [`Role`]s, and whether it binds
-    /// the axes of a strided walk; both as its WGSL declares them.
+    /// What the variant binds, as its WGSL declares it.
     pub fn roles(&self) -> Vec<Role> {
-        let source = self.source();
-        Role::ALL
-            .into_iter()
-            .filter(|&role| source.contains(&format!("@binding({})", role as u32)))
-            .collect()
+        roles_of(&self.source())
     }
+}
+
+/// What a shader binds beside its parameters, as its WGSL declares it.
+pub(crate) fn roles_of(source: &str) -> Vec<Role> {
+    let declares = |role: &Role| source.contains(&format!("@binding({})", *role as u32));
+    Role::ALL.into_iter().filter(declares).collect()
 }
 
 /// The override constants of a pipeline.

@@ -59,6 +59,9 @@ pub enum BindError {
         /// The tensor's name.
         tensor: &'static str,
     },
+    /// A plan that another context made.
+    #[error("the plan was made by another context")]
+    OtherContext,
     /// Two buffers of one call that share bytes.
     #[error("{buffer} overlaps {other}: each needs bytes of its own")]
     Overlap {
@@ -133,7 +136,16 @@ pub enum BindError {
         /// What wgpu said.
         reason: String,
     },
-    /// Buffers that wgpu did not bind, such as one of another device.
+    /// A buffer or texture that belongs to another device, that was destroyed, or that wgpu refused for a
+    /// reason of its own.
+    #[error("{name} cannot be bound: {reason}")]
+    Unusable {
+        /// The role of the buffer or texture.
+        name: &'static str,
+        /// What wgpu said.
+        reason: String,
+    },
+    /// Buffers that wgpu did not bind together.
     #[error("the buffers were not bound: {reason}")]
     Refused {
         /// What wgpu said.

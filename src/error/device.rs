@@ -34,6 +34,12 @@ pub enum DeviceError {
         /// Lanes of a team.
         team: u32,
     },
+    /// The device made no buffer of a few kilobytes.
+    #[error("the device cannot be used: {reason}")]
+    Unusable {
+        /// What wgpu said.
+        reason: String,
+    },
     /// The device is below what the kernels need.
     #[error("the device's {limit} is {got}, expected at least {expected}")]
     Limit {

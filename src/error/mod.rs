@@ -6,8 +6,10 @@
 
 mod any;
 mod bind;
+mod cache;
 mod config;
 mod device;
+mod encode;
 mod plan;
 mod run;
 mod shape;
@@ -15,8 +17,10 @@ mod state;
 
 pub use any::Error;
 pub use bind::BindError;
+pub use cache::CacheError;
 pub use config::ConfigError;
 pub use device::DeviceError;
+pub use encode::EncodeError;
 pub use plan::PlanError;
 pub use run::RunError;
 pub use shape::ShapeError;

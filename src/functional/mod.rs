@@ -16,19 +16,6 @@ pub use moments::bind_moments;
 #[cfg(feature = "internals")]
 pub use normalize::bind_normalize;
 
-use crate::bindings::Slot;
-use crate::shaders::Role;
-use crate::tensor::Tensor;
-
-fn slot<'a>(role: Role, name: &'static str, tensor: &'a Tensor) -> Slot<'a> {
-    Slot {
-        role,
-        name,
-        slice: tensor.slice(),
-        bytes: tensor.buffer().size(),
-    }
-}
-
 /// Blocking twins.
 #[cfg(feature = "blocking")]
 pub mod blocking {

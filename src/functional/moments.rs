@@ -1,14 +1,14 @@
 //! `tf.nn.moments` on the device, on the CPU path, and checked.
 
-use super::slot;
-use crate::bindings::{Binding, Stage, bind};
+use crate::binding::Binding;
+use crate::bindings::{Request, bind};
 use crate::canary::Proof;
 use crate::check::{self, Check, Finding, Report};
+use crate::config::Config;
 use crate::error::Error;
 use crate::error::ShapeError;
-use crate::plan::Needs;
+use crate::operation::{Asked, Operation};
 use crate::reduction::Reduction;
-use crate::shaders::{Kernel, Role};
 use crate::stats::Moments;
 use crate::tensor::Tensor;
 
@@ -107,12 +107,6 @@ pub fn bind_moments(
     Ok((binding, moments))
 }
 
-const NEEDS: Needs = Needs {
-    what: "moments",
-    rows: 3,
-    workspace: true,
-};
-
 /// What is submitted, where its results will be, and its scratch.
 fn prepare(
     x: &Tensor,
@@ -122,17 +116,23 @@ fn prepare(
     let gpu = x.gpu();
     let context = gpu.context();
     let reduction = Reduction::over(x.shape(), axes)?;
-    let schedule = reduction.plan(x.element(), &NEEDS, context.machine())?;
+    let schedule = reduction.plan(x.element(), &Operation::Moments.needs(), context.machine())?;
     let rows = Tensor::empty(gpu, &[3, reduction.counts().1])?;
     let workspace = Tensor::scratch(gpu, schedule.workspace_bytes())?;
-    let mut steps = schedule.steps(Kernel::Moments, Stage::Reduce);
-    steps.extend(schedule.steps(Kernel::MomentsFinish, Stage::Merge));
-    let slots = [
-        slot(Role::X, "x", x),
-        slot(Role::Statistics, "moments", &rows),
-        slot(Role::Partials, "workspace", &workspace),
-    ];
-    let binding = bind(context, &schedule, &steps, &slots)?;
+    let request = Request {
+        operation: Operation::Moments,
+        // Moments have no options.
+        config: &Config::pytorch().without_running(),
+        schedule: &schedule,
+        asked: Asked::default(),
+        buffers: &[
+            ("x", Some(x.slice())),
+            ("moments", Some(rows.slice())),
+            ("workspace", Some(workspace.slice())),
+        ],
+        textures: &[],
+    };
+    let binding = bind(context, &request)?;
     let moments = DeviceMoments {
         reduction,
         keep_dims,

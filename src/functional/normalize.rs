@@ -1,18 +1,19 @@
 //! `tf.nn.batch_normalization`.
 
-use super::{DeviceMoments, slot};
-use crate::bindings::{Binding, Stage, bind};
+use super::DeviceMoments;
+use crate::binding::Binding;
+use crate::bindings::{Request, bind};
 use crate::canary::Proof;
 use crate::check::{self, Check, Report};
+use crate::config::{Affine, Config};
 use crate::element::Element;
 use crate::error::Error;
 use crate::error::{ConfigError, ShapeError};
 use crate::gpu::Gpu;
-use crate::params::flags;
-use crate::plan::Needs;
+
+use crate::operation::{Asked, Operation};
 use crate::reduction::Reduction;
 use crate::reference;
-use crate::shaders::{Kernel, Role};
 use crate::shape::{same_element, same_shape};
 use crate::stats::Parameters;
 use crate::tensor::Tensor;
@@ -99,33 +100,39 @@ pub fn bind_normalize(
         Statistics::Plain { mean, .. } => [mean.shape().to_vec(), mean.shape().to_vec()],
     };
     let affine_rows = affine_rows(x, &reduction, &own_shapes, affine)?;
-    let schedule = reduction.plan(x.element(), &NEEDS, context.machine())?;
+    let schedule = reduction.plan(
+        x.element(),
+        &Operation::Normalize.needs(),
+        context.machine(),
+    )?;
     let y = Tensor::empty_as(gpu, x.shape(), x.element())?;
-    let paired = matches!(statistics, Statistics::Moments(_));
-    let mut steps = schedule.steps(Kernel::Inference, Stage::Apply);
-    for step in &mut steps {
-        step.params = step
-            .params
-            .with_eps(eps)
-            .with_flag(flags::HAS_WEIGHT, affine.scale.is_some())
-            .with_flag(flags::HAS_BIAS, affine.offset.is_some())
-            .with_flag(flags::FROM_MOMENTS, paired);
-    }
-    let slots = [
-        slot(Role::X, "x", x),
-        slot(Role::Out, "y", &y),
-        slot(Role::Statistics, "statistics", &rows),
-        slot(Role::Affine, "affine", &affine_rows),
-    ];
-    let binding = bind(context, &schedule, &steps, &slots)?;
+    let config = Config::pytorch().without_running().with_eps(eps);
+    let config = config.with_affine(match (affine.scale, affine.offset) {
+        (Some(_), Some(_)) => Affine::Both,
+        (Some(_), None) => Affine::Weight,
+        (None, Some(_)) => Affine::Bias,
+        (None, None) => Affine::None,
+    });
+    let has_affine = config.affine != Affine::None;
+    let request = Request {
+        operation: Operation::Normalize,
+        config: &config,
+        schedule: &schedule,
+        asked: Asked {
+            from_moments: matches!(statistics, Statistics::Moments(_)),
+            ..Asked::default()
+        },
+        buffers: &[
+            ("x", Some(x.slice())),
+            ("y", Some(y.slice())),
+            ("statistics", Some(rows.slice())),
+            ("affine", has_affine.then(|| affine_rows.slice())),
+        ],
+        textures: &[],
+    };
+    let binding = bind(context, &request)?;
     Ok((binding, y))
 }
-
-const NEEDS: Needs = Needs {
-    what: "statistics",
-    rows: 3,
-    workspace: false,
-};
 
 /// The axes that the statistics were taken over.
 fn reduction_of(x: &Tensor, statistics: Statistics<'_>) -> Result<Reduction, ShapeError> {

@@ -3,32 +3,28 @@
 mod buffers;
 mod render;
 mod texture;
+mod warm_up;
 
 pub use buffers::{
     ImageInferenceBuffers, ImageRenderInputs, ImageStatisticsBuffers, ImageTrainBuffers,
 };
 pub use render::{ImageDraw, ImageRender};
 pub use texture::ImageTexture;
+pub use warm_up::ImageWarmUp;
 
-use wgpu::BufferSlice;
-
-use crate::bindings::{Binding, Slot, Stage, Step, bind_textures};
-use crate::config::{Affine, Config};
+use crate::binding::Binding;
+use crate::bindings::{Named, Request, bind};
+use crate::config::Config;
 use crate::context::Context;
-use crate::error::{BindError, ConfigError, PlanError};
-use crate::params::flags;
+use crate::error::{BindError, PlanError};
+use crate::operation::{Asked, Operation, rows};
 use crate::plan::describe::describe_image;
 use crate::plan::{self, Schedule};
-use crate::record::{NEEDS, given};
-use crate::shaders::{Kernel, Role, Storage};
+use crate::shaders::Role;
 use crate::shape::View;
 
-/// Bytes of two values per channel of an image: weight and bias.
-const AFFINE_BYTES: u64 = 2 * 4 * 4;
-/// Bytes of three: running mean, running variance and number of batches.
-const RUNNING_BYTES: u64 = 3 * 4 * 4;
-/// Bytes of five: pivot, offset, inv_std, batch_mean, batch_var.
-const SAVED_BYTES: u64 = 5 * 4 * 4;
+/// Channels of an image.
+const CHANNELS: usize = 4;
 
 /// Every operation of one configuration on images of one size.
 ///
@@ -98,7 +94,10 @@ impl Context {
         if [width, height].iter().any(|side| !(1..=max).contains(side)) {
             return Err(PlanError::ImageSize { width, height, max });
         }
-        let schedule = plan::plan_image(width as usize * height as usize, &NEEDS, self.machine())?;
+        let schedule = {
+            let pixels = width as usize * height as usize;
+            plan::plan_image(pixels, &Operation::ImageTrain.needs(), self.machine())?
+        };
         Ok(ImagePlan {
             context: self.clone(),
             config: *config,
@@ -126,17 +125,17 @@ impl ImagePlan {
 
     /// Bytes of weight and bias.
     pub fn affine_bytes(&self) -> u64 {
-        AFFINE_BYTES
+        rows::bytes(rows::AFFINE, CHANNELS)
     }
 
     /// Bytes of running mean, running variance and number of batches.
     pub fn running_bytes(&self) -> u64 {
-        RUNNING_BYTES
+        rows::bytes(rows::RUNNING, CHANNELS)
     }
 
     /// Bytes of what training forward saves: pivot, offset, inv_std, batch_mean and batch_var.
     pub fn saved_bytes(&self) -> u64 {
-        SAVED_BYTES
+        rows::bytes(rows::SAVED, CHANNELS)
     }
 
     /// Bytes of scratch that any one operation of this plan needs. Operations that run one after
@@ -150,20 +149,21 @@ impl ImagePlan {
     /// # Errors
     /// Options that do not allow training on this size; textures and buffers that do not fit.
     pub fn bind_train(&self, b: &ImageTrainBuffers<'_>) -> Result<Binding, BindError> {
-        self.config.validate_training(&self.view())?;
         let x = texture::read_sized(self.context.device(), &b.x, self.size)?;
         let (y, format) = texture::write(self.context.device(), &b.y, self.size, &b.x)?;
-        let mut slots = self.statistics_slots(b.running, b.saved, b.workspace)?;
-        slots.extend(affine(&self.config, b.affine)?);
-        let storage = Storage::Texture(Some(format));
-        let mut steps = self.steps(Kernel::Moments, Stage::Reduce, storage);
-        let mut last = self.steps(Kernel::Normalize, Stage::Map, storage);
-        for step in &mut last {
-            self.moves_running(step);
-            self.epilogue(step, b.keep_alpha);
-        }
-        steps.append(&mut last);
-        self.bind(&steps, &slots, &[(Role::X, x), (Role::Out, y)])
+        let asked = Asked {
+            keep_alpha: b.keep_alpha,
+            format: Some(format),
+            ..Asked::default()
+        };
+        let buffers = [
+            ("affine", b.affine),
+            ("running", b.running),
+            ("saved", Some(b.saved)),
+            ("workspace", Some(b.workspace)),
+        ];
+        let textures = [(Role::X, x), (Role::Out, y)];
+        self.bind(Operation::ImageTrain, asked, &buffers, &textures)
     }
 
     /// Binds inference: one dispatch.
@@ -171,17 +171,16 @@ impl ImagePlan {
     /// # Errors
     /// A configuration without running statistics; textures and buffers that do not fit.
     pub fn bind_inference(&self, b: &ImageInferenceBuffers<'_>) -> Result<Binding, BindError> {
-        needs_running(&self.config)?;
         let x = texture::read_sized(self.context.device(), &b.x, self.size)?;
         let (y, format) = texture::write(self.context.device(), &b.y, self.size, &b.x)?;
-        let mut slots = vec![slot(Role::Statistics, "running", b.running, RUNNING_BYTES)];
-        slots.extend(affine(&self.config, b.affine)?);
-        let storage = Storage::Texture(Some(format));
-        let mut steps = self.steps(Kernel::Inference, Stage::Apply, storage);
-        for step in &mut steps {
-            self.epilogue(step, b.keep_alpha);
-        }
-        self.bind(&steps, &slots, &[(Role::X, x), (Role::Out, y)])
+        let asked = Asked {
+            keep_alpha: b.keep_alpha,
+            format: Some(format),
+            ..Asked::default()
+        };
+        let buffers = [("affine", b.affine), ("running", Some(b.running))];
+        let textures = [(Role::X, x), (Role::Out, y)];
+        self.bind(Operation::ImageInference, asked, &buffers, &textures)
     }
 
     /// Binds the statistics alone, for an [`ImageRender`] to normalize by: what
@@ -190,96 +189,34 @@ impl ImagePlan {
     /// # Errors
     /// Options that do not allow training on this size; a texture and buffers that do not fit.
     pub fn bind_statistics(&self, b: &ImageStatisticsBuffers<'_>) -> Result<Binding, BindError> {
-        self.config.validate_training(&self.view())?;
         let x = texture::read_sized(self.context.device(), &b.x, self.size)?;
-        let slots = self.statistics_slots(b.running, b.saved, b.workspace)?;
-        let mut steps = self.steps(Kernel::Moments, Stage::Reduce, Storage::Texture(None));
-        // The kernel of training, over no pixels: all that is left are the statistics.
-        let mut last = self.steps(Kernel::Normalize, Stage::Merge, Storage::Single);
-        for step in &mut last {
-            self.moves_running(step);
-            step.params.count = 0;
-        }
-        steps.append(&mut last);
-        self.bind(&steps, &slots, &[(Role::X, x)])
+        let buffers = [
+            ("running", b.running),
+            ("saved", Some(b.saved)),
+            ("workspace", Some(b.workspace)),
+        ];
+        let textures = [(Role::X, x)];
+        let operation = Operation::ImageStatistics;
+        self.bind(operation, Asked::default(), &buffers, &textures)
     }
 
     fn bind(
         &self,
-        steps: &[Step],
-        slots: &[Slot<'_>],
+        operation: Operation,
+        asked: Asked,
+        buffers: &[Named<'_>],
         textures: &[(Role, wgpu::TextureView)],
     ) -> Result<Binding, BindError> {
-        bind_textures(&self.context, &self.schedule, steps, slots, textures)
-    }
-
-    fn steps(&self, kernel: Kernel, stage: Stage, storage: Storage) -> Vec<Step> {
-        let mut steps = self.schedule.steps(kernel, stage);
-        for step in &mut steps {
-            step.storage = storage;
-            step.params = step.params.with_eps(self.config.eps);
-        }
-        steps
-    }
-
-    fn moves_running(&self, step: &mut Step) {
-        let count = self.view().count() as u64;
-        step.params = step.params.with_running(&self.config, count);
-    }
-
-    /// What there is to do beyond x̂.
-    fn epilogue(&self, step: &mut Step, keep_alpha: bool) {
-        step.epilogue.activation = self.config.activation.code();
-        step.params = step
-            .params
-            .with_affine(self.config.affine)
-            .with_negative_slope(self.config.activation.negative_slope())
-            .with_flag(flags::KEEP_ALPHA, keep_alpha);
-    }
-
-    fn statistics_slots<'a>(
-        &self,
-        running: Option<BufferSlice<'a>>,
-        saved: BufferSlice<'a>,
-        workspace: BufferSlice<'a>,
-    ) -> Result<Vec<Slot<'a>>, BindError> {
-        let mut slots = vec![
-            slot(Role::Saved, "saved", saved, SAVED_BYTES),
-            Slot {
-                role: Role::Partials,
-                name: "workspace",
-                slice: workspace,
-                bytes: self.workspace_bytes(),
+        bind(
+            &self.context,
+            &Request {
+                operation,
+                config: &self.config,
+                schedule: &self.schedule,
+                asked,
+                buffers,
+                textures,
             },
-        ];
-        let running = given("running", running, self.config.running.is_some())?;
-        slots.extend(
-            running.map(|running| slot(Role::Statistics, "running", running, RUNNING_BYTES)),
-        );
-        Ok(slots)
-    }
-}
-
-fn slot<'a>(role: Role, name: &'static str, slice: BufferSlice<'a>, bytes: u64) -> Slot<'a> {
-    Slot {
-        role,
-        name,
-        slice,
-        bytes,
-    }
-}
-
-fn affine<'a>(
-    config: &Config,
-    slice: Option<BufferSlice<'a>>,
-) -> Result<Option<Slot<'a>>, BindError> {
-    let slice = given("affine", slice, config.affine != Affine::None)?;
-    Ok(slice.map(|slice| slot(Role::Affine, "affine", slice, AFFINE_BYTES)))
-}
-
-fn needs_running(config: &Config) -> Result<(), BindError> {
-    match config.running {
-        Some(_) => Ok(()),
-        None => Err(ConfigError::NoRunningStatistics.into()),
+        )
     }
 }

@@ -2,15 +2,18 @@
 
 use wgpu::TextureFormat;
 
-use super::{ImageRenderInputs, RUNNING_BYTES, SAVED_BYTES, affine, needs_running, slot, texture};
-use crate::bindings::{check, made, uniforms, whole};
+use super::{CHANNELS, ImageRenderInputs, texture};
+use crate::binding::{timestamps, uniforms};
+use crate::bindings::{check, named, slots, whole};
 use crate::config::Config;
 use crate::context::{Context, READ_TEXTURE, buffer};
-use crate::error::{BindError, PlanError};
-use crate::faults::watched;
-use crate::params::{Params, flags};
+use crate::error::{BindError, EncodeError, PlanError};
+use crate::faults::{made, watched};
+use crate::operation::params::Params;
+use crate::operation::{Asked, Holds, Operation, rows};
 use crate::record::StatisticsRows;
-use crate::shaders::{Constants, Conversion, Role, render_source};
+use crate::shaders::{Constants, Conversion, Role, render_source, roles_of};
+use crate::shape::View;
 
 /// A render pipeline that normalizes images into colour targets of one format, sRGB ones too.
 ///
@@ -21,11 +24,14 @@ pub struct ImageRender {
     config: Config,
     pipeline: wgpu::RenderPipeline,
     layout: wgpu::BindGroupLayout,
+    /// The storage buffers of the fragment shader.
+    buffers: Vec<Role>,
 }
 
 /// A bound draw, ready to be recorded any number of times.
 #[derive(Clone, Debug)]
 pub struct ImageDraw {
+    device: wgpu::Device,
     pipeline: wgpu::RenderPipeline,
     bind_group: wgpu::BindGroup,
 }
@@ -36,10 +42,33 @@ impl ImageDraw {
     ///
     /// The target's pixel (i, j) becomes that of the image, as far as the image, the viewport and
     /// the scissor go; others stay as they are. The target is another image than the one read. Nothing is blended. NaN is 0 in formats without it.
+    ///
+    /// The draw stands in a debug group of its own. Afterwards its pipeline and its bind group 0 are still set in
+    /// the pass.
     pub fn draw(&self, pass: &mut wgpu::RenderPass<'_>) {
+        pass.push_debug_group(LABEL);
         pass.set_pipeline(&self.pipeline);
         pass.set_bind_group(0, &self.bind_group, &[]);
         pass.draw(0..3, 0..1);
+        pass.pop_debug_group();
+    }
+
+    /// [`ImageDraw::draw`] between two timestamps, as
+    /// [`Binding::encode_timed`](crate::Binding::encode_timed) writes them.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn draw_timed(
+        &self,
+        pass: &mut wgpu::RenderPass<'_>,
+        queries: &wgpu::QuerySet,
+        first: u32,
+    ) -> Result<(), EncodeError> {
+        let last = timestamps(&self.device, queries, first)?;
+        pass.write_timestamp(queries, first);
+        self.draw(pass);
+        pass.write_timestamp(queries, last);
+        Ok(())
     }
 }
 
@@ -122,8 +151,12 @@ impl Context {
                 got: format!("{target:?}"),
             });
         }
-        let ((pipeline, layout), error) =
-            watched(self.device(), || compile(self.device(), config, target));
+        let source = render_source(conversion(target));
+        let mut buffers = roles_of(&source);
+        buffers.retain(|&role| role != Role::X);
+        let ((pipeline, layout), error) = watched(self.device(), || {
+            compile(self, config, target, source, &buffers)
+        });
         if let Some(error) = error {
             return Err(PlanError::Pipeline {
                 reason: error.to_string(),
@@ -134,6 +167,7 @@ impl Context {
             config: *config,
             pipeline,
             layout,
+            buffers,
         })
     }
 }
@@ -144,33 +178,34 @@ impl ImageRender {
     /// # Errors
     /// Running statistics where the configuration keeps none; a texture and buffers that do not fit.
     pub fn bind(&self, b: &ImageRenderInputs<'_>) -> Result<ImageDraw, BindError> {
-        let frozen = matches!(b.statistics, StatisticsRows::Running(_));
-        if frozen {
-            needs_running(&self.config)?;
-        }
-        let device = self.context.device();
-        let x = texture::read(device, &b.x)?;
-        let statistics = match b.statistics {
-            StatisticsRows::Saved(saved) => slot(Role::Saved, "saved", saved, SAVED_BYTES),
+        let (operation, statistics) = match b.statistics {
+            StatisticsRows::Saved(saved) => (Operation::ImageRenderSaved, ("saved", Some(saved))),
             StatisticsRows::Running(running) => {
-                slot(Role::Statistics, "running", running, RUNNING_BYTES)
+                (Operation::ImageRenderRunning, ("running", Some(running)))
             }
         };
-        let mut slots = vec![statistics];
-        slots.extend(affine(&self.config, b.affine)?);
+        let mut asked = Asked {
+            keep_alpha: b.keep_alpha,
+            ..Asked::default()
+        };
+        operation.validate(&self.config, &View::of_lengths(1, CHANNELS, 1), &asked)?;
+        let device = self.context.device();
+        let x = texture::read(device, &b.x)?;
+        let bytes = |holds| match holds {
+            Holds::Rows(rows) => rows::bytes(rows, CHANNELS),
+            _ => 0,
+        };
+        let buffers = [("affine", b.affine), statistics];
+        let slots = slots(operation, &self.config, bytes, &buffers)?;
         check(device, &slots)?;
+        slots.iter().for_each(|slot| asked.give(slot.role));
         let params = Params {
             // Counted in loads, like addresses: the four channels are one.
             all_channels: 1,
             ..bytemuck::Zeroable::zeroed()
         };
-        let params = params
-            .with_eps(self.config.eps)
-            .with_affine(self.config.affine)
-            .with_negative_slope(self.config.activation.negative_slope())
-            .with_flag(flags::HAS_RUNNING, frozen)
-            .with_flag(flags::KEEP_ALPHA, b.keep_alpha);
-        let uniforms = made(device, || uniforms(device, &[params], None))?;
+        let params = operation.options(params, &self.config, &asked);
+        let uniforms = made(device, || uniforms(device, &[bytemuck::bytes_of(&params)]))?;
         let mut entries = vec![
             wgpu::BindGroupEntry {
                 binding: 0,
@@ -181,7 +216,7 @@ impl ImageRender {
                 resource: wgpu::BindingResource::TextureView(&x),
             },
         ];
-        entries.extend(BUFFERS.map(|role| {
+        entries.extend(self.buffers.iter().map(|&role| {
             let given = slots.iter().find(|slot| slot.role == role);
             let slice = match given {
                 Some(slot) => slot.slice.slice(..slot.bytes),
@@ -197,8 +232,10 @@ impl ImageRender {
             layout: &self.layout,
             entries: &entries,
         };
-        let bind_group = made(device, || device.create_bind_group(&group))?;
+        let bind_group = made(device, || device.create_bind_group(&group))
+            .map_err(|error| named(device, &slots, error))?;
         Ok(ImageDraw {
+            device: device.clone(),
             pipeline: self.pipeline.clone(),
             bind_group,
         })
@@ -207,15 +244,14 @@ impl ImageRender {
 
 const LABEL: &str = "wgpu-batchnorm render";
 
-/// The storage buffers of the fragment shader.
-const BUFFERS: [Role; 3] = [Role::Affine, Role::Statistics, Role::Saved];
-
 fn compile(
-    device: &wgpu::Device,
+    context: &Context,
     config: &Config,
     target: TextureFormat,
+    source: String,
+    buffers: &[Role],
 ) -> (wgpu::RenderPipeline, wgpu::BindGroupLayout) {
-    let source = render_source(conversion(target));
+    let device = context.device();
     let constants = Constants {
         activation: config.activation.code(),
         ..Constants::default()
@@ -237,7 +273,7 @@ fn compile(
     ];
     // Read-only: writable storage in a fragment shader is not to be had everywhere.
     let storage = buffer(wgpu::BufferBindingType::Storage { read_only: true });
-    entries.extend(BUFFERS.map(|role| entry(role as u32, storage)));
+    entries.extend(buffers.iter().map(|&role| entry(role as u32, storage)));
     let layout = device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor {
         label: Some(LABEL),
         entries: &entries,
@@ -270,7 +306,7 @@ fn compile(
         depth_stencil: None,
         multisample: wgpu::MultisampleState::default(),
         multiview_mask: None,
-        cache: None,
+        cache: context.pipeline_cache().as_ref(),
     });
     (pipeline, layout)
 }

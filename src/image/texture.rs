@@ -2,8 +2,8 @@
 
 use wgpu::{TextureDimension, TextureFormat, TextureUsages};
 
-use crate::bindings::made;
 use crate::error::BindError;
+use crate::faults::{unusable, unusable_texture, watched};
 use crate::shaders::TexelFormat;
 
 /// A mip level of a layer of a 2D texture, seen as one format.
@@ -73,8 +73,12 @@ impl<'a> ImageTexture<'a> {
     fn view(
         &self,
         device: &wgpu::Device,
+        name: &'static str,
         usage: TextureUsages,
     ) -> Result<wgpu::TextureView, BindError> {
+        if let Some(error) = unusable_texture(device, self.texture) {
+            return Err(unusable(device, name, error));
+        }
         let view = wgpu::TextureViewDescriptor {
             label: Some("wgpu-batchnorm image"),
             format: Some(self.format),
@@ -87,7 +91,10 @@ impl<'a> ImageTexture<'a> {
             array_layer_count: Some(1),
             ..Default::default()
         };
-        made(device, || self.texture.create_view(&view))
+        match watched(device, || self.texture.create_view(&view)) {
+            (view, None) => Ok(view),
+            (_, Some(error)) => Err(unusable(device, name, error)),
+        }
     }
 
     /// What reading and writing have in common.
@@ -119,23 +126,13 @@ impl<'a> ImageTexture<'a> {
                 });
             }
         }
-        let name = |format: TextureFormat| format!("{format:?}");
         if !formats.contains(&self.format) {
-            return Err(BindError::TextureFormat {
-                texture,
-                got: name(self.format),
-                expected: formats
-                    .iter()
-                    .copied()
-                    .map(name)
-                    .collect::<Vec<_>>()
-                    .join(", "),
-            });
+            return Err(wrong_format(texture, self.format, formats));
         }
         if inner.format().remove_srgb_suffix() != self.format.remove_srgb_suffix() {
             return Err(BindError::TextureFormat {
                 texture,
-                got: name(self.format),
+                got: format!("{:?}", self.format),
                 expected: format!("{:?} or its sRGB or linear twin", inner.format()),
             });
         }
@@ -182,7 +179,7 @@ pub(super) fn read(
     x: &ImageTexture<'_>,
 ) -> Result<wgpu::TextureView, BindError> {
     x.check("x", TextureUsages::TEXTURE_BINDING, &READ)?;
-    x.view(device, TextureUsages::TEXTURE_BINDING)
+    x.view(device, "x", TextureUsages::TEXTURE_BINDING)
 }
 
 /// A view of `x` for loads.
@@ -193,7 +190,32 @@ pub(super) fn read_sized(
 ) -> Result<wgpu::TextureView, BindError> {
     x.check("x", TextureUsages::TEXTURE_BINDING, &READ)?;
     x.check_size("x", size)?;
-    x.view(device, TextureUsages::TEXTURE_BINDING)
+    x.view(device, "x", TextureUsages::TEXTURE_BINDING)
+}
+
+/// How the kernels know a format of `y`.
+pub(super) fn written_format(format: TextureFormat) -> Result<TexelFormat, BindError> {
+    match format {
+        TextureFormat::Rgba8Unorm => Ok(TexelFormat::Rgba8Unorm),
+        TextureFormat::Rgba16Float => Ok(TexelFormat::Rgba16Float),
+        _ => Err(wrong_format("y", format, &WRITTEN)),
+    }
+}
+
+fn wrong_format(
+    texture: &'static str,
+    got: TextureFormat,
+    expected: &[TextureFormat],
+) -> BindError {
+    let expected: Vec<_> = expected
+        .iter()
+        .map(|format| format!("{format:?}"))
+        .collect();
+    BindError::TextureFormat {
+        texture,
+        got: format!("{got:?}"),
+        expected: expected.join(", "),
+    }
 }
 
 /// A view of `y` for stores, and the format of these.
@@ -211,9 +233,6 @@ pub(super) fn write(
             other: "x",
         });
     }
-    let format = match y.format {
-        TextureFormat::Rgba8Unorm => TexelFormat::Rgba8Unorm,
-        _ => TexelFormat::Rgba16Float,
-    };
-    Ok((y.view(device, TextureUsages::STORAGE_BINDING)?, format))
+    let format = written_format(y.format)?;
+    Ok((y.view(device, "y", TextureUsages::STORAGE_BINDING)?, format))
 }

@@ -1,13 +1,10 @@
 //! Binding of backward passes.
 
-use wgpu::BufferSlice;
-
-use super::slots::{given, whole_count};
-use super::{BackwardBuffers, Plan, StatisticsRows, SumsRows};
-use crate::bindings::{Binding, Slot, Stage, Step, bind};
+use super::slots::whole_count;
+use super::{BackwardBuffers, Plan, StatisticsRows};
+use crate::binding::Binding;
 use crate::error::BindError;
-use crate::params::flags;
-use crate::shaders::{Kernel, Role};
+use crate::operation::{Asked, Operation};
 
 impl Plan {
     /// Binds backward: through the batch's own statistics, or with running statistics held constant.
@@ -83,126 +80,44 @@ impl Plan {
     /// statistics where the configuration keeps none; `accumulate` without `grads`; sums without `dx`, with
     /// `grads`, `dresidual` or running statistics, or of fewer values than this part has; buffers that do not fit.
     pub fn bind_backward(&self, b: &BackwardBuffers<'_>) -> Result<Binding, BindError> {
-        if b.accumulate {
-            given("grads", b.grads, true)?;
+        if b.accumulate && b.grads.is_none() {
+            return Err(BindError::Missing { buffer: "grads" });
         }
-        match (b.statistics, &b.sums) {
-            (StatisticsRows::Saved(saved), Some(sums)) => self.bind_dx(b, saved, sums),
-            (StatisticsRows::Running(_), Some(_)) => Err(BindError::Unexpected { buffer: "sums" }),
-            _ if [b.dx, b.dresidual, b.grads].iter().all(Option::is_none) => {
-                Err(BindError::NothingAsked)
-            }
-            (StatisticsRows::Saved(saved), None) => self.bind_backward_saved(b, saved),
-            (StatisticsRows::Running(running), None) => self.bind_backward_running(b, running),
-        }
-    }
-
-    /// Backward through the statistics of this batch, or the sums of a part.
-    fn bind_backward_saved<'a>(
-        &self,
-        b: &BackwardBuffers<'a>,
-        saved: BufferSlice<'a>,
-    ) -> Result<Binding, BindError> {
-        let view = self.view();
-        // What a part's own count allows matters where its own statistics were used.
-        let count = match b.dx {
-            Some(_) => view.count(),
-            None => view.count().max(2),
-        };
-        self.config.validate_training_part(&view, count as u64)?;
-        let slots = self.backward_slots(b, self.saved(saved))?;
-        let resident = self.schedule.resident_backward.filter(|_| b.dx.is_some());
-        let sums = || self.steps(Kernel::BackwardSums, Stage::Reduce);
-        let (mut steps, kernel, stage) = match (resident, b.dx) {
-            (Some(grid), _) => (Vec::new(), Kernel::BackwardResident, Stage::Resident(grid)),
-            (None, Some(_)) => (sums(), Kernel::BackwardDx, Stage::Map),
-            (None, None) => (sums(), Kernel::Gradients, Stage::Merge),
-        };
-        steps.extend(self.gradient_steps(kernel, stage, b.grads.is_some(), b.accumulate));
-        self.activate(&mut steps, b.residual.is_some(), b.dresidual.is_some());
-        bind(&self.context, &self.schedule, &steps, &slots)
-    }
-
-    /// Backward with running statistics held constant.
-    fn bind_backward_running<'a>(
-        &self,
-        b: &BackwardBuffers<'a>,
-        running: BufferSlice<'a>,
-    ) -> Result<Binding, BindError> {
-        self.needs_running()?;
-        let running = self.slot(Role::Statistics, "running", running, self.running_bytes());
-        let slots = self.backward_slots(b, running)?;
-        let mut steps = self.steps(Kernel::BackwardFrozen, Stage::Reduce);
-        for step in &mut steps {
-            step.params = step.params.with_flag(flags::HAS_DX, b.dx.is_some());
-        }
-        let has_grads = b.grads.is_some();
-        steps.extend(self.gradient_steps(Kernel::Gradients, Stage::Merge, has_grads, b.accumulate));
-        self.activate(&mut steps, b.residual.is_some(), b.dresidual.is_some());
-        bind(&self.context, &self.schedule, &steps, &slots)
-    }
-
-    /// `dx` of a part, from the sums of the whole batch.
-    fn bind_dx<'a>(
-        &self,
-        b: &BackwardBuffers<'a>,
-        saved: BufferSlice<'a>,
-        sums: &SumsRows<'a>,
-    ) -> Result<Binding, BindError> {
-        let count = whole_count(sums.count)?;
-        self.config.validate_training_part(&self.view(), count)?;
-        given("dx", b.dx, true)?;
-        given("grads", b.grads, false)?;
-        given("dresidual", b.dresidual, false)?;
-        let mut slots = self.backward_slots(b, self.saved(saved))?;
-        slots.push(self.slot(Role::Grads, "sums", sums.rows, self.grads_bytes()));
-        let mut steps = self.steps(Kernel::BackwardDx, Stage::Map);
-        for step in &mut steps {
-            step.params = step
-                .params
-                .with_count(count)
-                .with_flag(flags::FROM_SUMS, true);
-        }
-        self.activate(&mut steps, b.residual.is_some(), false);
-        bind(&self.context, &self.schedule, &steps, &slots)
-    }
-
-    fn backward_slots<'a>(
-        &self,
-        b: &BackwardBuffers<'a>,
-        statistics: Slot<'a>,
-    ) -> Result<Vec<Slot<'a>>, BindError> {
-        let mut slots = vec![
-            self.tensor(Role::X, "x", b.x),
-            self.tensor(Role::Dy, "dy", b.dy),
-            statistics,
-            self.workspace(b.workspace),
+        let mut buffers = vec![
+            ("x", Some(b.x)),
+            ("dy", Some(b.dy)),
+            ("dx", b.dx),
+            ("residual", b.residual),
+            ("dresidual", b.dresidual),
+            ("affine", b.affine),
+            ("grads", b.grads),
+            ("workspace", Some(b.workspace)),
         ];
-        slots.extend(b.dx.map(|dx| self.tensor(Role::Out, "dx", dx)));
-        slots.extend(self.residuals(b.residual, b.dresidual));
-        slots.extend(self.affine(b.affine)?);
-        slots.extend(self.grads(b.grads));
-        Ok(slots)
-    }
-
-    fn saved<'a>(&self, saved: BufferSlice<'a>) -> Slot<'a> {
-        self.slot(Role::Saved, "saved", saved, self.saved_bytes())
-    }
-
-    fn gradient_steps(
-        &self,
-        kernel: Kernel,
-        stage: Stage,
-        grads: bool,
-        accumulate: bool,
-    ) -> Vec<Step> {
-        let mut steps = self.steps(kernel, stage);
-        for step in &mut steps {
-            step.params = step
-                .params
-                .with_flag(flags::HAS_GRADS, grads)
-                .with_flag(flags::ACCUMULATE, accumulate);
-        }
-        steps
+        let mut asked = Asked {
+            accumulate: b.accumulate,
+            ..Asked::default()
+        };
+        let operation = match (b.statistics, &b.sums) {
+            (StatisticsRows::Saved(saved), Some(sums)) => {
+                buffers.extend([("saved", Some(saved)), ("sums", Some(sums.rows))]);
+                asked.count = Some(whole_count(sums.count)?);
+                Operation::BackwardPart
+            }
+            (StatisticsRows::Running(_), Some(_)) => {
+                return Err(BindError::Unexpected { buffer: "sums" });
+            }
+            _ if [b.dx, b.dresidual, b.grads].iter().all(Option::is_none) => {
+                return Err(BindError::NothingAsked);
+            }
+            (StatisticsRows::Saved(saved), None) => {
+                buffers.push(("saved", Some(saved)));
+                Operation::Backward
+            }
+            (StatisticsRows::Running(running), None) => {
+                buffers.push(("running", Some(running)));
+                Operation::BackwardFrozen
+            }
+        };
+        self.bind(operation, asked, &buffers)
     }
 }

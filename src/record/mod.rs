@@ -5,11 +5,11 @@ mod buffers;
 mod forward;
 mod plan;
 mod slots;
+mod warm_up;
 
 pub use buffers::{
     BackwardBuffers, InferenceBuffers, MomentsBuffers, MomentsRows, StatisticsRows, SumsRows,
     TrainBuffers,
 };
-pub(crate) use plan::NEEDS;
 pub use plan::Plan;
-pub(crate) use slots::given;
+pub use warm_up::WarmUp;

@@ -3,16 +3,10 @@
 use crate::config::Config;
 use crate::context::Context;
 use crate::error::PlanError;
+use crate::operation::{Operation, rows};
 use crate::plan::describe::describe;
-use crate::plan::{self, Needs, Schedule};
+use crate::plan::{self, Schedule};
 use crate::shape::View;
-
-/// Every operation there is, training and backward among them.
-pub(crate) const NEEDS: Needs = Needs {
-    what: "saved statistics",
-    rows: 5,
-    workspace: true,
-};
 
 /// Every operation of one configuration on one shape.
 ///
@@ -51,7 +45,7 @@ impl Context {
     ///
     /// let shape = [8, 4, 33, 33]; // 136 KiB
     /// let plan = gpu.context().plan(&Config::pytorch(), &shape)?;
-    /// assert!(plan.schedule().pieces.len() > 8);
+    /// println!("{}", plan.describe()); // tells of the pieces
     ///
     /// let mut layer = BatchNorm::new(&gpu, 4, Config::pytorch())?;
     /// layer.set_check(Check::Enforce);
@@ -66,7 +60,9 @@ impl Context {
     pub fn plan(&self, config: &Config, shape: &[usize]) -> Result<Plan, PlanError> {
         config.validate()?;
         let view = View::new(shape, config.axis)?;
-        let schedule = plan::plan_dense(view, config.element, &NEEDS, self.machine())?;
+        // No operation has longer rows.
+        let needs = Operation::Train.needs();
+        let schedule = plan::plan_dense(view, config.element, &needs, self.machine())?;
         Ok(Plan {
             context: self.clone(),
             config: *config,
@@ -99,27 +95,27 @@ impl Plan {
 
     /// Bytes of weight and bias.
     pub fn affine_bytes(&self) -> u64 {
-        self.channel_bytes(2)
+        self.row_bytes(rows::AFFINE)
     }
 
     /// Bytes of running mean, running variance and number of batches.
     pub fn running_bytes(&self) -> u64 {
-        self.channel_bytes(3)
+        self.row_bytes(rows::RUNNING)
     }
 
     /// Bytes of what training forward saves: pivot, offset, inv_std, batch_mean and batch_var.
     pub fn saved_bytes(&self) -> u64 {
-        self.channel_bytes(5)
+        self.row_bytes(rows::SAVED)
     }
 
     /// Bytes of dweight and dbias.
     pub fn grads_bytes(&self) -> u64 {
-        self.channel_bytes(2)
+        self.row_bytes(rows::GRADS)
     }
 
     /// Bytes of the moments of a part of a batch: pivot, offset and m2.
     pub fn moments_bytes(&self) -> u64 {
-        self.channel_bytes(3)
+        self.row_bytes(rows::MOMENTS)
     }
 
     /// Bytes of scratch that any one operation of this plan needs. Operations that run one after
@@ -128,8 +124,7 @@ impl Plan {
         self.schedule.workspace_bytes()
     }
 
-    /// Bytes of so many values per channel, four bytes each.
-    fn channel_bytes(&self, values: u64) -> u64 {
-        self.view().channels() as u64 * values * 4
+    fn row_bytes(&self, rows: u64) -> u64 {
+        rows::bytes(rows, self.view().channels())
     }
 }

@@ -6,13 +6,16 @@ use indicatif::ProgressBar;
 
 use super::bandwidth::patterns::{Pattern, SUMS};
 use super::bandwidth::{self, Bandwidth, Meter};
+use super::cpu_subject::CpuSubject;
 use super::device::Device;
+use super::gpu_subject::GpuSubject;
 use super::inputs::Inputs;
 use super::op::Op;
 use super::report::{BandwidthRow, DeviceInfo, Report, Row};
 use super::sample::Effort;
+use super::subject::Subject;
 use super::suite::{Case, Suite};
-use super::{host, machine, results, subject};
+use super::{host, machine, results};
 use crate::args::BenchArgs;
 use crate::failure::Failure;
 use crate::{progress, table};
@@ -28,6 +31,20 @@ struct Station<'a> {
     device: &'a Device,
     meter: Box<dyn Meter + 'a>,
     bandwidth: Bandwidth,
+}
+
+/// Lays the tensors of `inputs` on `device`.
+fn prepare<'a>(
+    device: &'a Device,
+    inputs: &'a Inputs,
+    rotation_bytes: u64,
+    sum: Pattern,
+) -> Result<Box<dyn Subject + 'a>, Failure> {
+    let sets = inputs.sets(rotation_bytes);
+    Ok(match device {
+        Device::Gpu(device) => Box::new(GpuSubject::new(device, inputs, sets, sum)?),
+        Device::Cpu => Box::new(CpuSubject::new(inputs, sets)),
+    })
 }
 
 /// What is left to do, and to spend.
@@ -176,12 +193,7 @@ fn measure_case(
     let mut subjects = Vec::new();
     for station in stations {
         let sum: Pattern = station.meter.sum_pattern().unwrap_or(SUMS[0]);
-        subjects.push(subject::prepare(
-            station.device,
-            &inputs,
-            rotation_bytes,
-            sum,
-        )?);
+        subjects.push(prepare(station.device, &inputs, rotation_bytes, sum)?);
     }
     for &op in ops {
         for (station, subject) in stations.iter().zip(&mut subjects) {

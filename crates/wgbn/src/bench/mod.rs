@@ -1,6 +1,7 @@
 //! `wgbn bench`: adapters and the CPU path side by side, over the bandwidth of each.
 
 mod bandwidth;
+mod cpu_subject;
 mod device;
 mod gpu_subject;
 mod gpu_tensors;

@@ -1,17 +1,10 @@
 //! One shape on one device: what is timed, and what it wrote.
 
-use std::hint::black_box;
-
-use super::bandwidth::host;
-use super::device::Device;
-use super::gpu_subject::GpuSubject;
-use super::inputs::Inputs;
 use super::op::Op;
 use super::results::Results;
 use super::sample::Effort;
-use super::timer::{self, Timing};
+use super::timer::Timing;
 use crate::failure::Failure;
-use wgpu_batchnorm::{HostGradients, RunningStatistics, SavedStatistics, cpu};
 
 /// A device with its tensors of one shape.
 pub trait Subject {
@@ -22,140 +15,4 @@ pub trait Subject {
 
     /// Runs once more, from the inputs' own state into cleared tensors, and reads what came out.
     fn results(&mut self, op: Op) -> Result<Results, Failure>;
-}
-
-/// Lays the tensors of `inputs` on `device`.
-pub fn prepare<'a>(
-    device: &'a Device,
-    inputs: &'a Inputs,
-    rotation_bytes: u64,
-    sum: super::bandwidth::patterns::Pattern,
-) -> Result<Box<dyn Subject + 'a>, Failure> {
-    let sets = inputs.sets(rotation_bytes);
-    Ok(match device {
-        Device::Gpu(device) => Box::new(GpuSubject::new(device, inputs, sets, sum)?),
-        Device::Cpu => Box::new(CpuSubject::new(inputs, sets)),
-    })
-}
-
-/// The CPU path.
-struct CpuSubject<'a> {
-    inputs: &'a Inputs,
-    sets: Vec<Set>,
-    state: State,
-}
-
-struct Set {
-    x: Vec<f32>,
-    dy: Vec<f32>,
-    y: Vec<f32>,
-    dx: Vec<f32>,
-}
-
-/// What runs leave behind besides tensors.
-struct State {
-    saved: SavedStatistics,
-    running: RunningStatistics,
-    results: Results,
-}
-
-impl<'a> CpuSubject<'a> {
-    fn new(inputs: &'a Inputs, sets: usize) -> Self {
-        let len = inputs.x.len();
-        let set = |_| Set {
-            x: inputs.x.clone(),
-            dy: inputs.dy.clone(),
-            // Zeros would be mapped when first written to.
-            y: vec![1.0; len],
-            dx: vec![1.0; len],
-        };
-        let mut y = vec![0.0; len];
-        let (view, eps) = (&inputs.view, inputs.config.eps);
-        Self {
-            inputs,
-            sets: (0..sets).map(set).collect(),
-            state: State {
-                saved: cpu::train_forward(view, &inputs.x, inputs.parameters(), eps, None, &mut y),
-                running: inputs.running.clone(),
-                results: Results::default(),
-            },
-        }
-    }
-}
-
-impl Subject for CpuSubject<'_> {
-    fn sets(&self) -> usize {
-        self.sets.len()
-    }
-
-    fn time(&mut self, op: Op, effort: Effort) -> Result<Timing, Failure> {
-        let Self {
-            inputs,
-            sets,
-            state,
-        } = self;
-        let count = sets.len();
-        let mut k = 0;
-        let mut call = || {
-            run(inputs, op, &mut sets[k % count], state);
-            k += 1;
-            Ok(())
-        };
-        timer::host(effort, &mut call, &|| Ok(()))
-    }
-
-    fn results(&mut self, op: Op) -> Result<Results, Failure> {
-        let set = &mut self.sets[0];
-        set.y.fill(f32::NAN);
-        set.dx.fill(f32::NAN);
-        self.state.running = self.inputs.running.clone();
-        run(self.inputs, op, set, &mut self.state);
-        let results = std::mem::take(&mut self.state.results);
-        Ok(Results {
-            y: set.y.clone(),
-            saved: self.state.saved.clone(),
-            running: Some(self.state.running.clone()),
-            gradients: HostGradients {
-                dx: set.dx.clone(),
-                ..results.gradients
-            },
-            ..results
-        })
-    }
-}
-
-fn run(inputs: &Inputs, op: Op, set: &mut Set, state: &mut State) {
-    let Inputs { view, config, .. } = inputs;
-    let eps = config.eps;
-    let weight = Some(&inputs.weight[..]);
-    let RunningStatistics { mean, variance, .. } = &inputs.running;
-    match op {
-        Op::Train => {
-            let moved = config.running.map(|how| (&mut state.running, how));
-            let p = inputs.parameters();
-            state.saved = cpu::train_forward(view, &set.x, p, eps, moved, &mut set.y);
-        }
-        Op::Inference => {
-            let p = inputs.parameters();
-            cpu::inference(view, &set.x, p, mean, variance, eps, &mut set.y);
-        }
-        Op::Backward => {
-            let (x, dy, dx) = (&set.x, &set.dy, Some(&mut set.dx[..]));
-            let (dweight, dbias) = cpu::backward(view, x, dy, &state.saved, weight, dx);
-            let gradients = &mut state.results.gradients;
-            (gradients.dweight, gradients.dbias) = (dweight, dbias);
-        }
-        Op::Frozen => {
-            let (x, dy, dx) = (&set.x, &set.dy, Some(&mut set.dx[..]));
-            let sums = cpu::backward_frozen(view, x, dy, mean, variance, weight, eps, dx);
-            let gradients = &mut state.results.gradients;
-            (gradients.dweight, gradients.dbias) = sums;
-        }
-        Op::Moments => state.results.moments = Some(cpu::moments(view, &set.x)),
-        Op::Step => {
-            run(inputs, Op::Train, set, state);
-            run(inputs, Op::Backward, set, state);
-        }
-        Op::Sum => state.results.sum = Some(black_box(host::sum(&set.x))),
-    }
 }

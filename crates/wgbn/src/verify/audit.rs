@@ -5,7 +5,7 @@ use std::cell::RefCell;
 use wgpu_batchnorm::check::{Finding, Report};
 use wgpu_batchnorm::{Binding, Canary, Element, Error, Gpu, SavedStatistics, Tensor};
 
-use super::sweep::Outcome;
+use super::outcome::Outcome;
 use super::trials::fnv;
 use crate::failure::Failure;
 use testkit::data::stored;

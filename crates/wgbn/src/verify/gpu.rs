@@ -10,8 +10,9 @@ use wgpu_batchnorm::{
 };
 
 use super::audit::{Canaries, Outcomes, saved_results, upload};
-use super::sweep::{Outcome, Values, moment_axes, pattern};
+use super::outcome::Outcome;
 use super::trials::{Data, Trial};
+use super::values::{Values, moment_axes, pattern};
 use crate::engine::on_gpu::state_held;
 use crate::failure::Failure;
 use testkit::data::stored;

@@ -9,7 +9,7 @@ use wgpu_batchnorm::{
 };
 
 use super::audit::{Canaries, Outcomes, upload};
-use super::sweep::Outcome;
+use super::outcome::Outcome;
 use crate::failure::Failure;
 use testkit::layout::{running_of, running_rows, saved_of};
 use testkit::texels::{self, ALL_USAGES, Expected};

@@ -4,9 +4,11 @@
 mod audit;
 mod gpu;
 mod image;
+mod outcome;
 mod rows;
 mod sweep;
 mod trials;
+mod values;
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -21,8 +23,8 @@ use crate::args::VerifyArgs;
 use crate::engine::Engine;
 use crate::failure::Failure;
 use crate::{output, progress, say, table};
+use outcome::Outcome;
 use rows::Rows;
-use sweep::Outcome;
 use trials::{Cut, SIZES, Trial};
 
 pub fn run(args: &VerifyArgs) -> Result<(), Failure> {

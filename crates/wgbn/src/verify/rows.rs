@@ -5,7 +5,7 @@ use std::fmt;
 use serde_json::{Value, json};
 use wgpu_batchnorm::check::Finding;
 
-use super::sweep::Outcome;
+use super::outcome::Outcome;
 use super::trials::{Data, Trial};
 use crate::table;
 

@@ -1,6 +1,6 @@
 //! What one dispatch is told, as the shaders' `Params` lays it out.
 
-use crate::config::{Affine, Config, Momentum, NonFinite, RunningVariance};
+use crate::config::{Activation, Affine, Config, Momentum, NonFinite, RunningVariance};
 use crate::plan::{Grid, Piece, Schedule};
 
 /// Mirrors `Params` in `shaders/shared/params.wgsl`; a test compares the two.
@@ -52,10 +52,6 @@ pub mod flags {
     pub const KEEP_ALPHA: u32 = 1024;
 }
 
-/// Where [`Params::flags`] and [`Params::momentum`] lie, for those who change a momentum.
-pub(crate) const FLAGS_OFFSET: u64 = std::mem::offset_of!(Params, flags) as u64;
-pub(crate) const MOMENTUM_OFFSET: u64 = std::mem::offset_of!(Params, momentum) as u64;
-
 impl Params {
     /// The parameters of a dispatch over `grid` on `piece`; options are added by the methods below.
     pub(crate) fn new(schedule: &Schedule, piece: &Piece, grid: &Grid) -> Self {
@@ -102,7 +98,8 @@ impl Params {
             .with_flag(flags::HAS_BIAS, affine.has_bias())
     }
 
-    pub(crate) fn with_negative_slope(mut self, slope: f32) -> Self {
+    pub(crate) fn with_activation(mut self, activation: Activation) -> Self {
+        let [slope, _] = activation.numbers();
         self.negative_slope = slope;
         self
     }

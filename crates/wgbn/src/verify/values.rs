@@ -1,0 +1,124 @@
+//! The data of a trial, and what depends on its shape alone.
+
+use wgpu_batchnorm::{LayerState, Pattern, RunningStatistics, View};
+
+use super::trials::{Data, Trial};
+use crate::failure::Failure;
+use testkit::data::{Kind, Random};
+
+/// What a trial is tried on.
+pub struct Values {
+    pub view: View,
+    pub x: Vec<f32>,
+    pub dy: Vec<f32>,
+    pub residual: Vec<f32>,
+    pub state: LayerState,
+}
+
+impl Values {
+    pub fn of(trial: &Trial) -> Result<Self, Failure> {
+        let view = View::new(trial.shape, trial.axis)?;
+        let mut random = Random::new(trial.seed());
+        let exact = trial.data == Data::Exact;
+        let x = match trial.data {
+            Data::Kind(kind) => kind.tensor(&mut random, &view),
+            Data::NotFinite(value, _) => {
+                let mut x = Kind::ALL[0].tensor(&mut random, &view);
+                x[view.len() / 2] = value;
+                x
+            }
+            Data::Exact => two_values(&view),
+            Data::Image { far, .. } => photograph(&mut random, view.len(), far),
+        };
+        let normals = |random: &mut Random, len, mean, std, reach: u64| match exact {
+            false => random.normals(len, mean, std),
+            true => (0..len).map(|_| integer(random, reach)).collect(),
+        };
+        let dy = normals(&mut random, x.len(), 0.1, 1.0, 4);
+        let residual = normals(&mut random, x.len(), -0.2, 0.7, 2);
+        let c = view.channels();
+        let weight = match exact {
+            false => random.normals(c, 1.0, 0.5),
+            true => (0..c).map(|c| [0.5, -1.0, 2.0, -4.0, 1.0][c % 5]).collect(),
+        };
+        let bias = normals(&mut random, c, 0.0, 1.0, 3);
+        let config = trial.config();
+        let running = config.running.map(|_| RunningStatistics {
+            mean: (0..c)
+                .map(|c| match exact {
+                    // Near the batch, so that inference gives ordinary numbers.
+                    false => x[c * view.inner()],
+                    true => (c % 7) as f32 - 3.0,
+                })
+                .collect(),
+            variance: (0..c)
+                .map(|c| match exact {
+                    false => (0.5 + random.uniform()) as f32,
+                    true => [1.0, 4.0, 16.0][c % 3] - config.eps,
+                })
+                .collect(),
+            // The next batch is the first, second, fourth or eighth.
+            batches: (0..c).map(|c| (1 << (c % 4)) - 1).collect(),
+        });
+        Ok(Self {
+            view,
+            x,
+            dy,
+            residual,
+            state: LayerState {
+                weight: config.affine.has_weight().then_some(weight),
+                bias: config.affine.has_bias().then_some(bias),
+                num_batches_tracked: running.as_ref().map_or(0, |_| 3),
+                running,
+            },
+        })
+    }
+}
+
+/// An integer from -`reach` to `reach`.
+fn integer(random: &mut Random, reach: u64) -> f32 {
+    ((random.bits() >> 32) % (2 * reach + 1)) as f32 - reach as f32
+}
+
+/// μ ± d in turn, where d² and an eps of 0.9375 make 4 or 1.
+fn two_values(view: &View) -> Vec<f32> {
+    let mut x = vec![0.0; view.len()];
+    for c in 0..view.channels() {
+        let mean = [0.0, -3.0, 10_000.0, 17.0][c % 4];
+        let d = [1.75, 0.25][c % 2];
+        for (position, i) in view.runs(c).flatten().enumerate() {
+            x[i] = mean + [d, -d][position % 2];
+        }
+    }
+    x
+}
+
+/// Four channels of different brightness and contrast, from 0 to 1. Contrast is high: bytes are k/255,
+/// and hardware may be a unit in the last place off that, which must stay small beside the spread. Or
+/// `far` from zero, where texels can be.
+fn photograph(random: &mut Random, len: usize, far: bool) -> Vec<f32> {
+    let channels = [(0.55, 0.2), (0.3, 0.15), (0.8, 0.25), (0.5, 0.3)];
+    let values = channels.iter().cycle().take(len);
+    let values = values.map(|(mean, deviation)| mean + deviation * random.normal());
+    let place = |v: f64| if far { 1000.0 + 4.0 * v } else { v };
+    values.map(|v| place(v.clamp(0.0, 1.0)) as f32).collect()
+}
+
+/// All axes but the channel's; every second axis, over which exact data need have no exact mean.
+pub fn moment_axes(trial: &Trial) -> Vec<(&'static str, Vec<isize>)> {
+    let rank = trial.shape.len() as isize;
+    let channel = trial.axis.rem_euclid(rank);
+    let others = (0..rank).filter(|&k| k != channel).collect();
+    let mut all = vec![("moments", others)];
+    if trial.data != Data::Exact {
+        all.push(("moments, other axes", (0..rank).step_by(2).collect()));
+    }
+    all
+}
+
+pub fn pattern(view: &View) -> &'static str {
+    match view.pattern() {
+        Pattern::Planar => "planar",
+        Pattern::Interleaved => "interleaved",
+    }
+}

@@ -1,0 +1,212 @@
+//! Which dispatches an operation is made of.
+
+use super::Operation;
+use super::params::{Params, flags};
+use crate::config::{Affine, Config};
+use crate::element::Element;
+use crate::plan::{Grid, Piece, Schedule};
+use crate::shaders::{Constants, Kernel, Role, Storage, TexelFormat, Variant, Walk};
+
+/// What a dispatch does with the tensor, and so which of the schedule's grids is its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stage {
+    /// Reduces it to partials: a dispatch for each piece.
+    Reduce,
+    /// Merges partials and writes a tensor: a dispatch for each piece.
+    Map,
+    /// Writes a tensor, with nothing to merge: a dispatch for each piece.
+    Apply,
+    /// Leaves it alone, and merges partials: one dispatch.
+    Merge,
+    /// Reduces it and writes a tensor: one dispatch.
+    Resident(Grid),
+}
+
+/// What the caller asked for, beside the configuration.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Asked {
+    /// The roles that were given a buffer or a texture, a bit each.
+    pub(crate) given: u32,
+    /// Values per channel of the whole batch, where the tensor is a part of it.
+    pub(crate) count: Option<u64>,
+    /// Values per channel behind the moments that are merged into others.
+    pub(crate) other_count: u64,
+    /// Whether gradients are added to what is there.
+    pub(crate) accumulate: bool,
+    /// Whether an image's alpha is copied.
+    pub(crate) keep_alpha: bool,
+    /// Whether given statistics are rows of pivot, offset and m2.
+    pub(crate) from_moments: bool,
+    /// The format of the image that is written.
+    pub(crate) format: Option<TexelFormat>,
+}
+
+impl Asked {
+    pub(crate) fn has(&self, role: Role) -> bool {
+        self.given & (1 << role as u32) != 0
+    }
+
+    pub(crate) fn give(&mut self, role: Role) {
+        self.given |= 1 << role as u32;
+    }
+}
+
+/// One dispatch, before its buffers are bound.
+#[derive(Clone, Debug)]
+pub(crate) struct Step {
+    pub(crate) variant: Variant,
+    pub(crate) constants: Constants,
+    /// The part of the tensors that is bound.
+    pub(crate) piece: Piece,
+    pub(crate) grid: Grid,
+    pub(crate) params: Params,
+}
+
+impl Operation {
+    /// The kernels that it runs, in order, and what each does with the tensor. A render pass is a draw
+    /// and runs none.
+    pub(crate) fn kernels(self, schedule: &Schedule, asked: &Asked) -> Vec<(Kernel, Stage)> {
+        let reduced = |kernel, then, stage| vec![(kernel, Stage::Reduce), (then, stage)];
+        match self {
+            Self::Train | Self::ImageTrain => match schedule.resident_train {
+                Some(grid) => vec![(Kernel::TrainResident, Stage::Resident(grid))],
+                None => reduced(Kernel::Moments, Kernel::Normalize, Stage::Map),
+            },
+            Self::TrainPart => vec![(Kernel::Normalize, Stage::Map)],
+            Self::Inference | Self::ImageInference | Self::Normalize => {
+                vec![(Kernel::Inference, Stage::Apply)]
+            }
+            Self::Moments => reduced(Kernel::Moments, Kernel::MomentsFinish, Stage::Merge),
+            Self::MergeMoments => vec![(Kernel::MomentsMerge, Stage::Merge)],
+            Self::Backward => match (asked.has(Role::Out), schedule.resident_backward) {
+                (true, Some(grid)) => vec![(Kernel::BackwardResident, Stage::Resident(grid))],
+                (true, None) => reduced(Kernel::BackwardSums, Kernel::BackwardDx, Stage::Map),
+                (false, _) => reduced(Kernel::BackwardSums, Kernel::Gradients, Stage::Merge),
+            },
+            Self::BackwardPart => vec![(Kernel::BackwardDx, Stage::Map)],
+            Self::BackwardFrozen => {
+                reduced(Kernel::BackwardFrozen, Kernel::Gradients, Stage::Merge)
+            }
+            // The second is the kernel of training, over no pixels: all that is left are the statistics.
+            Self::ImageStatistics => reduced(Kernel::Moments, Kernel::Normalize, Stage::Merge),
+            Self::ImageRenderSaved | Self::ImageRenderRunning => vec![],
+        }
+    }
+
+    /// Its dispatches.
+    pub(crate) fn steps(self, config: &Config, schedule: &Schedule, asked: &Asked) -> Vec<Step> {
+        let kernels = self.kernels(schedule, asked).into_iter();
+        kernels
+            .flat_map(|(kernel, stage)| {
+                let pieces = schedule.pieces.iter();
+                let grids: Vec<(Piece, Grid)> = match stage {
+                    Stage::Reduce => pieces.map(|piece| (*piece, piece.reduce)).collect(),
+                    Stage::Map => pieces.map(|piece| (*piece, piece.map)).collect(),
+                    Stage::Apply => pieces.map(|piece| (*piece, piece.apply)).collect(),
+                    Stage::Merge => vec![(schedule.whole(), schedule.merge)],
+                    Stage::Resident(grid) => vec![(schedule.whole(), grid)],
+                };
+                let storage = self.storage(schedule, stage, asked);
+                let step = move |(piece, grid): (Piece, Grid)| Step {
+                    variant: variant(kernel, storage, schedule, &grid),
+                    constants: constants(kernel, config, schedule, &grid, asked),
+                    params: self.params(kernel, config, schedule, (&piece, &grid), asked),
+                    piece,
+                    grid,
+                };
+                grids.into_iter().map(step).collect::<Vec<_>>()
+            })
+            .collect()
+    }
+
+    fn storage(self, schedule: &Schedule, stage: Stage, asked: &Asked) -> Storage {
+        match (self, stage) {
+            (Self::ImageStatistics, Stage::Merge) => Storage::Single,
+            (Self::ImageTrain | Self::ImageInference | Self::ImageStatistics, _) => {
+                Storage::Texture(asked.format)
+            }
+            _ => match schedule.element {
+                Element::F32 => Storage::Single,
+                Element::F16 | Element::Bf16 => Storage::Half,
+            },
+        }
+    }
+
+    /// What a dispatch of `kernel` is told. Kernels ignore what is not for them.
+    fn params(
+        self,
+        kernel: Kernel,
+        config: &Config,
+        schedule: &Schedule,
+        (piece, grid): (&Piece, &Grid),
+        asked: &Asked,
+    ) -> Params {
+        let mut params = Params::new(schedule, piece, grid);
+        if self == Self::ImageStatistics && kernel == Kernel::Normalize {
+            params.count = 0;
+        }
+        params.given_total = asked.other_count as f32;
+        let count = asked.count.unwrap_or(schedule.view.count() as u64);
+        let params = params.with_count(count);
+        // Only the kernels that finish training move running statistics.
+        let trains = matches!(kernel, Kernel::Normalize | Kernel::TrainResident);
+        let params = match trains && asked.has(Role::Statistics) {
+            true => params.with_running(config, count),
+            false => params,
+        };
+        self.options(params, config, asked)
+    }
+
+    /// The options of the configuration, and what was asked for.
+    pub(crate) fn options(self, params: Params, config: &Config, asked: &Asked) -> Params {
+        let affine = match asked.has(Role::Affine) {
+            true => config.affine,
+            false => Affine::None,
+        };
+        let sums = self == Self::BackwardPart;
+        let from_moments = self == Self::TrainPart || asked.from_moments;
+        params
+            .with_eps(config.eps)
+            .with_affine(affine)
+            .with_activation(config.activation)
+            .with_flag(flags::HAS_RUNNING, self == Self::ImageRenderRunning)
+            .with_flag(flags::HAS_GRADS, asked.has(Role::Grads) && !sums)
+            .with_flag(flags::ACCUMULATE, asked.accumulate)
+            .with_flag(flags::HAS_DX, asked.has(Role::Out))
+            .with_flag(flags::FROM_MOMENTS, from_moments)
+            .with_flag(flags::FROM_SUMS, sums)
+            .with_flag(flags::KEEP_ALPHA, asked.keep_alpha)
+    }
+}
+
+fn variant(kernel: Kernel, storage: Storage, schedule: &Schedule, grid: &Grid) -> Variant {
+    let walk = match schedule.axes {
+        Some(_) => Walk::Strided,
+        None => Walk::Dense,
+    };
+    Variant::new(kernel, storage, walk, schedule.load, grid.lane_columns)
+}
+
+fn constants(
+    kernel: Kernel,
+    config: &Config,
+    schedule: &Schedule,
+    grid: &Grid,
+    asked: &Asked,
+) -> Constants {
+    // One pipeline of a kernel without an activation serves all of them.
+    let activates = kernel.activates();
+    Constants {
+        workgroup: grid.workgroup,
+        activation: if activates {
+            config.activation.code()
+        } else {
+            0
+        },
+        residual: activates && asked.has(Role::Residual),
+        dresidual: activates && asked.has(Role::Dresidual),
+        // Without an output of its own, y goes over x.
+        in_place: kernel.maps() && !asked.has(Role::Out),
+        bfloat: schedule.element == Element::Bf16,
+    }
+}
