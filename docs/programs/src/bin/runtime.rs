@@ -38,7 +38,7 @@ fn main() -> Result {
         .with_y(y.slice(..))
         .with_affine(affine.slice(..))
         .with_running(running.slice(..));
-    let forward = plan.bind_train(&forward)?;
+    let mut forward = plan.bind_train(&forward)?;
     let statistics = StatisticsRows::Saved(saved.slice(..)); // or Running, held constant
     let backward = BackwardBuffers::new(x.slice(..), dy.slice(..), statistics, workspace.slice(..))
         .with_affine(affine.slice(..))
@@ -46,7 +46,7 @@ fn main() -> Result {
         .with_grads(grads.slice(..)) // dweight, dbias
         .with_accumulate(true); // added to what the optimizer has not taken yet
     let backward = plan.bind_backward(&backward)?;
-    forward.set_momentum(&queue, Momentum::new(0.2))?; // between two submissions
+    forward.set_momentum(Momentum::new(0.2))?; // for what is encoded from now on
 
     for _ in 0..2 {
         let mut encoder = device.create_command_encoder(&Default::default());
