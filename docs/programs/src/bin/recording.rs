@@ -1,5 +1,5 @@
 use wgpu_batchnorm::wgpu::{self, BufferUsages as Usages};
-use wgpu_batchnorm::{Config, Context, TrainBuffers};
+use wgpu_batchnorm::{Config, Context, Parameters, RunningStatistics, TrainBuffers};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     // Your own device. The library needs WebGPU's default limits and no feature.
@@ -26,12 +26,14 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         buffer
     };
     let values: Vec<f32> = (0..8 * 16 * 32 * 32).map(|i| (i % 13) as f32).collect();
-    let (weight, bias) = ([2.0; 16], [0.5; 16]);
-    let (mean, variance, batches) = ([0.0; 16], [1.0; 16], [0.0; 16]);
+    let parameters = Parameters {
+        weight: Some(&[2.0; 16]),
+        bias: Some(&[0.5; 16]),
+    };
     let x = filled(plan.tensor_bytes(), &values);
     let y = filled(plan.tensor_bytes(), &[]);
-    let affine = filled(plan.affine_bytes(), &[weight, bias].concat());
-    let running = filled(plan.running_bytes(), &[mean, variance, batches].concat());
+    let affine = filled(plan.affine_bytes(), &parameters.to_rows(16)?);
+    let running = filled(plan.running_bytes(), &RunningStatistics::new(16).to_rows());
     let saved = filled(plan.saved_bytes(), &[]); // what backward needs
     let workspace = filled(plan.workspace_bytes(), &[]);
 
