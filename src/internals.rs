@@ -7,6 +7,11 @@
 
 pub use crate::binding::{Dispatch, Resource};
 
+/// One description of each operation: its kernels, and the buffers that it binds.
+pub mod operation {
+    pub use crate::operation::*;
+}
+
 /// The planner: from a view and a machine to grids and scratch.
 pub mod plan {
     pub use crate::plan::*;

@@ -18,12 +18,33 @@ mod image;
 #[cfg(feature = "internals")]
 pub mod internals;
 mod layer;
+#[cfg_attr(
+    not(feature = "internals"),
+    expect(
+        unused_imports,
+        reason = "`internals` shows more than the library needs"
+    )
+)]
 mod operation;
 mod pipeline_cache;
+#[cfg_attr(
+    not(feature = "internals"),
+    expect(
+        unused_imports,
+        reason = "`internals` shows more than the library needs"
+    )
+)]
 mod plan;
 mod record;
 mod reduction;
 pub mod reference;
+#[cfg_attr(
+    not(feature = "internals"),
+    expect(
+        unused_imports,
+        reason = "`internals` shows more than the library needs"
+    )
+)]
 mod shaders;
 mod shape;
 mod state;

@@ -1,3 +1,4 @@
+// needs: entry, map, saved_channel, merge_sums, write_dx, write_gradients
 // Backward through batch statistics, second dispatch: merges the sums and writes dweight and dbias, or
 // takes sums that were merged already; writes dx.
 @group(0) @binding(4) var<storage, read_write> affine: array<PerChannel>;

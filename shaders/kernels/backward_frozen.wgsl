@@ -1,3 +1,4 @@
+// needs: entry, store, frozen, lane_sums, write_sums, out, dresidual
 // Backward through frozen statistics, first dispatch: dx = dy·weight·inv_std, which needs no sums,
 // and the partial sums on the way.
 @group(0) @binding(4) var<storage, read_write> affine: array<PerChannel>;

@@ -1,3 +1,4 @@
+// needs: entry, resident, saved, lane_sums, write_dx, write_gradients, dresidual
 // Backward through batch statistics in one dispatch, where a workgroup holds its channels whole: the
 // sums, then dweight, dbias and dx.
 @group(0) @binding(4) var<storage, read_write> affine: array<PerChannel>;

@@ -1,3 +1,4 @@
+// needs: entry, numerics, merge_sums, write_gradients
 // Backward's second dispatch where dx is not left to do: merges the sums into dweight and dbias.
 @group(0) @binding(7) var<storage, read_write> partials: array<Partial>;
 @group(0) @binding(8) var<storage, read_write> grads: array<PerChannel>;

@@ -1,3 +1,4 @@
+// needs: entry, store, lane_moments, reduce_workgroup
 // Training forward, first dispatch: partial moments of every channel about its pivot.
 // `[C][splits]`.
 @group(0) @binding(7) var<storage, read_write> partials: array<Stored>;

@@ -1,3 +1,4 @@
+// needs: entry, numerics, merge_moments
 // The functional moments, second dispatch: merges the partials into pivot, offset and m2.
 @group(0) @binding(5) var<storage, read_write> moments: array<PerChannel>;
 @group(0) @binding(7) var<storage, read_write> partials: array<Stored>;

@@ -1,3 +1,4 @@
+// needs: entry, numerics, partial_moments
 // Moments of two batches into those of both, by Chan's formula; the pivot stays the first's.
 @group(0) @binding(5) var<storage, read_write> moments: array<PerChannel>;
 @group(0) @binding(12) var<storage, read_write> given: array<PerChannel>;

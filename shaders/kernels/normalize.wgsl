@@ -1,3 +1,4 @@
+// needs: entry, map, merge_moments, apply, finish_train
 // Training forward, second dispatch: merges the partials, or takes moments that were merged already,
 // writes y, the saved and the running statistics.
 

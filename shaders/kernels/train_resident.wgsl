@@ -1,3 +1,4 @@
+// needs: entry, resident, lane_moments, apply, finish_train
 // Training forward in one dispatch, where a workgroup holds its channels whole: the moments, then y,
 // the saved and the running statistics.
 // weight, bias: `[2][C]`.

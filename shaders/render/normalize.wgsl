@@ -1,3 +1,4 @@
+// needs: params, x, texel, frozen, saved_channel, y
 // Normalization on the way into a colour target, by the statistics that training saved
 // or by running ones.
 // weight, bias: `[2][C]`.

@@ -1,3 +1,4 @@
+// needs: params, load, numerics
 // The activation g of y = g(BN(x) + residual), and its slope.
 override ACTIVATION: u32;
 

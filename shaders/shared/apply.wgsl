@@ -1,3 +1,4 @@
+// needs: x, y
 // What is mapped to y.
 alias Map = Statistics;
 alias Loaded = Value;

@@ -1,3 +1,4 @@
+// needs: element
 // Gradient of the residual.
 @group(0) @binding(11) var<storage, read_write> dresidual: array<Word>;
 

@@ -1,3 +1,4 @@
+// needs: element
 // Gradient of the residual where two values share a word, as in `out_shared`.
 @group(0) @binding(11) var<storage, read_write> dresidual: array<atomic<u32>>;
 

@@ -1,3 +1,4 @@
+// needs: element
 @group(0) @binding(3) var<storage, read_write> dy: array<Word>;
 
 fn dy_at(at: u32) -> Value {

@@ -1,3 +1,4 @@
+// needs: load, numerics
 // Storage words of f32 tensors: a load each.
 alias Word = ValueBits;
 

@@ -1,3 +1,4 @@
+// needs: half
 // Storage words of f16 and bf16 tensors where a load is one value: half a word.
 alias Word = u32;
 

@@ -1,3 +1,4 @@
+// needs: half
 // Storage words of f16 and bf16 tensors where a load is four values: two words.
 alias Word = vec2<u32>;
 

@@ -1,3 +1,4 @@
+// needs: params, lanes
 // The entry of every kernel. `run` is the kernel's own, or that of all kernels of its kind, in
 // `columns`. Workgroups past the last, where the grid was folded, return as a whole, so barriers
 // behind stay in uniform control flow.

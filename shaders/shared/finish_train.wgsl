@@ -1,3 +1,4 @@
+// needs: numerics, lanes, partial_moments, statistics
 // What training forward does once the moments of the batch are known: the saved and the running
 // statistics.
 fn write_saved(channel: u32, s: Statistics, mean: PerChannel, variance: PerChannel) {

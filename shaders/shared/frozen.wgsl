@@ -1,3 +1,4 @@
+// needs: numerics, statistics
 // Statistics that the batch does not move: rows of mean and variance, or of pivot, offset and m2.
 fn frozen_statistics(channel: u32) -> Statistics {
     let c = params.all_channels;

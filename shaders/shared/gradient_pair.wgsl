@@ -1,3 +1,4 @@
+// needs: numerics, x, dy, residual, activation, statistics
 // x̂ and dz = dy·g'(z + residual), z recomputed as forward had it. The product dz·x̂ stays in range
 // where dz·(x−μ) might not.
 struct Pair {

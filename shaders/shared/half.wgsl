@@ -1,3 +1,4 @@
+// needs: load, numerics
 // f16 and bf16 as integers: no device feature, no rounding but to the nearest even.
 
 // bf16 instead of f16.

@@ -1,3 +1,4 @@
+// needs: numerics, x, partial_moments, pivot
 // Partial moments of a channel about its pivot.
 alias Source = PerChannel;
 

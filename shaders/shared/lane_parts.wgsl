@@ -1,3 +1,4 @@
+// needs: lanes, walk, next4, parts
 // Partials of the lane's channels. `add_tile` and `load_part` are the kernel's mathematics; the
 // functions called here apply them to each channel that a lane walks.
 fn lane_parts(lane: Lane, sources: ptr<function, Sources>) -> Parts {

@@ -1,3 +1,4 @@
+// needs: partial_sums, gradient_pair
 // Partial Σdz and Σdz·x̂ of a channel. `visit` sees every pair on the way.
 alias Source = Statistics;
 

@@ -1,3 +1,4 @@
+// needs: params
 // Which channel and which of its positions a lane walks.
 //
 // A workgroup serves `columns` neighbouring channels and one split of their positions. It is cut

@@ -1,3 +1,4 @@
+// needs: lanes, numerics, partial_moments, reduce_workgroup
 // Merges the partials of the lane's channel about `pivot`; every workgroup of the channel gets the same bits.
 fn merged_moments(lane: Lane, pivot: PerChannel) -> Partial {
     let slots = min(params.slots, params.partials);

@@ -1,3 +1,4 @@
+// needs: lanes, partial_sums, reduce_workgroup
 // Merges the partials of the lane's channel; every workgroup of the channel gets the same bits.
 fn merged_sums(lane: Lane) -> Partial {
     let slots = min(params.slots, params.partials);

@@ -1,3 +1,4 @@
+// needs: walk
 // The next four addresses: loads of one lane come in fours.
 fn next4(walker: ptr<function, Walker>) -> vec4<u32> {
     let a = next(walker);

@@ -1,3 +1,4 @@
+// needs: params, load
 // Compilers with fast math may assume that there is no NaN and no infinity, and may rearrange
 // arithmetic. What they must not assume or rearrange passes through integer bits and `params.zero`,
 // which is 0 and unknown to them.

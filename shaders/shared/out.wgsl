@@ -1,3 +1,4 @@
+// needs: element
 // y or dx.
 @group(0) @binding(2) var<storage, read_write> out: array<Word>;
 

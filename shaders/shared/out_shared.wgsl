@@ -1,3 +1,4 @@
+// needs: element
 // y or dx where two values, of any two lanes, share a word. Only a lane changes its half, so what it
 // loads of that half is what stands there when it exchanges it; the other half may change meanwhile.
 @group(0) @binding(2) var<storage, read_write> out: array<atomic<u32>>;

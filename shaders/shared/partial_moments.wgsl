@@ -1,3 +1,4 @@
+// needs: load
 // A share of a channel: how many values, the mean of `x - pivot`, the sum of squares about it.
 struct Partial {
     count: f32,

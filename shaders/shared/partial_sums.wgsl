@@ -1,3 +1,4 @@
+// needs: load
 // A share of a channel: Σdz and Σdz·x̂.
 struct Partial {
     dz: PerChannel,

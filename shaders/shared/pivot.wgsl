@@ -1,3 +1,4 @@
+// needs: walk, x
 fn sample(channel: u32, fraction: f32) -> PerChannel {
     let last = params.count - 1u;
     return first_of(x_at(address_of(channel, min(u32(f32(last) * fraction), last))));

@@ -1,3 +1,4 @@
+// needs: lanes
 // Partials folded in a fixed order: first a lane's own, then a workgroup's.
 
 // A lane folds sixteen parts, then sixteen of those, and so on, so that no chain is longer than 16 as

@@ -1,3 +1,4 @@
+// needs: element
 // What is added before the activation.
 @group(0) @binding(10) var<storage, read_write> residual: array<Word>;
 

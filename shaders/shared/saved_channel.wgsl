@@ -1,3 +1,4 @@
+// needs: numerics, statistics
 // The statistics that training forward saved; a channel that was not finite stays so.
 fn saved_channel(channel: u32) -> Statistics {
     let c = params.all_channels;

@@ -1,3 +1,4 @@
+// needs: params, load
 // A channel's statistics, ready to normalize with: x̂ = ((x − pivot) − offset)·inv_std, and
 // z = ((x − pivot) − offset)·scale + bias.
 struct Statistics {

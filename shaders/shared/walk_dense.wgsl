@@ -1,3 +1,4 @@
+// needs: params
 // A walk over the positions of a piece's channel in a dense (outer, channels, inner) view: one division
 // at the start, none on the way.
 struct Walker {

@@ -1,3 +1,4 @@
+// needs: params
 // A walk over the positions of a channel where kept and reduced axes alternate. An axis is
 // (length, stride) in elements, fastest first; unused entries have length 1.
 struct Axes {

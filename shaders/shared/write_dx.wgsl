@@ -1,3 +1,4 @@
+// needs: numerics, partial_sums, gradient_pair
 // What maps dz and x̂ to dx = weight·inv_std·(dz − dbias/m − x̂·dweight/m).
 struct Map {
     statistics: Statistics,

@@ -1,3 +1,4 @@
+// needs: numerics, lanes, partial_sums
 // dbias and dweight are written by one workgroup of the channel; NaN where either is not finite.
 fn write_gradients(lane: Lane, sums: Partial, finite: Flag) {
     if (has(HAS_GRADS) && speaks(lane)) {

@@ -1,3 +1,4 @@
+// needs: numerics, lanes, partial_sums, reduce_workgroup
 // Stores the partial sums of the lane's workgroup.
 fn store_part(lane: Lane, s: Source, part: Partial) {
     let whole = reduce(lane, part, params.slots);

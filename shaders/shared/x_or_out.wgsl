@@ -1,3 +1,4 @@
+// needs: element, out
 // What a kernel maps to `out`, which may lie in its place: then only `out` is bound.
 @group(0) @binding(1) var<storage, read_write> x: array<Word>;
 

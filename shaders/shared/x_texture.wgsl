@@ -1,3 +1,4 @@
+// needs: load
 // An image: its texels row by row, the four channels of each a load. sRGB views give linear values.
 @group(0) @binding(1) var x: texture_2d<f32>;
 

@@ -53,6 +53,7 @@ pub enum Operation {
 
 impl Operation {
     /// All of them.
+    #[cfg(any(test, feature = "internals"))]
     pub const ALL: [Self; 14] = [
         Self::Train,
         Self::TrainPart,

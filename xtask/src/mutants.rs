@@ -212,7 +212,9 @@ fn test_program(name: &str) -> Result<PathBuf, String> {
 /// The shader in so many bytes: without its comments, and with spaces for what is left.
 fn fit(shader: &str, len: usize) -> Option<String> {
     let lines = shader.lines();
-    let code = lines.filter(|line| !line.trim_start().starts_with("//"));
+    // What a file needs is no comment to the composer.
+    let comment = |line: &str| line.starts_with("//") && !line.starts_with("// needs: ");
+    let code = lines.filter(|line| !comment(line.trim_start()));
     let code: String = code.flat_map(|line| [line, "\n"]).collect();
     let spare = len.checked_sub(code.len())?;
     Some(code + &" ".repeat(spare))
@@ -356,14 +358,16 @@ mod tests {
 
     #[test]
     fn a_mutated_shader_takes_the_place_of_the_first() {
-        let shader = "// why\nfn f() {\n    // how\n    g();\n}\n";
-        let mutated = fit("fn f() {\n    h();\n}\n", shader.len()).unwrap();
+        let shader = "// needs: x\n// why\nfn f() {\n    // how\n    g();\n}\n";
+        let mutated = fit(&shader.replace('g', "h"), shader.len()).unwrap();
+        let code = "// needs: x\nfn f() {\n    h();\n}\n";
+        assert_eq!(mutated.trim_end_matches(' '), code);
         let mut program = format!("\0{shader}\0{shader}end").into_bytes();
         let (before, after) = (shader.as_bytes(), mutated.as_bytes());
         assert_eq!(replace(&mut program, before, after), 2);
         assert_eq!(program, format!("\0{mutated}\0{mutated}end").as_bytes());
         assert_eq!(replace(&mut program, before, after), 0);
-        assert_eq!(fit(shader, 19), None);
+        assert_eq!(fit(shader, code.len() - 1), None);
     }
 
     #[test]

@@ -1,3 +1,4 @@
+// needs: lanes, reduce_workgroup
 // Partials of a lane that walks one channel. No array: some compilers keep arrays that a loop
 // indexes in memory.
 alias Sources = Source;

@@ -1,3 +1,4 @@
+// needs: lanes, walk, next4, out
 // `out` over the positions of a lane that walks one channel.
 fn write_lane(lane: Lane, map: Map) {
     var walker = walk(lane.local, lane.first);

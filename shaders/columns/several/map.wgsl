@@ -1,3 +1,4 @@
+// needs: write
 // A kernel that maps the lane's channels.
 fn run(lane: Lane) {
     var maps: Maps;

@@ -1,3 +1,4 @@
+// needs: lanes, reduce_workgroup
 // Partials of a lane that walks COLUMNS channels, `params.columns` apart.
 alias Sources = array<Source, COLUMNS>;
 alias Parts = array<Partial, COLUMNS>;

@@ -1,3 +1,4 @@
+// needs: parts, lane_parts, write
 // A kernel that holds the lane's channels whole: it reduces each, then maps them.
 fn run(lane: Lane) {
     var sources = sources_of(lane);

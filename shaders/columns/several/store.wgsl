@@ -1,3 +1,4 @@
+// needs: parts, lane_parts
 // A kernel that reduces the lane's channels and stores a partial of each.
 fn run(lane: Lane) {
     var sources = sources_of(lane);

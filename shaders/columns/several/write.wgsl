@@ -1,3 +1,4 @@
+// needs: lanes, walk, out
 // `out` over the positions of a lane that walks COLUMNS channels, `params.columns` apart.
 alias Maps = array<Map, COLUMNS>;
 

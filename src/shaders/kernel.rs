@@ -1,0 +1,74 @@
+//! The kernels.
+
+/// Declares [`Kernel`]: each with the name of its file in `shaders/kernels`.
+macro_rules! kernels {
+    ($($(#[$doc:meta])* $kernel:ident = $file:literal,)*) => {
+        /// One dispatch's mathematics; the name of its file, its label and its entry in the cache.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        pub enum Kernel {
+            $($(#[$doc])* $kernel,)*
+        }
+
+        impl Kernel {
+            /// All kernels.
+            #[cfg(any(test, feature = "internals"))]
+            pub const ALL: [Self; [$($file),*].len()] = [$(Self::$kernel),*];
+
+            /// The name of the kernel's file.
+            pub fn name(self) -> &'static str {
+                match self {
+                    $(Self::$kernel => $file,)*
+                }
+            }
+        }
+    };
+}
+
+kernels! {
+    /// Training forward 1: partial moments.
+    Moments = "moments",
+    /// Training forward 2: y, saved and running statistics.
+    Normalize = "normalize",
+    /// Inference; functional normalization.
+    Inference = "inference",
+    /// Functional moments 2: merged moments.
+    MomentsFinish = "moments_finish",
+    /// Backward 1 through batch statistics: partial sums.
+    BackwardSums = "backward_sums",
+    /// Backward 2 through batch statistics: dx, dweight, dbias.
+    BackwardDx = "backward_dx",
+    /// Backward 1 through frozen statistics: dx and partial sums.
+    BackwardFrozen = "backward_frozen",
+    /// Backward 2 where dx is not left to do: dweight, dbias.
+    Gradients = "gradients",
+    /// Training forward in one dispatch.
+    TrainResident = "train_resident",
+    /// Backward through batch statistics in one dispatch.
+    BackwardResident = "backward_resident",
+    /// The moments of two batches into those of both.
+    MomentsMerge = "moments_merge",
+}
+
+impl Kernel {
+    /// Whether the kernel reads or writes tensors, or what there is one of a channel alone.
+    pub(crate) fn walks(self) -> bool {
+        !matches!(
+            self,
+            Self::MomentsFinish | Self::Gradients | Self::MomentsMerge
+        )
+    }
+
+    /// Whether the kernel maps `x` to `out`, each value to its own place.
+    pub(crate) fn maps(self) -> bool {
+        matches!(
+            self,
+            Self::Normalize | Self::Inference | Self::TrainResident
+        )
+    }
+
+    /// Whether an activation and a residual come after what the kernel normalizes, or backward goes
+    /// through them before it.
+    pub(crate) fn activates(self) -> bool {
+        self.walks() && self != Self::Moments
+    }
+}

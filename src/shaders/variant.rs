@@ -1,0 +1,212 @@
+//! The closed list of variants.
+
+use super::compose::compose;
+use super::kernel::Kernel;
+use super::role::{Role, roles_of};
+use super::storage::{Conversion, Storage, TexelFormat};
+#[cfg(any(test, feature = "internals"))]
+use crate::plan::COLUMNS;
+use crate::plan::Load;
+
+/// How a lane finds a channel's next value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Walk {
+    /// A dense `(outer, channels, inner)` view.
+    Dense,
+    /// Kept and reduced axes that alternate.
+    Strided,
+}
+
+/// How partials of a workgroup are folded. A place for subgroup reductions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Reduce {
+    /// A tree in workgroup memory.
+    Workgroup,
+}
+
+/// One entry of the closed list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Variant {
+    /// Its kernel.
+    pub kernel: Kernel,
+    /// Its storage.
+    pub storage: Storage,
+    /// Its walk.
+    pub walk: Walk,
+    /// Its loads.
+    pub load: Load,
+    /// Its channels a lane, one of [`COLUMNS`].
+    pub columns: u32,
+    /// Its reduction.
+    pub reduce: Reduce,
+}
+
+impl Variant {
+    pub(crate) fn new(
+        kernel: Kernel,
+        storage: Storage,
+        walk: Walk,
+        load: Load,
+        columns: u32,
+    ) -> Self {
+        let storage = match storage {
+            _ if !kernel.walks() => Storage::Single,
+            Storage::Texture(_) if !kernel.maps() => Storage::Texture(None),
+            storage => storage,
+        };
+        Self {
+            kernel,
+            storage,
+            walk: if kernel.walks() { walk } else { Walk::Dense },
+            // Per channel, Run4 has what Scalar has.
+            load: match load {
+                Load::Run4 if !kernel.walks() => Load::Scalar,
+                load => load,
+            },
+            columns,
+            reduce: Reduce::Workgroup,
+        }
+    }
+
+    /// Every variant there is.
+    #[cfg(any(test, feature = "internals"))]
+    pub fn all() -> Vec<Self> {
+        let one = [(Load::Scalar, 1), (Load::Run4, 1)];
+        let wide = COLUMNS.map(|columns| (Load::Channel4, columns));
+        let mut all = Vec::new();
+        for storage in [Storage::Single, Storage::Half] {
+            for (load, columns) in one.into_iter().chain(wide) {
+                all.extend(
+                    Kernel::ALL
+                        .map(|kernel| Self::new(kernel, storage, Walk::Dense, load, columns)),
+                );
+            }
+            // Only the functional forms meet alternating axes.
+            all.extend(
+                [Kernel::Moments, Kernel::Inference]
+                    .map(|kernel| Self::new(kernel, storage, Walk::Strided, Load::Scalar, 1)),
+            );
+        }
+        // Images are normalized forward.
+        for format in TexelFormat::ALL {
+            let storage = Storage::Texture(Some(format));
+            all.extend(
+                [Kernel::Moments, Kernel::Normalize, Kernel::Inference]
+                    .map(|kernel| Self::new(kernel, storage, Walk::Dense, Load::Channel4, 1)),
+            );
+        }
+        let mut seen = std::collections::HashSet::new();
+        all.retain(|variant| seen.insert(*variant));
+        all
+    }
+
+    /// The variant's name in labels and messages.
+    pub fn label(&self) -> String {
+        let walk = match self.walk {
+            Walk::Dense => "",
+            Walk::Strided => "_strided",
+        };
+        let load = match self.load {
+            Load::Scalar => "",
+            Load::Run4 => "_run4",
+            Load::Channel4 => "_channel4",
+        };
+        let columns = match self.columns {
+            1 => String::new(),
+            columns => format!("_x{columns}"),
+        };
+        let storage = match self.storage {
+            Storage::Single => "",
+            Storage::Half => "_half",
+            Storage::Texture(None) => "_texture",
+            Storage::Texture(Some(TexelFormat::Rgba8Unorm)) => "_texture_rgba8unorm",
+            Storage::Texture(Some(TexelFormat::Rgba16Float)) => "_texture_rgba16float",
+        };
+        format!("{}{walk}{load}{columns}{storage}", self.kernel.name())
+    }
+
+    /// The variant's WGSL.
+    pub fn source(&self) -> String {
+        let mut given = format!("const COLUMNS = {}u;\n", self.columns);
+        if let Storage::Texture(Some(format)) = self.storage {
+            let name = format.name();
+            given += &format!("alias Out = texture_storage_2d<{name}, write>;\n");
+        }
+        let kernel = format!("kernels/{}", self.kernel.name());
+        compose(&kernel, &given, &|name| self.choice(name))
+    }
+
+    /// The file that serves for `name` in this variant, where there are several that might.
+    fn choice(&self, name: &str) -> Option<&'static str> {
+        let one = self.load == Load::Scalar;
+        // Two lanes anywhere may share a word.
+        let shared = one && self.storage == Storage::Half;
+        let texture = matches!(self.storage, Storage::Texture(_));
+        let several = self.columns > 1;
+        Some(match name {
+            "load" => load_file(self.load),
+            "walk" => match self.walk {
+                Walk::Dense => "shared/walk_dense",
+                Walk::Strided => "shared/walk_strided",
+            },
+            "element" => match self.storage {
+                Storage::Half if one => "shared/element_half1",
+                Storage::Half => "shared/element_half4",
+                Storage::Single | Storage::Texture(_) => "shared/element_f32",
+            },
+            "convert" => match self.storage {
+                Storage::Texture(Some(format)) => format.conversion().file(),
+                _ => Conversion::Single.file(),
+            },
+            "x" if texture => "shared/x_texture",
+            "x" if self.kernel.maps() => "shared/x_or_out",
+            "out" if texture => "shared/out_texture",
+            "out" if shared => "shared/out_shared",
+            "dresidual" if shared => "shared/dresidual_shared",
+            "residual" if texture => "shared/no_residual",
+            "parts" if several => "columns/several/parts",
+            "parts" => "columns/one/parts",
+            "store" if several => "columns/several/store",
+            "store" => "columns/one/store",
+            "write" if several => "columns/several/write",
+            "write" => "columns/one/write",
+            "map" if several => "columns/several/map",
+            "map" => "columns/one/map",
+            "resident" if several => "columns/several/resident",
+            "resident" => "columns/one/resident",
+            _ => return None,
+        })
+    }
+
+    /// Whether the variant binds a texture for `role`.
+    pub(crate) fn binds_texture(&self, role: Role) -> bool {
+        matches!(self.storage, Storage::Texture(_)) && matches!(role, Role::X | Role::Out)
+    }
+
+    /// What the variant binds, as its WGSL declares it.
+    pub fn roles(&self) -> Vec<Role> {
+        roles_of(&self.source())
+    }
+}
+
+fn load_file(load: Load) -> &'static str {
+    match load {
+        Load::Scalar => "shared/load_scalar",
+        Load::Run4 => "shared/load_run4",
+        Load::Channel4 => "shared/load_channel4",
+    }
+}
+
+/// The WGSL of the render pipeline that normalizes into a colour target: `cover` is its vertex
+/// shader, `shade` its fragment shader. It is no variant of a kernel, but made of the same parts.
+pub fn render_source(target: Conversion) -> String {
+    compose("render/normalize", "", &|name| {
+        Some(match name {
+            "load" => load_file(Load::Channel4),
+            "convert" => target.file(),
+            "x" => "shared/x_texture",
+            "residual" => "shared/no_residual",
+            _ => return None,
+        })
+    })
+}
