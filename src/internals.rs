@@ -5,6 +5,7 @@
 //! `internals` also makes public: `Context::with_tuning`, `Context::compiled`, `Gpu::with_tuning`,
 //! `Plan::schedule`, `Binding::dispatches`, `functional::bind_moments` and `functional::bind_normalize`.
 
+#[cfg(not(wgbn_host_only))]
 pub use crate::binding::{Dispatch, Resource};
 
 /// One description of each operation: its kernels, and the buffers that it binds.

@@ -1,25 +1,42 @@
 #![doc = include_str!("../README.md")]
 #![warn(missing_docs)]
+#![cfg_attr(
+    wgbn_host_only,
+    allow(
+        dead_code,
+        unused_imports,
+        reason = "what the host part has for the rest"
+    )
+)]
 
+#[cfg(not(wgbn_host_only))]
 mod binding;
+#[cfg(not(wgbn_host_only))]
 mod bindings;
+#[cfg(not(wgbn_host_only))]
 mod canary;
 #[cfg(feature = "reference")]
 pub mod check;
-#[cfg(feature = "reference")]
+#[cfg(all(feature = "reference", not(wgbn_host_only)))]
 pub mod checked;
 mod config;
+#[cfg(not(wgbn_host_only))]
 mod context;
 #[cfg(feature = "cpu")]
 pub mod cpu;
 mod element;
 pub mod error;
+#[cfg(not(wgbn_host_only))]
 mod faults;
+#[cfg(not(wgbn_host_only))]
 pub mod functional;
+#[cfg(not(wgbn_host_only))]
 mod gpu;
+#[cfg(not(wgbn_host_only))]
 mod image;
 #[cfg(feature = "internals")]
 pub mod internals;
+#[cfg(not(wgbn_host_only))]
 mod layer;
 #[cfg_attr(
     not(feature = "internals"),
@@ -29,6 +46,7 @@ mod layer;
     )
 )]
 mod operation;
+#[cfg(not(wgbn_host_only))]
 mod pipeline_cache;
 #[cfg_attr(
     not(feature = "internals"),
@@ -38,6 +56,7 @@ mod pipeline_cache;
     )
 )]
 mod plan;
+#[cfg(not(wgbn_host_only))]
 mod record;
 mod reduction;
 #[cfg(feature = "reference")]
@@ -53,24 +72,31 @@ mod shaders;
 mod shape;
 mod state;
 mod stats;
+#[cfg(not(wgbn_host_only))]
 mod tensor;
 
+#[cfg(not(wgbn_host_only))]
 pub use binding::Binding;
-#[cfg(feature = "reference")]
+#[cfg(all(feature = "reference", not(wgbn_host_only)))]
 pub use canary::Canary;
 pub use config::{Activation, Affine, Config, Momentum, NonFinite, Running, RunningVariance};
+#[cfg(not(wgbn_host_only))]
 pub use context::Context;
 pub use element::Element;
 pub use error::Error;
 
-#[cfg(feature = "blocking")]
+#[cfg(all(feature = "blocking", not(wgbn_host_only)))]
 pub use gpu::adapters_blocking;
+#[cfg(not(wgbn_host_only))]
 pub use gpu::{Adapter, Gpu, adapters};
+#[cfg(not(wgbn_host_only))]
 pub use image::{
     ImageDraw, ImageInferenceBuffers, ImagePlan, ImageRender, ImageRenderInputs,
     ImageStatisticsBuffers, ImageTexture, ImageTrainBuffers, ImageWarmUp,
 };
+#[cfg(not(wgbn_host_only))]
 pub use layer::{BackwardRequest, BatchNorm, Forward, ForwardRequest, Gradients, Mode, Saved};
+#[cfg(not(wgbn_host_only))]
 pub use record::{
     BackwardBuffers, InferenceBuffers, MomentsBuffers, MomentsRows, Plan, StatisticsRows, SumsRows,
     TrainBuffers, WarmUp,
@@ -78,5 +104,7 @@ pub use record::{
 pub use shape::{Pattern, View};
 pub use state::LayerState;
 pub use stats::{HostGradients, Moments, Parameters, RunningStatistics, SavedStatistics};
+#[cfg(not(wgbn_host_only))]
 pub use tensor::Tensor;
+#[cfg(not(wgbn_host_only))]
 pub use wgpu;

@@ -4,10 +4,12 @@ use std::collections::HashSet;
 
 use super::params::flags;
 use super::*;
-use crate::config::Affine;
+use crate::config::{Affine, Config};
 use crate::element::Element;
+use crate::error::ConfigError;
 use crate::plan::{DeviceClass, Machine, Schedule, plan_dense, plan_image};
-use crate::shaders::{Conversion, Kernel, TexelFormat, render_source, roles_of};
+use crate::shaders::{Conversion, Kernel, Role, TexelFormat, render_source, roles_of};
+use crate::shape::View;
 
 fn machine(max_binding_bytes: u64) -> Machine {
     Machine {

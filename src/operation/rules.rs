@@ -1,0 +1,44 @@
+//! What the configuration allows.
+
+use super::{Asked, Operation};
+use crate::config::Config;
+use crate::error::ConfigError;
+use crate::shaders::Role;
+use crate::shape::View;
+
+impl Operation {
+    /// Whether the configuration allows the operation on this view, with these counts.
+    pub(crate) fn validate(
+        self,
+        config: &Config,
+        view: &View,
+        asked: &Asked,
+    ) -> Result<(), ConfigError> {
+        let own = view.count() as u64;
+        match self {
+            Self::Train | Self::ImageTrain | Self::ImageStatistics => {
+                config.validate_training(view)
+            }
+            Self::TrainPart | Self::BackwardPart => {
+                config.validate_training_part(view, asked.count.unwrap_or(own))
+            }
+            Self::Backward => {
+                // What a part's own count allows matters where its own statistics were used.
+                let part = !asked.has(Role::Out);
+                config.validate_training_part(view, if part { own.max(2) } else { own })
+            }
+            Self::Inference
+            | Self::BackwardFrozen
+            | Self::ImageInference
+            | Self::ImageRenderRunning => match config.running {
+                Some(_) => Ok(()),
+                None => Err(ConfigError::NoRunningStatistics),
+            },
+            Self::MergeMoments => match asked.count.unwrap_or(own).min(asked.other_count) {
+                0 => Err(ConfigError::Count { got: 0, least: 1 }),
+                _ => Ok(()),
+            },
+            Self::Moments | Self::ImageRenderSaved | Self::Normalize => Ok(()),
+        }
+    }
+}
