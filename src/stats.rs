@@ -17,6 +17,17 @@ pub(crate) fn rows<const N: usize>(values: &[f32]) -> Result<[Vec<f32>; N], Shap
     }))
 }
 
+/// One value for each channel.
+pub(crate) fn filled<T: Copy>(channels: usize, value: T) -> Result<Vec<T>, ShapeError> {
+    let mut values = Vec::new();
+    let reserved = values.try_reserve_exact(channels);
+    reserved.map_err(|_| ShapeError::Overflow {
+        shape: vec![channels],
+    })?;
+    values.resize(channels, value);
+    Ok(values)
+}
+
 /// Running statistics of a layer: what inference uses.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RunningStatistics {
@@ -30,12 +41,15 @@ pub struct RunningStatistics {
 
 impl RunningStatistics {
     /// A new layer's: mean 0, variance 1, no batch counted.
-    pub fn new(channels: usize) -> Self {
-        Self {
-            mean: vec![0.0; channels],
-            variance: vec![1.0; channels],
-            batches: vec![0; channels],
-        }
+    ///
+    /// # Errors
+    /// More channels than there is memory for.
+    pub fn new(channels: usize) -> Result<Self, ShapeError> {
+        Ok(Self {
+            mean: filled(channels, 0.0)?,
+            variance: filled(channels, 1.0)?,
+            batches: filled(channels, 0)?,
+        })
     }
 
     /// From rows of mean, variance and batches (as u32 bits), `[3, C]`, as the device keeps them.

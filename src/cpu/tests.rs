@@ -143,7 +143,7 @@ fn check_forward(view: &View, x: &[f32], p: Parameters<'_>) -> Worst {
         variance: RunningVariance::Unbiased,
         non_finite: NonFinite::Skip,
     };
-    let old = RunningStatistics::new(view.channels());
+    let old = RunningStatistics::new(view.channels()).unwrap();
     let mut new = old.clone();
     let saved = train_forward(view, x, p, EPS, Some((&mut new, options)), &mut y).unwrap();
     let merged = moments(view, x).unwrap();
@@ -378,7 +378,7 @@ fn a_channel_that_is_not_finite_is_nan_and_alone() {
         let (x, dy) = (random.take(view.len()), random.take(view.len()));
         let forward_backward = |x: &[f32], options: Running| {
             let (mut y, mut dx) = (vec![0.0; x.len()], vec![0.0; x.len()]);
-            let mut running = RunningStatistics::new(4);
+            let mut running = RunningStatistics::new(4).unwrap();
             let update = Some((&mut running, options));
             let saved =
                 train_forward(&view, x, Parameters::default(), EPS, update, &mut y).unwrap();
@@ -516,7 +516,7 @@ fn one_value_per_channel_and_constant_channels_give_the_bias() {
             variance: RunningVariance::Biased,
             non_finite: NonFinite::Skip,
         };
-        let mut running = RunningStatistics::new(2);
+        let mut running = RunningStatistics::new(2).unwrap();
         let update = Some((&mut running, options));
         let saved = train_forward(&view, &x, p, f32::MIN_POSITIVE, update, &mut y).unwrap();
         assert_eq!(y, fill(&view, |c, _| p.bias(c)));
@@ -538,7 +538,7 @@ fn cumulative_running_statistics_are_the_plain_average() {
         variance: RunningVariance::Biased,
         non_finite: NonFinite::Skip,
     };
-    let mut running = RunningStatistics::new(2);
+    let mut running = RunningStatistics::new(2).unwrap();
     let mut sums = [0.0; 2];
     let mut y = vec![0.0; view.len()];
     for k in 1..=10 {

@@ -71,7 +71,7 @@ impl BatchNorm {
     /// Zero channels, or more than one binding of the device holds the statistics of; options out of range; no memory.
     pub fn new(gpu: &Gpu, channels: usize, config: Config) -> Result<Self, Error> {
         let layer = Self::blank(gpu, config, channels)?;
-        layer.load_rows(&LayerState::new(channels, &config))?;
+        layer.load_rows(&LayerState::new(channels, &config)?)?;
         Ok(layer)
     }
 
@@ -170,7 +170,7 @@ impl BatchNorm {
     /// # Errors
     /// What wgpu says against the write at once.
     pub fn reset_running_stats(&mut self) -> Result<(), Error> {
-        self.write_running(&RunningStatistics::new(self.channels))?;
+        self.write_running(&RunningStatistics::new(self.channels)?)?;
         self.num_batches_tracked = 0;
         Ok(())
     }
@@ -206,12 +206,11 @@ impl BatchNorm {
 
     /// Writes a state that fits.
     fn load_rows(&self, state: &LayerState) -> Result<(), Error> {
-        let filled = |values: &Option<Vec<f32>>, missing| match values {
-            Some(values) => values.clone(),
-            None => vec![missing; self.channels],
+        let parameters = Parameters {
+            weight: state.weight.as_deref(),
+            bias: state.bias.as_deref(),
         };
-        let affine = [filled(&state.weight, 1.0), filled(&state.bias, 0.0)].concat();
-        self.affine.write(&affine)?;
+        self.affine.write(&parameters.to_rows(self.channels)?)?;
         state
             .running
             .as_ref()

@@ -156,7 +156,12 @@ fn widened(view: &TensorView<'_>) -> Option<Vec<f32>> {
     // Tensors of a file lie at any byte.
     let words = || view.data().chunks_exact(2).map(|b| [b[0], b[1]]);
     match view.dtype() {
-        Dtype::F32 => Some(bytemuck::pod_collect_to_vec(view.data())),
+        Dtype::F32 => Some(
+            view.data()
+                .chunks_exact(4)
+                .map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]))
+                .collect(),
+        ),
         Dtype::F16 => Some(
             words()
                 .map(|b| half::f16::from_le_bytes(b).to_f32())

@@ -4,8 +4,8 @@
 mod files;
 
 use crate::config::{Affine, Config};
-use crate::error::StateError;
-use crate::stats::RunningStatistics;
+use crate::error::{ShapeError, StateError};
+use crate::stats::{RunningStatistics, filled};
 
 /// Parameters and statistics of one layer on the host, `[C]` each.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -23,14 +23,18 @@ pub struct LayerState {
 
 impl LayerState {
     /// What a new layer starts with: weight 1, bias 0, running mean 0 and variance 1.
-    pub fn new(channels: usize, config: &Config) -> Self {
-        let fill = |there: bool, value| there.then(|| vec![value; channels]);
-        Self {
-            weight: fill(config.affine.has_weight(), 1.0),
-            bias: fill(config.affine.has_bias(), 0.0),
-            running: config.running.map(|_| RunningStatistics::new(channels)),
+    ///
+    /// # Errors
+    /// More channels than there is memory for.
+    pub fn new(channels: usize, config: &Config) -> Result<Self, ShapeError> {
+        let fill = |there: bool, value| there.then(|| filled(channels, value)).transpose();
+        let running = config.running.map(|_| RunningStatistics::new(channels));
+        Ok(Self {
+            weight: fill(config.affine.has_weight(), 1.0)?,
+            bias: fill(config.affine.has_bias(), 0.0)?,
+            running: running.transpose()?,
             num_batches_tracked: 0,
-        }
+        })
     }
 
     /// How many training batches each channel left out because they were not finite there, `[C]`;

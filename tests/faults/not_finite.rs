@@ -85,7 +85,7 @@ fn on_the_cpu() {
     {
         let options = Config::pytorch().running.unwrap();
         let view = View::new(shape, axis).unwrap();
-        let mut running = RunningStatistics::new(3);
+        let mut running = RunningStatistics::new(3).unwrap();
         for (step, x) in batches(&view, shape, bad).iter().enumerate() {
             let before = running.clone();
             let mut y = vec![0.0; x.len()];

@@ -352,7 +352,7 @@ fn one_value_per_channel() {
 /// A case whose running statistics are a new layer's.
 fn fresh(shape: &[usize], config: Config) -> Case {
     let mut case = Case::new(shape, config, ORDINARY, 37);
-    case.running = Some(RunningStatistics::new(case.view.channels()));
+    case.running = Some(RunningStatistics::new(case.view.channels()).unwrap());
     case
 }
 

@@ -96,7 +96,7 @@ fn huge_spread() {
     }
     // The CPU path's numbers, and neither half.
     let options = Config::pytorch().running.unwrap();
-    let before = RunningStatistics::new(2);
+    let before = RunningStatistics::new(2).unwrap();
     let mut after = before.clone();
     let mut y = vec![0.0; 80];
     let p = Parameters::default();

@@ -173,9 +173,9 @@ fn last_count() {
     let config = Config::pytorch();
     let x = upload(&gpu, 1);
     for count in [0, 1, i64::MAX as u64, 1 << 63, u64::MAX - 1, u64::MAX] {
-        let mut state = LayerState::new(3, &config);
+        let mut state = LayerState::new(3, &config).unwrap();
         state.num_batches_tracked = count;
-        let mut running = RunningStatistics::new(3);
+        let mut running = RunningStatistics::new(3).unwrap();
         running.batches = vec![u32::try_from(count).unwrap_or(u32::MAX); 3];
         state.running = Some(running);
         let bytes = state.to_safetensors("bn.").unwrap();
@@ -199,7 +199,7 @@ fn one_value_on_the_cpu() {
     let view = View::new(&[1, 2], 1).unwrap();
     let mut options = Config::pytorch().running.unwrap();
     options.non_finite = wgpu_batchnorm::NonFinite::Propagate;
-    let mut running = RunningStatistics::new(2);
+    let mut running = RunningStatistics::new(2).unwrap();
     let mut y = [7.0; 2];
     let moving = Some((&mut running, options));
     let p = Default::default();
@@ -208,7 +208,7 @@ fn one_value_on_the_cpu() {
         refused,
         Err(Error::Config(ConfigError::OneValuePerChannel { .. }))
     ));
-    assert_eq!((running, y), (RunningStatistics::new(2), [7.0; 2]));
+    assert_eq!((running, y), (RunningStatistics::new(2).unwrap(), [7.0; 2]));
     let refused = cpu::train_forward(&view, &[1.0, 2.0], p, 1e-5, None, &mut y);
     assert!(refused.is_err());
     // Slices that do not fit are errors as well.

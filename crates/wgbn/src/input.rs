@@ -116,7 +116,7 @@ impl Inputs {
                     "inference needs tensors \"{prefix}running_mean\" and \"{prefix}running_var\""
                 )));
             }
-            state.running = LayerState::new(view.channels(), &config).running;
+            state.running = LayerState::new(view.channels(), &config)?.running;
             state.num_batches_tracked = 0;
         }
         Ok((state, config, view))

@@ -173,12 +173,12 @@ fn states_of_another_layer() {
     let gpu = gpu();
     let config = Config::pytorch();
     unharmed(&gpu, config, |layer| {
-        let good = LayerState::new(3, &config);
+        let good = LayerState::new(3, &config).unwrap();
         let change = |change: &dyn Fn(&mut LayerState, &mut RunningStatistics)| {
             let mut state = good.clone();
             // So that a load that went half-way would show.
             state.weight = Some(vec![9.0; 3]);
-            let mut running = RunningStatistics::new(3);
+            let mut running = RunningStatistics::new(3).unwrap();
             change(&mut state, &mut running);
             LayerState {
                 running: Some(running),

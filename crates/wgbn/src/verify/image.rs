@@ -84,7 +84,7 @@ impl Image<'_> {
         let [width, height] = self.size;
         let plan = gpu.context().plan_image(config, width, height)?;
         let before = self.state.running.clone();
-        let before = before.unwrap_or_else(|| RunningStatistics::new(4));
+        let before = before.map_or_else(|| RunningStatistics::new(4), Ok)?;
         let bound = Bound {
             x,
             affine: self.affine(&mut findings)?,
