@@ -14,6 +14,6 @@ fn visit(at: u32, pair: Pair, s: Statistics) {
 fn map_of(lane: Lane, s: Source, part: Partial) -> Map {
     let sums = reduce(lane, part, params.slots);
     let map = dx_map(s, sums);
-    write_gradients(lane, sums, map.finite);
+    write_gradients(lane, sums, map.finite, map.finite);
     return map;
 }
