@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::error::{BindError, CacheError, DeviceError, RunError};
 use crate::faults::{cause, watched};
+use crate::operation::Step;
 use crate::pipeline_cache;
 use crate::plan::{DeviceClass, Machine, Tuning};
 use crate::shaders::{Constants, Role, Storage, TexelFormat, Variant};
@@ -152,6 +153,22 @@ impl Context {
         &self.shared.device
     }
 
+    /// Refuses what another context made.
+    pub(crate) fn is_that_of(&self, other: &Self) -> Result<(), BindError> {
+        match Arc::ptr_eq(&self.shared, &other.shared) {
+            true => Ok(()),
+            false => Err(BindError::OtherContext),
+        }
+    }
+
+    /// Compiles the pipelines of these dispatches.
+    pub(crate) fn compile(&self, steps: &[Step]) -> Result<(), BindError> {
+        for step in steps {
+            self.pipeline(step.variant, step.constants)?;
+        }
+        Ok(())
+    }
+
     pub(crate) fn pipeline_cache(&self) -> Option<wgpu::PipelineCache> {
         lock(&self.shared.cache).clone()
     }
@@ -213,7 +230,7 @@ impl Context {
         if let Some(pipeline) = &*entry {
             return Ok(pipeline.clone());
         }
-        let (pipeline, error) = watched(self.device(), || self.compile(variant, constants));
+        let (pipeline, error) = watched(self.device(), || self.made(variant, constants));
         if let Some(error) = error {
             return Err(match cause(self.device(), error) {
                 RunError::Device { reason } => BindError::Pipeline {
@@ -226,7 +243,7 @@ impl Context {
         Ok(entry.insert(pipeline).clone())
     }
 
-    fn compile(&self, variant: Variant, constants: Constants) -> Pipeline {
+    fn made(&self, variant: Variant, constants: Constants) -> Pipeline {
         tracing::debug!(variant = variant.label(), ?constants, "compiling");
         let device = self.device();
         let label = variant.label();

@@ -89,14 +89,14 @@ pub use gpu::{Adapter, Gpu, adapters};
 #[cfg(not(wgbn_host_only))]
 pub use image::{
     ImageDraw, ImageInferenceBuffers, ImagePlan, ImageRender, ImageRenderInputs,
-    ImageStatisticsBuffers, ImageTexture, ImageTrainBuffers,
+    ImageStatisticsBuffers, ImageTexture, ImageTrainBuffers, ImageWarmUp,
 };
 #[cfg(not(wgbn_host_only))]
 pub use layer::{BackwardRequest, BatchNorm, Forward, ForwardRequest, Gradients, Mode, Saved};
 #[cfg(not(wgbn_host_only))]
 pub use record::{
     BackwardBuffers, InferenceBuffers, MomentsBuffers, MomentsRows, Plan, StatisticsRows, SumsRows,
-    TrainBuffers,
+    TrainBuffers, WarmUp,
 };
 pub use shape::{Pattern, View};
 pub use state::LayerState;

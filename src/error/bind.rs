@@ -59,6 +59,9 @@ pub enum BindError {
         /// The tensor's name.
         tensor: &'static str,
     },
+    /// A plan that another context made.
+    #[error("the plan was made by another context")]
+    OtherContext,
     /// Two buffers of one call that share bytes.
     #[error("{buffer} overlaps {other}: each needs bytes of its own")]
     Overlap {

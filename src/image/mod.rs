@@ -3,12 +3,14 @@
 mod buffers;
 mod render;
 mod texture;
+mod warm_up;
 
 pub use buffers::{
     ImageInferenceBuffers, ImageRenderInputs, ImageStatisticsBuffers, ImageTrainBuffers,
 };
 pub use render::{ImageDraw, ImageRender};
 pub use texture::ImageTexture;
+pub use warm_up::ImageWarmUp;
 
 use crate::binding::Binding;
 use crate::bindings::{Named, Request, bind};

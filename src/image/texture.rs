@@ -126,23 +126,13 @@ impl<'a> ImageTexture<'a> {
                 });
             }
         }
-        let name = |format: TextureFormat| format!("{format:?}");
         if !formats.contains(&self.format) {
-            return Err(BindError::TextureFormat {
-                texture,
-                got: name(self.format),
-                expected: formats
-                    .iter()
-                    .copied()
-                    .map(name)
-                    .collect::<Vec<_>>()
-                    .join(", "),
-            });
+            return Err(wrong_format(texture, self.format, formats));
         }
         if inner.format().remove_srgb_suffix() != self.format.remove_srgb_suffix() {
             return Err(BindError::TextureFormat {
                 texture,
-                got: name(self.format),
+                got: format!("{:?}", self.format),
                 expected: format!("{:?} or its sRGB or linear twin", inner.format()),
             });
         }
@@ -203,6 +193,31 @@ pub(super) fn read_sized(
     x.view(device, "x", TextureUsages::TEXTURE_BINDING)
 }
 
+/// How the kernels know a format of `y`.
+pub(super) fn written_format(format: TextureFormat) -> Result<TexelFormat, BindError> {
+    match format {
+        TextureFormat::Rgba8Unorm => Ok(TexelFormat::Rgba8Unorm),
+        TextureFormat::Rgba16Float => Ok(TexelFormat::Rgba16Float),
+        _ => Err(wrong_format("y", format, &WRITTEN)),
+    }
+}
+
+fn wrong_format(
+    texture: &'static str,
+    got: TextureFormat,
+    expected: &[TextureFormat],
+) -> BindError {
+    let expected: Vec<_> = expected
+        .iter()
+        .map(|format| format!("{format:?}"))
+        .collect();
+    BindError::TextureFormat {
+        texture,
+        got: format!("{got:?}"),
+        expected: expected.join(", "),
+    }
+}
+
 /// A view of `y` for stores, and the format of these.
 pub(super) fn write(
     device: &wgpu::Device,
@@ -218,9 +233,6 @@ pub(super) fn write(
             other: "x",
         });
     }
-    let format = match y.format {
-        TextureFormat::Rgba8Unorm => TexelFormat::Rgba8Unorm,
-        _ => TexelFormat::Rgba16Float,
-    };
+    let format = written_format(y.format)?;
     Ok((y.view(device, "y", TextureUsages::STORAGE_BINDING)?, format))
 }

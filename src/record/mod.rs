@@ -5,9 +5,11 @@ mod buffers;
 mod forward;
 mod plan;
 mod slots;
+mod warm_up;
 
 pub use buffers::{
     BackwardBuffers, InferenceBuffers, MomentsBuffers, MomentsRows, StatisticsRows, SumsRows,
     TrainBuffers,
 };
 pub use plan::Plan;
+pub use warm_up::WarmUp;

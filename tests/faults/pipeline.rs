@@ -115,7 +115,7 @@ fn buffers_that_wgpu_does_not_bind() {
             .with_affine(affine.slice()),
     );
     assert!(
-        matches!(refused, Err(BindError::Refused { .. })),
+        matches!(refused, Err(BindError::Unusable { name: "x", .. })),
         "{refused:?}"
     );
     assert_works(&here);

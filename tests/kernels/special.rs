@@ -361,12 +361,12 @@ fn fresh(shape: &[usize], config: Config) -> Case {
 fn steps(gpu: &Gpu, case: &Case, steps: &[(Vec<f32>, Option<Momentum>)]) -> Vec<RunningStatistics> {
     let plan = plan(gpu, case);
     let b = Buffers::apart(gpu, &plan, case);
-    let binding = plan.bind_train(&b.train()).unwrap();
+    let mut binding = plan.bind_train(&b.train()).unwrap();
     let mut after = Vec::new();
     for (x, momentum) in steps {
         b.x.write(x);
         if let Some(momentum) = momentum {
-            binding.set_momentum(gpu.queue(), *momentum).unwrap();
+            binding.set_momentum(*momentum).unwrap();
         }
         run(gpu, &[&binding]);
         after.push(running_of(&b.running.as_ref().unwrap().read()));
@@ -507,31 +507,34 @@ fn set_momentum_is_one_bindings_own_and_refuses_nonsense() {
     let case = fresh(&[4, 3, 5], Config::pytorch());
     let plan = plan(&gpu, &case);
     let [a, b] = [0, 1].map(|_| Buffers::apart(&gpu, &plan, &case));
-    let changed = plan.bind_train(&a.train()).unwrap();
+    let mut changed = plan.bind_train(&a.train()).unwrap();
     let other = plan.bind_train(&b.train()).unwrap();
     for momentum in [-0.1, 1.5, f32::NAN] {
-        let refused = changed.set_momentum(gpu.queue(), Momentum::new(momentum));
-        assert!(matches!(refused, Err(ConfigError::Momentum { .. })));
+        let refused = changed.set_momentum(Momentum::new(momentum));
+        let expected = |e| matches!(e, BindError::Config(ConfigError::Momentum { .. }));
+        assert!(refused.is_err_and(expected));
     }
-    changed
-        .set_momentum(gpu.queue(), Momentum::new(0.0))
-        .unwrap();
+    let clone = changed.clone();
+    changed.set_momentum(Momentum::new(0.0)).unwrap();
     run(&gpu, &[&changed, &other]);
-    let [a, b] = [a, b].map(|b| running_of(&b.running.unwrap().read()).mean);
-    assert_eq!(a, [0.0; 3]);
-    assert!(b.iter().all(|&mean| mean != 0.0));
+    let means = |b: &Buffers| running_of(&b.running.as_ref().unwrap().read()).mean;
+    assert_eq!(means(&a), [0.0; 3]);
+    assert!(means(&b).iter().all(|&mean| mean != 0.0));
+    // A clone keeps the momentum that it was made with.
+    run(&gpu, &[&clone]);
+    assert_eq!(means(&a), means(&b));
 
     let b = Buffers::apart(&gpu, &plan, &case);
     let stateless = Case::new(&[4, 3, 5], case.config.without_running(), ORDINARY, 1);
     let stateless_plan = self::plan(&gpu, &stateless);
     let without = Buffers::apart(&gpu, &stateless_plan, &stateless);
-    for binding in [
+    for mut binding in [
         plan.bind_inference(&b.inference()).unwrap(),
         plan.bind_backward(&b.backward()).unwrap(),
         stateless_plan.bind_train(&without.train()).unwrap(),
     ] {
-        let refused = binding.set_momentum(gpu.queue(), Momentum::new(0.5));
-        assert_eq!(refused, Err(ConfigError::NoMomentum));
+        let refused = binding.set_momentum(Momentum::new(0.5));
+        assert_eq!(refused, Err(BindError::Config(ConfigError::NoMomentum)));
     }
 }
 

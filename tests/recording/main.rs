@@ -180,7 +180,11 @@ fn assert_cheap(gpu: &Gpu, pieces: usize) {
         assert_eq!(dispatches, expected, "{name}");
         let bare = bare(gpu, name, kernels, dispatches);
         let (allocations, time) = usual(gpu, |pass| binding.encode(pass));
-        let (least, floor) = usual(gpu, |pass| bare.iter().for_each(|bare| bare.record(pass)));
+        let (least, floor) = usual(gpu, |pass| {
+            pass.push_debug_group("wgpu-batchnorm training forward");
+            bare.iter().for_each(|bare| bare.record(pass));
+            pass.pop_debug_group();
+        });
         println!(
             "{name}, {dispatches} dispatches: {allocations} allocations, {time:?}; bare: {least}, {floor:?}"
         );

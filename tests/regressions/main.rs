@@ -3,4 +3,6 @@
 //! A bug becomes a test here before it is mended, named after what went wrong, with the smallest input that
 //! shows it and the right answer, derived by hand or in f64.
 
+mod images;
 mod planning;
+mod recording;

@@ -8,7 +8,7 @@ use std::path::Path;
 pub const LOG: &str = "WGBN_SKIPPED_LOG";
 
 /// Tests that leave something out where the machine or the adapter cannot do it.
-const MAY: [&str; 6] = [
+const MAY: [&str; 9] = [
     // Root may write to any folder.
     "a_folder_that_is_locked",
     // Users may not mount everywhere.
@@ -20,6 +20,10 @@ const MAY: [&str; 6] = [
     // SwiftShader's halves that are not finite.
     "a_channel_that_is_not_finite_is_nan_and_no_other",
     "alpha_is_kept_bit_for_bit_and_the_rest_is_as_without",
+    // Software adapters, and backends other than Vulkan.
+    "a_pipeline_cache_survives_and_damage_does_not_reach_the_driver",
+    "timestamps_stand_around_an_operation",
+    "a_device_without_timestamps_says_so",
 ];
 
 /// Prints what was left out, and fails where that may not be.

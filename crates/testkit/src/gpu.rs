@@ -84,6 +84,20 @@ pub fn limited(choose: impl FnOnce(wgpu::Limits) -> wgpu::Limits) -> Gpu {
     running(Gpu::with_device(device, queue).unwrap())
 }
 
+/// A device with these features and WebGPU's default limits, where an adapter has them.
+pub fn featured(features: wgpu::Features) -> Option<Gpu> {
+    let adapters = pollster::block_on(adapters());
+    let mut adapters = adapters.iter();
+    let adapter = adapters.find(|adapter| adapter.features().contains(features))?;
+    record(&adapter.get_info());
+    let request = wgpu::DeviceDescriptor {
+        required_features: features,
+        ..Default::default()
+    };
+    let (device, queue) = pollster::block_on(adapter.request_device(&request)).unwrap();
+    Some(running(Gpu::with_device(device, queue).unwrap()))
+}
+
 /// A device that binds so few bytes at most, so that smaller tensors need several bindings; one of
 /// each kind, as with [`gpu`].
 pub fn narrow(bytes: u64) -> Gpu {

@@ -97,13 +97,9 @@ fn momentum_changes_after_binding() {
         [7, 5],
         [Rgba8Unorm, Rgba8Unorm],
     );
-    let [train, _, inference] = bindings(&s);
-    train.set_momentum(gpu.queue(), Momentum::new(0.0)).unwrap();
-    assert!(
-        inference
-            .set_momentum(gpu.queue(), Momentum::new(0.0))
-            .is_err()
-    );
+    let [mut train, _, mut inference] = bindings(&s);
+    train.set_momentum(Momentum::new(0.0)).unwrap();
+    assert!(inference.set_momentum(Momentum::new(0.0)).is_err());
     run(&gpu, &[&train]);
     let (before, after) = (
         s.case.running.as_ref().unwrap(),
