@@ -119,7 +119,7 @@ impl Package {
             let passed_on = passed_on.filter(|used| used.public && used.name == *name);
             let deeper = passed_on.filter(|_| depth < 8);
             let mut found = deeper.filter_map(|used| self.resolve(&here, &used.path, depth + 1));
-            return found.next_back().or(Some(here));
+            return found.next().or(Some(here));
         }
         Some(here)
     }
