@@ -1,16 +1,18 @@
 //! The layer API: a batch norm that owns its parameters and statistics on the device.
 
 mod backward;
+mod backward_request;
 #[cfg(feature = "state")]
 mod files;
 mod forward;
+mod forward_request;
 mod recorded;
-mod request;
 mod saved;
 
 pub use backward::Gradients;
+pub use backward_request::BackwardRequest;
 pub use forward::Forward;
-pub use request::{BackwardRequest, ForwardRequest, Mode};
+pub use forward_request::{ForwardRequest, Mode};
 pub use saved::Saved;
 #[cfg(feature = "reference")]
 pub(crate) use saved::Used;

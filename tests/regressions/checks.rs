@@ -17,7 +17,7 @@ fn upload(gpu: &Gpu, shape: &[usize], values: &[f32]) -> Tensor {
 #[test]
 fn tiny_scale() {
     let gpu = gpu();
-    let sign = |k: usize| if k % 2 == 0 { 1.0 } else { -1.0 };
+    let sign = |k: usize| if k.is_multiple_of(2) { 1.0 } else { -1.0 };
     let x: Vec<f32> = (0..24)
         .map(|k| sign(k / 2) * 1e10 * (1.0 + k as f32 / 24.0))
         .collect();

@@ -12,7 +12,7 @@ fn other_batch() {
     let gpu = gpu();
     // Means 10, 20, 30 and variances 4, 1, 0 of six values.
     let columns = [(10.0, 2.0), (20.0, 1.0), (30.0, 0.0)];
-    let sign = |k: usize| if k % 2 == 0 { 1.0 } else { -1.0 };
+    let sign = |k: usize| if k.is_multiple_of(2) { 1.0 } else { -1.0 };
     let x: Vec<f32> = (0..6)
         .flat_map(|k| columns.map(|(mean, std)| mean + sign(k) * std))
         .collect();
