@@ -133,8 +133,9 @@ impl Context {
     /// ```
     ///
     /// # Errors
-    /// A plan of another context; an option that its operation does not have; options that do not allow an operation on the plan's shape; a pipeline that the device
-    /// does not make; a device that was lost or has no memory.
+    /// A plan of another context; an option that the operation does not have; options that do not allow an
+    /// operation on the plan's shape; a pipeline that the device does not make; a device that was lost or has
+    /// no memory.
     pub fn warm_up(&self, plan: &Plan, operations: &[WarmUp]) -> Result<(), BindError> {
         self.is_that_of(&plan.context)?;
         // A part is one of a larger batch.
