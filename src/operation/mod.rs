@@ -12,11 +12,7 @@ mod steps;
 
 pub(crate) use buffers::rows;
 pub use buffers::{Buffer, Given, Holds};
-<<<<<<< HEAD
-=======
 pub use list::Operation;
-pub(crate) use steps::Asked;
->>>>>>> inside
 pub use steps::Stage;
 pub(crate) use steps::{Asked, Step};
 
