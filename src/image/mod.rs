@@ -66,8 +66,9 @@ impl Context {
     ///
     /// let config = Config::pytorch().without_running().with_affine(Affine::None);
     /// let plan = context.plan_image(&config, frame.width(), frame.height())?;
-    /// let saved = Tensor::empty(&gpu, &[5, 4])?;
-    /// let workspace = Tensor::empty(&gpu, &[plan.workspace_bytes() as usize / 4])?;
+    /// let buffer = |bytes: u64| Tensor::empty(&gpu, &[bytes as usize / 4]);
+    /// let saved = buffer(plan.saved_bytes())?;
+    /// let workspace = buffer(plan.workspace_bytes())?;
     /// let buffers = ImageTrainBuffers::new(&frame, &result, saved.slice(), workspace.slice());
     /// let binding = plan.bind_train(&buffers.with_keep_alpha(true))?;
     /// let mut encoder = device.create_command_encoder(&Default::default());
