@@ -1,6 +1,7 @@
 //! What a comparison found.
 
 use super::{POISON, is_poison};
+use crate::error::CheckError;
 
 /// The tensor that a finding of a canary names.
 const CANARY: &str = "canary";
@@ -137,17 +138,13 @@ impl Report {
     pub fn enforce(&self) -> Result<(), CheckError> {
         match self.worst() {
             Some(worst) if !self.passed() => Err(CheckError {
-                worst: worst.clone(),
+                tensor: worst.tensor,
+                index: worst.index,
+                error: worst.error,
+                bound: worst.bound,
+                finding: worst.to_string(),
             }),
             _ => Ok(()),
         }
     }
-}
-
-/// A result beyond its bound.
-#[derive(Clone, Debug, PartialEq, thiserror::Error)]
-#[error("check failed: {worst}")]
-pub struct CheckError {
-    /// The finding furthest beyond its bound.
-    pub worst: Finding,
 }

@@ -36,7 +36,7 @@ mod tests;
 mod upstream;
 
 pub use backward::{backward, backward_frozen, dresidual};
-pub use finding::{CheckError, Finding, Report};
+pub use finding::{Finding, Report};
 pub use forward::{TrainResult, inference, moments, moments_over, normalize, train_forward};
 pub use poison::{POISON, is_poison};
 
