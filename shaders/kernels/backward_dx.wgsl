@@ -1,11 +1,15 @@
-// needs: entry, map, saved_channel, merge_sums, write_dx, write_gradients
+// needs: entry, map, saved_channel, merge_sums, write_dx, write_gradients, affine, saved_rows, stored_sums, grads
 // Backward through batch statistics, second dispatch: merges the sums and writes dweight and dbias, or
 // takes sums that were merged already; writes dx.
-@group(0) @binding(4) var<storage, read_write> affine: array<PerChannel>;
-@group(0) @binding(6) var<storage, read_write> saved: array<PerChannel>;
-@group(0) @binding(7) var<storage, read_write> partials: array<Partial>;
-// dweight, dbias: `[2][C]`.
-@group(0) @binding(8) var<storage, read_write> grads: array<PerChannel>;
+//
+// Each workgroup reads all partials of its channels and merges them in the same order as every other
+// workgroup of them. Then each lane reads its share of x, dy and, behind an activation, the residual again
+// and writes dx to the same positions. The lanes of a team read neighbouring words at a time: those of one
+// run, or of channels side by side.
+// The first workgroup of a channel writes dweight and dbias.
+// Barriers: those of `reduce`, before dx; none where sums are given.
+// Registers a lane on Ampere (NVK, f32, no activation): 49 by values, 88 by fours of a run, 116 by fours of
+// channels.
 
 fn map_of(lane: Lane) -> Map {
     let s = saved_channel(lane.channel);

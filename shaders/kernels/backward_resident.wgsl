@@ -1,15 +1,13 @@
-// needs: entry, resident, saved, lane_sums, write_dx, write_gradients, dresidual
-// Backward through batch statistics in one dispatch, where a workgroup holds its channels whole: the
-// sums, then dweight, dbias and dx.
-@group(0) @binding(4) var<storage, read_write> affine: array<PerChannel>;
-@group(0) @binding(6) var<storage, read_write> saved: array<PerChannel>;
-// dweight, dbias: `[2][C]`.
-@group(0) @binding(8) var<storage, read_write> grads: array<PerChannel>;
-
-// dx waits for the sums.
-fn visit(at: u32, pair: Pair, s: Statistics) {
-    store_dresidual(at, pair.dz, s.finite);
-}
+// needs: entry, resident, saved, lane_sums, write_dx, write_gradients, affine, saved_rows, grads, visit_dresidual
+// Backward through batch statistics in one dispatch, where a workgroup walks its channels whole: the sums,
+// then dweight, dbias and dx.
+//
+// Each lane reads its share of x, dy and, behind an activation, the residual twice, the second time out of
+// a cache, and keeps none of it. It writes dresidual the first time and dx the second. The lanes of a team
+// read neighbouring words at a time: those of one run, or of channels side by side.
+// Barriers: those of `reduce`, between the two.
+// Registers a lane on Ampere (NVK, f32, no activation): 81 by values, 109 by fours of a run, 204 by fours
+// of channels.
 
 fn map_of(lane: Lane, s: Source, part: Partial) -> Map {
     let sums = reduce(lane, part, params.slots);

@@ -1,7 +1,10 @@
-// needs: entry, numerics, merge_sums, write_gradients
+// needs: entry, numerics, merge_sums, write_gradients, stored_sums, grads
 // Backward's second dispatch where dx is not left to do: merges the sums into dweight and dbias.
-@group(0) @binding(7) var<storage, read_write> partials: array<Partial>;
-@group(0) @binding(8) var<storage, read_write> grads: array<PerChannel>;
+//
+// One workgroup for each group of channels reads their partials, which lie behind each other for a channel,
+// and writes two values a channel. The tensor is not touched.
+// Barriers: those of `reduce`.
+// Registers a lane on Ampere (NVK, f32, no activation): 29 by values, 71 by fours of channels.
 
 fn run(lane: Lane) {
     for (var k = 0u; k < COLUMNS; k++) {

@@ -1,8 +1,12 @@
-// needs: entry, map, frozen, apply
+// needs: entry, map, frozen, apply, affine, frozen_rows
 // Inference and the functional normalization: y from statistics that the batch does not move.
-@group(0) @binding(4) var<storage, read_write> affine: array<PerChannel>;
-// mean, variance, … or pivot, offset, m2: `[3][C]`.
-@group(0) @binding(5) var<storage, read_write> frozen: array<PerChannel>;
+//
+// Each lane reads the statistics of its channels, then its share of x, once, and writes y to the same
+// positions. The lanes of a team read neighbouring words at a time: those of one run, or of channels side
+// by side.
+// Barriers: none, and no workgroup memory.
+// Registers a lane on Ampere (NVK, f32, no activation): 35 by values, 71 by fours of a run, 89 by fours of
+// channels.
 
 fn map_of(lane: Lane) -> Map {
     return frozen_statistics(lane.channel);

@@ -1,7 +1,12 @@
-// needs: entry, store, lane_moments, reduce_workgroup
+// needs: entry, store, lane_moments, reduce_workgroup, stored_moments
 // Training forward, first dispatch: partial moments of every channel about its pivot.
-// `[C][splits]`.
-@group(0) @binding(7) var<storage, read_write> partials: array<Stored>;
+//
+// Each lane reads five samples of its channel for the pivot and then its share of x, once. The lanes of a
+// team read neighbouring words at a time: those of one run, or of channels side by side.
+// One lane of each workgroup writes a partial for each of the workgroup's channels.
+// Barriers: those of `reduce`, which all lanes of a workgroup reach.
+// Registers a lane on Ampere (NVK, f32, no activation): 71 by values, 88 by fours of a run, 157 by fours of
+// channels.
 
 fn store_part(lane: Lane, pivot: Source, part: Partial) {
     let whole = reduce(lane, part, params.slots);

@@ -1,7 +1,10 @@
-// needs: entry, numerics, merge_moments
+// needs: entry, numerics, merge_moments, moments_rows, stored_moments
 // The functional moments, second dispatch: merges the partials into pivot, offset and m2.
-@group(0) @binding(5) var<storage, read_write> moments: array<PerChannel>;
-@group(0) @binding(7) var<storage, read_write> partials: array<Stored>;
+//
+// One workgroup for each group of channels reads their partials, which lie behind each other for a channel,
+// and writes three values a channel. The tensor is not touched.
+// Barriers: those of `reduce`.
+// Registers a lane on Ampere (NVK, f32, no activation): 39 by values, 87 by fours of channels.
 
 fn run(lane: Lane) {
     for (var k = 0u; k < COLUMNS; k++) {

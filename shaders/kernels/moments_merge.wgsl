@@ -1,7 +1,10 @@
-// needs: entry, numerics, partial_moments
+// needs: entry, numerics, partial_moments, moments_rows, given
 // Moments of two batches into those of both, by Chan's formula; the pivot stays the first's.
-@group(0) @binding(5) var<storage, read_write> moments: array<PerChannel>;
-@group(0) @binding(12) var<storage, read_write> given: array<PerChannel>;
+//
+// One lane for each channel reads the three rows of both and writes two of the first's. Neighbouring lanes
+// serve neighbouring channels where teams have several columns.
+// Barriers: none.
+// Registers a lane on Ampere (NVK, f32, no activation): 19 by values, 58 by fours of channels.
 
 fn run(lane: Lane) {
     if (speaks(lane)) {

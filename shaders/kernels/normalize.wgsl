@@ -1,17 +1,14 @@
-// needs: entry, map, merge_moments, apply, finish_train
-// Training forward, second dispatch: merges the partials, or takes moments that were merged already,
-// writes y, the saved and the running statistics.
-
-// weight, bias: `[2][C]`.
-@group(0) @binding(4) var<storage, read_write> affine: array<PerChannel>;
-// mean and variance as f32 bits, batches: `[3][C]`. A count is no float: as one it would be
-// subnormal, and might be flushed to zero.
-@group(0) @binding(5) var<storage, read_write> running: array<PerChannelBits>;
-// pivot, offset, inv_std, batch_mean, batch_var: `[5][C]`.
-@group(0) @binding(6) var<storage, read_write> saved: array<PerChannel>;
-@group(0) @binding(7) var<storage, read_write> partials: array<Stored>;
-// pivot, offset, m2 of `params.total` values: `[3][C]`.
-@group(0) @binding(12) var<storage, read_write> given: array<PerChannel>;
+// needs: entry, map, merge_moments, apply, finish_train, affine, running_rows, saved_rows, stored_moments, given
+// Training forward, second dispatch: merges the partials, or takes moments that were merged already, writes
+// y, the saved and the running statistics.
+//
+// Each workgroup reads all partials of its channels and merges them in the same order as every other
+// workgroup of them. Then each lane reads its share of x again and writes y to the same positions. The
+// lanes of a team read neighbouring words at a time: those of one run, or of channels side by side.
+// The first workgroup of a channel writes what is saved, and the running statistics.
+// Barriers: those of `reduce`, before y; none where moments are given.
+// Registers a lane on Ampere (NVK, f32, no activation): 51 by values, 71 by fours of a run, 108 by fours of
+// channels.
 
 fn map_of(lane: Lane) -> Map {
     if (has(FROM_MOMENTS)) {

@@ -67,7 +67,7 @@ fn activate(z: Value) -> Value {
             return or_its_nan(max(z, Value(0.0)), z);
         }
         case LEAKY_RELU: {
-            return or_its_nan(select(z * params.negative_slope, z, z > Value(0.0)), z);
+            return or_its_nan(select(z * params.activation_a, z, z > Value(0.0)), z);
         }
         case SIGMOID: {
             return or_its_nan(sigmoid(z), z);
@@ -87,7 +87,7 @@ fn activate(z: Value) -> Value {
     }
 }
 
-// dz = dy·g'(z): nothing at the kink of relu, `negative_slope` at leaky relu's, as in PyTorch. Through
+// dz = dy·g'(z): nothing at the kink of relu, its slope at leaky relu's, as in PyTorch. Through
 // a closed relu nothing comes, infinity neither.
 fn through_activation(dy: Value, z: Value) -> Value {
     if (ACTIVATION == RELU) {
@@ -100,7 +100,7 @@ fn through_activation(dy: Value, z: Value) -> Value {
 fn activation_slope(z: Value) -> Value {
     switch (ACTIVATION) {
         case LEAKY_RELU: {
-            return or_its_nan(select(Value(params.negative_slope), Value(1.0), z > Value(0.0)), z);
+            return or_its_nan(select(Value(params.activation_a), Value(1.0), z > Value(0.0)), z);
         }
         case SIGMOID: {
             let s = sigmoid(z);

@@ -1,4 +1,4 @@
-// What one dispatch is told. Mirrored by `src/params.rs`; a test compares the layouts.
+// What one dispatch is told. Mirrored by `src/operation/params.rs`; a test compares the layouts.
 //
 // A dispatch sees one piece of the tensor, itself a dense (outer, channels, inner) view: all of it
 // where one binding holds it.
@@ -45,8 +45,9 @@ struct Params {
     correction: f32,
     // Values per channel behind given moments.
     given_total: f32,
-    // Of leaky relu.
-    negative_slope: f32,
+    // The activation's two numbers: the negative slope of leaky relu; the second is for none yet.
+    activation_a: f32,
+    activation_b: f32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;

@@ -9,7 +9,7 @@ use crate::stats::Parameters;
 pub struct Folded {
     /// The layer's weight, each output channel scaled by `γ/√(running_var + eps)`.
     pub weight: Vec<f32>,
-    /// The one bias left, `[C]`: it takes in the layer's own, which is dropped.
+    /// The bias, `[C]`. It replaces the bias of the layer itself and contains it.
     pub bias: Vec<f32>,
 }
 

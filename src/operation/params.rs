@@ -33,7 +33,8 @@ pub struct Params {
     pub momentum: f32,
     pub correction: f32,
     pub given_total: f32,
-    pub negative_slope: f32,
+    pub activation_a: f32,
+    pub activation_b: f32,
 }
 
 /// Bits of [`Params::flags`], as the shaders name them.
@@ -82,7 +83,8 @@ impl Params {
             momentum: 0.0,
             correction: 1.0,
             given_total: 0.0,
-            negative_slope: 0.0,
+            activation_a: 0.0,
+            activation_b: 0.0,
         }
     }
 
@@ -99,8 +101,7 @@ impl Params {
     }
 
     pub(crate) fn with_activation(mut self, activation: Activation) -> Self {
-        let [slope, _] = activation.numbers();
-        self.negative_slope = slope;
+        [self.activation_a, self.activation_b] = activation.numbers();
         self
     }
 
@@ -212,7 +213,8 @@ mod tests {
             momentum,
             correction,
             given_total,
-            negative_slope,
+            activation_a,
+            activation_b,
         });
         assert_eq!(layout(&module, "Params"), params);
         assert_eq!(
@@ -235,9 +237,8 @@ mod tests {
         for member in members {
             let name = member.name.as_deref().unwrap();
             let scalar = match name {
-                "total" | "eps" | "momentum" | "correction" | "given_total" | "negative_slope" => {
-                    naga::Scalar::F32
-                }
+                "total" | "eps" | "momentum" | "correction" | "given_total" | "activation_a"
+                | "activation_b" => naga::Scalar::F32,
                 _ => naga::Scalar::U32,
             };
             let inner = &module.types[member.ty].inner;

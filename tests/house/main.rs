@@ -228,3 +228,47 @@ fn what_a_file_knows_is_read_from_its_text() {
     assert!(!knows("plan", "plan/cuts"), "it only passes on");
     assert!(!knows("plan/grid", "plan/cuts"));
 }
+
+/// The registers in a kernel's header are those of the snapshot of its machine code.
+#[test]
+fn headers_give_the_registers_of_the_snapshot() {
+    let snapshot = std::fs::read_to_string(root().join("tests/machine-code/ampere.txt")).unwrap();
+    let rows = snapshot
+        .lines()
+        .map(|line| line.split_whitespace().collect::<Vec<_>>());
+    let plain = rows.filter(|row| row.len() > 5 && row[1..3] == ["f32", "none"]);
+    let registers: BTreeMap<_, _> = plain
+        .map(|row| (row[0].to_owned(), row[5].to_owned()))
+        .collect();
+    let mut read = 0;
+    for entry in std::fs::read_dir(root().join("shaders/kernels")).unwrap() {
+        let path = entry.unwrap().path();
+        let kernel = path.file_stem().unwrap().to_str().unwrap().to_owned();
+        let text = std::fs::read_to_string(&path).unwrap();
+        let header = text.lines().map_while(|line| line.strip_prefix("//"));
+        let header = header.collect::<Vec<_>>().join("").replace('\n', " ");
+        let said = header.split("(NVK, f32, no activation): ").nth(1).unwrap();
+        for (loads, variant) in [
+            (" by values", kernel.clone()),
+            (" by fours of a run", format!("{kernel}_run4")),
+            (" by fours of channels", format!("{kernel}_channel4")),
+        ] {
+            let number = said
+                .split(loads)
+                .next()
+                .unwrap()
+                .rsplit(' ')
+                .next()
+                .unwrap();
+            match registers.get(&variant) {
+                Some(expected) => {
+                    assert_eq!(number, expected, "{variant}");
+                    read += 1;
+                }
+                None => assert!(!said.contains(loads), "{variant} is in no snapshot"),
+            }
+        }
+    }
+    // Three kernels walk no tensor, and so have no loads of a run.
+    assert_eq!(read, 11 * 3 - 3);
+}
