@@ -244,7 +244,10 @@ pub(crate) fn check(device: &wgpu::Device, arguments: &[Argument<'_>]) -> Result
             .usage()
             .contains(wgpu::BufferUsages::STORAGE)
         {
-            return Err(BindError::Usage { buffer });
+            return Err(BindError::Usage {
+                buffer,
+                expected: "STORAGE",
+            });
         }
         let got = argument.slice.offset();
         if got % alignment != 0 {

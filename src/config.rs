@@ -45,12 +45,16 @@ pub enum RunningVariance {
     Unbiased,
 }
 
-/// What running statistics do with a channel whose batch holds NaN or infinity.
+/// What running statistics do with a channel whose batch is not finite: one that holds NaN or infinity, or whose variance exceeds
+/// f32. The channel's `y` and `dx` are NaN then, and no other channel changes.
+///
+/// Devices hold Σ(x−μ)² in f32. A channel of m values where that sum exceeds 3.4e38 counts as not finite there, too, though its
+/// variance is: from |x − μ| of about 1.8e19/√m on. The CPU path reaches further.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum NonFinite {
     /// They keep their value, and the batch does not count for that channel.
     Skip,
-    /// They take it, as PyTorch does.
+    /// They become NaN or infinite, as PyTorch's do.
     Propagate,
 }
 
@@ -97,7 +101,7 @@ pub enum Activation {
     None,
     /// max(z, 0). Where z ≤ 0 no gradient comes through, not even an infinite one.
     Relu,
-    /// z where it is positive, else so much of it.
+    /// z where it is positive, else z times this slope.
     LeakyRelu(f32),
     /// 1/(1 + e^−z).
     Sigmoid,

@@ -28,9 +28,9 @@ const CHANNELS: usize = 4;
 
 /// Every operation of one configuration on images of one size.
 ///
-/// An image is `[height][width][4]`, and its four channels are normalized each for itself. Red is
-/// channel 0, alpha channel 3, also where a format keeps blue first. Values are what a shader loads:
-/// k/255 of 8 bits, linear ones through an sRGB format. Per-channel values are f32.
+/// An image is `[height][width][4]`, and its four channels are normalized independently. Red is channel 0,
+/// alpha channel 3, also where a format keeps blue first. Values are what a shader loads: k/255 for 8 bits,
+/// and linear values for an sRGB format. Per-channel values are f32.
 #[derive(Clone, Debug)]
 pub struct ImagePlan {
     context: Context,
@@ -81,8 +81,8 @@ impl Context {
     /// ```
     ///
     /// # Errors
-    /// Options that are no batch normalization's; a side of 0 or beyond `max_texture_dimension_2d`;
-    /// scratch that one binding cannot hold.
+    /// Options out of range; a side of 0 or beyond `max_texture_dimension_2d`; scratch that one binding
+    /// cannot hold.
     pub fn plan_image(
         &self,
         config: &Config,

@@ -40,8 +40,9 @@ impl ImageDraw {
     /// Records one draw into the caller's pass, which has one colour target, of the format given to
     /// [`Context::image_render`], and neither depth nor multisampling.
     ///
-    /// The target's pixel (i, j) becomes that of the image, as far as the image, the viewport and
-    /// the scissor go; others stay as they are. The target is another image than the one read. Nothing is blended. NaN is 0 in formats without it.
+    /// Pixel (i, j) of the target becomes pixel (i, j) of the image, within the image, the viewport and the
+    /// scissor rectangle. Other pixels stay as they are. The target is another image than the one read.
+    /// Nothing is blended. NaN is 0 in formats without it.
     ///
     /// The draw stands in a debug group of its own. Afterwards its pipeline and its bind group 0 are still set in
     /// the pass.
@@ -135,7 +136,7 @@ impl Context {
     /// ```
     ///
     /// # Errors
-    /// Options that are no batch normalization's; a format that takes no colours, or integers.
+    /// Options out of range; a format that takes no colours, or integers.
     pub fn image_render(
         &self,
         config: &Config,

@@ -118,8 +118,8 @@ impl Package {
             let passed_on = uses.into_iter().flatten();
             let passed_on = passed_on.filter(|used| used.public && used.name == *name);
             let deeper = passed_on.filter(|_| depth < 8);
-            let found = deeper.filter_map(|used| self.resolve(&here, &used.path, depth + 1));
-            return found.last().or(Some(here));
+            let mut found = deeper.filter_map(|used| self.resolve(&here, &used.path, depth + 1));
+            return found.next().or(Some(here));
         }
         Some(here)
     }
