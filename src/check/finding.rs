@@ -112,9 +112,16 @@ impl std::fmt::Display for Finding {
 
 /// The findings of one operation, a tensor each.
 #[derive(Clone, Debug, Default, PartialEq)]
+#[non_exhaustive]
 pub struct Report {
     /// One per tensor.
     pub findings: Vec<Finding>,
+}
+
+impl From<Vec<Finding>> for Report {
+    fn from(findings: Vec<Finding>) -> Self {
+        Self { findings }
+    }
 }
 
 impl Report {

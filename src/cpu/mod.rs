@@ -122,8 +122,8 @@ pub fn backward(
     Ok(gradients.into_iter().map(|g| (g.weight, g.bias)).unzip())
 }
 
-/// Backward through given statistics: writes `dx`, if asked for, and returns `dweight` and
-/// `dbias`, both NaN where f32 cannot hold one of them. A negative variance gives NaN throughout.
+/// Backward through given statistics: writes `dx`, if asked for, and returns `dweight` and `dbias`. Each is NaN
+/// where f32 cannot hold it, and `dweight` where f32 cannot hold `dbias`. A negative variance gives NaN throughout.
 ///
 /// # Errors
 /// A slice that is not as long as its view says; `eps` negative or not finite.

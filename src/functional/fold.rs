@@ -6,6 +6,7 @@ use crate::stats::Parameters;
 
 /// The weights and bias of a linear or convolution layer with a trained batch norm folded in.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct Folded {
     /// The layer's weight, each output channel scaled by `γ/√(running_var + eps)`.
     pub weight: Vec<f32>,

@@ -16,6 +16,7 @@ use crate::tensor::Tensor;
 
 /// What [`normalize`] subtracts and divides by.
 #[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
 pub enum Statistics<'a> {
     /// What [`moments`](super::moments()) gave: pivot and offset keep the accuracy of large means.
     Moments(&'a DeviceMoments),
