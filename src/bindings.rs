@@ -4,7 +4,7 @@ use crate::binding::{self, Binding, Dispatch, Moving, Resource, UNIFORM_STRIDE, 
 use crate::config::Config;
 use crate::context::Context;
 use crate::error::BindError;
-use crate::faults::{made, unusable, unusable_buffer};
+use crate::faults::{made, unusable, unusable_buffer, unusable_texture};
 use crate::operation::params::{Params, flags};
 use crate::operation::{Asked, Buffer, Holds, Operation};
 use crate::plan::{Axes, Piece, Schedule};
@@ -167,7 +167,12 @@ pub(crate) fn bind(context: &Context, request: &Request<'_, '_>) -> Result<Bindi
         all.extend(roles.map(|&role| (role as u32, bound(role))));
         let label = step.variant.kernel.name();
         let make = || binding::bind_group(device, label, &pipeline.layout, &all);
-        let bind_group = made(device, make).map_err(|error| named(device, &arguments, error))?;
+        let bind_group = made(device, make).map_err(|error| {
+            let named_views = textures
+                .iter()
+                .map(|(role, view)| (name(operation, *role), view));
+            named(device, &arguments, named_views, error)
+        })?;
         if step.params.flags & flags::HAS_RUNNING != 0 {
             moving.push(Moving {
                 dispatch: k,
@@ -198,20 +203,34 @@ pub(crate) fn bind(context: &Context, request: &Request<'_, '_>) -> Result<Bindi
     })
 }
 
-/// Names the argument that is at fault where wgpu refused buffers together.
-pub(crate) fn named(
+/// What errors call the argument in this role.
+fn name(operation: Operation, role: Role) -> &'static str {
+    let mut buffers = operation.buffers().iter();
+    let buffer = buffers.find(|buffer| buffer.role == role);
+    buffer.map_or("a texture", |buffer| buffer.name)
+}
+
+/// Names the buffer or texture that is at fault where wgpu refused several together.
+pub(crate) fn named<'v>(
     device: &wgpu::Device,
     arguments: &[Argument<'_>],
+    mut views: impl Iterator<Item = (&'static str, &'v wgpu::TextureView)>,
     error: BindError,
 ) -> BindError {
     if !matches!(error, BindError::Refused { .. }) {
         return error;
     }
-    let mut refused = arguments.iter().filter_map(|argument| {
+    let mut buffers = arguments.iter().filter_map(|argument| {
         let fault = unusable_buffer(device, argument.slice.buffer())?;
         Some(unusable(device, argument.name, fault))
     });
-    refused.next().unwrap_or(error)
+    let textures = || {
+        views.find_map(|(name, view)| {
+            let fault = unusable_texture(device, view.texture())?;
+            Some(unusable(device, name, fault))
+        })
+    };
+    buffers.next().or_else(textures).unwrap_or(error)
 }
 
 /// Checks buffers against their roles.

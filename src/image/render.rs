@@ -237,7 +237,7 @@ impl ImageRender {
             entries: &entries,
         };
         let bind_group = made(device, || device.create_bind_group(&group))
-            .map_err(|error| named(device, &arguments, error))?;
+            .map_err(|error| named(device, &arguments, [("x", &x)].into_iter(), error))?;
         Ok(ImageDraw {
             device: device.clone(),
             pipeline: self.pipeline.clone(),
