@@ -68,18 +68,12 @@ impl Layer {
     }
 
     fn input(&self) -> Input<'_> {
-        Input {
-            view: self.view,
-            x: &self.x,
-            parameters: self.parameters(),
-            eps: EPS,
-            epilogue: Default::default(),
-        }
+        Input::new(self.view, &self.x, self.parameters(), EPS)
     }
 
     fn assert_train(&self, y: &[f32], saved: &SavedStatistics) {
         let running = None;
-        let result = TrainResult { y, saved, running };
+        let result = TrainResult::new(y, saved).with_running(running);
         check::train_forward(&self.input(), &result)
             .enforce()
             .unwrap();

@@ -85,6 +85,7 @@ impl Affine {
 
 /// How running statistics are kept.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct Running {
     /// How fast they move.
     pub momentum: Momentum,
@@ -92,6 +93,17 @@ pub struct Running {
     pub variance: RunningVariance,
     /// What NaN and infinity do to them.
     pub non_finite: NonFinite,
+}
+
+impl Running {
+    /// How fast they move, which variance goes in, and what NaN and infinity do to them.
+    pub fn new(momentum: Momentum, variance: RunningVariance, non_finite: NonFinite) -> Self {
+        Self {
+            momentum,
+            variance,
+            non_finite,
+        }
+    }
 }
 
 /// What comes after the normalization and the residual: `y = g(BN(x) + residual)`.

@@ -13,6 +13,7 @@ use crate::stats::{RunningStatistics, SavedStatistics};
 
 /// What training forward gave.
 #[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
 pub struct TrainResult<'a> {
     /// The output.
     pub y: &'a [f32],
@@ -20,6 +21,26 @@ pub struct TrainResult<'a> {
     pub saved: &'a SavedStatistics,
     /// Running statistics before and after, and how they move.
     pub running: Option<(&'a RunningStatistics, &'a RunningStatistics, Running)>,
+}
+
+impl<'a> TrainResult<'a> {
+    /// `y` and the saved statistics; running statistics did not move.
+    pub fn new(y: &'a [f32], saved: &'a SavedStatistics) -> Self {
+        Self {
+            y,
+            saved,
+            running: None,
+        }
+    }
+
+    /// The running statistics before and after, and how they should have moved.
+    pub fn with_running(
+        mut self,
+        running: impl Into<Option<(&'a RunningStatistics, &'a RunningStatistics, Running)>>,
+    ) -> Self {
+        self.running = running.into();
+        self
+    }
 }
 
 /// Checks training forward.

@@ -53,6 +53,7 @@ const SCALE_FLOOR: f64 = 1.2e-38;
 
 /// What forward operations read.
 #[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
 pub struct Input<'a> {
     /// The view of `x`.
     pub view: View,
@@ -66,8 +67,29 @@ pub struct Input<'a> {
     pub epilogue: Epilogue<'a>,
 }
 
+impl<'a> Input<'a> {
+    /// `x` as it is stored, seen as `view`, normalized with `parameters` and `eps`; results are f32, with no residual
+    /// and no activation.
+    pub fn new(view: View, x: &'a [f32], parameters: Parameters<'a>, eps: f32) -> Self {
+        Self {
+            view,
+            x,
+            parameters,
+            eps,
+            epilogue: Epilogue::default(),
+        }
+    }
+
+    /// What comes after the normalization, and how the results are stored.
+    pub fn with_epilogue(mut self, epilogue: Epilogue<'a>) -> Self {
+        self.epilogue = epilogue;
+        self
+    }
+}
+
 /// What comes after the normalization, and how the results are stored.
 #[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
 pub struct Epilogue<'a> {
     /// How `y`, `dx` and `dresidual` are stored; inputs are as stored already.
     pub element: Element,
@@ -75,6 +97,26 @@ pub struct Epilogue<'a> {
     pub activation: Activation,
     /// In the input's shape.
     pub residual: Option<&'a [f32]>,
+}
+
+impl<'a> Epilogue<'a> {
+    /// How the results are stored.
+    pub fn with_element(mut self, element: Element) -> Self {
+        self.element = element;
+        self
+    }
+
+    /// What comes after the residual.
+    pub fn with_activation(mut self, activation: Activation) -> Self {
+        self.activation = activation;
+        self
+    }
+
+    /// What was added before the activation, in the input's shape.
+    pub fn with_residual(mut self, residual: impl Into<Option<&'a [f32]>>) -> Self {
+        self.residual = residual.into();
+        self
+    }
 }
 
 impl Default for Epilogue<'_> {

@@ -16,6 +16,7 @@ pub struct Folded {
 
 /// A trained batch norm as inference sees it, `[C]` each.
 #[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
 pub struct Trained<'a> {
     /// γ and β.
     pub parameters: Parameters<'a>,
@@ -25,6 +26,23 @@ pub struct Trained<'a> {
     pub variance: &'a [f32],
     /// Added to the variance.
     pub eps: f32,
+}
+
+impl<'a> Trained<'a> {
+    /// From parameters, running mean and running variance, `[C]` each, and what is added to the variance.
+    pub fn new(
+        parameters: Parameters<'a>,
+        mean: &'a [f32],
+        variance: &'a [f32],
+        eps: f32,
+    ) -> Self {
+        Self {
+            parameters,
+            mean,
+            variance,
+            eps,
+        }
+    }
 }
 
 /// Folds a trained batch norm into the linear or convolution layer before it, so that

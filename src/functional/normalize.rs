@@ -43,11 +43,26 @@ impl<'a> From<(&'a Tensor, &'a Tensor)> for Statistics<'a> {
 
 /// The affine step of [`normalize`], in `tf.nn.batch_normalization`'s words; shaped as the mean.
 #[derive(Clone, Copy, Debug, Default)]
+#[non_exhaustive]
 pub struct AffineStep<'a> {
     /// Added last: β, the bias.
     pub offset: Option<&'a Tensor>,
     /// Multiplied before: γ, the weight.
     pub scale: Option<&'a Tensor>,
+}
+
+impl<'a> AffineStep<'a> {
+    /// Multiplies by `scale`, γ, shaped as the mean.
+    pub fn with_scale(mut self, scale: impl Into<Option<&'a Tensor>>) -> Self {
+        self.scale = scale.into();
+        self
+    }
+
+    /// Adds `offset`, β, shaped as the mean: the bias, in `tf.nn.batch_normalization`'s word.
+    pub fn with_offset(mut self, offset: impl Into<Option<&'a Tensor>>) -> Self {
+        self.offset = offset.into();
+        self
+    }
 }
 
 /// `(x − mean)/√(variance + eps)·scale + offset`: `tf.nn.batch_normalization`. One dispatch, submitted and not

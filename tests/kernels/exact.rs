@@ -53,11 +53,7 @@ fn forward(case: &Case, outcome: &Outcome) -> Report {
         let before = case.running.as_ref().unwrap();
         (before, after, case.config.running.unwrap())
     });
-    let result = TrainResult {
-        y: &outcome.y,
-        saved: &outcome.saved,
-        running,
-    };
+    let result = TrainResult::new(&outcome.y, &outcome.saved).with_running(running);
     check::train_forward(&case.input(), &result)
 }
 

@@ -39,25 +39,16 @@ fn tiny_scale() {
     }
     let moments = wgpu_batchnorm::functional::moments(&x, &[0], false).unwrap();
     let scale = upload(&gpu, &[2], &[1e-30; 2]);
-    let step = AffineStep {
-        scale: Some(&scale),
-        offset: None,
-    };
+    let step = AffineStep::default().with_scale(&scale);
     let (_, report) = checked::blocking::normalize(&x, &moments, step, 1e-5).unwrap();
     report.enforce().unwrap();
 
     // What is wrong by more than the whole of it still fails, and so does a scale that f32 holds well.
     let judged = |weight: f32, y: f32| {
-        let input = check::Input {
-            view: View::new(&[2, 1], 1).unwrap(),
-            x: &[1e10, -1e10],
-            parameters: Parameters {
+        let input = check::Input::new(View::new(&[2, 1], 1).unwrap(), &[1e10, -1e10], Parameters {
                 weight: Some(&[weight]),
                 bias: None,
-            },
-            eps: 1e-5,
-            epilogue: Default::default(),
-        };
+            }, 1e-5);
         check::inference(&input, &[0.0], &[1e20], &[y, -y]).passed()
     };
     assert!(judged(1e-30, 1e-30) && judged(1e-30, 0.0));
@@ -103,16 +94,10 @@ fn huge_spread() {
     let moving = Some((&mut after, options));
     let saved = cpu::train_forward(&view, &x, p, 1e-5, moving, &mut y).unwrap();
     assert!(y.iter().all(|y| y.is_finite()) && after.batches == [1, 1]);
-    let input = check::Input {
-        view,
-        x: &x,
-        parameters: p,
-        eps: 1e-5,
-        epilogue: Default::default(),
-    };
+    let input = check::Input::new(view, &x, p, 1e-5);
     let judged = |y: &[f32], saved| {
         let running = Some((&before, &after, options));
-        check::train_forward(&input, &TrainResult { y, saved, running }).passed()
+        check::train_forward(&input, &TrainResult::new(y, saved).with_running(running)).passed()
     };
     assert!(judged(&y, &saved));
     let mut half = y.clone();

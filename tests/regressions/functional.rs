@@ -44,12 +44,7 @@ fn other_batch() {
 /// Folding with an empty mean: there are no channels.
 #[test]
 fn empty_mean() {
-    let trained = Trained {
-        parameters: Parameters::default(),
-        mean: &[],
-        variance: &[1.0, 1.0],
-        eps: 1e-5,
-    };
+    let trained = Trained::new(Parameters::default(), &[], &[1.0, 1.0], 1e-5);
     let refused = fold_into_linear(&trained, &[1.0, 2.0], None).unwrap_err();
     assert!(matches!(refused, Error::Config(ConfigError::NoChannels)));
     assert!(refused.to_string().contains("0 channels"), "{refused}");

@@ -31,15 +31,10 @@ impl Values {
     }
 
     fn trained(&self, affine: Affine) -> Trained<'_> {
-        Trained {
-            parameters: Parameters {
+        Trained::new(Parameters {
                 weight: affine.has_weight().then_some(&self.weight),
                 bias: affine.has_bias().then_some(&self.bias),
-            },
-            mean: &self.mean,
-            variance: &self.variance,
-            eps: EPS,
-        }
+            }, &self.mean, &self.variance, EPS)
     }
 }
 
@@ -138,10 +133,12 @@ fn what_does_not_fit_is_named() {
         refused,
         Error::Shape(ShapeError::Length { tensor: "bias", .. })
     );
-    let short = Trained {
-        variance: &values.variance[..C - 1],
-        ..good
-    };
+    let short = Trained::new(
+        good.parameters,
+        good.mean,
+        &values.variance[..C - 1],
+        good.eps,
+    );
     let refused = fold(&short, &weight, None);
     assert_refused!(
         refused,
@@ -166,25 +163,26 @@ fn what_does_not_fit_is_named() {
         fold(&short, &weight, None),
         Error::Shape(ShapeError::Length { tensor: "β", .. })
     );
-    let none = Trained {
-        parameters: Parameters::default(),
-        mean: &[],
-        variance: &[],
-        eps: EPS,
-    };
+    let none = Trained::new(Parameters::default(), &[], &[], EPS);
     let refused = fold(&none, &weight, None);
     assert_refused!(refused, Error::Config(ConfigError::NoChannels));
-    let negative = Trained {
-        variance: &[1.0, 1.0, -0.5, 1.0, 1.0],
-        ..good
-    };
+    let negative = Trained::new(
+        good.parameters,
+        good.mean,
+        &[1.0, 1.0, -0.5, 1.0, 1.0],
+        good.eps,
+    );
     let refused = fold(&negative, &weight, None);
     assert_refused!(
         refused,
         Error::Config(ConfigError::NegativeVariance { channel: 2, .. })
     );
     for eps in [f32::NAN, -1.0, f32::INFINITY] {
-        let refused = fold(&Trained { eps, ..good }, &weight, None);
+        let refused = fold(
+            &Trained::new(good.parameters, good.mean, good.variance, eps),
+            &weight,
+            None,
+        );
         assert_refused!(refused, Error::Config(ConfigError::Eps { .. }));
     }
     fold(&good, &weight, None).unwrap();

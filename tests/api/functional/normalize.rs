@@ -39,7 +39,7 @@ fn run<'a>(
     scale: Option<&Tensor>,
     offset: Option<&Tensor>,
 ) -> Result<Tensor, Error> {
-    let affine = AffineStep { scale, offset };
+    let affine = AffineStep::default().with_scale(scale).with_offset(offset);
     let (y, report) = checked::normalize(x, statistics, affine, EPS)?;
     report.enforce()?;
     Ok(y)

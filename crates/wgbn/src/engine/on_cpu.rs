@@ -78,11 +78,7 @@ fn judged(job: &Job<'_>, result: &ForwardResult) -> Report {
         (Some(saved), before) => {
             let after = result.running.as_ref();
             let moved = before.as_ref().zip(after).zip(job.config.running);
-            let result = TrainResult {
-                y: &result.y,
-                saved,
-                running: moved.map(|((before, after), running)| (before, after, running)),
-            };
+            let result = TrainResult::new(&result.y, saved).with_running(moved.map(|((before, after), running)| (before, after, running)));
             check::train_forward(&input, &result)
         }
         (None, Some(running)) => {
@@ -94,16 +90,7 @@ fn judged(job: &Job<'_>, result: &ForwardResult) -> Report {
 }
 
 fn input<'a>(job: &'a Job<'_>) -> check::Input<'a> {
-    check::Input {
-        view: job.view,
-        x: job.x.values,
-        parameters: job.parameters(),
-        eps: job.config.eps,
-        epilogue: check::Epilogue {
-            element: job.x.element,
-            ..Default::default()
-        },
-    }
+    check::Input::new(job.view, job.x.values, job.parameters(), job.config.eps).with_epilogue(check::Epilogue::default().with_element(job.x.element))
 }
 
 pub fn backward(job: &Job<'_>, dy: &[f32], mode: Mode) -> Result<BackwardResult, Failure> {
