@@ -8,9 +8,9 @@ use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use wgpu_batchnorm::check::{self, Finding, Input, POISON, TrainResult};
 use wgpu_batchnorm::functional::{self, DeviceMoments};
 use wgpu_batchnorm::{
-    Adapter, BackwardBuffers, Binding, Check, Config, Gpu, HostGradients, InferenceBuffers,
-    Moments, Parameters, Plan, RunningStatistics, SavedStatistics, StatisticsRows, Tensor,
-    TrainBuffers, View, cpu, wgpu,
+    Adapter, BackwardBuffers, Binding, Config, Gpu, HostGradients, InferenceBuffers, Moments,
+    Parameters, Plan, RunningStatistics, SavedStatistics, StatisticsRows, Tensor, TrainBuffers,
+    View, cpu, wgpu,
 };
 
 const SHAPES: [(&str, [usize; 4], isize); 2] = [
@@ -166,7 +166,7 @@ fn cpu_path(criterion: &mut Criterion) {
             ..Default::default()
         };
         // Backward needs this where a filter leaves training out.
-        host.saved = cpu::train_forward(view, x, p, EPS, None, &mut host.out);
+        host.saved = cpu::train_forward(view, x, p, EPS, None, &mut host.out).unwrap();
         let mut case = |group: &str, tensors, run: &dyn Fn(&mut Host), assert: &dyn Fn(&Host)| {
             let wait = &|| {};
             let blank = &|host: &mut Host| {
@@ -187,13 +187,13 @@ fn cpu_path(criterion: &mut Criterion) {
         case(
             "cpu/train",
             3,
-            &|h| h.saved = cpu::train_forward(view, x, p, EPS, None, &mut h.out),
+            &|h| h.saved = cpu::train_forward(view, x, p, EPS, None, &mut h.out).unwrap(),
             &|h| layer.assert_train(&h.out, &h.saved),
         );
         case(
             "cpu/inference",
             2,
-            &|h| cpu::inference(view, x, p, mean, variance, EPS, &mut h.out),
+            &|h| cpu::inference(view, x, p, mean, variance, EPS, &mut h.out).unwrap(),
             &|h| layer.assert_inference(&h.out),
         );
         case(
@@ -202,7 +202,7 @@ fn cpu_path(criterion: &mut Criterion) {
             &|h| {
                 let (weight, saved) = (p.weight, &h.saved);
                 let dx = Some(&mut h.gradients.dx[..]);
-                let sums = cpu::backward(view, x, dy, saved, weight, dx);
+                let sums = cpu::backward(view, x, dy, saved, weight, dx).unwrap();
                 (h.gradients.dweight, h.gradients.dbias) = sums;
             },
             &|h| layer.assert_backward(&h.gradients),
@@ -210,7 +210,7 @@ fn cpu_path(criterion: &mut Criterion) {
         case(
             "cpu/moments",
             1,
-            &|h| h.moments = Some(cpu::moments(view, x)),
+            &|h| h.moments = Some(cpu::moments(view, x).unwrap()),
             &|h| layer.assert_moments(h.moments.as_ref().unwrap()),
         );
     }
@@ -327,14 +327,8 @@ impl<'a> Device<'a> {
     }
 
     fn saved(&self) -> SavedStatistics {
-        let [pivot, offset, inv_std, batch_mean, batch_var] = self.rows(&self.saved);
-        SavedStatistics {
-            pivot,
-            offset,
-            inv_std,
-            batch_mean,
-            batch_var,
-        }
+        let rows = self.saved.read_blocking().unwrap();
+        SavedStatistics::from_rows(&rows).unwrap()
     }
 
     fn gradients(&self) -> HostGradients {
@@ -382,7 +376,7 @@ fn adapter(criterion: &mut Criterion) {
             tensors: 1,
             blank: &|state| *state = None,
             run: &|state: &mut Option<DeviceMoments>| {
-                let moments = functional::blocking::moments(&device.x, &axes, false, Check::Off);
+                let moments = functional::moments(&device.x, &axes, false);
                 *state = Some(moments.unwrap());
             },
             wait,

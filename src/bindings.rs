@@ -221,7 +221,10 @@ pub(crate) fn check(device: &wgpu::Device, slots: &[Slot<'_>]) -> Result<(), Bin
             .usage()
             .contains(wgpu::BufferUsages::STORAGE)
         {
-            return Err(BindError::Usage { buffer });
+            return Err(BindError::Usage {
+                buffer,
+                expected: "STORAGE",
+            });
         }
         let got = slot.slice.offset();
         if got % alignment != 0 {

@@ -1,9 +1,7 @@
-//! Whether a device does what it is told: patterns that outputs hold before a run, and a kernel whose
-//! result shows that the submission was executed.
+//! A kernel whose result shows that the device executed the submission.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use crate::check::{CANARY, Finding, POISON, Report};
 use crate::error::Error;
 use crate::error::{BindError, RunError};
 use crate::faults::{cause, watched};
@@ -13,12 +11,13 @@ use crate::tensor::Tensor;
 const SHADER: &str = include_str!("../shaders/canary.wgsl");
 /// Invocations of a workgroup, and words written: one workgroup.
 const WORDS: usize = 64;
+const CANARY: &str = "canary";
 
 /// A small kernel whose result shows that the device executed the submission.
 ///
 /// Some drivers accept work and execute nothing; results read back from them are whatever memory held.
-/// Record a canary into the submission that is to be checked, and ask for its finding afterwards. Layers
-/// and functional forms do so by themselves where they check.
+/// Record a canary into the submission that is to be checked, and ask afterwards whether it ran. The functions
+/// of [`checked`](crate::checked) do so by themselves.
 #[derive(Debug)]
 pub struct Canary {
     seed: u32,
@@ -68,27 +67,24 @@ impl Canary {
         pass.dispatch_workgroups(1, 1, 1);
     }
 
-    /// Call this after the submission. It returns `None` if the kernel ran, and otherwise a finding that
-    /// fails, of a tensor named "canary".
+    /// Whether the kernel ran: asked after the submission.
     ///
     /// # Errors
-    /// A device that was lost or reported a fault.
-    pub async fn finding(&self) -> Result<Option<Finding>, RunError> {
-        let held = self.pattern.read().await?;
+    /// A device that was lost or reported an error.
+    pub async fn ran(&self) -> Result<bool, RunError> {
         // Subnormal floats are bits here, and never computed with.
-        let held: Vec<f32> = held.into_iter().map(|v| v.to_bits() as f32).collect();
+        let held = self.pattern.read().await?.into_iter().map(f32::to_bits);
         let mixed = |k: u32| self.seed.wrapping_add(k).wrapping_mul(2_654_435_769) >> 8;
-        let given: Vec<f32> = (0..WORDS as u32).map(|k| mixed(k) as f32).collect();
-        Ok(Finding::held(CANARY, &held, &given))
+        Ok(held.eq((0..WORDS as u32).map(mixed)))
     }
 
-    /// Blocking twin of [`Canary::finding`].
+    /// Blocking twin of [`Canary::ran`].
     ///
     /// # Errors
     /// As there.
-    #[cfg(feature = "blocking")]
-    pub fn finding_blocking(&self) -> Result<Option<Finding>, RunError> {
-        pollster::block_on(self.finding())
+    #[cfg(all(feature = "blocking", feature = "reference"))]
+    pub fn ran_blocking(&self) -> Result<bool, RunError> {
+        pollster::block_on(self.ran())
     }
 }
 
@@ -117,38 +113,5 @@ pub(crate) fn pipeline(device: &wgpu::Device) -> Result<wgpu::ComputePipeline, B
             },
             lost_or_full => BindError::Run(lost_or_full),
         }),
-    }
-}
-
-/// What a checked run is surrounded by.
-#[derive(Debug)]
-pub(crate) struct Proof {
-    pub(crate) canary: Canary,
-    findings: Vec<Finding>,
-}
-
-impl Proof {
-    /// Fills what the run will write with [`POISON`], and reads back whether it is there.
-    pub(crate) async fn before(
-        gpu: &Gpu,
-        outputs: &[(&'static str, &Tensor)],
-    ) -> Result<Self, Error> {
-        let canary = Canary::new(gpu)?;
-        let mut findings = Vec::new();
-        for (name, tensor) in outputs {
-            let pattern = vec![POISON; tensor.len()];
-            tensor.write(&pattern)?;
-            findings.extend(Finding::held(name, &tensor.read().await?, &pattern));
-        }
-        Ok(Self { canary, findings })
-    }
-
-    /// Adds to a report the canary's finding, in front, since of findings that are equally bad the last is
-    /// told, and what did not hold its pattern before the run.
-    pub(crate) async fn complete(self, judged: Report) -> Result<Report, Error> {
-        let mut findings = Vec::from_iter(self.canary.finding().await?);
-        findings.extend(judged.findings);
-        findings.extend(self.findings);
-        Ok(Report { findings })
     }
 }

@@ -15,7 +15,10 @@ mod binding;
 mod bindings;
 #[cfg(not(wgbn_host_only))]
 mod canary;
+#[cfg(feature = "reference")]
 pub mod check;
+#[cfg(all(feature = "reference", not(wgbn_host_only)))]
+pub mod checked;
 mod config;
 #[cfg(not(wgbn_host_only))]
 mod context;
@@ -56,6 +59,7 @@ mod plan;
 #[cfg(not(wgbn_host_only))]
 mod record;
 mod reduction;
+#[cfg(feature = "reference")]
 pub mod reference;
 #[cfg_attr(
     not(feature = "internals"),
@@ -73,9 +77,8 @@ mod tensor;
 
 #[cfg(not(wgbn_host_only))]
 pub use binding::Binding;
-#[cfg(not(wgbn_host_only))]
+#[cfg(all(feature = "reference", not(wgbn_host_only)))]
 pub use canary::Canary;
-pub use check::Check;
 pub use config::{Activation, Affine, Config, Momentum, NonFinite, Running, RunningVariance};
 #[cfg(not(wgbn_host_only))]
 pub use context::Context;
@@ -100,8 +103,6 @@ pub use record::{
 };
 pub use shape::{Pattern, View};
 pub use state::LayerState;
-#[cfg(feature = "state")]
-pub use state::widened;
 pub use stats::{HostGradients, Moments, Parameters, RunningStatistics, SavedStatistics};
 #[cfg(not(wgbn_host_only))]
 pub use tensor::Tensor;

@@ -68,6 +68,17 @@ impl Reduction {
         Ok(Self { kept, ..reduction })
     }
 
+    /// The same split of a tensor of another shape; `None` where the statistics of both do not fit.
+    pub(crate) fn on(&self, shape: &[usize]) -> Result<Option<Self>, ShapeError> {
+        checked_len(shape)?;
+        let mut axes = self.shape.iter().zip(shape).zip(&self.kept);
+        let fits = shape.len() == self.shape.len() && axes.all(|((a, b), kept)| !kept || a == b);
+        Ok(fits.then(|| Self {
+            shape: shape.to_vec(),
+            kept: self.kept.clone(),
+        }))
+    }
+
     /// Whether both give every element the same statistic: axes of length 1 are kept and reduced
     /// alike.
     pub(crate) fn splits_like(&self, other: &Self) -> bool {
@@ -112,12 +123,8 @@ impl Reduction {
         }
     }
 
-    /// The shape that is reduced.
-    pub(crate) fn shape(&self) -> &[usize] {
-        &self.shape
-    }
-
     /// Refuses a slice that is not as long as the shape.
+    #[cfg(any(feature = "cpu", feature = "reference"))]
     pub(crate) fn check_len(&self, tensor: &'static str, values: &[f32]) -> Result<(), ShapeError> {
         let (got, expected) = (values.len(), self.shape.iter().product());
         if got == expected {
@@ -132,6 +139,7 @@ impl Reduction {
 
     /// `values` reordered so that every statistic's values are one run, and the view of that:
     /// what the reference works on.
+    #[cfg(any(feature = "cpu", feature = "reference"))]
     pub(crate) fn gather(&self, values: &[f32]) -> (Vec<f32>, View) {
         let (count, channels) = self.counts();
         let view = View::of_lengths(1, channels, count);
@@ -146,6 +154,7 @@ impl Reduction {
     }
 
     /// The statistic that element `index` in memory order belongs to.
+    #[cfg(any(feature = "cpu", feature = "reference"))]
     fn statistic_of(&self, index: usize) -> usize {
         let (mut rest, mut statistic, mut stride) = (index, 0, 1);
         for (&len, &kept) in self.shape.iter().zip(&self.kept).rev() {
@@ -290,7 +299,7 @@ mod tests {
     fn an_axis_of_length_one_is_not_varied_over() {
         let kept = Reduction::broadcast(&[2, 1, 4], "mean", &[2, 1, 1]).unwrap();
         assert_eq!(kept.kept, [true, false, false]);
-        assert_eq!(kept.shape(), [2, 1, 4]);
+        assert_eq!(kept.shape, [2, 1, 4]);
     }
 
     #[test]

@@ -1,5 +1,33 @@
 //! Per-channel statistics on the host, as the CPU path, the layer's state and checks hold them.
 
+use crate::error::{ConfigError, ShapeError};
+
+/// The `N` rows that per-channel values lie in, one after the other, of one length.
+pub(crate) fn rows<const N: usize>(values: &[f32]) -> Result<[Vec<f32>; N], ShapeError> {
+    let channels = values.len() / N;
+    if channels * N != values.len() || values.is_empty() {
+        return Err(ShapeError::Length {
+            tensor: "rows",
+            got: values.len(),
+            expected: (channels + 1) * N,
+        });
+    }
+    Ok(std::array::from_fn(|k| {
+        values[k * channels..(k + 1) * channels].to_vec()
+    }))
+}
+
+/// One value for each channel.
+pub(crate) fn filled<T: Copy>(channels: usize, value: T) -> Result<Vec<T>, ShapeError> {
+    let mut values = Vec::new();
+    let reserved = values.try_reserve_exact(channels);
+    reserved.map_err(|_| ShapeError::Overflow {
+        shape: vec![channels],
+    })?;
+    values.resize(channels, value);
+    Ok(values)
+}
+
 /// Running statistics of a layer: what inference uses.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RunningStatistics {
@@ -13,19 +41,42 @@ pub struct RunningStatistics {
 
 impl RunningStatistics {
     /// A new layer's: mean 0, variance 1, no batch counted.
-    pub fn new(channels: usize) -> Self {
-        Self {
-            mean: vec![0.0; channels],
-            variance: vec![1.0; channels],
-            batches: vec![0; channels],
-        }
+    ///
+    /// # Errors
+    /// More channels than there is memory for.
+    pub fn new(channels: usize) -> Result<Self, ShapeError> {
+        Ok(Self {
+            mean: filled(channels, 0.0)?,
+            variance: filled(channels, 1.0)?,
+            batches: filled(channels, 0)?,
+        })
+    }
+
+    /// From rows of mean, variance and batches (as u32 bits), `[3, C]`, as the device keeps them.
+    ///
+    /// # Errors
+    /// A number of values that is not three times a number of channels.
+    pub fn from_rows(values: &[f32]) -> Result<Self, ShapeError> {
+        let [mean, variance, batches] = rows(values)?;
+        Ok(Self {
+            mean,
+            variance,
+            batches: batches.into_iter().map(f32::to_bits).collect(),
+        })
+    }
+
+    /// Rows of mean, variance and batches (as u32 bits), `[3, C]`, as the device keeps them.
+    pub fn to_rows(&self) -> Vec<f32> {
+        let batches: &[f32] = bytemuck::cast_slice(&self.batches);
+        [&self.mean[..], &self.variance, batches].concat()
     }
 }
 
 /// What training forward leaves for backward, per channel, read back to the host.
 ///
-/// The batch mean is `pivot + offset`; `mean` is that sum rounded to one f32.
+/// The batch mean is `pivot + offset`; `batch_mean` is that sum rounded to one f32.
 #[derive(Clone, Debug, Default, PartialEq)]
+#[non_exhaustive]
 pub struct SavedStatistics {
     /// An f32 near the mean: a sample of the channel, or the mean rounded.
     pub pivot: Vec<f32>,
@@ -39,6 +90,35 @@ pub struct SavedStatistics {
     pub batch_var: Vec<f32>,
 }
 
+impl SavedStatistics {
+    /// From rows of pivot, offset, inv_std, batch mean and batch variance, `[5, C]`, as the device keeps them.
+    ///
+    /// # Errors
+    /// A number of values that is not five times a number of channels.
+    pub fn from_rows(values: &[f32]) -> Result<Self, ShapeError> {
+        let [pivot, offset, inv_std, batch_mean, batch_var] = rows(values)?;
+        Ok(Self {
+            pivot,
+            offset,
+            inv_std,
+            batch_mean,
+            batch_var,
+        })
+    }
+
+    /// Rows of pivot, offset, inv_std, batch mean and batch variance, `[5, C]`, as the device keeps them.
+    pub fn to_rows(&self) -> Vec<f32> {
+        [
+            &self.pivot[..],
+            &self.offset,
+            &self.inv_std,
+            &self.batch_mean,
+            &self.batch_var,
+        ]
+        .concat()
+    }
+}
+
 /// Parameters of the affine step, `[C]` each; a missing weight is 1, a missing bias 0.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Parameters<'a> {
@@ -48,15 +128,56 @@ pub struct Parameters<'a> {
     pub bias: Option<&'a [f32]>,
 }
 
-impl Parameters<'_> {
-    /// The weight of channel `c`.
-    pub fn weight(&self, c: usize) -> f32 {
-        self.weight.map_or(1.0, |w| w[c])
+impl<'a> Parameters<'a> {
+    /// From rows of weight and bias, `[2, C]`, as the device keeps them.
+    ///
+    /// # Errors
+    /// A number of values that is not twice a number of channels.
+    pub fn from_rows(values: &'a [f32]) -> Result<Self, ShapeError> {
+        let channels = values.len() / 2;
+        if channels * 2 != values.len() || channels == 0 {
+            return Err(ShapeError::Length {
+                tensor: "rows",
+                got: values.len(),
+                expected: (channels + 1) * 2,
+            });
+        }
+        let (weight, bias) = values.split_at(channels);
+        Ok(Self {
+            weight: Some(weight),
+            bias: Some(bias),
+        })
     }
 
-    /// The bias of channel `c`.
+    /// Rows of weight and bias of `channels` channels, `[2, C]`, as the device keeps them.
+    ///
+    /// # Errors
+    /// A weight or a bias of another length.
+    pub fn to_rows(&self, channels: usize) -> Result<Vec<f32>, ShapeError> {
+        let row = |tensor, values: Option<&[f32]>, missing| match values {
+            None => Ok(vec![missing; channels]),
+            Some(values) if values.len() == channels => Ok(values.to_vec()),
+            Some(values) => Err(ShapeError::Length {
+                tensor,
+                got: values.len(),
+                expected: channels,
+            }),
+        };
+        Ok([
+            row("weight", self.weight, 1.0)?,
+            row("bias", self.bias, 0.0)?,
+        ]
+        .concat())
+    }
+
+    /// The weight of channel `c`, 1 where there is none.
+    pub fn weight(&self, c: usize) -> f32 {
+        self.weight.and_then(|w| w.get(c).copied()).unwrap_or(1.0)
+    }
+
+    /// The bias of channel `c`, 0 where there is none.
     pub fn bias(&self, c: usize) -> f32 {
-        self.bias.map_or(0.0, |b| b[c])
+        self.bias.and_then(|b| b.get(c).copied()).unwrap_or(0.0)
     }
 }
 
@@ -74,39 +195,67 @@ pub struct HostGradients {
 /// Mergeable statistics of a batch, per channel.
 ///
 /// The mean is `pivot + offset`, two f32 that keep what one would round away; `m2` is the sum of
-/// squares about the mean. Moments of parts merge into the moments of the whole.
+/// squares about the mean, `Σ(x−μ)²`. Moments of parts merge into the moments of the whole.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Moments {
-    /// Values per channel.
-    pub count: u64,
-    /// An f32 near the mean: a sample of the channel, or the mean rounded.
-    pub pivot: Vec<f32>,
-    /// Mean of `x − pivot`.
-    pub offset: Vec<f32>,
-    /// `Σ(x−μ)²`.
-    pub m2: Vec<f32>,
+    count: f64,
+    pivot: Vec<f32>,
+    offset: Vec<f32>,
+    m2: Vec<f32>,
 }
 
 impl Moments {
-    /// From rows of pivot, offset and m2, `[3][C]`, as the device keeps them.
+    /// From rows of pivot, offset and m2, `[3, C]`, of `count` values a channel, as the device keeps them.
     ///
-    /// # Panics
-    /// Where the rows are not equally long.
-    pub fn from_rows(count: u64, rows: &[f32]) -> Self {
-        assert!(rows.len().is_multiple_of(3), "three rows of one length");
-        let channels = rows.len() / 3;
-        let row = |k: usize| rows[k * channels..(k + 1) * channels].to_vec();
+    /// # Errors
+    /// A number of values that is not three times a number of channels; a count below zero or not finite.
+    pub fn from_rows(count: f64, values: &[f32]) -> Result<Self, crate::Error> {
+        if !(count.is_finite() && count >= 0.0) {
+            return Err(ConfigError::CountOfValues { got: count }.into());
+        }
+        let [pivot, offset, m2] = rows(values)?;
+        Ok(Self {
+            count,
+            pivot,
+            offset,
+            m2,
+        })
+    }
+
+    /// Of as many channels as each row has values.
+    #[cfg(feature = "cpu")]
+    pub(crate) fn of(count: f64, [pivot, offset, m2]: [Vec<f32>; 3]) -> Self {
         Self {
             count,
-            pivot: row(0),
-            offset: row(1),
-            m2: row(2),
+            pivot,
+            offset,
+            m2,
         }
     }
 
-    /// Rows of pivot, offset and m2, `[3][C]`.
-    pub fn rows(&self) -> Vec<f32> {
+    /// Rows of pivot, offset and m2, `[3, C]`, as the device keeps them.
+    pub fn to_rows(&self) -> Vec<f32> {
         [&self.pivot[..], &self.offset, &self.m2].concat()
+    }
+
+    /// Values per channel.
+    pub fn count(&self) -> f64 {
+        self.count
+    }
+
+    /// An f32 near each channel's mean: a sample of the channel, or the mean rounded.
+    pub fn pivot(&self) -> &[f32] {
+        &self.pivot
+    }
+
+    /// The mean of `x − pivot`, per channel.
+    pub fn offset(&self) -> &[f32] {
+        &self.offset
+    }
+
+    /// `Σ(x−μ)²`, per channel.
+    pub fn m2(&self) -> &[f32] {
+        &self.m2
     }
 
     /// The mean per channel, `pivot + offset`.
@@ -117,68 +266,75 @@ impl Moments {
 
     /// The biased variance per channel, `m2/count`.
     pub fn variance(&self) -> Vec<f64> {
-        let count = self.count as f64;
-        self.m2.iter().map(|&m2| f64::from(m2) / count).collect()
+        let m2 = self.m2.iter();
+        m2.map(|&m2| f64::from(m2) / self.count).collect()
     }
 
     /// The moments of both batches together, by Chan's formula; pivots stay this one's. What comes out
     /// is rounded to f32 rows: of many parts, see [`Moments::merge_all`].
     ///
-    /// # Panics
-    /// Where the channel counts differ, or 64 bits do not hold the sum of the counts.
-    #[must_use]
-    pub fn merge(&self, other: &Self) -> Self {
-        assert_eq!(self.m2.len(), other.m2.len(), "channel counts differ");
+    /// # Errors
+    /// Other moments of another number of channels.
+    pub fn merge(&self, other: &Self) -> Result<Self, ShapeError> {
+        if self.m2.len() != other.m2.len() {
+            return Err(ShapeError::Length {
+                tensor: "the other moments",
+                got: other.m2.len(),
+                expected: self.m2.len(),
+            });
+        }
         // An empty side leaves the other as it is, bit for bit.
-        if other.count == 0 {
-            return self.clone();
+        if other.count == 0.0 {
+            return Ok(self.clone());
         }
-        if self.count == 0 {
-            return other.clone();
+        if self.count == 0.0 {
+            return Ok(other.clone());
         }
-        let (na, nb) = (self.count as f64, other.count as f64);
+        let (na, nb) = (self.count, other.count);
         let n = na + nb;
         let (mean_a, mean_b) = (self.mean(), other.mean());
         let mut merged = self.clone();
-        let count = self.count.checked_add(other.count);
-        merged.count = count.expect("the count of both fits 64 bits");
+        merged.count = n;
         for c in 0..self.m2.len() {
             let delta = mean_b[c] - mean_a[c];
             let m2 = f64::from(self.m2[c]) + f64::from(other.m2[c]);
             merged.offset[c] = (f64::from(self.offset[c]) + delta * nb / n) as f32;
             merged.m2[c] = (m2 + delta * delta * na * nb / n) as f32;
         }
-        merged
+        Ok(merged)
     }
 
     /// The moments of all parts together, merged as a tree: pairs, then pairs of those. A chain would
-    /// round once a part, and leave the bounds of [`check`](crate::check) from some dozens on.
+    /// round once a part, and leave the bounds of accuracy from some dozens on.
     ///
     /// ```
     /// use wgpu_batchnorm::Moments;
     ///
     /// // What parts of 4 values a channel gave: rows of pivot, offset and m2, of one channel.
-    /// let parts: Vec<_> = [[1.0, 0.5, 3.0], [2.0, 0.0, 1.0], [4.0, -1.5, 2.0]]
-    ///     .map(|rows| Moments::from_rows(4, &rows))
-    ///     .into();
-    /// let whole = Moments::merge_all(&parts).unwrap();
-    /// assert_eq!(whole.count, 12);
+    /// let parts = [[1.0, 0.5, 3.0], [2.0, 0.0, 1.0], [4.0, -1.5, 2.0]]
+    ///     .map(|rows| Moments::from_rows(4.0, &rows).unwrap());
+    /// let whole = Moments::merge_all(&parts)?;
+    /// assert_eq!(whole.count(), 12.0);
     /// assert_eq!(whole.mean(), [2.0]);
     /// assert_eq!(whole.variance(), [8.0 / 12.0]); // m2 of each, and 4·0.5² of two
-    /// let rows = whole.rows(); // back to the device by `Tensor::write`, for `TrainBuffers::with_moments`
+    /// let rows = whole.to_rows(); // back to the device by `Tensor::write`, for `TrainBuffers::with_moments`
     /// assert_eq!(rows, [1.0, 1.0, 8.0]);
+    /// # Ok::<_, wgpu_batchnorm::error::ShapeError>(())
     /// ```
     ///
-    /// # Panics
-    /// As [`Moments::merge`].
-    #[must_use]
-    pub fn merge_all(parts: &[Self]) -> Option<Self> {
+    /// # Errors
+    /// No parts; as [`Moments::merge`].
+    pub fn merge_all(parts: &[Self]) -> Result<Self, ShapeError> {
         match parts {
-            [] => None,
-            [one] => Some(one.clone()),
+            [] => Err(ShapeError::Length {
+                tensor: "parts",
+                got: 0,
+                expected: 1,
+            }),
+            [one] => Ok(one.clone()),
             _ => {
                 let (left, right) = parts.split_at(parts.len() / 2);
-                Some(Self::merge_all(left)?.merge(&Self::merge_all(right)?))
+                Self::merge_all(left)?.merge(&Self::merge_all(right)?)
             }
         }
     }
@@ -188,58 +344,92 @@ impl Moments {
 mod tests {
     use super::*;
 
+    fn moments(count: f64, rows: &[f32]) -> Moments {
+        Moments::from_rows(count, rows).unwrap()
+    }
+
     #[test]
     fn an_empty_side_leaves_the_other_as_it_is() {
-        let some = Moments::from_rows(5, &[1e6, 0.015625, 2.0]);
-        let none = Moments::from_rows(0, &[0.0, f32::NAN, f32::NAN]);
-        assert_eq!(some.merge(&none), some);
-        assert_eq!(none.merge(&some), some);
-        let both = some.merge(&some);
-        assert_eq!((both.count, both.mean()), (10, some.mean()));
+        let some = moments(5.0, &[1e6, 0.015625, 2.0]);
+        let none = moments(0.0, &[0.0, f32::NAN, f32::NAN]);
+        assert_eq!(some.merge(&none).unwrap(), some);
+        assert_eq!(none.merge(&some).unwrap(), some);
+        let both = some.merge(&some).unwrap();
+        assert_eq!((both.count(), both.mean()), (10.0, some.mean()));
         assert_eq!(both.variance(), some.variance());
     }
 
     #[test]
-    #[should_panic(expected = "fits 64 bits")]
-    fn counts_do_not_wrap() {
-        let most = Moments::from_rows(u64::MAX, &[0.0; 3]);
-        let _ = most.merge(&most);
+    fn what_cannot_be_moments_is_refused() {
+        for count in [-1.0, f64::NAN, f64::INFINITY] {
+            assert!(Moments::from_rows(count, &[0.0; 3]).is_err(), "{count}");
+        }
+        for rows in [&[][..], &[0.0; 4]] {
+            assert!(Moments::from_rows(1.0, rows).is_err());
+        }
+        let (one, two) = (moments(2.0, &[0.0; 3]), moments(2.0, &[0.0; 6]));
+        assert!(one.merge(&two).is_err() && two.merge(&one).is_err());
+        assert!(Moments::merge_all(&[one, two]).is_err());
+        assert!(Moments::merge_all(&[]).is_err());
     }
 
     #[test]
     fn many_equal_parts_have_the_moments_of_one() {
-        let part = Moments::from_rows(36, &[1.0, 0.3, 2.7182817]);
+        let part = moments(36.0, &[1.0, 0.3, 2.7182817]);
         for count in [1, 2, 3, 1000, 4096] {
             let whole = Moments::merge_all(&vec![part.clone(); count]).unwrap();
-            assert_eq!(whole.count, 36 * count as u64);
+            assert_eq!(whole.count(), 36.0 * count as f64);
             let off = whole.variance()[0] / part.variance()[0] - 1.0;
             assert!(off.abs() < 2e-7, "{count}: {off}");
         }
-        assert_eq!(Moments::merge_all(&[]), None);
     }
 
     #[test]
     fn rows_go_in_and_come_out() {
         let rows = [1.0, -2.0, 0.5, 0.25, 6.0, 9.0];
-        let moments = Moments::from_rows(3, &rows);
-        assert_eq!(moments.pivot, [1.0, -2.0]);
-        assert_eq!(moments.offset, [0.5, 0.25]);
-        assert_eq!(moments.m2, [6.0, 9.0]);
-        assert_eq!(moments.rows(), rows);
+        let moments = moments(3.0, &rows);
+        assert_eq!(moments.pivot(), [1.0, -2.0]);
+        assert_eq!(moments.offset(), [0.5, 0.25]);
+        assert_eq!(moments.m2(), [6.0, 9.0]);
+        assert_eq!(moments.to_rows(), rows);
         assert_eq!(moments.mean(), [1.5, -1.75]);
         assert_eq!(moments.variance(), [2.0, 3.0]);
+
+        let running = RunningStatistics::from_rows(&[1.0, 2.0, f32::from_bits(7)]).unwrap();
+        assert_eq!((running.mean[0], running.variance[0]), (1.0, 2.0));
+        assert_eq!(running.batches, [7]);
+        assert_eq!(
+            RunningStatistics::from_rows(&running.to_rows()).unwrap(),
+            running
+        );
+        assert!(RunningStatistics::from_rows(&[0.0; 4]).is_err());
+
+        let rows: Vec<f32> = (0..10).map(|k| k as f32).collect();
+        let saved = SavedStatistics::from_rows(&rows).unwrap();
+        assert_eq!(
+            (&saved.inv_std, &saved.batch_var),
+            (&vec![4.0, 5.0], &vec![8.0, 9.0])
+        );
+        assert_eq!(saved.to_rows(), rows);
+        assert!(SavedStatistics::from_rows(&rows[1..]).is_err());
+
+        let rows = [1.0, 2.0, 3.0, 4.0];
+        let parameters = Parameters::from_rows(&rows).unwrap();
+        assert_eq!((parameters.weight(1), parameters.bias(0)), (2.0, 3.0));
+        assert_eq!(parameters.to_rows(2).unwrap(), rows);
+        assert!(parameters.to_rows(3).is_err() && Parameters::from_rows(&rows[1..]).is_err());
+        assert_eq!(Parameters::default().to_rows(1).unwrap(), [1.0, 0.0]);
     }
 
     #[test]
     fn unequal_parts_merge_to_the_whole() {
         // {2, 4} and {1, 3, 5, 5, 6, 10} about 4: Σ is 36 over 8, squares about 4.5 sum to 54.
-        let a = Moments::from_rows(2, &[4.0, -1.0, 2.0]);
-        let b = Moments::from_rows(6, &[4.0, 1.0, 46.0]);
+        let a = moments(2.0, &[4.0, -1.0, 2.0]);
+        let b = moments(6.0, &[4.0, 1.0, 46.0]);
         for whole in [a.merge(&b), b.merge(&a)] {
-            assert_eq!(whole.count, 8);
-            assert_eq!(whole.pivot, [4.0]);
-            assert_eq!(whole.offset, [0.5]);
-            assert_eq!(whole.m2, [54.0]);
+            let whole = whole.unwrap();
+            assert_eq!(whole.count(), 8.0);
+            assert_eq!(whole.to_rows(), [4.0, 0.5, 54.0]);
         }
     }
 

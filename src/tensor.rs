@@ -1,20 +1,46 @@
 //! A shape on a buffer.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use half::{bf16, f16};
 
 use crate::element::Element;
 use crate::error::Error;
-use crate::error::{RunError, ShapeError};
+use crate::error::{BindError, PlanError, RunError, ShapeError};
 use crate::gpu::Gpu;
 use crate::shape::checked_len;
 
 /// A tensor on a device, row-major and dense: f32, or f16 or bf16 packed two to a 32-bit word.
+///
+/// A clone shares the buffer: what is written through one is read through the other.
 #[derive(Clone, Debug)]
 pub struct Tensor {
     gpu: Gpu,
     shape: Vec<usize>,
     element: Element,
     buffer: wgpu::Buffer,
+    /// How often this library has written it; clones share the count.
+    writes: Arc<AtomicU64>,
+}
+
+/// A tensor's content at one time, without keeping the tensor alive.
+#[derive(Clone, Debug)]
+pub(crate) struct Version {
+    writes: Arc<AtomicU64>,
+    seen: u64,
+}
+
+impl Version {
+    /// Whether it is of this tensor or a clone of it.
+    pub(crate) fn is_of(&self, tensor: &Tensor) -> bool {
+        Arc::ptr_eq(&self.writes, &tensor.writes)
+    }
+
+    /// Whether nothing of this library has written the tensor since.
+    pub(crate) fn is_current(&self) -> bool {
+        self.writes.load(Ordering::Relaxed) == self.seen
+    }
 }
 
 impl Tensor {
@@ -53,16 +79,57 @@ impl Tensor {
         bytes: &[u8],
     ) -> Result<Self, Error> {
         let tensor = Self::empty_as(gpu, shape, element)?;
-        let expected = tensor.byte_len();
-        if bytes.len() != expected {
-            return Err(Error::Shape(ShapeError::Bytes {
-                tensor: "values",
-                got: bytes.len(),
-                expected,
-            }));
-        }
-        tensor.write_bytes(bytes);
+        tensor.write_bytes(bytes)?;
         Ok(tensor)
+    }
+
+    /// Takes the caller's buffer as a tensor, its values from the buffer's first byte on.
+    ///
+    /// Kernels need a buffer with `STORAGE`. A tensor that is written or read from the host needs `COPY_DST`
+    /// or `COPY_SRC` besides; the call that needs one names it where it is missing.
+    ///
+    /// The library counts its own writes to each tensor, to refuse gradients of an input that has changed. It
+    /// cannot see what the caller's kernels write, nor that two tensors were made of one buffer.
+    ///
+    /// # Errors
+    /// An empty shape; a buffer without `STORAGE`, shorter than the shape's values of `element` in whole 32-bit words,
+    /// destroyed, or of another device.
+    pub fn from_buffer(
+        gpu: &Gpu,
+        buffer: wgpu::Buffer,
+        shape: &[usize],
+        element: Element,
+    ) -> Result<Self, Error> {
+        let expected = element.bytes_of(checked_len(shape)?);
+        let name = "the tensor's buffer";
+        if !buffer.usage().contains(wgpu::BufferUsages::STORAGE) {
+            return Err(BindError::Usage {
+                buffer: name,
+                expected: "STORAGE",
+            }
+            .into());
+        }
+        let got = buffer.size();
+        if got < expected {
+            return Err(BindError::Size {
+                buffer: name,
+                got,
+                expected,
+            }
+            .into());
+        }
+        gpu.holds(name, &buffer)?;
+        Ok(Self::of(gpu, buffer, shape, element))
+    }
+
+    fn of(gpu: &Gpu, buffer: wgpu::Buffer, shape: &[usize], element: Element) -> Self {
+        Self {
+            gpu: gpu.clone(),
+            shape: shape.to_vec(),
+            element,
+            buffer,
+            writes: Arc::default(),
+        }
     }
 
     /// A tensor of f32 zeros.
@@ -81,7 +148,7 @@ impl Tensor {
         let bytes = element.bytes_of(checked_len(shape)?);
         let max = gpu.device().limits().max_buffer_size;
         if bytes > max {
-            return Err(Error::Plan(crate::error::PlanError::TooLarge {
+            return Err(Error::Plan(PlanError::TooLarge {
                 what: "a tensor",
                 got: bytes,
                 limit: "max_buffer_size",
@@ -89,12 +156,7 @@ impl Tensor {
             }));
         }
         let buffer = gpu.storage("wgpu-batchnorm tensor", bytes)?;
-        Ok(Self {
-            gpu: gpu.clone(),
-            shape: shape.to_vec(),
-            element,
-            buffer,
-        })
+        Ok(Self::of(gpu, buffer, shape, element))
     }
 
     /// Words for kernels to work in, `bytes` of them at least.
@@ -118,8 +180,8 @@ impl Tensor {
         self.shape.iter().product()
     }
 
-    /// The buffer behind it, as long as the tensor, with usages `STORAGE`, `COPY_SRC` and
-    /// `COPY_DST`: an optimizer may step on it.
+    /// The buffer behind it, at least as long as the tensor in whole 32-bit words. One that the library made has
+    /// the usages `STORAGE`, `COPY_SRC` and `COPY_DST`: an optimizer may step on it.
     pub fn buffer(&self) -> &wgpu::Buffer {
         &self.buffer
     }
@@ -129,17 +191,17 @@ impl Tensor {
         &self.gpu
     }
 
-    /// Overwrites all values, each rounded to the nearest of the tensor's element.
+    /// Overwrites all values, each rounded to the nearest of the tensor's element, ties to even.
     ///
     /// # Errors
-    /// Another number of values than the tensor has.
-    pub fn write(&self, values: &[f32]) -> Result<(), ShapeError> {
+    /// Another number of values than the tensor has; a buffer without `COPY_DST`, or one that wgpu refuses.
+    pub fn write(&self, values: &[f32]) -> Result<(), Error> {
         if values.len() != self.len() {
-            return Err(ShapeError::Length {
+            return Err(Error::Shape(ShapeError::Length {
                 tensor: "values",
                 got: values.len(),
                 expected: self.len(),
-            });
+            }));
         }
         let halves: Vec<u16>;
         let bytes = match self.element {
@@ -153,21 +215,34 @@ impl Tensor {
                 bytemuck::cast_slice(&halves)
             }
         };
-        self.write_bytes(bytes);
-        Ok(())
+        self.write_bytes(bytes)
     }
 
-    /// Overwrites all values with as many bytes as they have.
-    fn write_bytes(&self, bytes: &[u8]) {
+    /// Overwrites all values with values as they are stored, as [`Tensor::upload_bytes`] takes them.
+    ///
+    /// # Errors
+    /// Another number of bytes than the tensor's values have; as [`Tensor::write`].
+    pub fn write_bytes(&self, bytes: &[u8]) -> Result<(), Error> {
+        let expected = self.byte_len();
+        if bytes.len() != expected {
+            return Err(Error::Shape(ShapeError::Bytes {
+                tensor: "values",
+                got: bytes.len(),
+                expected,
+            }));
+        }
+        self.copies(wgpu::BufferUsages::COPY_DST, "tensor to write")?;
         // Buffers are written in whole words, and the last half of an odd number has one to itself.
         let (words, rest) = bytes.split_at(bytes.len() & !3);
         let queue = self.gpu.queue();
-        self.gpu.watch(|| {
+        self.gpu.watch("write", || {
             queue.write_buffer(&self.buffer, 0, words);
             if let &[low, high] = rest {
                 queue.write_buffer(&self.buffer, words.len() as u64, &[low, high, 0, 0]);
             }
-        });
+        })?;
+        self.written();
+        Ok(())
     }
 
     /// Copies the values to the host, widened to f32.
@@ -175,12 +250,12 @@ impl Tensor {
     /// On native targets this waits for the device on the calling thread.
     ///
     /// # Errors
-    /// A device that was lost, or that reported a fault since the last readback.
+    /// A device that was lost, or that reported an error since the last read; a buffer without `COPY_SRC`.
     pub async fn read(&self) -> Result<Vec<f32>, RunError> {
         if self.element == Element::F32 {
-            return self.gpu.read(&self.buffer).await;
+            return self.words().await;
         }
-        let mut halves: Vec<u16> = self.gpu.read(&self.buffer).await?;
+        let mut halves: Vec<u16> = self.words().await?;
         halves.truncate(self.len());
         let widen = |bits| match self.element {
             Element::Bf16 => bf16::from_bits(bits).to_f32(),
@@ -206,7 +281,7 @@ impl Tensor {
     /// # Errors
     /// As [`Tensor::read`].
     pub async fn read_bytes(&self) -> Result<Vec<u8>, RunError> {
-        let mut bytes: Vec<u8> = self.gpu.read(&self.buffer).await?;
+        let mut bytes: Vec<u8> = self.words().await?;
         bytes.truncate(self.byte_len());
         Ok(bytes)
     }
@@ -220,14 +295,67 @@ impl Tensor {
         pollster::block_on(self.read_bytes())
     }
 
+    /// What its words hold.
+    async fn words<T: bytemuck::Pod>(&self) -> Result<Vec<T>, RunError> {
+        let bytes = self.word_bytes();
+        if !self.buffer.usage().contains(wgpu::BufferUsages::COPY_SRC) {
+            return Err(RunError::Readback {
+                bytes,
+                reason: "the buffer was created without BufferUsages::COPY_SRC".to_owned(),
+            });
+        }
+        self.gpu.read(&self.buffer, bytes).await
+    }
+
     /// Bytes of its values, without what fills the last word.
     fn byte_len(&self) -> usize {
         self.len() * self.element.bytes() as usize
     }
 
-    /// All of the tensor's bytes, as the recording layer takes them.
+    /// Bytes of its values in whole words.
+    pub(crate) fn word_bytes(&self) -> u64 {
+        self.element.bytes_of(self.len())
+    }
+
+    /// All of the tensor's bytes, in whole 32-bit words, as the recording layer takes them.
     pub fn slice(&self) -> wgpu::BufferSlice<'_> {
-        self.buffer.slice(..)
+        self.buffer.slice(..self.word_bytes())
+    }
+
+    /// Refuses a buffer that cannot be copied to or from.
+    pub(crate) fn copies(
+        &self,
+        usage: wgpu::BufferUsages,
+        name: &'static str,
+    ) -> Result<(), BindError> {
+        if self.buffer.usage().contains(usage) {
+            return Ok(());
+        }
+        Err(BindError::Usage {
+            buffer: name,
+            expected: match usage {
+                wgpu::BufferUsages::COPY_SRC => "COPY_SRC",
+                _ => "COPY_DST",
+            },
+        })
+    }
+
+    /// Whether both are one shape on one buffer.
+    pub(crate) fn is(&self, other: &Self) -> bool {
+        self.buffer == other.buffer && self.shape == other.shape && self.element == other.element
+    }
+
+    /// Counts a write by this library.
+    pub(crate) fn written(&self) {
+        self.writes.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Its content as it is now.
+    pub(crate) fn version(&self) -> Version {
+        Version {
+            writes: self.writes.clone(),
+            seen: self.writes.load(Ordering::Relaxed),
+        }
     }
 }
 

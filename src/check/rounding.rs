@@ -9,7 +9,7 @@
 //!   x − pivot lose a share of that. The worst measured is 5.2·u of the average, the bound is 8.4·u;
 //! - the difference of both rounds by u·|x − mean|;
 //! - `inv_std` is off by [`FORWARD_BOUND`] of itself, its product with the weight and that with the
-//!   difference by u: all are shares of |x̂·weight|;
+//!   difference by u: all are shares of |x̂·weight|; where the product is subnormal, by what `ends.rs` says;
 //! - the two sums round by u·|x̂·weight + bias| and u·|z|.
 //!
 //! No more is granted than [`FORWARD_BOUND`] of the channel's scale, what the bound on `y` says of z.
@@ -28,7 +28,9 @@
 //!
 //! Frozen statistics are given, and exact: reach and the mean's error are 0.
 
-use super::{FORWARD_BOUND, Input, SCALE_FLOOR, forward_scale};
+use super::ends::lost_of_scale;
+use super::judge::forward_scale;
+use super::{FORWARD_BOUND, Input, SCALE_FLOOR};
 use crate::reference::Moments;
 
 /// What an f32 operation is off at most, of its result.
@@ -50,6 +52,8 @@ struct Channel {
     reach: f64,
     /// How far pivot + offset may be from the mean.
     mean_error: f64,
+    /// How far inv_std·weight is off where it is subnormal.
+    lost: f64,
     /// The most that is granted to x̂, and to z.
     most_xhat: f64,
     most_z: f64,
@@ -73,6 +77,7 @@ impl Rounding {
                 bias: f64::from(input.parameters.bias(c)),
                 reach: spread.reach,
                 mean_error: FORWARD_BOUND * spread.average + spread.lost,
+                lost: lost_of_scale(inv_std, input.parameters.weight(c).into()),
                 most_xhat: MEAN_ERROR * spread.largest * inv_std,
                 most_z: FORWARD_BOUND * scale,
             }
@@ -90,7 +95,8 @@ impl Rounding {
         let normalized = product + channel.bias;
         let sums = UNIT * (normalized.abs() + (normalized + residual).abs());
         let products = (FORWARD_BOUND + 2.0 * UNIT) * product.abs();
-        let error = factor.abs() * channel.centered(x) + products + sums + SCALE_FLOOR;
+        let lost = channel.lost * (x - channel.mean).abs();
+        let error = factor.abs() * channel.centered(x) + products + lost + sums + SCALE_FLOOR;
         error.min(channel.most_z)
     }
 

@@ -1,6 +1,10 @@
 mod simulated;
 
+use super::judge::{judge_stored, widen};
+use super::upstream::Upstream;
 use super::*;
+use crate::reference;
+use crate::stats::{HostGradients, SavedStatistics};
 
 /// Frozen backward over one channel of mean 0 and variance 1, with `spoil` free to change the results
 /// that the f64 formulas give.

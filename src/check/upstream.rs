@@ -5,8 +5,9 @@
 //! further from a kink than that, either slope will do. Where dy is infinite and the slope no more than
 //! its error, f32 may have ∞·0 or the other sign's ∞: neither that element nor what sums it up is judged.
 
+use super::judge::finite_or_zero;
 use super::rounding::Rounding;
-use super::{BACKWARD_BOUND, Epilogue, Input, SCALE_FLOOR, finite_or_zero};
+use super::{BACKWARD_BOUND, Epilogue, Input, SCALE_FLOOR};
 use crate::config::Activation;
 use crate::reference::epilogue::{curvature, kink, slope};
 use crate::reference::{self, Moments};

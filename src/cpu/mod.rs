@@ -1,8 +1,9 @@
 //! The multi-threaded f32 path, for machines without a GPU and for the GPU to be compared with.
 //!
 //! Sums are kept in f64 and in an order that only the view decides, so a result has the same bits
-//! however many threads took part. Work runs on rayon's current thread pool. Slices must have the
-//! lengths their view gives.
+//! however many threads took part. Work runs on rayon's current thread pool.
+//!
+//! Each call refuses slices that have not the lengths their view gives, and options that the device refuses.
 
 mod columns;
 mod interleaved;
@@ -14,7 +15,9 @@ mod wide;
 
 use std::ops::Range;
 
-use crate::config::{Momentum, NonFinite, Running, RunningVariance};
+use crate::config::{Config, Momentum, NonFinite, Running, RunningVariance};
+use crate::error::Error;
+use crate::error::ShapeError;
 use crate::shape::View;
 use crate::stats::{Moments, Parameters, RunningStatistics, SavedStatistics};
 use operations::{Backward, BackwardFrozen, Batch, Inference, Operation, Train, split};
@@ -23,8 +26,9 @@ use operations::{Backward, BackwardFrozen, Batch, Inference, Operation, Train, s
 ///
 /// A channel whose statistics f32 cannot hold is NaN in `y` and in all that is saved.
 ///
-/// # Panics
-/// Where a slice has not the length its view gives.
+/// # Errors
+/// A slice that has not the length its view gives; options out of range; one value per channel where the running variance is
+/// unbiased or none is kept. Nothing is written then.
 pub fn train_forward(
     view: &View,
     x: &[f32],
@@ -32,13 +36,20 @@ pub fn train_forward(
     eps: f32,
     running: Option<(&mut RunningStatistics, Running)>,
     y: &mut [f32],
-) -> SavedStatistics {
-    check_parameters(view, p);
+) -> Result<SavedStatistics, Error> {
+    let config = Config {
+        running: running.as_ref().map(|(_, options)| *options),
+        ..Config::pytorch().with_eps(eps)
+    };
+    config.validate_training(view)?;
+    check_parameters(view, p)?;
     if let Some((statistics, _)) = &running {
-        check_channels(view, "running mean", &statistics.mean);
-        check_channels(view, "running variance", &statistics.variance);
-        check_channels(view, "running batches", &statistics.batches);
+        check_channels(view, "running mean", &statistics.mean)?;
+        check_channels(view, "running variance", &statistics.variance)?;
+        check_channels(view, "running batches", &statistics.batches)?;
     }
+    check_tensor(view, "x", x)?;
+    check_tensor(view, "y", y)?;
     let op = Train::new(view, x, p, eps);
     let batches = run(view, x, None, Some(y), &op);
     if let Some((statistics, options)) = running {
@@ -53,13 +64,13 @@ pub fn train_forward(
         saved.batch_mean.push(pivot);
         saved.batch_var.push(batch.variance as f32);
     }
-    saved
+    Ok(saved)
 }
 
 /// Inference: writes `y`, normalized by the given statistics. A negative variance gives NaN.
 ///
-/// # Panics
-/// Where a slice has not the length its view gives.
+/// # Errors
+/// A slice that has not the length its view gives; `eps` negative or not finite.
 pub fn inference(
     view: &View,
     x: &[f32],
@@ -68,10 +79,13 @@ pub fn inference(
     variance: &[f32],
     eps: f32,
     y: &mut [f32],
-) {
-    check_parameters(view, p);
-    check_channels(view, "mean", mean);
-    check_channels(view, "variance", variance);
+) -> Result<(), Error> {
+    Config::pytorch().with_eps(eps).validate()?;
+    check_parameters(view, p)?;
+    check_channels(view, "mean", mean)?;
+    check_channels(view, "variance", variance)?;
+    check_tensor(view, "x", x)?;
+    check_tensor(view, "y", y)?;
     let op = Inference {
         mean,
         variance,
@@ -79,13 +93,14 @@ pub fn inference(
         eps,
     };
     run(view, x, None, Some(y), &op);
+    Ok(())
 }
 
 /// Backward through the statistics of the batch: writes `dx`, if asked for, and returns `dweight`
 /// and `dbias`. A channel whose statistics or sums f32 cannot hold is NaN in all three.
 ///
-/// # Panics
-/// Where a slice has not the length its view gives.
+/// # Errors
+/// A slice that has not the length its view gives.
 pub fn backward(
     view: &View,
     x: &[f32],
@@ -93,25 +108,25 @@ pub fn backward(
     saved: &SavedStatistics,
     weight: Option<&[f32]>,
     dx: Option<&mut [f32]>,
-) -> (Vec<f32>, Vec<f32>) {
-    weight.inspect(|w| check_channels(view, "weight", w));
-    check_channels(view, "saved pivot", &saved.pivot);
-    check_channels(view, "saved offset", &saved.offset);
-    check_channels(view, "saved inv_std", &saved.inv_std);
+) -> Result<(Vec<f32>, Vec<f32>), Error> {
+    check_gradients(view, x, dy, weight, dx.as_deref())?;
+    check_channels(view, "saved pivot", &saved.pivot)?;
+    check_channels(view, "saved offset", &saved.offset)?;
+    check_channels(view, "saved inv_std", &saved.inv_std)?;
     let op = Backward {
         count: view.count(),
         saved,
         weight,
     };
     let gradients = run(view, x, Some(dy), dx, &op);
-    gradients.into_iter().map(|g| (g.weight, g.bias)).unzip()
+    Ok(gradients.into_iter().map(|g| (g.weight, g.bias)).unzip())
 }
 
 /// Backward through given statistics: writes `dx`, if asked for, and returns `dweight` and
 /// `dbias`, both NaN where f32 cannot hold one of them. A negative variance gives NaN throughout.
 ///
-/// # Panics
-/// Where a slice has not the length its view gives.
+/// # Errors
+/// A slice that has not the length its view gives; `eps` negative or not finite.
 #[expect(clippy::too_many_arguments, reason = "as many as the formula has")]
 pub fn backward_frozen(
     view: &View,
@@ -122,10 +137,11 @@ pub fn backward_frozen(
     weight: Option<&[f32]>,
     eps: f32,
     dx: Option<&mut [f32]>,
-) -> (Vec<f32>, Vec<f32>) {
-    weight.inspect(|w| check_channels(view, "weight", w));
-    check_channels(view, "mean", mean);
-    check_channels(view, "variance", variance);
+) -> Result<(Vec<f32>, Vec<f32>), Error> {
+    Config::pytorch().with_eps(eps).validate()?;
+    check_gradients(view, x, dy, weight, dx.as_deref())?;
+    check_channels(view, "mean", mean)?;
+    check_channels(view, "variance", variance)?;
     let op = BackwardFrozen {
         mean,
         variance,
@@ -133,29 +149,25 @@ pub fn backward_frozen(
         eps,
     };
     let gradients = run(view, x, Some(dy), dx, &op);
-    gradients.into_iter().map(|g| (g.weight, g.bias)).unzip()
+    Ok(gradients.into_iter().map(|g| (g.weight, g.bias)).unzip())
 }
 
 /// The mergeable statistics of every channel.
 ///
-/// # Panics
-/// Where `x` has not the length its view gives.
-pub fn moments(view: &View, x: &[f32]) -> Moments {
+/// # Errors
+/// An `x` that has not the length its view gives.
+pub fn moments(view: &View, x: &[f32]) -> Result<Moments, Error> {
+    check_tensor(view, "x", x)?;
     let op = Train::new(view, x, Parameters::default(), 0.0);
-    let mut moments = Moments {
-        count: view.count() as u64,
-        pivot: Vec::new(),
-        offset: Vec::new(),
-        m2: Vec::new(),
-    };
+    let count = view.count() as f64;
+    let mut rows = [Vec::new(), Vec::new(), Vec::new()];
     for batch in run(view, x, None, None, &op) {
         let [pivot, offset] = split(batch.mean);
-        moments.pivot.push(pivot);
-        moments.offset.push(offset);
-        let m2 = batch.variance * moments.count as f64;
-        moments.m2.push(m2 as f32);
+        rows[0].push(pivot);
+        rows[1].push(offset);
+        rows[2].push((batch.variance * count) as f32);
     }
-    moments
+    Ok(Moments::of(count, rows))
 }
 
 /// Runs shorter than this are not worth a loop of their own, unless there are only a few rows to
@@ -194,11 +206,6 @@ fn run<O: Operation>(
         x,
         dy: dy.unwrap_or(x),
     };
-    assert_eq!(x.len(), view.len(), "x does not fit {view:?}");
-    assert_eq!(t.dy.len(), view.len(), "dy does not fit {view:?}");
-    if let Some(out) = &out {
-        assert_eq!(out.len(), view.len(), "the output does not fit {view:?}");
-    }
     // The pool is entered once: each time costs tens of microseconds.
     rayon::scope(|_| {
         if view.channels() == 1 {
@@ -231,17 +238,42 @@ fn tree<T: Send>(
     merge(a, b)
 }
 
-fn check_parameters(view: &View, p: Parameters<'_>) {
-    p.weight.inspect(|w| check_channels(view, "weight", w));
-    p.bias.inspect(|b| check_channels(view, "bias", b));
+fn check_parameters(view: &View, p: Parameters<'_>) -> Result<(), ShapeError> {
+    p.weight
+        .map_or(Ok(()), |w| check_channels(view, "weight", w))?;
+    p.bias.map_or(Ok(()), |b| check_channels(view, "bias", b))
 }
 
-fn check_channels<T>(view: &View, name: &str, values: &[T]) {
-    assert_eq!(
-        values.len(),
-        view.channels(),
-        "{name} does not fit {view:?}"
-    );
+fn check_gradients(
+    view: &View,
+    x: &[f32],
+    dy: &[f32],
+    weight: Option<&[f32]>,
+    dx: Option<&[f32]>,
+) -> Result<(), ShapeError> {
+    check_tensor(view, "x", x)?;
+    check_tensor(view, "dy", dy)?;
+    weight.map_or(Ok(()), |w| check_channels(view, "weight", w))?;
+    dx.map_or(Ok(()), |dx| check_tensor(view, "dx", dx))
+}
+
+fn check_tensor(view: &View, tensor: &'static str, values: &[f32]) -> Result<(), ShapeError> {
+    check_len(tensor, values.len(), view.len())
+}
+
+fn check_channels<T>(view: &View, tensor: &'static str, values: &[T]) -> Result<(), ShapeError> {
+    check_len(tensor, values.len(), view.channels())
+}
+
+fn check_len(tensor: &'static str, got: usize, expected: usize) -> Result<(), ShapeError> {
+    match got == expected {
+        true => Ok(()),
+        false => Err(ShapeError::Length {
+            tensor,
+            got,
+            expected,
+        }),
+    }
 }
 
 /// Moves running statistics by a batch with `count` values per channel.

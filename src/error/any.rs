@@ -1,6 +1,7 @@
 //! Any phase's error, as the layer API and the functional forms return it.
 
 use super::{BindError, ConfigError, DeviceError, PlanError, RunError, ShapeError, StateError};
+#[cfg(feature = "reference")]
 use crate::check::CheckError;
 
 /// Whatever can go wrong in the layer API and the functional forms.
@@ -29,6 +30,7 @@ pub enum Error {
     #[error(transparent)]
     State(#[from] StateError),
     /// See [`CheckError`].
+    #[cfg(feature = "reference")]
     #[error(transparent)]
     Check(#[from] CheckError),
 }

@@ -47,12 +47,23 @@ pub enum BindError {
         /// Bytes the plan reads or writes.
         expected: u64,
     },
-    /// A buffer without `BufferUsages::STORAGE`.
-    #[error("{buffer} was created without BufferUsages::STORAGE")]
+    /// A buffer without the usage that its role needs.
+    #[error("{buffer} was created without BufferUsages::{expected}")]
     Usage {
         /// The buffer's role.
         buffer: &'static str,
+        /// The usage's name.
+        expected: &'static str,
     },
+    /// A backward pass after a tensor of its forward pass was written.
+    #[error("{tensor} was written since the forward pass whose gradients these would be")]
+    Stale {
+        /// The tensor's name.
+        tensor: &'static str,
+    },
+    /// What a forward pass of another layer has saved.
+    #[error("saved was left by another layer's forward pass")]
+    OtherLayer,
     /// A tensor that lies on another device.
     #[error("{tensor} lies on another device")]
     OtherDevice {

@@ -34,13 +34,16 @@ pub struct Trained<'a> {
 /// trained with one, `[C]`. Computed in f64 and rounded once.
 ///
 /// # Errors
-/// Lengths that do not fit C; a negative running variance; `eps` negative or not finite.
+/// An empty mean, which has no channels; lengths that do not fit C; a negative running variance; `eps` negative or not finite.
 pub fn fold_into_linear(
     trained: &Trained<'_>,
     weight: &[f32],
     bias: Option<&[f32]>,
 ) -> Result<Folded, Error> {
     let channels = trained.mean.len();
+    if channels == 0 {
+        return Err(ConfigError::NoChannels.into());
+    }
     if !(trained.eps.is_finite() && trained.eps >= 0.0) {
         return Err(ConfigError::Eps { got: trained.eps }.into());
     }
@@ -57,11 +60,11 @@ pub fn fold_into_linear(
     parameters.weight.map_or(Ok(()), |w| length("γ", w.len()))?;
     parameters.bias.map_or(Ok(()), |b| length("β", b.len()))?;
     bias.map_or(Ok(()), |b| length("bias", b.len()))?;
-    if channels == 0 || weight.is_empty() || !weight.len().is_multiple_of(channels) {
+    if weight.is_empty() || !weight.len().is_multiple_of(channels) {
         return Err(ShapeError::Length {
             tensor: "weight",
             got: weight.len(),
-            expected: weight.len().next_multiple_of(channels.max(1)).max(channels),
+            expected: weight.len().next_multiple_of(channels).max(channels),
         }
         .into());
     }

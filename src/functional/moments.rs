@@ -1,9 +1,8 @@
-//! `tf.nn.moments` on the device, on the CPU path, and checked.
+//! `tf.nn.moments` on the device and on the CPU path.
 
 use crate::binding::Binding;
 use crate::bindings::{Request, bind};
-use crate::canary::Proof;
-use crate::check::{self, Check, Finding, Report};
+use crate::canary::Canary;
 use crate::config::Config;
 use crate::error::Error;
 use crate::error::ShapeError;
@@ -15,12 +14,10 @@ use crate::tensor::Tensor;
 /// Moments on the device: what [`moments`] gives and [`normalize`](super::normalize()) takes.
 #[derive(Clone, Debug)]
 pub struct DeviceMoments {
-    pub(super) reduction: Reduction,
+    reduction: Reduction,
     keep_dims: bool,
     /// pivot, offset and m2, a row each.
     pub(super) rows: Tensor,
-    /// The comparison with the reference, where one was asked for.
-    pub report: Option<Report>,
 }
 
 impl DeviceMoments {
@@ -31,8 +28,19 @@ impl DeviceMoments {
     }
 
     /// Values behind each mean.
-    pub fn count(&self) -> usize {
-        self.reduction.counts().0
+    pub fn count(&self) -> f64 {
+        self.reduction.counts().0 as f64
+    }
+
+    /// The split of a tensor of this shape that has its statistics in these: as many axes, and the kept ones as
+    /// long.
+    pub(crate) fn split_of(&self, shape: &[usize]) -> Result<Reduction, ShapeError> {
+        let split = self.reduction.on(shape)?;
+        split.ok_or_else(|| ShapeError::Broadcast {
+            tensor: "moments",
+            got: self.reduction.statistics_shape(true),
+            x: shape.to_vec(),
+        })
     }
 
     /// pivot, offset and m2, `[3][K]`, on the device.
@@ -43,10 +51,10 @@ impl DeviceMoments {
     /// Copies the moments to the host.
     ///
     /// # Errors
-    /// A device that was lost or reported a fault.
+    /// A device that was lost or reported an error.
     pub async fn read(&self) -> Result<Moments, Error> {
         let rows = self.rows.read().await?;
-        Ok(Moments::from_rows(self.count() as u64, &rows))
+        Moments::from_rows(self.count(), &rows)
     }
 
     /// Blocking twin of [`DeviceMoments::read`].
@@ -60,40 +68,15 @@ impl DeviceMoments {
 }
 
 /// Mean and biased variance of `x` over `axes` (negative ones count from the end):
-/// `tf.nn.moments`. Two dispatches.
+/// `tf.nn.moments`, `μ = Σx/m` and `σ² = Σ(x−μ)²/m` over the m values of the reduced axes. Two dispatches, submitted
+/// and not waited for.
 ///
 /// # Errors
-/// Axes out of range or named twice; a tensor too large; a failed check; a failed device.
-pub async fn moments(
-    x: &Tensor,
-    axes: &[isize],
-    keep_dims: bool,
-    check: Check,
-) -> Result<DeviceMoments, Error> {
-    let (binding, mut moments, workspace) = prepare(x, axes, keep_dims)?;
-    let proof = match check {
-        Check::Off => None,
-        _ => {
-            let outputs = [
-                ("moments before the run", &moments.rows),
-                ("workspace before the run", &workspace),
-            ];
-            Some(Proof::before(x.gpu(), &outputs).await?)
-        }
-    };
-    let canary = proof.as_ref().map(|proof| &proof.canary);
-    x.gpu().submit(|_| {}, |pass| binding.encode(pass), canary);
-    if let Some(proof) = proof {
-        let rows = moments.rows.read().await?;
-        let got = Moments::from_rows(moments.count() as u64, &rows);
-        let round = |v: Vec<f64>| -> Vec<f32> { v.into_iter().map(|v| v as f32).collect() };
-        let (mean, variance) = (round(got.mean()), round(got.variance()));
-        let mut report = check_moments(&x.read().await?, x.shape(), axes, &mean, &variance)?;
-        report.findings.extend(Finding::unwritten("moments", &rows));
-        let report = proof.complete(report).await?;
-        moments.report = check.apply(report)?;
-    }
-    Ok(moments)
+/// Axes out of range or named twice; a tensor too large; no memory; a lost device, where wgpu tells it at once.
+pub fn moments(x: &Tensor, axes: &[isize], keep_dims: bool) -> Result<DeviceMoments, Error> {
+    let prepared = PreparedMoments::new(x, axes, keep_dims)?;
+    prepared.submit(None)?;
+    Ok(prepared.moments)
 }
 
 /// What [`moments`] submits, and where its results will be.
@@ -103,43 +86,60 @@ pub fn bind_moments(
     axes: &[isize],
     keep_dims: bool,
 ) -> Result<(Binding, DeviceMoments), Error> {
-    let (binding, moments, _) = prepare(x, axes, keep_dims)?;
-    Ok((binding, moments))
+    let prepared = PreparedMoments::new(x, axes, keep_dims)?;
+    Ok((prepared.binding, prepared.moments))
 }
 
 /// What is submitted, where its results will be, and its scratch.
-fn prepare(
-    x: &Tensor,
-    axes: &[isize],
-    keep_dims: bool,
-) -> Result<(Binding, DeviceMoments, Tensor), Error> {
-    let gpu = x.gpu();
-    let context = gpu.context();
-    let reduction = Reduction::over(x.shape(), axes)?;
-    let schedule = reduction.plan(x.element(), &Operation::Moments.needs(), context.machine())?;
-    let rows = Tensor::empty(gpu, &[3, reduction.counts().1])?;
-    let workspace = Tensor::scratch(gpu, schedule.workspace_bytes())?;
-    let request = Request {
-        operation: Operation::Moments,
-        // Moments have no options.
-        config: &Config::pytorch().without_running(),
-        schedule: &schedule,
-        asked: Asked::default(),
-        buffers: &[
-            ("x", Some(x.slice())),
-            ("moments", Some(rows.slice())),
-            ("workspace", Some(workspace.slice())),
-        ],
-        textures: &[],
-    };
-    let binding = bind(context, &request)?;
-    let moments = DeviceMoments {
-        reduction,
-        keep_dims,
-        rows,
-        report: None,
-    };
-    Ok((binding, moments, workspace))
+pub(crate) struct PreparedMoments {
+    binding: Binding,
+    pub(crate) moments: DeviceMoments,
+    #[cfg_attr(
+        not(feature = "reference"),
+        expect(dead_code, reason = "checks fill it")
+    )]
+    pub(crate) workspace: Tensor,
+}
+
+impl PreparedMoments {
+    pub(crate) fn new(x: &Tensor, axes: &[isize], keep_dims: bool) -> Result<Self, Error> {
+        let gpu = x.gpu();
+        let context = gpu.context();
+        let reduction = Reduction::over(x.shape(), axes)?;
+        let operation = Operation::Moments;
+        let schedule = reduction.plan(x.element(), &operation.needs(), context.machine())?;
+        let rows = Tensor::empty(gpu, &[3, reduction.counts().1])?;
+        let workspace = Tensor::scratch(gpu, schedule.workspace_bytes())?;
+        let request = Request {
+            operation,
+            // Moments have no options.
+            config: &Config::pytorch().without_running(),
+            schedule: &schedule,
+            asked: Asked::default(),
+            buffers: &[
+                ("x", Some(x.slice())),
+                ("moments", Some(rows.slice())),
+                ("workspace", Some(workspace.slice())),
+            ],
+            textures: &[],
+        };
+        let binding = bind(context, &request)?;
+        Ok(Self {
+            binding,
+            moments: DeviceMoments {
+                reduction,
+                keep_dims,
+                rows,
+            },
+            workspace,
+        })
+    }
+
+    pub(crate) fn submit(&self, canary: Option<&Canary>) -> Result<(), Error> {
+        let encode = |pass: &mut wgpu::ComputePass<'_>| self.binding.encode(pass);
+        let gpu = self.moments.rows.gpu();
+        Ok(gpu.submit("moments", |_| {}, encode, canary)?)
+    }
 }
 
 /// [`moments`] on the CPU path, of a tensor on the host: with the shape of mean and variance.
@@ -152,32 +152,15 @@ pub fn cpu_moments(
     shape: &[usize],
     axes: &[isize],
     keep_dims: bool,
-) -> Result<(Moments, Vec<usize>), ShapeError> {
+) -> Result<(Moments, Vec<usize>), Error> {
     let reduction = Reduction::over(shape, axes)?;
     reduction.check_len("x", x)?;
     let moments = match reduction.dense() {
-        Some(view) => crate::cpu::moments(&view, x),
+        Some(view) => crate::cpu::moments(&view, x)?,
         None => {
             let (gathered, view) = reduction.gather(x);
-            crate::cpu::moments(&view, &gathered)
+            crate::cpu::moments(&view, &gathered)?
         }
     };
     Ok((moments, reduction.statistics_shape(keep_dims)))
-}
-
-/// Compares mean and variance of `x` over `axes`, wherever they come from, with the reference.
-///
-/// # Errors
-/// As [`moments`], and lengths that do not fit.
-pub fn check_moments(
-    x: &[f32],
-    shape: &[usize],
-    axes: &[isize],
-    mean: &[f32],
-    variance: &[f32],
-) -> Result<Report, ShapeError> {
-    let reduction = Reduction::over(shape, axes)?;
-    reduction.check_len("x", x)?;
-    let (gathered, view) = reduction.gather(x);
-    Ok(check::moments(&view, &gathered, mean, variance))
 }

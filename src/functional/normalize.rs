@@ -3,19 +3,15 @@
 use super::DeviceMoments;
 use crate::binding::Binding;
 use crate::bindings::{Request, bind};
-use crate::canary::Proof;
-use crate::check::{self, Check, Report};
+use crate::canary::Canary;
 use crate::config::{Affine, Config};
 use crate::element::Element;
 use crate::error::Error;
 use crate::error::{ConfigError, ShapeError};
 use crate::gpu::Gpu;
-
 use crate::operation::{Asked, Operation};
 use crate::reduction::Reduction;
-use crate::reference;
 use crate::shape::{same_element, same_shape};
-use crate::stats::Parameters;
 use crate::tensor::Tensor;
 
 /// What [`normalize`] subtracts and divides by.
@@ -53,143 +49,113 @@ pub struct AffineStep<'a> {
     pub scale: Option<&'a Tensor>,
 }
 
-/// `(x − mean)/√(variance + eps)·scale + offset`: `tf.nn.batch_normalization`. One dispatch.
+/// `(x − mean)/√(variance + eps)·scale + offset`: `tf.nn.batch_normalization`. One dispatch, submitted and not
+/// waited for.
+///
+/// Moments of another batch are taken where both tensors have as many axes and the kept ones are as long.
 ///
 /// # Errors
-/// Shapes that do not broadcast; `eps` negative or not finite; a tensor too large; a failed
-/// check; a failed device.
-pub async fn normalize(
+/// Shapes that do not broadcast; `eps` negative or not finite; a tensor too large; no memory; a lost device, where wgpu
+/// tells it at once.
+pub fn normalize<'a>(
     x: &Tensor,
-    statistics: impl Into<Statistics<'_>>,
+    statistics: impl Into<Statistics<'a>>,
     affine: AffineStep<'_>,
     eps: f32,
-    check: Check,
-) -> Result<(Tensor, Option<Report>), Error> {
-    let statistics = statistics.into();
-    let (binding, y) = bind_normalize(x, statistics, affine, eps)?;
-    let submit = |canary| x.gpu().submit(|_| {}, |pass| binding.encode(pass), canary);
-    if check == Check::Off {
-        submit(None);
-        return Ok((y, None));
-    }
-    let proof = Proof::before(x.gpu(), &[("y before the run", &y)]).await?;
-    submit(Some(&proof.canary));
-    let reduction = reduction_of(x, statistics)?;
-    let report = check_normalize(x, &y, &reduction, statistics, affine, eps).await?;
-    let report = proof.complete(report).await?;
-    Ok((y, check.apply(report)?))
+) -> Result<Tensor, Error> {
+    let prepared = PreparedNormalize::new(x, statistics.into(), affine, eps)?;
+    prepared.submit(None)?;
+    Ok(prepared.y)
 }
 
 /// What [`normalize`] submits, and where its result will be.
+#[cfg(feature = "internals")]
 pub fn bind_normalize(
     x: &Tensor,
     statistics: Statistics<'_>,
     affine: AffineStep<'_>,
     eps: f32,
 ) -> Result<(Binding, Tensor), Error> {
-    if !(eps.is_finite() && eps >= 0.0) {
-        return Err(ConfigError::Eps { got: eps }.into());
-    }
-    let gpu = x.gpu();
-    let context = gpu.context();
-    let reduction = reduction_of(x, statistics)?;
-    same_shape("x", x.shape(), reduction.shape())?;
-    let rows = statistics_rows(x, &reduction, statistics)?;
-    let own_shapes = match statistics {
-        Statistics::Moments(_) => [false, true].map(|keep| reduction.statistics_shape(keep)),
-        Statistics::Plain { mean, .. } => [mean.shape().to_vec(), mean.shape().to_vec()],
-    };
-    let affine_rows = affine_rows(x, &reduction, &own_shapes, affine)?;
-    let schedule = reduction.plan(
-        x.element(),
-        &Operation::Normalize.needs(),
-        context.machine(),
-    )?;
-    let y = Tensor::empty_as(gpu, x.shape(), x.element())?;
-    let config = Config::pytorch().without_running().with_eps(eps);
-    let config = config.with_affine(match (affine.scale, affine.offset) {
-        (Some(_), Some(_)) => Affine::Both,
-        (Some(_), None) => Affine::Weight,
-        (None, Some(_)) => Affine::Bias,
-        (None, None) => Affine::None,
-    });
-    let has_affine = config.affine != Affine::None;
-    let request = Request {
-        operation: Operation::Normalize,
-        config: &config,
-        schedule: &schedule,
-        asked: Asked {
-            from_moments: matches!(statistics, Statistics::Moments(_)),
-            ..Asked::default()
-        },
-        buffers: &[
-            ("x", Some(x.slice())),
-            ("y", Some(y.slice())),
-            ("statistics", Some(rows.slice())),
-            ("affine", has_affine.then(|| affine_rows.slice())),
-        ],
-        textures: &[],
-    };
-    let binding = bind(context, &request)?;
-    Ok((binding, y))
+    let prepared = PreparedNormalize::new(x, statistics, affine, eps)?;
+    Ok((prepared.binding, prepared.y))
 }
 
-/// The axes that the statistics were taken over.
-fn reduction_of(x: &Tensor, statistics: Statistics<'_>) -> Result<Reduction, ShapeError> {
-    match statistics {
-        Statistics::Moments(moments) => Ok(moments.reduction.clone()),
-        Statistics::Plain { mean, .. } => Reduction::broadcast(x.shape(), "mean", mean.shape()),
+/// What is submitted, and where its result will be.
+pub(crate) struct PreparedNormalize {
+    binding: Binding,
+    pub(crate) y: Tensor,
+}
+
+impl PreparedNormalize {
+    pub(crate) fn new(
+        x: &Tensor,
+        statistics: Statistics<'_>,
+        affine: AffineStep<'_>,
+        eps: f32,
+    ) -> Result<Self, Error> {
+        if !(eps.is_finite() && eps >= 0.0) {
+            return Err(ConfigError::Eps { got: eps }.into());
+        }
+        let gpu = x.gpu();
+        let context = gpu.context();
+        let reduction = statistics.split_of(x)?;
+        let rows = statistics_rows(x, &reduction, statistics)?;
+        let own_shapes = match statistics {
+            Statistics::Moments(_) => [false, true].map(|keep| reduction.statistics_shape(keep)),
+            Statistics::Plain { mean, .. } => [mean.shape().to_vec(), mean.shape().to_vec()],
+        };
+        let affine_rows = affine_rows(x, &reduction, &own_shapes, affine)?;
+        let operation = Operation::Normalize;
+        let schedule = reduction.plan(x.element(), &operation.needs(), context.machine())?;
+        let y = Tensor::empty_as(gpu, x.shape(), x.element())?;
+        let config = Config::pytorch().without_running().with_eps(eps);
+        let config = config.with_affine(match (affine.scale, affine.offset) {
+            (Some(_), Some(_)) => Affine::Both,
+            (Some(_), None) => Affine::Weight,
+            (None, Some(_)) => Affine::Bias,
+            (None, None) => Affine::None,
+        });
+        let has_affine = config.affine != Affine::None;
+        let moments = match statistics {
+            Statistics::Moments(moments) => Some(moments),
+            Statistics::Plain { .. } => None,
+        };
+        let request = Request {
+            operation,
+            config: &config,
+            schedule: &schedule,
+            asked: Asked {
+                from_moments: moments.is_some(),
+                // Sums of squares are divided by the count of their own batch.
+                count: moments.map(|moments| moments.count() as u64),
+                ..Asked::default()
+            },
+            buffers: &[
+                ("x", Some(x.slice())),
+                ("y", Some(y.slice())),
+                ("statistics", Some(rows.slice())),
+                ("affine", has_affine.then(|| affine_rows.slice())),
+            ],
+            textures: &[],
+        };
+        let binding = bind(context, &request)?;
+        Ok(Self { binding, y })
+    }
+
+    pub(crate) fn submit(&self, canary: Option<&Canary>) -> Result<(), Error> {
+        let encode = |pass: &mut wgpu::ComputePass<'_>| self.binding.encode(pass);
+        Ok(self.y.gpu().submit("normalize", |_| {}, encode, canary)?)
     }
 }
 
-async fn check_normalize(
-    x: &Tensor,
-    y: &Tensor,
-    reduction: &Reduction,
-    statistics: Statistics<'_>,
-    affine: AffineStep<'_>,
-    eps: f32,
-) -> Result<Report, Error> {
-    let (gathered, view) = reduction.gather(&x.read().await?);
-    let (result, _) = reduction.gather(&y.read().await?);
-    let given = match statistics {
-        Statistics::Moments(moments) => {
-            let moments = moments.read().await?;
-            reference::Moments {
-                mean: moments.mean(),
-                variance: moments.variance(),
-            }
+impl Statistics<'_> {
+    /// The axes of `x` that the statistics stand for, and those they keep.
+    pub(crate) fn split_of(self, x: &Tensor) -> Result<Reduction, ShapeError> {
+        match self {
+            Self::Moments(moments) => moments.split_of(x.shape()),
+            Self::Plain { mean, .. } => Reduction::broadcast(x.shape(), "mean", mean.shape()),
         }
-        Statistics::Plain { mean, variance } => {
-            let widen = |v: Vec<f32>| v.into_iter().map(f64::from).collect();
-            reference::Moments {
-                mean: widen(mean.read().await?),
-                variance: widen(variance.read().await?),
-            }
-        }
-    };
-    let weight = match affine.scale {
-        Some(scale) => Some(scale.read().await?),
-        None => None,
-    };
-    let bias = match affine.offset {
-        Some(offset) => Some(offset.read().await?),
-        None => None,
-    };
-    let input = check::Input {
-        view,
-        x: &gathered,
-        parameters: Parameters {
-            weight: weight.as_deref(),
-            bias: bias.as_deref(),
-        },
-        eps,
-        epilogue: check::Epilogue {
-            element: x.element(),
-            ..Default::default()
-        },
-    };
-    Ok(check::normalize(&input, &given, &result))
+    }
 }
 
 /// The statistics as rows on the device: as they are, or mean and variance copied together.
@@ -247,10 +213,14 @@ fn stack(
     reduction: &Reduction,
     tensors: &[Option<&Tensor>],
 ) -> Result<Tensor, Error> {
+    for tensor in tensors.iter().flatten() {
+        tensor.copies(wgpu::BufferUsages::COPY_SRC, "statistics or affine")?;
+    }
     let len = reduction.counts().1;
     let stacked = Tensor::empty(gpu, &[rows, len])?;
     let bytes = len as u64 * 4;
     gpu.submit(
+        "normalize",
         |encoder| {
             for (k, tensor) in tensors.iter().enumerate() {
                 let Some(tensor) = tensor else { continue };
@@ -260,6 +230,6 @@ fn stack(
         },
         |_| {},
         None,
-    );
+    )?;
     Ok(stacked)
 }

@@ -1,162 +1,244 @@
 //! Gradients.
 
-use super::forward::Used;
-use super::{BatchNorm, Saved, row};
-use crate::check::{Check, Report};
+use super::recorded::Recorded;
+use super::saved::Used;
+use super::{BackwardRequest, BatchNorm};
+use crate::canary::Canary;
 use crate::element::Element;
-use crate::error::ConfigError;
 use crate::error::Error;
 use crate::record::{BackwardBuffers, StatisticsRows};
 use crate::shape::{same_element, same_shape};
+use crate::stats::rows;
 use crate::tensor::Tensor;
 
 /// Gradients of one backward pass.
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct Gradients {
     /// Gradient of the input, where it was wanted.
     pub dx: Option<Tensor>,
     /// Gradient of the residual, where it was wanted.
     pub dresidual: Option<Tensor>,
-    /// dweight and dbias, `[2][C]`; for a parameter the layer lacks, that of a weight of 1 or a
+    /// dweight and dbias, `[2, C]` in f32; for a parameter the layer lacks, that of a weight of 1 or a
     /// bias of 0.
     pub affine: Tensor,
-    /// The comparison with the reference, where the layer checks.
-    pub report: Option<Report>,
+    recorded: Recorded<8>,
 }
 
 impl Gradients {
     /// The weight's gradient on the host, `[C]`.
     ///
     /// # Errors
-    /// A device that was lost or reported a fault.
+    /// A device that was lost or reported an error.
     pub async fn dweight(&self) -> Result<Vec<f32>, Error> {
-        Ok(row(&self.affine.read().await?, 2, 0))
+        let [dweight, _] = rows(&self.affine.read().await?)?;
+        Ok(dweight)
     }
 
     /// The bias's gradient on the host, `[C]`.
     ///
     /// # Errors
-    /// A device that was lost or reported a fault.
+    /// A device that was lost or reported an error.
     pub async fn dbias(&self) -> Result<Vec<f32>, Error> {
-        Ok(row(&self.affine.read().await?, 2, 1))
+        let [_, dbias] = rows(&self.affine.read().await?)?;
+        Ok(dbias)
     }
-}
 
-/// What a backward pass is to compute.
-#[derive(Clone, Copy, Debug)]
-pub struct BackwardRequest<'a> {
-    /// Whether the input's gradient is wanted.
-    pub dx: bool,
-    /// Whether the residual's gradient is wanted. Without an activation it is `dy`.
-    pub dresidual: bool,
-    /// Rows of dweight and dbias, `[2, C]`, to add into; fresh ones where `None`.
-    pub add_into: Option<&'a Tensor>,
-}
+    /// Blocking twin of [`Gradients::dweight`].
+    ///
+    /// # Errors
+    /// As there.
+    #[cfg(feature = "blocking")]
+    pub fn dweight_blocking(&self) -> Result<Vec<f32>, Error> {
+        pollster::block_on(self.dweight())
+    }
 
-impl Default for BackwardRequest<'_> {
-    fn default() -> Self {
-        Self {
-            dx: true,
-            dresidual: false,
-            add_into: None,
-        }
+    /// Blocking twin of [`Gradients::dbias`].
+    ///
+    /// # Errors
+    /// As there.
+    #[cfg(feature = "blocking")]
+    pub fn dbias_blocking(&self) -> Result<Vec<f32>, Error> {
+        pollster::block_on(self.dbias())
+    }
+
+    /// What a check fills before a run; rows that are added to are not among them.
+    #[cfg(feature = "reference")]
+    pub(crate) fn outputs(&self, adds: bool) -> Vec<(&'static str, &Tensor)> {
+        let mut outputs = Vec::new();
+        let mut add = |name, tensor: Option<_>| outputs.extend(tensor.map(|t| (name, t)));
+        add("gradients before the run", (!adds).then_some(&self.affine));
+        add("workspace before the run", self.recorded.workspace.as_ref());
+        add("dx before the run", self.dx.as_ref());
+        add("dresidual before the run", self.dresidual.as_ref());
+        outputs
     }
 }
 
 impl BatchNorm {
-    /// Gradients of the forward pass on `x` that gave `saved`, with upstream gradient `dy`:
-    /// through batch statistics after [`Mode::Train`](super::Mode::Train), through frozen ones after [`Mode::Eval`](super::Mode::Eval).
+    /// Gradients of a forward pass on `x` with upstream gradient `dy`, through batch statistics after
+    /// [`Mode::Train`](super::Mode::Train) and through frozen ones after [`Mode::Eval`](super::Mode::Eval): records and
+    /// submits, and does not wait.
+    ///
+    /// `request` is a `&`[`Saved`](super::Saved), or a [`BackwardRequest`] that leaves out `dx`, asks for `dresidual` or adds to
+    /// given gradients. One forward pass may have any number of backward passes.
     ///
     /// # Errors
-    /// Shapes or elements that do not fit `saved`; a forward in place, which left no `x`; a failed check;
-    /// a failed device.
-    pub async fn backward(
-        &mut self,
+    /// Shapes or elements that do not fit the forward pass; a forward pass in place, which left no `x`; an `x`, a
+    /// residual behind an activation or parameters that were written since; no memory; a lost device, where wgpu tells it
+    /// at once.
+    pub fn backward<'a>(
+        &self,
         x: &Tensor,
         dy: &Tensor,
-        saved: Saved,
+        request: impl Into<BackwardRequest<'a>>,
     ) -> Result<Gradients, Error> {
-        self.backward_with(x, dy, saved, BackwardRequest::default())
-            .await
+        let gradients = self.prepare_backward(x, dy, request.into(), None)?;
+        self.submit_backward(&gradients, None)?;
+        Ok(gradients)
     }
 
-    /// [`BatchNorm::backward`], without `dx`, with `dresidual`, or adding into given gradients.
+    /// [`BatchNorm::backward`] into what an earlier pass gave, which is overwritten. While the tensors and the request stay
+    /// the same, it makes no buffer, no bind group and no pipeline, and writes nothing from the host.
+    ///
+    /// Tensors of `gradients` may be replaced by others of their shape and element before. What the request leaves out is `None`
+    /// afterwards, and what is `None` and wanted is made.
     ///
     /// # Errors
-    /// As [`BatchNorm::backward`].
-    pub async fn backward_with(
-        &mut self,
+    /// As [`BatchNorm::backward`]; tensors of `gradients` that do not fit. `gradients` is as it was then.
+    pub fn backward_into<'a>(
+        &self,
         x: &Tensor,
         dy: &Tensor,
-        saved: Saved,
-        request: BackwardRequest<'_>,
-    ) -> Result<Gradients, Error> {
-        if saved.in_place {
-            return Err(ConfigError::InPlace.into());
+        request: impl Into<BackwardRequest<'a>>,
+        gradients: &mut Gradients,
+    ) -> Result<(), Error> {
+        let request = request.into();
+        request.saved.check(x, &self.affine)?;
+        let outputs = Outputs {
+            dx: gradients.dx.clone().filter(|_| request.dx),
+            dresidual: gradients.dresidual.clone().filter(|_| request.dresidual),
+            rows: request.add_into.unwrap_or(&gradients.affine).clone(),
+        };
+        let whole =
+            outputs.dx.is_some() == request.dx && outputs.dresidual.is_some() == request.dresidual;
+        let tensors = self.bound_backward(x, dy, request, &outputs);
+        if !(whole && gradients.recorded.fits(tensors, None)) {
+            *gradients = self.prepare_backward(x, dy, request, Some(gradients))?;
         }
-        same_shape("x", x.shape(), &saved.shape)?;
-        same_element("x", x.element(), saved.element)?;
+        self.submit_backward(gradients, None)
+    }
+
+    /// What a binding is made of, but for its scratch.
+    fn bound_backward<'a>(
+        &'a self,
+        x: &'a Tensor,
+        dy: &'a Tensor,
+        request: BackwardRequest<'a>,
+        outputs: &'a Outputs,
+    ) -> [Option<&'a Tensor>; 8] {
+        let saved = request.saved;
+        [
+            Some(x),
+            Some(dy),
+            outputs.dx.as_ref(),
+            saved.residual.as_ref(),
+            outputs.dresidual.as_ref(),
+            Some(saved.statistics.rows()),
+            // Added to, they stand here; written, below.
+            request.add_into,
+            request.add_into.is_none().then_some(&outputs.rows),
+        ]
+    }
+
+    /// Everything of a backward pass but its submission; outputs are those of `given`, where it has some.
+    pub(crate) fn prepare_backward(
+        &self,
+        x: &Tensor,
+        dy: &Tensor,
+        request: BackwardRequest<'_>,
+        given: Option<&Gradients>,
+    ) -> Result<Gradients, Error> {
+        let saved = request.saved;
+        saved.check(x, &self.affine)?;
         self.like(x, "dy", dy)?;
         self.gpu.owns("saved", saved.statistics.rows().gpu())?;
         let plan = self.plan(x)?;
-        let dx = match request.dx {
-            true => Some(Tensor::empty_as(&self.gpu, x.shape(), x.element())?),
-            false => None,
-        };
-        let dresidual = match request.dresidual {
-            true => Some(Tensor::empty_as(&self.gpu, x.shape(), x.element())?),
-            false => None,
-        };
-        let grads = match request.add_into {
-            Some(grads) => {
-                self.gpu.owns("gradients", grads.gpu())?;
-                same_shape("gradients", grads.shape(), &[2, self.channels])?;
-                same_element("gradients", grads.element(), Element::F32)?;
-                grads.clone()
-            }
-            None => Tensor::empty(&self.gpu, &[2, self.channels])?,
-        };
-        let before = match (request.add_into, self.check) {
-            (Some(grads), Check::Report | Check::Enforce) => Some(grads.read().await?),
-            _ => None,
-        };
-        let accumulate = request.add_into.is_some();
+        let outputs = self.outputs(x, request, given)?;
         let workspace = self.workspace(plan.workspace_bytes())?;
-        let fresh_grads = (!accumulate).then_some(&grads);
-        let outputs = [
-            ("gradients before the run", fresh_grads),
-            ("workspace before the run", Some(&workspace)),
-            ("dx before the run", dx.as_ref()),
-            ("dresidual before the run", dresidual.as_ref()),
-        ];
-        let proof = self.proof(&outputs).await?;
         let statistics = match &saved.statistics {
             Used::Batch(rows) => StatisticsRows::Saved(rows.slice()),
-            Used::Frozen(running) => StatisticsRows::Running(running.slice()),
+            Used::Frozen(rows) => StatisticsRows::Running(rows.slice()),
         };
         let buffers = BackwardBuffers::new(x.slice(), dy.slice(), statistics, workspace.slice())
-            .with_dx(dx.as_ref().map(Tensor::slice))
+            .with_dx(outputs.dx.as_ref().map(Tensor::slice))
             .with_residual(saved.residual.as_ref().map(Tensor::slice))
-            .with_dresidual(dresidual.as_ref().map(Tensor::slice))
+            .with_dresidual(outputs.dresidual.as_ref().map(Tensor::slice))
             .with_affine(self.bound_affine())
-            .with_grads(grads.slice())
-            .with_accumulate(accumulate);
+            .with_grads(outputs.rows.slice())
+            .with_accumulate(request.add_into.is_some());
         let binding = plan.bind_backward(&buffers)?;
-        let canary = proof.as_ref().map(|proof| &proof.canary);
-        self.gpu.submit(|_| {}, |pass| binding.encode(pass), canary);
-        let mut gradients = Gradients {
-            dx,
-            dresidual,
-            affine: grads,
-            report: None,
-        };
-        if let Some(proof) = proof {
-            let checked = self
-                .check_backward(plan.view(), x, dy, &saved, &gradients, before.as_deref())
-                .await?;
-            let checked = proof.complete(checked).await?;
-            gradients.report = self.check.apply(checked)?;
-        }
-        Ok(gradients)
+        let tensors = self.bound_backward(x, dy, request, &outputs);
+        let recorded = Recorded::new(binding, tensors, None, Some(workspace));
+        Ok(Gradients {
+            dx: outputs.dx,
+            dresidual: outputs.dresidual,
+            affine: outputs.rows,
+            recorded,
+        })
     }
+
+    /// Where the gradients go.
+    fn outputs(
+        &self,
+        x: &Tensor,
+        request: BackwardRequest<'_>,
+        given: Option<&Gradients>,
+    ) -> Result<Outputs, Error> {
+        let map = |wanted: bool, name, given: Option<&Tensor>| match given {
+            _ if !wanted => Ok(None),
+            Some(tensor) => {
+                self.like(x, name, tensor)?;
+                Ok(Some(tensor.clone()))
+            }
+            None => Ok::<_, Error>(Some(Tensor::empty_as(&self.gpu, x.shape(), x.element())?)),
+        };
+        let given_dx = given.and_then(|given| given.dx.as_ref());
+        let given_dresidual = given.and_then(|given| given.dresidual.as_ref());
+        Ok(Outputs {
+            dx: map(request.dx, "dx", given_dx)?,
+            dresidual: map(request.dresidual, "dresidual", given_dresidual)?,
+            rows: match request.add_into.or(given.map(|given| &given.affine)) {
+                Some(rows) => {
+                    self.gpu.owns("gradients", rows.gpu())?;
+                    same_shape("gradients", rows.shape(), &[2, self.channels])?;
+                    same_element("gradients", rows.element(), Element::F32)?;
+                    rows.clone()
+                }
+                None => Tensor::empty(&self.gpu, &[2, self.channels])?,
+            },
+        })
+    }
+
+    /// Submits a prepared pass, and a canary behind it where there is one.
+    pub(crate) fn submit_backward(
+        &self,
+        gradients: &Gradients,
+        canary: Option<&Canary>,
+    ) -> Result<(), Error> {
+        let encode = |pass: &mut wgpu::ComputePass<'_>| gradients.recorded.binding.encode(pass);
+        self.gpu
+            .submit("batch norm, backward", |_| {}, encode, canary)?;
+        let outputs = [gradients.dx.as_ref(), gradients.dresidual.as_ref()];
+        outputs.into_iter().flatten().for_each(Tensor::written);
+        gradients.affine.written();
+        Ok(())
+    }
+}
+
+/// The tensors that a backward pass writes.
+struct Outputs {
+    dx: Option<Tensor>,
+    dresidual: Option<Tensor>,
+    rows: Tensor,
 }

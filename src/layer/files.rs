@@ -25,11 +25,21 @@ impl BatchNorm {
         Self::with_state(gpu, config, channels, &state)
     }
 
-    /// The layer's state as a safetensors file under PyTorch's names.
+    /// The layer's state as a safetensors file under PyTorch's names. Several layers go into one file by
+    /// [`LayerState::all_to_safetensors`].
     ///
     /// # Errors
     /// A device that was lost or reported a fault.
     pub async fn to_safetensors(&self, prefix: &str) -> Result<Vec<u8>, Error> {
         Ok(self.state().await?.to_safetensors(prefix)?)
+    }
+
+    /// Blocking twin of [`BatchNorm::to_safetensors`].
+    ///
+    /// # Errors
+    /// As there.
+    #[cfg(feature = "blocking")]
+    pub fn to_safetensors_blocking(&self, prefix: &str) -> Result<Vec<u8>, Error> {
+        pollster::block_on(self.to_safetensors(prefix))
     }
 }

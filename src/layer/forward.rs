@@ -1,240 +1,295 @@
 //! Training and inference.
 
-use super::{BatchNorm, read_running, read_saved};
-use crate::check::{self, Check, Report};
-use crate::element::Element;
+use super::recorded::Recorded;
+use super::saved::Used;
+use super::{BatchNorm, ForwardRequest, Mode, Saved};
+use crate::binding::Binding;
+use crate::canary::Canary;
+use crate::config::Momentum;
 use crate::error::ConfigError;
 use crate::error::Error;
 use crate::record::{InferenceBuffers, Plan, TrainBuffers};
-use crate::stats::SavedStatistics;
+use crate::shape::{same_element, same_shape};
 use crate::tensor::Tensor;
-
-/// Which statistics a forward pass normalizes with.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Mode {
-    /// The batch's own; running statistics move.
-    Train,
-    /// The running ones; the batch's own where the layer keeps none, as PyTorch does.
-    Eval,
-}
 
 /// What a forward pass gives.
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct Forward {
-    /// The output, in the input's shape.
+    /// The output, in the input's shape and element.
     pub y: Tensor,
-    /// What [`BatchNorm::backward`] wants; it goes with this input alone.
+    /// What [`BatchNorm::backward`] wants.
     pub saved: Saved,
-    /// The comparison with the reference, where the layer checks.
-    pub report: Option<Report>,
+    recorded: Recorded<6>,
 }
 
-/// What a forward pass does besides normalizing.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct ForwardRequest<'a> {
-    /// What is added before the activation, in the input's shape and element.
-    pub residual: Option<&'a Tensor>,
-    /// Puts `y` over `x`, without a tensor of its own. There is no backward after it, nor after another
-    /// forward pass that had this tensor as its `x` or residual; a check that fails leaves `y` there.
-    pub in_place: bool,
-}
+/// Where y stands among the tensors of [`BatchNorm::bound`].
+#[cfg(feature = "reference")]
+const Y: usize = 1;
 
-/// What a forward pass leaves for its backward pass: the statistics it normalized with.
-#[derive(Debug)]
-pub struct Saved {
-    pub(super) shape: Vec<usize>,
-    pub(super) element: Element,
-    /// Kept until backward has found where the activation was.
-    pub(super) residual: Option<Tensor>,
-    pub(super) in_place: bool,
-    pub(super) statistics: Used,
-}
-
-#[derive(Debug)]
-pub(super) enum Used {
-    /// Rows of saved statistics, `[5][C]`.
-    Batch(Tensor),
-    /// A copy of the running statistics, `[3][C]`.
-    Frozen(Tensor),
-}
-
-impl Used {
-    pub(super) fn rows(&self) -> &Tensor {
-        match self {
-            Self::Batch(rows) | Self::Frozen(rows) => rows,
-        }
-    }
-}
-
-impl Saved {
-    fn new(x: &Tensor, request: ForwardRequest<'_>, statistics: Used) -> Self {
-        Self {
-            shape: x.shape().to_vec(),
-            element: x.element(),
-            residual: request.residual.cloned(),
-            in_place: request.in_place,
-            statistics,
-        }
-    }
-
-    /// The batch's statistics on the host; `None` where running statistics were used.
-    ///
-    /// # Errors
-    /// A device that was lost or reported a fault.
-    pub async fn read(&self) -> Result<Option<SavedStatistics>, Error> {
-        match &self.statistics {
-            Used::Batch(rows) => Ok(Some(read_saved(rows).await?)),
-            Used::Frozen(_) => Ok(None),
-        }
+impl Forward {
+    /// What a check fills before a run.
+    #[cfg(feature = "reference")]
+    pub(crate) fn outputs(&self) -> Vec<(&'static str, &Tensor)> {
+        let mut outputs = vec![match &self.saved.statistics {
+            Used::Batch(saved) => ("saved before the run", saved),
+            Used::Frozen(frozen) => ("frozen statistics before the run", frozen),
+        }];
+        let workspace = self.recorded.workspace.as_ref();
+        outputs.extend(workspace.map(|tensor| ("workspace before the run", tensor)));
+        // In place there is no y before the run.
+        let apart = self.recorded.tensor(Y);
+        outputs.extend(apart.map(|y| ("y before the run", y)));
+        outputs
     }
 }
 
 impl BatchNorm {
-    /// Normalizes `x`, whose channel axis is the configuration's.
+    /// Normalizes `x`, whose channel axis is the configuration's: records and submits, and does not wait.
+    ///
+    /// `request` is a [`Mode`], or a [`ForwardRequest`] that adds a residual or works in place.
     ///
     /// # Errors
-    /// A shape that does not fit the layer; one value per channel where the options rule that
-    /// out; a failed check, which leaves running statistics as they were; a failed device.
-    pub async fn forward(&mut self, x: &Tensor, mode: Mode) -> Result<Forward, Error> {
-        self.forward_with(x, mode, ForwardRequest::default()).await
-    }
-
-    /// [`BatchNorm::forward`] with a residual, or in place: `y = g(BN(x) + residual)`, g the
-    /// configuration's activation.
-    ///
-    /// # Errors
-    /// As [`BatchNorm::forward`], and a residual that does not fit `x`.
-    pub async fn forward_with(
+    /// A shape that does not fit the layer; one value per channel where the options rule that out; a residual that
+    /// does not fit `x`; no memory; a lost device, where wgpu tells it at once. Nothing has moved then.
+    pub fn forward<'a>(
         &mut self,
         x: &Tensor,
-        mode: Mode,
+        request: impl Into<ForwardRequest<'a>>,
+    ) -> Result<Forward, Error> {
+        let request = request.into();
+        let mut forward = self.prepare_forward(x, request, None)?;
+        self.submit_forward(x, &mut forward, None)?;
+        Ok(forward)
+    }
+
+    /// [`BatchNorm::forward`] into what an earlier pass gave: `y` and the saved statistics are overwritten. While
+    /// `x`, the request and the layer's momentum stay the same, it makes no buffer, no bind group and no pipeline, and writes
+    /// nothing from the host.
+    ///
+    /// `forward.y` may be replaced by another tensor of `x`'s shape and element before.
+    ///
+    /// # Errors
+    /// As [`BatchNorm::forward`]; a `forward.y` that does not fit `x`. `forward` is as it was then.
+    pub fn forward_into<'a>(
+        &mut self,
+        x: &Tensor,
+        request: impl Into<ForwardRequest<'a>>,
+        forward: &mut Forward,
+    ) -> Result<(), Error> {
+        let request = request.into();
+        let used = match (self.frozen(request.mode), &forward.saved.statistics) {
+            (true, Used::Frozen(rows)) | (false, Used::Batch(rows)) => Some(rows),
+            _ => None,
+        };
+        let same = used.is_some_and(|rows| {
+            let y = (!request.in_place).then_some(&forward.y);
+            let tensors = self.bound(x, y, request, rows);
+            forward.recorded.fits(tensors, self.momentum(request.mode))
+        });
+        if !same {
+            *forward = self.prepare_forward(x, request, Some(forward))?;
+        }
+        self.submit_forward(x, forward, None)
+    }
+
+    /// Inference: normalizes `x` with the running statistics, or with the batch's own where the layer keeps none.
+    /// It records and submits, and does not wait. Nothing of the layer moves, so any number of threads may call it at once.
+    ///
+    /// # Errors
+    /// As [`BatchNorm::forward`].
+    pub fn infer(&self, x: &Tensor) -> Result<Tensor, Error> {
+        let inference = self.prepare_inference(x)?;
+        self.submit_inference(&inference, None)?;
+        Ok(inference.y)
+    }
+
+    /// Whether this mode normalizes with running statistics.
+    fn frozen(&self, mode: Mode) -> bool {
+        mode == Mode::Eval && self.running.is_some()
+    }
+
+    fn momentum(&self, mode: Mode) -> Option<Momentum> {
+        let running = self.config.running.filter(|_| !self.frozen(mode));
+        running.map(|running| running.momentum)
+    }
+
+    /// What a binding is made of, but for its scratch.
+    fn bound<'a>(
+        &'a self,
+        x: &'a Tensor,
+        y: Option<&'a Tensor>,
+        request: ForwardRequest<'a>,
+        statistics: &'a Tensor,
+    ) -> [Option<&'a Tensor>; 6] {
+        [
+            Some(x),
+            y,
+            request.residual,
+            Some(&self.affine),
+            self.running.as_ref(),
+            Some(statistics),
+        ]
+    }
+
+    /// Everything of a forward pass but its submission; outputs are those of `given`, where it has some.
+    pub(crate) fn prepare_forward(
+        &self,
+        x: &Tensor,
         request: ForwardRequest<'_>,
+        given: Option<&Forward>,
     ) -> Result<Forward, Error> {
         let plan = self.plan(x)?;
         if let Some(residual) = request.residual {
             self.like(x, "residual", residual)?;
         }
-        if mode == Mode::Eval && self.running.is_some() {
-            return self.infer(&plan, x, request).await;
+        let frozen = self.frozen(request.mode);
+        if !frozen {
+            // Refused before anything is allocated.
+            self.config.validate_training(&plan.view())?;
         }
-        self.train(&plan, x, request).await
-    }
-
-    async fn train(
-        &mut self,
-        plan: &Plan,
-        x: &Tensor,
-        request: ForwardRequest<'_>,
-    ) -> Result<Forward, Error> {
-        let view = plan.view();
-        // Refused before anything is allocated or moved.
-        self.config.validate_training(&view)?;
-        let before = match (&self.running, self.check) {
-            (Some(running), Check::Report | Check::Enforce) => Some(read_running(running).await?),
-            _ => None,
-        };
-        // In place, x is gone afterwards.
-        let host = match self.check {
-            Check::Off => None,
-            _ => Some(self.host_input(view, x, request.residual).await?),
-        };
-        let (y, bound_y) = self.output(x, request)?;
-        let saved = Tensor::empty(&self.gpu, &[5, self.channels])?;
-        let workspace = self.workspace(plan.workspace_bytes())?;
-        let outputs = [
-            ("saved before the run", Some(&saved)),
-            ("workspace before the run", Some(&workspace)),
-            ("y before the run", bound_y.as_ref()),
-        ];
-        let proof = self.proof(&outputs).await?;
-        let buffers = TrainBuffers::new(x.slice(), saved.slice(), workspace.slice())
-            .with_y(bound_y.as_ref().map(Tensor::slice))
-            .with_residual(request.residual.map(Tensor::slice))
-            .with_affine(self.bound_affine())
-            .with_running(self.running.as_ref().map(Tensor::slice));
-        let binding = plan.bind_train(&buffers)?;
-        let canary = proof.as_ref().map(|proof| &proof.canary);
-        self.gpu.submit(|_| {}, |pass| binding.encode(pass), canary);
-        let mut report = None;
-        if let Some((host, proof)) = host.zip(proof) {
-            let checked = self.check_train(&host, &y, &saved, before.as_ref()).await?;
-            let checked = proof.complete(checked).await?;
-            let enforced = self.check.apply(checked);
-            if let (Err(_), Some(before)) = (&enforced, &before) {
-                self.write_running(before)?;
+        let y = match given {
+            _ if request.in_place => None,
+            // In place it was x.
+            Some(given) if !given.y.is(x) => {
+                self.gpu.owns("y", given.y.gpu())?;
+                same_shape("y", given.y.shape(), x.shape())?;
+                same_element("y", given.y.element(), x.element())?;
+                Some(given.y.clone())
             }
-            report = enforced?;
-        }
-        if self.running.is_some() {
-            self.num_batches_tracked += 1;
-        }
+            _ => Some(Tensor::empty_as(&self.gpu, x.shape(), x.element())?),
+        };
+        let given = given.map(|given| given.saved.statistics.clone_rows());
+        let (statistics, workspace, binding) = if frozen {
+            let rows = match given {
+                Some(Used::Frozen(rows)) if self.fits(&rows, 3) => rows,
+                _ => Tensor::empty(&self.gpu, &[3, self.channels])?,
+            };
+            let binding = self.bind_inference(&plan, x, y.as_ref(), request.residual)?;
+            (Used::Frozen(rows), None, binding)
+        } else {
+            let rows = match given {
+                Some(Used::Batch(rows)) if self.fits(&rows, 5) => rows,
+                _ => Tensor::empty(&self.gpu, &[5, self.channels])?,
+            };
+            let workspace = self.workspace(plan.workspace_bytes())?;
+            let buffers = TrainBuffers::new(x.slice(), rows.slice(), workspace.slice())
+                .with_y(y.as_ref().map(Tensor::slice))
+                .with_residual(request.residual.map(Tensor::slice))
+                .with_affine(self.bound_affine())
+                .with_running(self.running.as_ref().map(Tensor::slice));
+            let binding = plan.bind_train(&buffers)?;
+            (Used::Batch(rows), Some(workspace), binding)
+        };
+        let tensors = self.bound(x, y.as_ref(), request, statistics.rows());
+        let momentum = self.momentum(request.mode);
+        let recorded = Recorded::new(binding, tensors, momentum, workspace);
+        let activation = self.config.activation;
+        let saved = Saved::new(x, request, &self.affine, activation, statistics);
         Ok(Forward {
-            y,
-            saved: Saved::new(x, request, Used::Batch(saved)),
-            report,
+            y: y.unwrap_or_else(|| x.clone()),
+            saved,
+            recorded,
         })
     }
 
-    /// Where y goes, and what to bind for it: nothing in place.
-    fn output(
-        &self,
-        x: &Tensor,
-        request: ForwardRequest<'_>,
-    ) -> Result<(Tensor, Option<Tensor>), Error> {
-        if request.in_place {
-            return Ok((x.clone(), None));
-        }
-        let y = Tensor::empty_as(&self.gpu, x.shape(), x.element())?;
-        Ok((y.clone(), Some(y)))
+    /// Whether these rows of per-channel values may be this layer's.
+    fn fits(&self, tensor: &Tensor, rows: usize) -> bool {
+        self.gpu.owns("saved", tensor.gpu()).is_ok() && tensor.shape() == [rows, self.channels]
     }
 
-    async fn infer(
-        &mut self,
+    fn bind_inference(
+        &self,
         plan: &Plan,
         x: &Tensor,
-        request: ForwardRequest<'_>,
-    ) -> Result<Forward, Error> {
-        let host = match self.check {
-            Check::Off => None,
-            _ => Some(self.host_input(plan.view(), x, request.residual).await?),
-        };
-        let running = self
-            .running
-            .as_ref()
-            .ok_or(ConfigError::NoRunningStatistics)?;
-        let (y, bound_y) = self.output(x, request)?;
+        y: Option<&Tensor>,
+        residual: Option<&Tensor>,
+    ) -> Result<Binding, Error> {
+        let running = self.running.as_ref();
+        let running = running.ok_or(ConfigError::NoRunningStatistics)?;
         let buffers = InferenceBuffers::new(x.slice(), running.slice())
-            .with_y(bound_y.as_ref().map(Tensor::slice))
-            .with_residual(request.residual.map(Tensor::slice))
+            .with_y(y.map(Tensor::slice))
+            .with_residual(residual.map(Tensor::slice))
             .with_affine(self.bound_affine());
-        let binding = plan.bind_inference(&buffers)?;
-        // Backward wants the statistics as they are now, whatever training does meanwhile.
-        let frozen = Tensor::empty(&self.gpu, running.shape())?;
-        let outputs = [
-            ("frozen statistics before the run", Some(&frozen)),
-            ("y before the run", bound_y.as_ref()),
-        ];
-        let proof = self.proof(&outputs).await?;
-        let bytes = running.buffer().size();
+        Ok(plan.bind_inference(&buffers)?)
+    }
+
+    /// Submits a prepared pass, and a canary behind it where there is one.
+    pub(crate) fn submit_forward(
+        &mut self,
+        x: &Tensor,
+        forward: &mut Forward,
+        canary: Option<&Canary>,
+    ) -> Result<(), Error> {
+        let copy = match &forward.saved.statistics {
+            Used::Batch(_) => None,
+            // Backward wants the statistics as they are now, whatever training does meanwhile.
+            Used::Frozen(frozen) => self.running.as_ref().map(|running| (running, frozen)),
+        };
+        let operation = match copy {
+            None => "batch norm, training forward",
+            Some(_) => "batch norm, inference",
+        };
         self.gpu.submit(
+            operation,
             |encoder| {
-                encoder.copy_buffer_to_buffer(running.buffer(), 0, frozen.buffer(), 0, bytes);
+                if let Some((running, frozen)) = copy {
+                    let bytes = running.word_bytes();
+                    encoder.copy_buffer_to_buffer(running.buffer(), 0, frozen.buffer(), 0, bytes);
+                }
             },
-            |pass| binding.encode(pass),
-            proof.as_ref().map(|proof| &proof.canary),
-        );
-        let mut report = None;
-        if let Some((host, proof)) = host.zip(proof) {
-            let statistics = read_running(&frozen).await?;
-            let (mean, variance) = (&statistics.mean, &statistics.variance);
-            let checked = check::inference(&host.input(), mean, variance, &y.read().await?);
-            let checked = proof.complete(checked).await?;
-            report = self.check.apply(checked)?;
+            |pass| forward.recorded.binding.encode(pass),
+            canary,
+        )?;
+        if copy.is_none() && self.running.is_some() {
+            self.num_batches_tracked = self.num_batches_tracked.saturating_add(1);
         }
-        Ok(Forward {
-            y,
-            saved: Saved::new(x, request, Used::Frozen(frozen)),
-            report,
+        forward.saved.renew(x, &self.affine);
+        forward.y.written();
+        Ok(())
+    }
+
+    /// Everything of an inference but its submission.
+    pub(crate) fn prepare_inference(&self, x: &Tensor) -> Result<Inference, Error> {
+        if self.frozen(Mode::Eval) {
+            let plan = self.plan(x)?;
+            let y = Tensor::empty_as(&self.gpu, x.shape(), x.element())?;
+            let binding = self.bind_inference(&plan, x, Some(&y), None)?;
+            return Ok(Inference {
+                y,
+                binding,
+                batch: None,
+            });
+        }
+        let forward = self.prepare_forward(x, Mode::Eval.into(), None)?;
+        Ok(Inference {
+            y: forward.y,
+            binding: forward.recorded.binding,
+            batch: Some(forward.saved),
         })
     }
+
+    pub(crate) fn submit_inference(
+        &self,
+        inference: &Inference,
+        canary: Option<&Canary>,
+    ) -> Result<(), Error> {
+        let encode = |pass: &mut wgpu::ComputePass<'_>| inference.binding.encode(pass);
+        Ok(self
+            .gpu
+            .submit("batch norm, inference", |_| {}, encode, canary)?)
+    }
+}
+
+/// An inference that is ready to be submitted.
+#[derive(Debug)]
+pub(crate) struct Inference {
+    pub(crate) y: Tensor,
+    binding: Binding,
+    /// The statistics of the batch, where the layer keeps none.
+    #[cfg_attr(
+        not(feature = "reference"),
+        expect(dead_code, reason = "checks read it")
+    )]
+    pub(crate) batch: Option<Saved>,
 }

@@ -1,32 +1,44 @@
 //! The layer API: a batch norm that owns its parameters and statistics on the device.
 
 mod backward;
-mod checks;
+mod backward_request;
 #[cfg(feature = "state")]
 mod files;
 mod forward;
-#[cfg(feature = "blocking")]
-mod twins;
+mod forward_request;
+mod recorded;
+mod saved;
 
-pub use backward::{BackwardRequest, Gradients};
-pub use forward::{Forward, ForwardRequest, Mode, Saved};
+pub use backward::Gradients;
+pub use backward_request::BackwardRequest;
+pub use forward::Forward;
+pub use forward_request::{ForwardRequest, Mode};
+pub use saved::Saved;
+#[cfg(feature = "reference")]
+pub(crate) use saved::Used;
 
-use crate::check::Check;
+use std::sync::{Mutex, PoisonError};
+
 use crate::config::{Affine, Config, Momentum};
 use crate::error::Error;
-use crate::error::{ConfigError, ShapeError};
+use crate::error::{ConfigError, PlanError, ShapeError};
 use crate::functional::{Folded, Trained, fold_into_linear};
 use crate::gpu::Gpu;
 use crate::record::Plan;
 use crate::shape::{same_element, same_shape};
 use crate::state::LayerState;
-use crate::stats::{Parameters, RunningStatistics, SavedStatistics};
+use crate::stats::{Parameters, RunningStatistics, rows};
 use crate::tensor::Tensor;
 
 /// A batch normalization layer.
 ///
 /// Tensors are taken as they are stored, f32, f16 or bf16, whatever the configuration's element;
 /// what a call gives back is stored as its `x`.
+///
+/// Calls record work, submit it and return: nothing waits but what reads a result back.
+///
+/// Running statistics leave out a channel whose batch is not finite ([`NonFinite`](crate::NonFinite)); where `1/√(σ²+eps)·weight` is
+/// no normal f32, from 1.2e-38 to 3.4e38, `y` and `dx` of the channel lose accuracy or are not finite.
 ///
 /// ```
 /// # use wgpu_batchnorm::{Adapter, BatchNorm, Config, Gpu, Mode, Tensor};
@@ -35,9 +47,9 @@ use crate::tensor::Tensor;
 /// let mut layer = BatchNorm::new(&gpu, 3, Config::pytorch())?;
 /// let x: Vec<f32> = (0..2 * 3 * 4).map(|i| i as f32).collect();
 /// let x = Tensor::upload(&gpu, &[2, 3, 4], &x)?;
-/// let forward = layer.forward(&x, Mode::Train).await?;
+/// let forward = layer.forward(&x, Mode::Train)?;
 /// let dy = Tensor::upload(&gpu, &[2, 3, 4], &[1.0; 24])?;
-/// let gradients = layer.backward(&x, &dy, forward.saved).await?;
+/// let gradients = layer.backward(&x, &dy, &forward.saved)?;
 /// assert_eq!(gradients.dbias().await?, [8.0; 3]);
 /// # Ok::<_, wgpu_batchnorm::Error>(())
 /// # }).unwrap();
@@ -50,34 +62,54 @@ pub struct BatchNorm {
     affine: Tensor,
     running: Option<Tensor>,
     num_batches_tracked: u64,
-    check: Check,
-    workspace: Option<Tensor>,
+    /// Scratch that all passes share: the queue runs them in order.
+    workspace: Mutex<Option<Tensor>>,
 }
 
 impl BatchNorm {
     /// A new layer of `channels` channels: weight 1, bias 0, running mean 0, running variance 1.
     ///
     /// # Errors
-    /// Zero channels; options out of range.
+    /// Zero channels, or more than one binding of the device holds the statistics of; options out of range; no memory.
     pub fn new(gpu: &Gpu, channels: usize, config: Config) -> Result<Self, Error> {
-        Self::with_state(gpu, config, channels, &LayerState::new(channels, &config))
+        let layer = Self::blank(gpu, config, channels)?;
+        layer.load_rows(&LayerState::new(channels, &config)?)?;
+        Ok(layer)
     }
 
     /// A layer of `channels` channels with this state.
     ///
     /// # Errors
-    /// Zero channels; options out of range; a state that is not such a layer's.
+    /// As [`BatchNorm::new`]; a state that is not such a layer's.
     pub fn with_state(
         gpu: &Gpu,
         config: Config,
         channels: usize,
         state: &LayerState,
     ) -> Result<Self, Error> {
+        let mut layer = Self::blank(gpu, config, channels)?;
+        layer.load(state)?;
+        Ok(layer)
+    }
+
+    /// A layer whose rows are still zeros.
+    fn blank(gpu: &Gpu, config: Config, channels: usize) -> Result<Self, Error> {
         config.validate()?;
         if channels == 0 {
             return Err(ConfigError::NoChannels.into());
         }
-        let mut layer = Self {
+        // The largest rows of per-channel values, before anything is made for them.
+        let bytes = (channels as u64).saturating_mul(5 * 4);
+        let machine = gpu.context().machine();
+        if bytes > machine.max_binding_bytes {
+            return Err(Error::Plan(PlanError::TooLarge {
+                what: "saved statistics",
+                got: bytes,
+                limit: machine.binding_limit,
+                max: machine.max_binding_bytes,
+            }));
+        }
+        Ok(Self {
             gpu: gpu.clone(),
             config,
             channels,
@@ -87,17 +119,8 @@ impl BatchNorm {
                 None => None,
             },
             num_batches_tracked: 0,
-            check: Check::Off,
-            workspace: None,
-        };
-        layer.load(state)?;
-        Ok(layer)
-    }
-
-    /// Compares every result with the reference from now on. A check reads tensors back and
-    /// computes in f64 on one core: for tests and for trust, not for speed.
-    pub fn set_check(&mut self, check: Check) {
-        self.check = check;
+            workspace: Mutex::default(),
+        })
     }
 
     /// Changes how fast running statistics move.
@@ -134,7 +157,12 @@ impl BatchNorm {
         self.running.as_ref()
     }
 
-    /// Training forwards so far, NaN batches included.
+    /// The device that it lies on.
+    pub fn gpu(&self) -> &Gpu {
+        &self.gpu
+    }
+
+    /// Training forwards so far, NaN batches included. It stays at `u64::MAX`.
     pub fn num_batches_tracked(&self) -> u64 {
         self.num_batches_tracked
     }
@@ -142,10 +170,11 @@ impl BatchNorm {
     /// Starts running statistics over: mean 0, variance 1, no batch counted.
     ///
     /// # Errors
-    /// None today; writing to a lost device is reported by the next readback.
+    /// What wgpu says against the write at once.
     pub fn reset_running_stats(&mut self) -> Result<(), Error> {
+        self.write_running(&RunningStatistics::new(self.channels)?)?;
         self.num_batches_tracked = 0;
-        self.write_running(&RunningStatistics::new(self.channels))
+        Ok(())
     }
 
     /// Parameters and statistics on the host.
@@ -153,13 +182,13 @@ impl BatchNorm {
     /// # Errors
     /// A device that was lost or reported a fault.
     pub async fn state(&self) -> Result<LayerState, Error> {
-        let affine = self.affine.read().await?;
+        let [weight, bias] = rows(&self.affine.read().await?)?;
         let has = self.config.affine;
         Ok(LayerState {
-            weight: has.has_weight().then(|| row(&affine, 2, 0)),
-            bias: has.has_bias().then(|| row(&affine, 2, 1)),
+            weight: has.has_weight().then_some(weight),
+            bias: has.has_bias().then_some(bias),
             running: match &self.running {
-                Some(running) => Some(read_running(running).await?),
+                Some(running) => Some(RunningStatistics::from_rows(&running.read().await?)?),
                 None => None,
             },
             num_batches_tracked: self.num_batches_tracked,
@@ -172,17 +201,22 @@ impl BatchNorm {
     /// A state that is not this layer's; nothing is changed then.
     pub fn load(&mut self, state: &LayerState) -> Result<(), Error> {
         state.validate(self.channels, &self.config)?;
-        let filled = |values: &Option<Vec<f32>>, missing| match values {
-            Some(values) => values.clone(),
-            None => vec![missing; self.channels],
-        };
-        let affine = [filled(&state.weight, 1.0), filled(&state.bias, 0.0)].concat();
-        self.affine.write(&affine)?;
-        if let Some(running) = &state.running {
-            self.write_running(running)?;
-        }
+        self.load_rows(state)?;
         self.num_batches_tracked = state.num_batches_tracked;
         Ok(())
+    }
+
+    /// Writes a state that fits.
+    fn load_rows(&self, state: &LayerState) -> Result<(), Error> {
+        let parameters = Parameters {
+            weight: state.weight.as_deref(),
+            bias: state.bias.as_deref(),
+        };
+        self.affine.write(&parameters.to_rows(self.channels)?)?;
+        state
+            .running
+            .as_ref()
+            .map_or(Ok(()), |r| self.write_running(r))
     }
 
     /// Folds the trained layer into the linear or convolution layer before it: see
@@ -242,48 +276,58 @@ impl BatchNorm {
     }
 
     /// Scratch of at least `bytes`, kept between calls: the queue runs them in order.
-    fn workspace(&mut self, bytes: u64) -> Result<Tensor, Error> {
-        match &self.workspace {
-            Some(workspace) if workspace.buffer().size() >= bytes => Ok(workspace.clone()),
+    fn workspace(&self, bytes: u64) -> Result<Tensor, Error> {
+        let mut kept = self
+            .workspace
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        match &*kept {
+            Some(workspace) if workspace.word_bytes() >= bytes => Ok(workspace.clone()),
             _ => {
                 let workspace = Tensor::scratch(&self.gpu, bytes)?;
-                Ok(self.workspace.insert(workspace).clone())
+                Ok(kept.insert(workspace).clone())
             }
         }
     }
 
     fn write_running(&self, running: &RunningStatistics) -> Result<(), Error> {
-        let Some(tensor) = &self.running else {
-            return Ok(());
-        };
-        let counts: &[f32] = bytemuck::cast_slice(&running.batches);
-        let rows = [&running.mean, &running.variance, counts].concat();
-        Ok(tensor.write(&rows)?)
+        match &self.running {
+            Some(tensor) => tensor.write(&running.to_rows()),
+            None => Ok(()),
+        }
+    }
+
+    /// Takes back what a training forward has moved.
+    #[cfg(feature = "reference")]
+    pub(crate) fn restore(
+        &mut self,
+        running: &RunningStatistics,
+        batches: u64,
+    ) -> Result<(), Error> {
+        self.num_batches_tracked = batches;
+        self.write_running(running)
     }
 }
 
-/// Row `k` of `rows` rows.
-fn row(values: &[f32], rows: usize, k: usize) -> Vec<f32> {
-    let len = values.len() / rows;
-    values[k * len..(k + 1) * len].to_vec()
-}
+#[cfg(feature = "blocking")]
+impl BatchNorm {
+    /// Blocking twin of [`BatchNorm::state`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn state_blocking(&self) -> Result<LayerState, Error> {
+        pollster::block_on(self.state())
+    }
 
-async fn read_running(tensor: &Tensor) -> Result<RunningStatistics, Error> {
-    let values = tensor.read().await?;
-    Ok(RunningStatistics {
-        mean: row(&values, 3, 0),
-        variance: row(&values, 3, 1),
-        batches: row(&values, 3, 2).into_iter().map(f32::to_bits).collect(),
-    })
-}
-
-async fn read_saved(tensor: &Tensor) -> Result<SavedStatistics, Error> {
-    let values = tensor.read().await?;
-    Ok(SavedStatistics {
-        pivot: row(&values, 5, 0),
-        offset: row(&values, 5, 1),
-        inv_std: row(&values, 5, 2),
-        batch_mean: row(&values, 5, 3),
-        batch_var: row(&values, 5, 4),
-    })
+    /// Blocking twin of [`BatchNorm::fold_into_linear`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn fold_into_linear_blocking(
+        &self,
+        weight: &[f32],
+        bias: Option<&[f32]>,
+    ) -> Result<Folded, Error> {
+        pollster::block_on(self.fold_into_linear(weight, bias))
+    }
 }

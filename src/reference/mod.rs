@@ -63,11 +63,22 @@ pub fn moments(view: &View, x: &[f32]) -> Moments {
 /// A channel whose statistics are not finite in f32 is NaN throughout.
 pub fn train_forward(view: &View, x: &[f32], p: Parameters<'_>, eps: f32) -> (Vec<f64>, Moments) {
     let batch = moments(view, x);
-    let mut y = normalize(view, x, &batch, p, eps);
+    (train_forward_by(view, x, &batch, p, eps), batch)
+}
+
+/// [`train_forward`] with the batch's statistics given.
+pub(crate) fn train_forward_by(
+    view: &View,
+    x: &[f32],
+    batch: &Moments,
+    p: Parameters<'_>,
+    eps: f32,
+) -> Vec<f64> {
+    let mut y = normalize(view, x, batch, p, eps);
     for c in (0..view.channels()).filter(|&c| !batch.is_finite(c)) {
         view.runs(c).for_each(|run| y[run].fill(f64::NAN));
     }
-    (y, batch)
+    y
 }
 
 /// `y = (x−μ)/√(σ²+eps)·γ + β` with given statistics; a negative variance gives NaN.
@@ -135,10 +146,21 @@ pub fn backward<T: Into<f64> + Copy>(
     weight: Option<&[f32]>,
     eps: f32,
 ) -> Gradients {
-    let batch = moments(view, x);
+    backward_by(view, x, dy, &moments(view, x), weight, eps)
+}
+
+/// [`backward`] with the batch's statistics given.
+pub(crate) fn backward_by<T: Into<f64> + Copy>(
+    view: &View,
+    x: &[f32],
+    dy: &[T],
+    batch: &Moments,
+    weight: Option<&[f32]>,
+    eps: f32,
+) -> Gradients {
     // What the mean lost to its rounding: dy that does not sum to zero would multiply it by m.
-    let lost = centered_means(view, x, &batch);
-    let mut g = sums(view, x, dy, &batch, &lost, eps);
+    let lost = centered_means(view, x, batch);
+    let mut g = sums(view, x, dy, batch, &lost, eps);
     let m = view.count() as f64;
     for c in 0..view.channels() {
         let finite = batch.is_finite(c) && g.is_finite(c);

@@ -166,7 +166,7 @@ fn running_statistics_move_by_momentum() {
     let view = view(1, 1, 4);
     let batch = moments(&view, &[1.0, 2.0, 3.0, 4.0]);
     assert_eq!((batch.mean[0], batch.variance[0]), (2.5, 1.25));
-    let old = RunningStatistics::new(1);
+    let old = RunningStatistics::new(1).unwrap();
     for (kind, variance) in [
         (RunningVariance::Biased, 1.25),
         (RunningVariance::Unbiased, 5.0 / 3.0),
@@ -184,7 +184,7 @@ fn cumulative_running_statistics_are_the_plain_average() {
     let view = view(3, 2, 4);
     let mut grid = Grid(5);
     let options = running(Momentum::Cumulative, RunningVariance::Unbiased);
-    let mut statistics = RunningStatistics::new(2);
+    let mut statistics = RunningStatistics::new(2).unwrap();
     let (mut mean, mut variance) = ([0.0; 2], [0.0; 2]);
     for k in 1..=20 {
         let batch = moments(&view, &grid.take(view.len()));
@@ -235,7 +235,7 @@ fn a_channel_that_is_not_finite_is_nan_and_alone() {
             assert_eq!(bad_g.dbias[c], g.dbias[c]);
         }
 
-        let old = RunningStatistics::new(3);
+        let old = RunningStatistics::new(3).unwrap();
         let mut options = running(Momentum::new(0.1), RunningVariance::Unbiased);
         let (good, _) = update_running(&old, &batch, view.count(), options);
         let (new, batches) = update_running(&old, &bad_batch, view.count(), options);
@@ -302,7 +302,7 @@ fn one_value_per_channel_and_constant_channels_give_the_bias() {
             assert_eq!(y, f64::from(p.bias(view.channel_of(i))));
         }
         let options = running(Momentum::new(1.0), RunningVariance::Biased);
-        let old = RunningStatistics::new(2);
+        let old = RunningStatistics::new(2).unwrap();
         let (new, _) = update_running(&old, &batch, view.count(), options);
         assert_eq!(new, batch);
     }

@@ -1,7 +1,9 @@
 //! What shows that a device runs what is submitted.
 
+use wgpu_batchnorm::check::Finding;
+use wgpu_batchnorm::checked::blocking as checked;
 use wgpu_batchnorm::error::RunError;
-use wgpu_batchnorm::{BatchNorm, Canary, Check, Config, Error, Mode};
+use wgpu_batchnorm::{BatchNorm, Canary, Config, Error, Mode};
 
 use crate::support::{ordinary, upload};
 use testkit::gpu::gpu;
@@ -17,15 +19,16 @@ fn a_canary_tells_whether_its_submission_ran() {
     };
     // Recorded, and dropped on the way to the device.
     drop(encode(&canary));
-    let finding = canary.finding_blocking().unwrap().unwrap();
+    assert!(!canary.ran_blocking().unwrap());
+    let finding = Finding::unexecuted();
     assert!(!finding.passed() && finding.tensor == "canary");
     let text = "the device did not execute a kernel of the same submission";
     assert_eq!(finding.to_string(), text);
     gpu.queue().submit([encode(&canary)]);
-    assert_eq!(canary.finding_blocking().unwrap(), None);
+    assert!(canary.ran_blocking().unwrap());
     // Each has a pattern of its own: what another left is not taken for it.
     let other = Canary::new(&gpu).unwrap();
-    assert!(other.finding_blocking().unwrap().is_some());
+    assert!(!other.ran_blocking().unwrap());
     gpu.probe_blocking().unwrap();
     let error = Error::from(RunError::NothingRan).to_string();
     assert!(error.contains("executes nothing"), "{error}");
@@ -35,10 +38,9 @@ fn a_canary_tells_whether_its_submission_ran() {
 fn a_checked_layer_takes_no_notice_of_what_is_right() {
     let gpu = gpu();
     let mut layer = BatchNorm::new(&gpu, 3, Config::pytorch()).unwrap();
-    layer.set_check(Check::Report);
     let x = upload(&gpu, &[6, 3, 7], &ordinary(&[6, 3, 7], 1));
     for mode in [Mode::Train, Mode::Eval] {
-        let report = layer.forward_blocking(&x, mode).unwrap().report.unwrap();
+        let (_, report) = checked::forward(&mut layer, &x, mode).unwrap();
         // What surrounds a run stands in the report only where it is wrong.
         assert!(report.findings.iter().all(|f| !f.tensor.contains(' ')));
         assert!(report.passed() && report.findings.iter().all(|f| f.tensor != "canary"));

@@ -4,11 +4,9 @@ mod backward;
 mod checks;
 mod refusals;
 
-use wgpu_batchnorm::Error;
-use wgpu_batchnorm::error::BindError;
+use wgpu_batchnorm::checked::Checked;
 use wgpu_batchnorm::{
-    Affine, BatchNorm, Check, Config, Gpu, Mode, Momentum, NonFinite, RunningStatistics, Tensor,
-    View,
+    Affine, BatchNorm, Config, Gpu, Mode, Momentum, NonFinite, RunningStatistics, Tensor, View,
 };
 
 use crate::support::{bits, ordinary, read, upload};
@@ -27,19 +25,16 @@ fn running(layer: &BatchNorm) -> RunningStatistics {
 }
 
 fn train(layer: &mut BatchNorm, x: &Tensor) -> Vec<f32> {
-    read(&layer.forward_blocking(x, Mode::Train).unwrap().y)
+    read(&layer.forward(x, Mode::Train).unwrap().y)
 }
 
 fn evaluate(layer: &mut BatchNorm, x: &Tensor) -> Vec<f32> {
-    read(&layer.forward_blocking(x, Mode::Eval).unwrap().y)
+    read(&layer.forward(x, Mode::Eval).unwrap().y)
 }
 
 #[test]
 fn every_layout_in_both_modes() {
-    let layer = Layer {
-        gpu: gpu(),
-        check: Check::Enforce,
-    };
+    let layer = Layer { gpu: gpu() };
     let large_mean = Kind::Normal {
         mean: 1e4,
         std: 1.0,
@@ -61,10 +56,7 @@ fn every_layout_in_both_modes() {
 
 #[test]
 fn every_option_keeps_the_layers_own_check() {
-    let layer = Layer {
-        gpu: gpu(),
-        check: Check::Enforce,
-    };
+    let layer = Layer { gpu: gpu() };
     let base = Config::pytorch();
     for config in [
         Config::onnx(),
@@ -99,11 +91,13 @@ fn evaluation_moves_nothing() {
 fn without_running_statistics_both_modes_use_the_batchs() {
     let gpu = gpu();
     let config = Config::pytorch().without_running();
-    let mut layer = BatchNorm::new(&gpu, 3, config).unwrap();
-    layer.set_check(Check::Enforce);
+    let mut layer = Checked::new(BatchNorm::new(&gpu, 3, config).unwrap());
     let x = upload(&gpu, &PLANAR, &ordinary(&PLANAR, 2));
     let forward = layer.forward_blocking(&x, Mode::Eval).unwrap();
-    assert!(pollster::block_on(forward.saved.read()).unwrap().is_some());
+    assert!(forward.saved.read_blocking().unwrap().is_some());
+    let y = layer.infer_blocking(&x).unwrap();
+    assert_eq!(bits(&read(&forward.y)), bits(&read(&y)));
+    let mut layer = layer.into_inner();
     assert_eq!(bits(&read(&forward.y)), bits(&train(&mut layer, &x)));
     assert_eq!(layer.num_batches_tracked(), 0);
     assert!(layer.running().is_none());
@@ -134,28 +128,30 @@ fn reset_starts_over() {
 #[test]
 fn momentum_can_be_changed() {
     let gpu = gpu();
-    let mut layer = BatchNorm::new(&gpu, 3, Config::pytorch()).unwrap();
-    layer.set_check(Check::Enforce);
+    let mut layer = Checked::new(BatchNorm::new(&gpu, 3, Config::pytorch()).unwrap());
     let x = upload(&gpu, &PLANAR, &ordinary(&PLANAR, 4));
+    let momentum = |layer: &mut Checked, momentum| {
+        layer.layer_mut().set_momentum(momentum).unwrap();
+    };
 
-    layer.set_momentum(Momentum::new(1.0)).unwrap();
+    momentum(&mut layer, Momentum::new(1.0));
     let forward = layer.forward_blocking(&x, Mode::Train).unwrap();
-    let saved = pollster::block_on(forward.saved.read()).unwrap().unwrap();
-    let all = running(&layer);
+    let saved = forward.saved.read_blocking().unwrap().unwrap();
+    let all = running(layer.layer());
     assert_eq!(bits(&all.mean), bits(&saved.batch_mean));
 
-    layer.set_momentum(Momentum::new(0.0)).unwrap();
+    momentum(&mut layer, Momentum::new(0.0));
     let other = upload(&gpu, &PLANAR, &ordinary(&PLANAR, 5));
-    train(&mut layer, &other);
-    let none = running(&layer);
+    layer.forward_blocking(&other, Mode::Train).unwrap();
+    let none = running(layer.layer());
     assert_eq!((&none.mean, &none.variance), (&all.mean, &all.variance));
     assert_eq!(none.batches, [2; 3]);
 
     // The third batch of three: a third of the way towards it.
-    layer.set_momentum(Momentum::Cumulative).unwrap();
-    train(&mut layer, &other);
-    assert_eq!(running(&layer).batches, [3; 3]);
-    assert_ne!(running(&layer).mean, all.mean);
+    momentum(&mut layer, Momentum::Cumulative);
+    layer.forward_blocking(&other, Mode::Train).unwrap();
+    assert_eq!(running(layer.layer()).batches, [3; 3]);
+    assert_ne!(running(layer.layer()).mean, all.mean);
 }
 
 #[test]
@@ -166,8 +162,8 @@ fn a_cumulative_average_is_the_mean_of_all_batches() {
     let mut sums = [0.0f64; 3];
     for seed in 0..5 {
         let x = upload(&gpu, &PLANAR, &ordinary(&PLANAR, 40 + seed));
-        let forward = layer.forward_blocking(&x, Mode::Train).unwrap();
-        let saved = pollster::block_on(forward.saved.read()).unwrap().unwrap();
+        let forward = layer.forward(&x, Mode::Train).unwrap();
+        let saved = forward.saved.read_blocking().unwrap().unwrap();
         for (sum, mean) in sums.iter_mut().zip(&saved.batch_mean) {
             *sum += f64::from(*mean);
         }
@@ -182,26 +178,26 @@ fn an_optimizer_may_step_on_the_parameters() {
     let gpu = gpu();
     for (shape, axis) in [(PLANAR, 1), (INTERLEAVED, -1)] {
         let config = Config::pytorch().with_axis(axis);
-        let mut layer = BatchNorm::new(&gpu, 3, config).unwrap();
-        layer.set_check(Check::Enforce);
+        let mut layer = Checked::new(BatchNorm::new(&gpu, 3, config).unwrap());
         let x = upload(&gpu, &shape, &ordinary(&shape, 6));
-        let plain = train(&mut layer, &x);
+        let run = |layer: &mut Checked, mode| read(&layer.forward_blocking(&x, mode).unwrap().y);
+        let plain = run(&mut layer, Mode::Train);
         // Powers of two, so that what they do is exact.
         let stepped = [2.0, -0.5, 0.0, 0.0, 0.0, 7.0];
-        layer.affine().write(&stepped).unwrap();
+        layer.layer().affine().write(&stepped).unwrap();
         let view = View::new(&shape, axis).unwrap();
-        let y = train(&mut layer, &x);
+        let y = run(&mut layer, Mode::Train);
         for (i, (y, plain)) in y.iter().zip(&plain).enumerate() {
             let c = view.channel_of(i);
             assert_eq!(*y, plain * stepped[c] + stepped[3 + c], "{i}");
         }
-        let y = evaluate(&mut layer, &x);
+        let y = run(&mut layer, Mode::Eval);
         let last = y
             .iter()
             .enumerate()
             .filter(|(i, _)| view.channel_of(*i) == 2);
         last.for_each(|(_, y)| assert_eq!(*y, 7.0));
-        let state = layer.state_blocking().unwrap();
+        let state = layer.layer().state_blocking().unwrap();
         assert_eq!(state.weight.unwrap(), stepped[..3]);
         assert_eq!(state.bias.unwrap(), stepped[3..]);
     }
@@ -217,12 +213,14 @@ fn a_nan_stays_in_its_channel() {
                 .with_axis(axis)
                 .with_non_finite(non_finite);
             let case = Case::new(&shape, config, Kind::ALL[0], 7);
-            let (mut layer, mut clean) = (layer_of(&gpu, &case), layer_of(&gpu, &case));
-            layer.set_check(Check::Enforce);
+            let (layer, mut clean) = (layer_of(&gpu, &case), layer_of(&gpu, &case));
+            let mut layer = Checked::new(layer);
             let mut x = case.x.clone();
             assert_eq!(case.view.channel_of(poisoned), 1);
             x[poisoned] = f32::NAN;
-            let y = train(&mut layer, &upload(&gpu, &shape, &x));
+            let x = upload(&gpu, &shape, &x);
+            let y = read(&layer.forward_blocking(&x, Mode::Train).unwrap().y);
+            let layer = layer.into_inner();
             let expected = train(&mut clean, &upload(&gpu, &shape, &case.x));
             for (i, (y, expected)) in y.iter().zip(&expected).enumerate() {
                 match case.view.channel_of(i) {
@@ -253,13 +251,12 @@ fn a_nan_stays_in_its_channel() {
 #[test]
 fn a_batch_of_another_size_needs_no_other_layer() {
     let gpu = gpu();
-    let mut layer = BatchNorm::new(&gpu, 3, Config::pytorch()).unwrap();
-    layer.set_check(Check::Enforce);
+    let mut layer = Checked::new(BatchNorm::new(&gpu, 3, Config::pytorch()).unwrap());
     for (k, outer) in [2, 64, 5].into_iter().enumerate() {
         let shape = [outer, 3, 9];
         let x = upload(&gpu, &shape, &ordinary(&shape, 8));
-        train(&mut layer, &x);
-        assert_eq!(layer.num_batches_tracked(), k as u64 + 1);
+        layer.forward_blocking(&x, Mode::Train).unwrap();
+        assert_eq!(layer.layer().num_batches_tracked(), k as u64 + 1);
     }
 }
 
@@ -270,9 +267,9 @@ fn life(gpu: &Gpu, shape: &[usize], axis: isize, seed: u64) -> Vec<Vec<u32>> {
     let (x, dy) = (upload(gpu, shape, &case.x), upload(gpu, shape, &case.dy));
     let mut results = Vec::new();
     for mode in [Mode::Train, Mode::Eval, Mode::Train] {
-        let forward = layer.forward_blocking(&x, mode).unwrap();
+        let forward = layer.forward(&x, mode).unwrap();
         results.push(bits(&read(&forward.y)));
-        let gradients = pollster::block_on(layer.backward(&x, &dy, forward.saved)).unwrap();
+        let gradients = layer.backward(&x, &dy, &forward.saved).unwrap();
         results.push(bits(&read(&gradients.dx.unwrap())));
         results.push(bits(&read(&gradients.affine)));
     }
@@ -309,12 +306,8 @@ fn a_layer_on_the_callers_device() {
     let own = Gpu::with_device(device, queue).unwrap();
     assert_eq!(own.info().name, made.info().name);
     assert_eq!(life(&own, &PLANAR, 1, 10), life(&made, &PLANAR, 1, 10));
-    // Tensors go with the `Gpu` they were made on.
-    let mut layer = BatchNorm::new(&own, 3, Config::pytorch()).unwrap();
-    layer.set_check(Check::Enforce);
+    // Tensors go with their device, whichever `Gpu` they were made with.
+    let mut layer = Checked::new(BatchNorm::new(&own, 3, Config::pytorch()).unwrap());
     let x = upload(&made, &PLANAR, &ordinary(&PLANAR, 11));
-    let refused = layer.forward_blocking(&x, Mode::Train);
-    assert_refused!(refused, Error::Bind(BindError::OtherDevice { tensor: "x" }));
-    let x = upload(&own, &PLANAR, &ordinary(&PLANAR, 11));
     layer.forward_blocking(&x, Mode::Train).unwrap();
 }

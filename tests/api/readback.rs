@@ -1,9 +1,9 @@
 //! A device that goes away, and tensors of two devices.
 
+use wgpu_batchnorm::checked::{Checked, blocking as checked};
 use wgpu_batchnorm::error::{BindError, RunError};
-use wgpu_batchnorm::functional::AffineStep;
-use wgpu_batchnorm::functional::blocking::{moments, normalize};
-use wgpu_batchnorm::{BatchNorm, Check, Config, Error, Mode};
+use wgpu_batchnorm::functional::{AffineStep, moments, normalize};
+use wgpu_batchnorm::{BatchNorm, Config, Error, Mode};
 
 use crate::support::{ordinary, read, upload};
 use testkit::gpu::own_gpu;
@@ -15,7 +15,7 @@ fn a_destroyed_device_is_an_error() {
     let gone = own_gpu();
     let mut layer = BatchNorm::new(&gone, 3, Config::pytorch()).unwrap();
     let x = upload(&gone, &SHAPE, &ordinary(&SHAPE, 1));
-    let forward = layer.forward_blocking(&x, Mode::Train).unwrap();
+    let forward = layer.forward(&x, Mode::Train).unwrap();
     gone.device().destroy();
     for _ in 0..2 {
         assert_refused!(x.read_blocking(), RunError::DeviceLost { .. });
@@ -25,28 +25,28 @@ fn a_destroyed_device_is_an_error() {
             Error::Run(RunError::DeviceLost { .. })
         );
         // Without a check a forward reads nothing back: the fault is met by who reads.
-        for check in [Check::Off, Check::Report, Check::Enforce] {
-            layer.set_check(check);
-            for mode in [Mode::Train, Mode::Eval] {
-                let y = layer.forward_blocking(&x, mode);
-                let y = y.and_then(|forward| Ok(forward.y.read_blocking()?));
-                assert_refused!(y, Error::Run(RunError::DeviceLost { .. }));
-            }
-            let found = moments(&x, &[0], false, check);
-            let found = found.and_then(|moments| moments.read_blocking());
-            assert_refused!(found, Error::Run(RunError::DeviceLost { .. }));
+        for mode in [Mode::Train, Mode::Eval] {
+            let y = layer.forward(&x, mode);
+            let y = y.and_then(|forward| Ok(forward.y.read_blocking()?));
+            assert_refused!(y, Error::Run(RunError::DeviceLost { .. }));
+            let judged = checked::forward(&mut layer, &x, mode);
+            assert_refused!(judged, Error::Run(RunError::DeviceLost { .. }));
         }
+        let found = moments(&x, &[0], false);
+        let found = found.and_then(|moments| moments.read_blocking());
+        assert_refused!(found, Error::Run(RunError::DeviceLost { .. }));
+        let judged = checked::moments(&x, &[0], false);
+        assert_refused!(judged, Error::Run(RunError::DeviceLost { .. }));
     }
-    let _ = layer.reset_running_stats();
-    let _ = layer.affine().write(&[0.0; 6]);
     let saved = pollster::block_on(forward.saved.read());
     assert_refused!(saved, Error::Run(RunError::DeviceLost { .. }));
-    let gradients = pollster::block_on(layer.backward(&x, &forward.y, forward.saved));
+    let gradients = layer.backward(&x, &forward.y, &forward.saved);
     assert_refused!(gradients, Error::Run(RunError::DeviceLost { .. }));
+    let _ = layer.reset_running_stats();
+    let _ = layer.affine().write(&[0.0; 6]);
 
     let fresh = own_gpu();
-    let mut layer = BatchNorm::new(&fresh, 3, Config::pytorch()).unwrap();
-    layer.set_check(Check::Enforce);
+    let mut layer = Checked::new(BatchNorm::new(&fresh, 3, Config::pytorch()).unwrap());
     let x = upload(&fresh, &SHAPE, &ordinary(&SHAPE, 1));
     layer.forward_blocking(&x, Mode::Train).unwrap();
 }
@@ -57,8 +57,7 @@ fn a_destroyed_device_takes_no_other_with_it() {
     let (gone, stays) = (own_gpu(), own_gpu());
     let x = upload(&stays, &SHAPE, &ordinary(&SHAPE, 2));
     gone.device().destroy();
-    let mut layer = BatchNorm::new(&stays, 3, Config::pytorch()).unwrap();
-    layer.set_check(Check::Enforce);
+    let mut layer = Checked::new(BatchNorm::new(&stays, 3, Config::pytorch()).unwrap());
     layer.forward_blocking(&x, Mode::Train).unwrap();
 }
 
@@ -67,23 +66,23 @@ fn tensors_of_another_device_are_an_error() {
     let (here, there) = (own_gpu(), own_gpu());
     let mut layer = BatchNorm::new(&here, 3, Config::pytorch()).unwrap();
     let x = upload(&there, &SHAPE, &ordinary(&SHAPE, 3));
-    let refused = layer.forward_blocking(&x, Mode::Train);
+    let refused = layer.forward(&x, Mode::Train);
     assert_refused!(refused, Error::Bind(BindError::OtherDevice { tensor: "x" }));
     let dy = upload(&there, &SHAPE, &ordinary(&SHAPE, 4));
     let own = upload(&here, &SHAPE, &ordinary(&SHAPE, 3));
-    let saved = layer.forward_blocking(&own, Mode::Train).unwrap().saved;
-    let refused = pollster::block_on(layer.backward(&own, &dy, saved));
+    let saved = layer.forward(&own, Mode::Train).unwrap().saved;
+    let refused = layer.backward(&own, &dy, &saved);
     assert_refused!(
         refused,
         Error::Bind(BindError::OtherDevice { tensor: "dy" })
     );
-    let statistics = moments(&x, &[0, 2], true, Check::Off).unwrap();
-    let refused = normalize(&own, &statistics, AffineStep::default(), 1e-5, Check::Off);
+    let statistics = moments(&x, &[0, 2], true).unwrap();
+    let refused = normalize(&own, &statistics, AffineStep::default(), 1e-5);
     assert_refused!(
         refused,
         Error::Bind(BindError::OtherDevice { tensor: "moments" })
     );
     let x = upload(&here, &SHAPE, &ordinary(&SHAPE, 3));
-    let y = layer.forward_blocking(&x, Mode::Train).unwrap().y;
+    let y = layer.forward(&x, Mode::Train).unwrap().y;
     assert_eq!(read(&y).len(), 60);
 }

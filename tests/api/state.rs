@@ -5,7 +5,8 @@ mod refusals;
 use safetensors::SafeTensors;
 use safetensors::tensor::{Dtype, TensorView};
 use wgpu_batchnorm::check::FORWARD_BOUND;
-use wgpu_batchnorm::{Affine, BatchNorm, Check, Config, LayerState, Mode, Momentum};
+use wgpu_batchnorm::checked::Checked;
+use wgpu_batchnorm::{Affine, BatchNorm, Config, LayerState, Mode, Momentum};
 
 use crate::support::{bits, ordinary, read, upload, worst};
 use testkit::golden::Golden;
@@ -90,7 +91,7 @@ fn a_layer_survives_the_round_trip() {
         let affine = [1.5, -0.5, 0.25, 0.1, 0.2, 0.3];
         layer.affine().write(&affine).unwrap();
         for _ in 0..3 {
-            layer.forward_blocking(&x, Mode::Train).unwrap();
+            layer.forward(&x, Mode::Train).unwrap();
         }
         let bytes = pollster::block_on(layer.to_safetensors(PREFIX)).unwrap();
         let mut again = BatchNorm::from_safetensors(&gpu, 3, config, &bytes, PREFIX).unwrap();
@@ -99,7 +100,7 @@ fn a_layer_survives_the_round_trip() {
         assert_eq!(again.num_batches_tracked(), layer.num_batches_tracked());
         for mode in [Mode::Eval, Mode::Train, Mode::Eval] {
             let y = [&mut layer, &mut again]
-                .map(|layer| bits(&read(&layer.forward_blocking(&x, mode).unwrap().y)));
+                .map(|layer| bits(&read(&layer.forward(&x, mode).unwrap().y)));
             assert_eq!(y[0], y[1], "{config:?} {mode:?}");
         }
         let states = [&again, &layer].map(|layer| layer.state_blocking().unwrap());
@@ -185,8 +186,7 @@ fn a_pytorch_checkpoint_evaluates_as_pytorch_does() {
         let bytes = golden.checkpoint(PREFIX);
         let channels = case.view.channels();
         let layer = BatchNorm::from_safetensors(&gpu, channels, case.config, &bytes, PREFIX);
-        let mut layer = layer.unwrap();
-        layer.set_check(Check::Enforce);
+        let mut layer = Checked::new(layer.unwrap());
         let x = upload(&gpu, &case.shape, &case.x);
         let y = read(&layer.forward_blocking(&x, Mode::Eval).unwrap().y);
         let truth = golden.wide("truth.y").unwrap();
@@ -207,7 +207,7 @@ fn a_pytorch_checkpoint_trains_on() {
         let layer = BatchNorm::from_safetensors(&gpu, channels, case.config, &bytes, PREFIX);
         let mut layer = layer.unwrap();
         let x = upload(&gpu, &case.shape, &case.x);
-        layer.forward_blocking(&x, Mode::Train).unwrap();
+        layer.forward(&x, Mode::Train).unwrap();
         let tracked = golden.wide("out.num_batches_tracked").unwrap()[0];
         assert_eq!(layer.num_batches_tracked() as f64, tracked, "{name}");
         let running = layer.state_blocking().unwrap().running.unwrap();

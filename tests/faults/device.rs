@@ -3,9 +3,10 @@
 use std::sync::mpsc;
 use std::time::Duration;
 
+use wgpu_batchnorm::checked::{Checked, blocking as checked};
 use wgpu_batchnorm::error::RunError;
-use wgpu_batchnorm::functional::blocking::moments;
-use wgpu_batchnorm::{BatchNorm, Check, Config, Error, Mode, Tensor, TrainBuffers, wgpu};
+use wgpu_batchnorm::functional::moments;
+use wgpu_batchnorm::{BatchNorm, Config, Error, Mode, Tensor, TrainBuffers, wgpu};
 
 use crate::support::{SHAPE, assert_works, both, normals, upload};
 use testkit::gpu::own_gpu;
@@ -24,13 +25,15 @@ fn destroyed_before_a_pass() {
         let mut layer = BatchNorm::new(&gone, 3, Config::pytorch()).unwrap();
         let x = upload(&gone, &SHAPE, 1);
         gone.device().destroy();
-        for check in [Check::Off, Check::Enforce] {
-            layer.set_check(check);
-            for mode in [Mode::Train, Mode::Eval] {
-                assert_lost(layer.forward_blocking(&x, mode));
-            }
-            assert_lost(moments(&x, &[0], false, check).and_then(|m| m.read_blocking()));
+        for mode in [Mode::Train, Mode::Eval] {
+            assert_lost(layer.forward(&x, mode));
+            assert_lost(checked::forward(&mut layer, &x, mode));
         }
+        assert_lost(layer.infer(&x));
+        assert_lost(checked::infer(&layer, &x));
+        assert_lost(moments(&x, &[0], false).and_then(|m| m.read_blocking()));
+        assert_lost(checked::moments(&x, &[0], false));
+        assert_lost(gone.check_blocking());
         assert_lost(layer.state_blocking());
         assert_eq!(layer.num_batches_tracked(), 0);
         // What cannot tell does not panic.
@@ -80,11 +83,11 @@ fn destroyed_during_a_pass() {
     for gone in both() {
         let mut layer = BatchNorm::new(&gone, 16, Config::pytorch()).unwrap();
         let [x, dy] = [3, 4].map(|seed| upload(&gone, &LARGE, seed));
-        let forward = layer.forward_blocking(&x, Mode::Train).unwrap();
+        let forward = layer.forward(&x, Mode::Train).unwrap();
         gone.device().destroy();
         assert_lost(forward.y.read_blocking());
         assert_lost(forward.saved.read_blocking());
-        assert_lost(pollster::block_on(layer.backward(&x, &dy, forward.saved)));
+        assert_lost(layer.backward(&x, &dy, &forward.saved));
         assert_lost(layer.state_blocking());
     }
     assert_works(&own_gpu());
@@ -93,22 +96,20 @@ fn destroyed_during_a_pass() {
 #[test]
 fn destroyed_after_a_pass() {
     for gone in both() {
-        let mut layer = BatchNorm::new(&gone, 3, Config::pytorch()).unwrap();
-        layer.set_check(Check::Enforce);
+        let mut layer = Checked::new(BatchNorm::new(&gone, 3, Config::pytorch()).unwrap());
         let x = upload(&gone, &SHAPE, 1);
         let y = layer.forward_blocking(&x, Mode::Train).unwrap().y;
-        let before = layer.state_blocking().unwrap();
+        let before = layer.layer().state_blocking().unwrap();
         gone.device().destroy();
         assert_lost(y.read_blocking());
         assert_lost(layer.forward_blocking(&x, Mode::Train));
         // What was read goes on, on a new device.
         let fresh = own_gpu();
         let config = Config::pytorch();
-        let mut layer = BatchNorm::with_state(&fresh, config, 3, &before).unwrap();
-        layer.set_check(Check::Enforce);
+        let mut layer = Checked::new(BatchNorm::with_state(&fresh, config, 3, &before).unwrap());
         let x = upload(&fresh, &SHAPE, 1);
         layer.forward_blocking(&x, Mode::Train).unwrap();
-        assert_eq!(layer.num_batches_tracked(), 2);
+        assert_eq!(layer.layer().num_batches_tracked(), 2);
     }
 }
 

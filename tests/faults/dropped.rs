@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
-use wgpu_batchnorm::{BatchNorm, Check, Config, Gpu, Mode, wgpu};
+use wgpu_batchnorm::{BatchNorm, Config, Gpu, Mode, checked, wgpu};
 
 use crate::support::{SHAPE, assert_works, live, normals, upload};
 use testkit::gpu::counted;
@@ -15,20 +15,20 @@ fn never_begun() {
     let (instance, gpu) = counted();
     let mut layer = BatchNorm::new(&gpu, 3, Config::pytorch()).unwrap();
     let x = upload(&gpu, &SHAPE, 1);
-    let forward = layer.forward_blocking(&x, Mode::Train).unwrap();
+    let forward = layer.forward(&x, Mode::Train).unwrap();
     let before = (live(&instance, &gpu), layer.state_blocking().unwrap());
-    for check in [Check::Off, Check::Enforce] {
-        layer.set_check(check);
-        drop(layer.forward(&x, Mode::Train));
-        drop(layer.forward(&x, Mode::Eval));
-        drop(layer.state());
-        drop(layer.to_safetensors(""));
-    }
+    drop(checked::forward(&mut layer, &x, Mode::Train));
+    drop(checked::forward(&mut layer, &x, Mode::Eval));
+    drop(checked::infer(&layer, &x));
+    drop(checked::backward(&layer, &x, &forward.y, &forward.saved));
+    drop(gpu.check());
+    drop(layer.state());
+    drop(layer.to_safetensors(""));
     drop(forward.saved.read());
     drop(forward.y.read());
     let after = (live(&instance, &gpu), layer.state_blocking().unwrap());
     assert_eq!(after, before);
-    let gradients = pollster::block_on(layer.backward(&x, &forward.y, forward.saved));
+    let gradients = layer.backward(&x, &forward.y, &forward.saved);
     gradients.unwrap();
     assert_works(&gpu);
 }

@@ -3,6 +3,7 @@
 
 mod device;
 mod dropped;
+mod late;
 mod memory;
 mod not_finite;
 mod pipeline;

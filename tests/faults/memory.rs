@@ -2,8 +2,9 @@
 
 use std::process::Command;
 
+use wgpu_batchnorm::checked::Checked;
 use wgpu_batchnorm::error::RunError;
-use wgpu_batchnorm::{BatchNorm, Check, Config, Error, Mode, Tensor, wgpu};
+use wgpu_batchnorm::{BatchNorm, Config, Error, Mode, Tensor, wgpu};
 
 use crate::support::{SHAPE, assert_works, upload};
 use testkit::gpu::own_gpu;
@@ -53,14 +54,14 @@ fn inside() {
     // No room for y: nothing has moved, and the layer goes on.
     let before = layer.state_blocking().unwrap();
     for _ in 0..2 {
-        let refused = layer.forward_blocking(&tensors[0], Mode::Train);
+        let refused = layer.forward(&tensors[0], Mode::Train);
         assert_out_of_memory(refused.unwrap_err());
     }
     assert_eq!(layer.state_blocking().unwrap(), before);
-    layer.set_check(Check::Enforce);
+    let mut layer = Checked::new(layer);
     let x = upload(&gpu, &[8, 4, 5], 1);
     layer.forward_blocking(&x, Mode::Train).unwrap();
-    assert_eq!(layer.num_batches_tracked(), 1);
+    assert_eq!(layer.layer().num_batches_tracked(), 1);
     // No room to read it back to either.
     assert_out_of_memory(tensors[0].read_blocking().unwrap_err().into());
     assert_works(&gpu);

@@ -1,7 +1,8 @@
 //! A batch that is not finite in the middle of training: left out by its channel, counted, told.
 
+use wgpu_batchnorm::checked::Checked;
 use wgpu_batchnorm::{
-    BatchNorm, Check, Config, LayerState, Mode, Parameters, RunningStatistics, Tensor, View, cpu,
+    BatchNorm, Config, LayerState, Mode, Parameters, RunningStatistics, Tensor, View, cpu,
 };
 
 use crate::support::normals;
@@ -50,13 +51,12 @@ fn on_the_device() {
     {
         let config = Config::pytorch().with_axis(axis);
         let view = View::new(shape, axis).unwrap();
-        let mut layer = BatchNorm::new(&gpu, 3, config).unwrap();
-        layer.set_check(Check::Enforce);
+        let mut layer = Checked::new(BatchNorm::new(&gpu, 3, config).unwrap());
         for (step, x) in batches(&view, shape, bad).iter().enumerate() {
-            let before = layer.state_blocking().unwrap();
+            let before = layer.layer().state_blocking().unwrap();
             let x = Tensor::upload(&gpu, shape, x).unwrap();
             let forward = layer.forward_blocking(&x, Mode::Train).unwrap();
-            let after = layer.state_blocking().unwrap();
+            let after = layer.layer().state_blocking().unwrap();
             assert_left_out(
                 step,
                 &before.running.unwrap(),
@@ -70,7 +70,7 @@ fn on_the_device() {
             assert_eq!(after.skipped_batches(), [0, u64::from(step >= BAD), 0]);
         }
         // A checkpoint of PyTorch's has one count for all channels.
-        let bytes = layer.to_safetensors_blocking("").unwrap();
+        let bytes = layer.layer().to_safetensors_blocking("").unwrap();
         let again = LayerState::from_safetensors(&bytes, "", 3, &config).unwrap();
         assert_eq!(again.num_batches_tracked, STEPS as u64);
         assert_eq!(again.skipped_batches(), [0; 3]);
@@ -85,13 +85,13 @@ fn on_the_cpu() {
     {
         let options = Config::pytorch().running.unwrap();
         let view = View::new(shape, axis).unwrap();
-        let mut running = RunningStatistics::new(3);
+        let mut running = RunningStatistics::new(3).unwrap();
         for (step, x) in batches(&view, shape, bad).iter().enumerate() {
             let before = running.clone();
             let mut y = vec![0.0; x.len()];
             let parameters = Parameters::default();
             let moving = Some((&mut running, options));
-            let saved = cpu::train_forward(&view, x, parameters, 1e-5, moving, &mut y);
+            let saved = cpu::train_forward(&view, x, parameters, 1e-5, moving, &mut y).unwrap();
             assert_left_out(step, &before, &running);
             let told: Vec<_> = saved.batch_mean.iter().map(|mean| mean.is_nan()).collect();
             assert_eq!(told, [false, step == BAD, false]);

@@ -1,9 +1,9 @@
 //! Pipelines that a device does not make: its limits are below what wgpu needs for their bindings.
 
 use wgpu_batchnorm::error::{BindError, PlanError};
-use wgpu_batchnorm::functional::blocking::moments;
+use wgpu_batchnorm::functional::moments;
 use wgpu_batchnorm::{
-    BatchNorm, Check, Config, Error, Gpu, ImageStatisticsBuffers, ImageTexture, Mode, Tensor, wgpu,
+    BatchNorm, Config, Error, Gpu, ImageStatisticsBuffers, ImageTexture, Mode, Tensor, wgpu,
 };
 
 use crate::support::{SHAPE, assert_works, upload};
@@ -43,12 +43,12 @@ fn a_kernel_that_does_not_compile() {
     // A pipeline that failed is not kept: the second call says the same, of its own trying.
     for _ in 0..2 {
         for (mode, kernel) in [(Mode::Train, "train_resident"), (Mode::Eval, "inference")] {
-            match layer.forward_blocking(&x, mode) {
+            match layer.forward(&x, mode) {
                 Err(Error::Bind(error)) => assert_not_made(&error, kernel, LIMIT),
                 other => panic!("{other:?}"),
             }
         }
-        match moments(&x, &[0, 2], false, Check::Off) {
+        match moments(&x, &[0, 2], false) {
             Err(Error::Bind(error)) => assert_not_made(&error, "moments", LIMIT),
             other => panic!("{other:?}"),
         }

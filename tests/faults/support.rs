@@ -1,6 +1,7 @@
 //! What these tests share.
 
-use wgpu_batchnorm::{BatchNorm, Check, Config, Gpu, Mode, Tensor, wgpu};
+use wgpu_batchnorm::checked::Checked;
+use wgpu_batchnorm::{BatchNorm, Config, Gpu, Mode, Tensor, wgpu};
 
 use testkit::data::Random;
 use testkit::gpu::{limited, own_gpu};
@@ -23,12 +24,11 @@ pub fn both() -> [Gpu; 2] {
 
 /// A step of training that is compared with the reference.
 pub fn assert_works(gpu: &Gpu) {
-    let mut layer = BatchNorm::new(gpu, 3, Config::pytorch()).unwrap();
-    layer.set_check(Check::Enforce);
+    let mut layer = Checked::new(BatchNorm::new(gpu, 3, Config::pytorch()).unwrap());
     let (x, dy) = (upload(gpu, &SHAPE, 1), upload(gpu, &SHAPE, 2));
     let saved = layer.forward_blocking(&x, Mode::Train).unwrap().saved;
-    pollster::block_on(layer.backward(&x, &dy, saved)).unwrap();
-    assert_eq!(layer.num_batches_tracked(), 1);
+    layer.backward_blocking(&x, &dy, &saved).unwrap();
+    assert_eq!(layer.layer().num_batches_tracked(), 1);
 }
 
 /// Buffers and bind groups that there are, after all work is done.

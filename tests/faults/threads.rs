@@ -37,9 +37,9 @@ impl Subject {
     fn step(&self) -> Vec<u32> {
         let (forward, gradients) = {
             let mut layer = self.layer.lock().unwrap();
-            let forward = layer.forward_blocking(&self.x, Mode::Train).unwrap();
-            let gradients = layer.backward(&self.x, &self.dy, forward.saved);
-            (forward.y, pollster::block_on(gradients).unwrap())
+            let forward = layer.forward(&self.x, Mode::Train).unwrap();
+            let gradients = layer.backward(&self.x, &self.dy, &forward.saved);
+            (forward.y, gradients.unwrap())
         };
         let dx = gradients.dx.unwrap();
         let read = [&forward, &dx, &gradients.affine].map(|t| t.read_blocking().unwrap());

@@ -35,7 +35,7 @@ const FLOORS: &[(&str, &[&str])] = &[
     ("reference", &[]),
     ("cpu", &[]),
     ("plan", &[]),
-    ("check", &["reference"]),
+    ("check", &["reference", "reduction"]),
     ("shaders", &["plan"]),
     ("reduction", &["plan"]),
     ("operation", &["plan", "shaders"]),

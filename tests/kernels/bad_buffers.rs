@@ -130,10 +130,22 @@ fn buffers_that_are_no_storage() {
     });
     let train = good.train().with_y(buffer.slice(..));
     let refused = plan.bind_train(&train).err();
-    assert_eq!(refused, Some(BindError::Usage { buffer: "y" }));
+    assert_eq!(
+        refused,
+        Some(BindError::Usage {
+            buffer: "y",
+            expected: "STORAGE"
+        })
+    );
     let backward = good.backward().with_dx(buffer.slice(..));
     let refused = plan.bind_backward(&backward).err();
-    assert_eq!(refused, Some(BindError::Usage { buffer: "dx" }));
+    assert_eq!(
+        refused,
+        Some(BindError::Usage {
+            buffer: "dx",
+            expected: "STORAGE"
+        })
+    );
     assert_untouched(&good);
     assert_good_call_works(&gpu, &plan, &case);
 }

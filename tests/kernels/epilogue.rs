@@ -1,10 +1,11 @@
 //! y = g(BN(x) + residual), forward and back, in every memory pattern and every storage.
 
-use wgpu_batchnorm::functional::{AffineStep, blocking};
+use wgpu_batchnorm::checked::{Checked, blocking};
+use wgpu_batchnorm::functional::{self, AffineStep};
 use wgpu_batchnorm::internals::plan::Tuning;
 use wgpu_batchnorm::{
-    Activation, BackwardRequest, BatchNorm, Check, Config, Element, Forward, ForwardRequest,
-    HostGradients, Mode, Tensor,
+    Activation, BackwardRequest, BatchNorm, Config, Element, ForwardRequest, HostGradients, Mode,
+    Tensor,
 };
 
 use testkit::case::Case;
@@ -236,13 +237,15 @@ fn functional_forms_take_halves() {
             let shape = [3, 5, 7, 9];
             let case = Case::new(&shape, Config::pytorch(), Kind::ALL[0], 49);
             let x = Tensor::upload_as(&gpu, &shape, element, &case.x).unwrap();
-            let moments = blocking::moments(&x, axes, true, Check::Enforce).unwrap();
+            let (moments, report) = blocking::moments(&x, axes, true).unwrap();
+            report.enforce().unwrap();
             let affine = AffineStep::default();
-            let y = blocking::normalize(&x, &moments, affine, 1e-5, Check::Enforce);
-            assert_eq!(y.unwrap().0.element(), element);
+            let (y, report) = blocking::normalize(&x, &moments, affine, 1e-5).unwrap();
+            report.enforce().unwrap();
+            assert_eq!(y.element(), element);
             // Statistics are f32.
             let mean = Tensor::empty_as(&gpu, &moments.shape(), element).unwrap();
-            let refused = blocking::normalize(&x, (&mean, &mean), affine, 1e-5, Check::Off);
+            let refused = functional::normalize(&x, (&mean, &mean), affine, 1e-5);
             let refused = refused.unwrap_err().to_string();
             assert!(
                 refused.contains("mean") && refused.contains("F32"),
@@ -268,59 +271,34 @@ fn a_layer_enforces_what_it_fuses() {
         |values: &[f32], element| Tensor::upload_as(&gpu, &case.shape, element, values).unwrap();
     let (x, dy) = (upload(&case.x, element), upload(&case.dy, element));
     let residual = upload(case.residual.as_deref().unwrap(), element);
-    let mut layer = BatchNorm::new(&gpu, 5, config).unwrap();
-    layer.set_check(Check::Enforce);
+    let mut layer = Checked::new(BatchNorm::new(&gpu, 5, config).unwrap());
     for mode in [Mode::Train, Mode::Eval] {
-        let request = ForwardRequest {
-            residual: Some(&residual),
-            in_place: false,
-        };
-        let forward = layer.forward_with_blocking(&x, mode, request).unwrap();
-        let all = BackwardRequest {
-            dresidual: true,
-            ..Default::default()
-        };
-        let gradients = layer
-            .backward_with_blocking(&x, &dy, forward.saved, all)
-            .unwrap();
+        let request = ForwardRequest::new(mode).with_residual(&residual);
+        let saved = &layer.forward_blocking(&x, request).unwrap().saved;
+        let all = BackwardRequest::new(saved).with_dresidual(true);
+        let gradients = layer.backward_blocking(&x, &dy, all).unwrap();
         assert_eq!(gradients.dx.unwrap().element(), element);
         assert_eq!(gradients.dresidual.unwrap().element(), element);
 
         // Elements that do not fit are named.
         let wrong = upload(&case.dy, Element::Bf16);
-        let request = ForwardRequest {
-            residual: Some(&wrong),
-            in_place: false,
-        };
-        let refused = layer.forward_with_blocking(&x, mode, request).unwrap_err();
+        let request = ForwardRequest::new(mode).with_residual(&wrong);
+        let refused = layer.forward_blocking(&x, request).unwrap_err();
         assert!(refused.to_string().contains("residual"), "{refused}");
-        let Forward { saved, .. } = layer.forward_blocking(&x, mode).unwrap();
-        let refused = layer
-            .backward_with_blocking(&x, &wrong, saved, all)
-            .unwrap_err();
+        let refused = layer.backward_blocking(&x, &wrong, all).unwrap_err();
         assert!(refused.to_string().contains("dy"), "{refused}");
-        let Forward { saved, .. } = layer.forward_blocking(&x, mode).unwrap();
         let grads = Tensor::empty_as(&gpu, &[2, 5], element).unwrap();
-        let into = BackwardRequest {
-            add_into: Some(&grads),
-            ..Default::default()
-        };
-        let refused = layer
-            .backward_with_blocking(&x, &dy, saved, into)
-            .unwrap_err();
+        let refused = layer.backward_blocking(&x, &dy, all.with_add_into(&grads));
+        let refused = refused.unwrap_err();
         assert!(refused.to_string().contains("gradients"), "{refused}");
 
         // In place, and no way back.
         let over = upload(&case.x, element);
-        let request = ForwardRequest {
-            in_place: true,
-            ..Default::default()
-        };
-        let forward = layer.forward_with_blocking(&over, mode, request).unwrap();
+        let request = ForwardRequest::new(mode).with_in_place(true);
+        let forward = layer.forward_blocking(&over, request).unwrap();
         assert!(forward.y.buffer() == over.buffer());
-        let refused = layer
-            .backward_with_blocking(&over, &dy, forward.saved, all)
-            .unwrap_err();
+        let refused = layer.backward_blocking(&over, &dy, &forward.saved);
+        let refused = refused.unwrap_err();
         assert!(refused.to_string().contains("put y over it"), "{refused}");
     }
 }

@@ -1,8 +1,9 @@
 //! Views and plans.
 
 use testkit::gpu::narrow;
+use wgpu_batchnorm::checked::blocking as checked;
 use wgpu_batchnorm::error::{PlanError, ShapeError};
-use wgpu_batchnorm::{Check, Config, Error, Tensor, View, functional};
+use wgpu_batchnorm::{Config, Error, Tensor, View, functional};
 
 /// A view with a length of 0 cannot be made: dividing by it would panic.
 #[test]
@@ -26,7 +27,8 @@ fn many_values() {
 
     let values: Vec<f32> = (0..2 * channels).map(|k| (k * k % 1009) as f32).collect();
     let x = Tensor::upload(&gpu, &[2, channels], &values).unwrap();
-    let moments = functional::blocking::moments(&x, &[0], false, Check::Enforce).unwrap();
+    let (moments, report) = checked::moments(&x, &[0], false).unwrap();
+    report.enforce().unwrap();
     let got = moments.read_blocking().unwrap();
     let expected = |k: usize| f64::from(values[k] + values[k + channels]) / 2.0;
     assert!((0..channels).all(|k| (got.mean()[k] - expected(k)).abs() < 1e-4));
@@ -34,7 +36,7 @@ fn many_values() {
     // Normalizing needs no scratch, of which these would have 8,304 bytes.
     let values: Vec<f32> = (0..2 * 519).map(|k| k as f32).collect();
     let x = Tensor::upload(&gpu, &[2, 519], &values).unwrap();
-    let refused = functional::blocking::moments(&x, &[0], false, Check::Off);
+    let refused = functional::moments(&x, &[0], false);
     assert!(matches!(
         refused.unwrap_err(),
         Error::Plan(PlanError::TooLarge {
@@ -47,5 +49,6 @@ fn many_values() {
     let statistics = (&mean, &variance);
     let eps = 1e-5;
     let affine = Default::default();
-    functional::blocking::normalize(&x, statistics, affine, eps, Check::Enforce).unwrap();
+    let (_, report) = checked::normalize(&x, statistics, affine, eps).unwrap();
+    report.enforce().unwrap();
 }

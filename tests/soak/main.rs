@@ -4,7 +4,8 @@
 
 use std::time::Instant;
 
-use wgpu_batchnorm::{BatchNorm, Check, Config, Gpu, Mode, Tensor, wgpu};
+use wgpu_batchnorm::checked::blocking as checked;
+use wgpu_batchnorm::{BatchNorm, Config, Gpu, Mode, Tensor, wgpu};
 
 use testkit::data::Random;
 
@@ -43,7 +44,7 @@ impl Soak {
         let upload = |values: Vec<f32>| Tensor::upload(&gpu, &SHAPE, &values).unwrap();
         let batches: Vec<_> = values.map(upload).collect();
         let targets = batches.iter().map(|x| {
-            let y = teacher.forward_blocking(x, Mode::Train).unwrap().y;
+            let y = teacher.forward(x, Mode::Train).unwrap().y;
             y.read_blocking().unwrap()
         });
         Self {
@@ -57,16 +58,29 @@ impl Soak {
 
     /// Forward, loss, backward and update; gives the loss, and the worst error as a share of its
     /// bound where the step is compared with the reference.
-    fn step(&mut self, k: usize, check: Check) -> (f64, Option<f64>) {
-        self.layer.set_check(check);
+    fn step(&mut self, k: usize, check: bool) -> (f64, Option<f64>) {
         let (x, target) = (&self.batches[k % 4], &self.targets[k % 4]);
-        let forward = self.layer.forward_blocking(x, Mode::Train).unwrap();
+        let mut findings = Vec::new();
+        let forward = if check {
+            let (forward, report) = checked::forward(&mut self.layer, x, Mode::Train).unwrap();
+            findings.extend(report.findings);
+            forward
+        } else {
+            self.layer.forward(x, Mode::Train).unwrap()
+        };
         let y = forward.y.read_blocking().unwrap();
         let scale = 1.0 / (y.len() / C) as f32;
         let off: Vec<f32> = y.iter().zip(target).map(|(y, t)| y - t).collect();
         let dy: Vec<f32> = off.iter().map(|off| off * scale).collect();
         let dy = Tensor::upload(&self.gpu, &SHAPE, &dy).unwrap();
-        let gradients = pollster::block_on(self.layer.backward(x, &dy, forward.saved)).unwrap();
+        let gradients = if check {
+            let saved = &forward.saved;
+            let (gradients, report) = checked::backward(&self.layer, x, &dy, saved).unwrap();
+            findings.extend(report.findings);
+            gradients
+        } else {
+            self.layer.backward(x, &dy, &forward.saved).unwrap()
+        };
         let slope = gradients.affine.read_blocking().unwrap();
         let mut affine = self.layer.affine().read_blocking().unwrap();
         affine
@@ -75,10 +89,9 @@ impl Soak {
             .for_each(|(v, d)| *v -= RATE * d);
         self.layer.affine().write(&affine).unwrap();
         let loss = off.iter().map(|&off| f64::from(off).powi(2)).sum::<f64>() / off.len() as f64;
-        let findings = [&forward.report, &gradients.report].into_iter().flatten();
-        let shares = findings
-            .flat_map(|r| &r.findings)
-            .map(|f| f.error / f.bound);
+        let beyond = findings.iter().find(|finding| !finding.passed());
+        assert!(beyond.is_none(), "step {k}: {beyond:?}");
+        let shares = findings.iter().map(|f| f.error / f.bound);
         (loss, shares.reduce(f64::max))
     }
 
@@ -113,14 +126,7 @@ fn train(steps: usize) {
     let start = Instant::now();
     let (mut warm, mut first) = (None, None);
     for k in 0..=steps {
-        let (loss, share) = soak.step(
-            k,
-            if k % tenth == 0 {
-                Check::Enforce
-            } else {
-                Check::Off
-            },
-        );
+        let (loss, share) = soak.step(k, k % tenth == 0);
         let Some(share) = share else { continue };
         let (live, memory) = (soak.live(), resident());
         println!(

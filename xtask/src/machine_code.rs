@@ -21,7 +21,8 @@ use serde_json::{Value, json};
 use self::limits::Limits;
 use self::table::Table;
 use crate::null_devices::{FAMILIES, Family, NullDevices};
-use crate::{Failed, Steps, build_program, records, root};
+use crate::records::file;
+use crate::{Failed, Steps, build_program, root};
 
 const PROGRAM: &str = "machine-code";
 
@@ -77,8 +78,8 @@ pub fn run(steps: &mut Steps, options: &Options) -> Result<(), Failed> {
             let record = json!({
                 "schema": bench_record::SCHEMA,
                 "program": PROGRAM,
-                "commit": records::commit(),
-                "date": records::today(),
+                "commit": file::commit(),
+                "date": file::today(),
                 "families": &reports,
             });
             bench_record::check(&record).map_err(|refused| refused.to_string())?;

@@ -19,6 +19,7 @@ mod null_devices;
 mod package;
 mod peers;
 mod portability;
+mod programs;
 mod records;
 mod skipped;
 mod steps;

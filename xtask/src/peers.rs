@@ -11,7 +11,7 @@ use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
-use crate::records::read;
+use crate::records::file::read;
 use crate::{CommandExt as _, Failed, Steps, build_program, root};
 
 pub use table::table;

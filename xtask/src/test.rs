@@ -3,7 +3,7 @@
 use crate::groups::{CORE, Group};
 use crate::{
     ADAPTER_LOG, CommandExt as _, Failed, Steps, adapter, api, build_program, features, in_target,
-    msrv, package, skipped,
+    msrv, package, programs, skipped,
 };
 
 pub fn run(steps: &mut Steps) -> Result<(), Failed> {
@@ -48,6 +48,7 @@ fn check(steps: &mut Steps, group: &Group) -> Result<(), Failed> {
         let mut tests = group.cargo(["test", "--doc", "--package", group.package]);
         tests.env(ADAPTER_LOG, &log).run()
     })?;
+    programs::run(steps)?;
     steps.run("tests ran on an adapter", || {
         adapter::read_log(&log).map(drop)
     })?;

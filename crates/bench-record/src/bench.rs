@@ -1,7 +1,18 @@
 //! Times of operations.
 
 use crate::field::{Field, Number};
-use crate::{ENGINES, Problem};
+use crate::problem::Problem;
+
+/// What ran, as a row's field `engine` names it, and in words.
+pub const ENGINES: [(&str, &str); 4] = [
+    (
+        "wgpu-batchnorm",
+        "this library's kernels, on an adapter of wgpu",
+    ),
+    ("wgpu-batchnorm-cpu", "this library's CPU path"),
+    ("pytorch", "PyTorch's own operations"),
+    ("burn", "Burn's layer, on its wgpu backend"),
+];
 
 const OPS: [&str; 7] = [
     "train",

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::Problem;
+use crate::problem::Problem;
 
 pub struct Field<'a> {
     pub value: &'a Value,

@@ -8,26 +8,17 @@
 mod bench;
 mod field;
 mod machine_code;
-
-use std::fmt;
+mod problem;
 
 use serde_json::Value;
 
 use self::field::Field;
 
+pub use bench::ENGINES;
+pub use problem::{Problem, Refused};
+
 /// The number that the field `schema` holds. A change of the form that old tables cannot read raises it.
 pub const SCHEMA: u64 = 1;
-
-/// What ran, as a row's field `engine` names it, and in words.
-pub const ENGINES: [(&str, &str); 4] = [
-    (
-        "wgpu-batchnorm",
-        "this library's kernels, on an adapter of wgpu",
-    ),
-    ("wgpu-batchnorm-cpu", "this library's CPU path"),
-    ("pytorch", "PyTorch's own operations"),
-    ("burn", "Burn's layer, on its wgpu backend"),
-];
 
 /// What a file records.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,38 +28,6 @@ pub enum Kind {
     /// Registers and instructions of compiled shaders.
     MachineCode,
 }
-
-/// Something that is wrong in a file.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Problem {
-    /// The field, such as `rows[3].median_ms`.
-    pub place: String,
-    /// What it holds and what is expected.
-    pub what: String,
-}
-
-impl fmt::Display for Problem {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.place, self.what)
-    }
-}
-
-/// Why a text is no record: the problems that were found, in the order of the check.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Refused(pub Vec<Problem>);
-
-impl fmt::Display for Refused {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let lines: Vec<String> = self.0.iter().take(8).map(Problem::to_string).collect();
-        f.write_str(&lines.join("; "))?;
-        match self.0.len().saturating_sub(lines.len()) {
-            0 => Ok(()),
-            more => write!(f, "; and {more} more"),
-        }
-    }
-}
-
-impl std::error::Error for Refused {}
 
 /// Parses a file and checks its form.
 ///

@@ -1,7 +1,7 @@
 //! Registers and instructions of compiled shaders.
 
-use crate::Problem;
 use crate::field::{Field, Number};
+use crate::problem::Problem;
 
 pub fn check(file: &Field<'_>, problems: &mut Vec<Problem>) {
     file.text_or_null("commit", problems);

@@ -1,17 +1,18 @@
 //! The layer API as an implementation.
 
+use wgpu_batchnorm::checked::Checked;
 use wgpu_batchnorm::{
-    BackwardRequest, BatchNorm, Check, ForwardRequest, Gpu, Gradients, HostGradients, LayerState,
-    Mode, Tensor,
+    BackwardRequest, BatchNorm, ForwardRequest, Gpu, Gradients, HostGradients, LayerState, Mode,
+    Tensor,
 };
 
 use crate::case::Case;
 use crate::gpu::rows;
 use crate::outcome::{Engine, Frozen, Outcome};
 
+/// Each of its passes is checked by the library itself, too.
 pub struct Layer {
     pub gpu: Gpu,
-    pub check: Check,
 }
 
 /// What a case's layer starts from.
@@ -40,28 +41,24 @@ pub fn host(gradients: &Gradients) -> HostGradients {
 }
 
 impl Layer {
-    fn step(&self, case: &Case, layer: &mut BatchNorm, mode: Mode) -> Outcome {
+    fn step(&self, case: &Case, layer: &mut Checked, mode: Mode) -> Outcome {
         let element = case.config.element;
         let upload =
             |values: &[f32]| Tensor::upload_as(&self.gpu, &case.shape, element, values).unwrap();
         let (x, dy) = (upload(&case.x), upload(&case.dy));
         let residual = case.residual.as_deref().map(upload);
-        let request = ForwardRequest {
-            residual: residual.as_ref(),
-            in_place: false,
-        };
-        let forward = layer.forward_with_blocking(&x, mode, request).unwrap();
-        let saved = pollster::block_on(forward.saved.read()).unwrap();
-        let all = BackwardRequest {
-            dresidual: residual.is_some(),
-            ..Default::default()
-        };
-        let gradients = layer.backward_with_blocking(&x, &dy, forward.saved, all);
-        let gradients = gradients.unwrap();
+        let mut request = ForwardRequest::new(mode);
+        if let Some(residual) = &residual {
+            request = request.with_residual(residual);
+        }
+        let forward = layer.forward_blocking(&x, request).unwrap();
+        let saved = forward.saved.read_blocking().unwrap();
+        let all = BackwardRequest::new(&forward.saved).with_dresidual(residual.is_some());
+        let gradients = layer.backward_blocking(&x, &dy, all).unwrap();
         Outcome {
             y: forward.y.read_blocking().unwrap(),
             saved: saved.unwrap_or_default(),
-            running: layer.state_blocking().unwrap().running,
+            running: layer.layer().state_blocking().unwrap().running,
             gradients: host(&gradients),
             dresidual: match &gradients.dresidual {
                 Some(dresidual) => dresidual.read_blocking().unwrap(),
@@ -78,8 +75,7 @@ impl Engine for Layer {
     }
 
     fn run(&self, case: &Case) -> Outcome {
-        let mut layer = layer_of(&self.gpu, case);
-        layer.set_check(self.check);
+        let mut layer = Checked::new(layer_of(&self.gpu, case));
         // Before training moves the statistics.
         let frozen = case.running.as_ref().map(|_| {
             let outcome = self.step(case, &mut layer, Mode::Eval);

@@ -9,28 +9,15 @@ pub fn rows<const N: usize>(values: &[f32]) -> [Vec<f32>; N] {
 
 /// `[3][C]`.
 pub fn running_rows(running: &RunningStatistics) -> Vec<f32> {
-    let counts: Vec<f32> = running.batches.iter().map(|&k| f32::from_bits(k)).collect();
-    [&running.mean[..], &running.variance, &counts].concat()
+    running.to_rows()
 }
 
 /// `[3][C]`.
 pub fn running_of(values: &[f32]) -> RunningStatistics {
-    let [mean, variance, batches] = rows(values);
-    RunningStatistics {
-        mean,
-        variance,
-        batches: batches.into_iter().map(f32::to_bits).collect(),
-    }
+    RunningStatistics::from_rows(values).expect("three rows")
 }
 
 /// `[5][C]`.
 pub fn saved_of(values: &[f32]) -> SavedStatistics {
-    let [pivot, offset, inv_std, batch_mean, batch_var] = rows(values);
-    SavedStatistics {
-        pivot,
-        offset,
-        inv_std,
-        batch_mean,
-        batch_var,
-    }
+    SavedStatistics::from_rows(values).expect("five rows")
 }

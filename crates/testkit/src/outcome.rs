@@ -159,19 +159,16 @@ impl Engine for Reference {
                 dresidual: vec![],
             }
         });
+        let lost = |&m: &f64| (m - f64::from(m as f32)) as f32;
+        let mut saved = SavedStatistics::default();
+        saved.pivot = round(&batch.mean);
+        saved.offset = batch.mean.iter().map(lost).collect();
+        saved.inv_std = round(&inv_std);
+        saved.batch_mean = round(&batch.mean);
+        saved.batch_var = round(&batch.variance);
         Outcome {
             y: round(&y),
-            saved: SavedStatistics {
-                pivot: round(&batch.mean),
-                offset: batch
-                    .mean
-                    .iter()
-                    .map(|&m| (m - f64::from(m as f32)) as f32)
-                    .collect(),
-                inv_std: round(&inv_std),
-                batch_mean: round(&batch.mean),
-                batch_var: round(&batch.variance),
-            },
+            saved,
             running,
             gradients: gradients(reference::backward(view, &case.x, &case.dy, weight, eps)),
             dresidual: vec![],
@@ -196,15 +193,15 @@ impl Engine for Cpu {
         let mut y = nan();
         let mut running = case.running.clone();
         let moving = running.as_mut().zip(case.config.running);
-        let saved = cpu::train_forward(view, &case.x, parameters, eps, moving, &mut y);
+        let saved = cpu::train_forward(view, &case.x, parameters, eps, moving, &mut y).unwrap();
         let weight = case.weight.as_deref();
         let mut dx = nan();
         let (dweight, dbias) =
-            cpu::backward(view, &case.x, &case.dy, &saved, weight, Some(&mut dx));
+            cpu::backward(view, &case.x, &case.dy, &saved, weight, Some(&mut dx)).unwrap();
         let frozen = case.running.as_ref().map(|running| {
             let (mean, variance) = (&running.mean, &running.variance);
             let mut y = nan();
-            cpu::inference(view, &case.x, parameters, mean, variance, eps, &mut y);
+            cpu::inference(view, &case.x, parameters, mean, variance, eps, &mut y).unwrap();
             let mut dx = nan();
             let (dweight, dbias) = cpu::backward_frozen(
                 view,
@@ -215,7 +212,8 @@ impl Engine for Cpu {
                 weight,
                 eps,
                 Some(&mut dx),
-            );
+            )
+            .unwrap();
             Frozen {
                 y,
                 gradients: HostGradients { dx, dweight, dbias },

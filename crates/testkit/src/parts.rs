@@ -105,14 +105,14 @@ impl Split<'_> {
         }
         let read = |part: &Part| -> Result<Moments, Error> {
             let rows = part.moments.read_blocking()?;
-            Ok(Moments::from_rows(part.count(), &rows))
+            Moments::from_rows(part.count() as f64, &rows)
         };
         let all: Vec<Moments> = parts.iter().map(read).collect::<Result<_, _>>()?;
-        let whole = Moments::merge_all(&all).map_or((0, vec![]), |m| (m.count, m.rows()));
+        let whole = Moments::merge_all(&all)?;
         for part in parts {
-            part.moments.write(&whole.1)?;
+            part.moments.write(&whole.to_rows())?;
         }
-        Ok(whole.0)
+        Ok(whole.count() as u64)
     }
 
     fn train(
@@ -256,11 +256,8 @@ impl Part {
         let blank = || Tensor::upload_as(gpu, &shape, element, &vec![POISON; values.len()]);
         let plan = context.plan(&batch.config.with_element(element), &shape)?;
         let parameters = input.parameters;
-        let affine = (parameters.weight.is_some() || parameters.bias.is_some()).then(|| {
-            let weight = (0..c).map(|c| parameters.weight(c));
-            let bias = (0..c).map(|c| parameters.bias(c));
-            Tensor::upload(gpu, &[2, c], &weight.chain(bias).collect::<Vec<_>>())
-        });
+        let affine = (parameters.weight.is_some() || parameters.bias.is_some())
+            .then(|| Tensor::upload(gpu, &[2, c], &parameters.to_rows(c)?));
         Ok(Self {
             gpu: gpu.clone(),
             values: values.clone(),
@@ -299,10 +296,7 @@ impl Part {
             }
         }
         if let Some(affine) = &self.affine {
-            let c = input.view.channels();
-            let weight = (0..c).map(|c| input.parameters.weight(c));
-            let bias = (0..c).map(|c| input.parameters.bias(c));
-            let given: Vec<f32> = weight.chain(bias).collect();
+            let given = input.parameters.to_rows(input.view.channels())?;
             let held = affine.read_blocking()?;
             findings.extend(Finding::held("affine on the device", &held, &given));
         }

@@ -66,7 +66,7 @@ fn demonstrate(
 ) -> Result<(), Failure> {
     let config = Config::pytorch();
     let view = View::new(shape, config.axis)?;
-    let mut state = LayerState::new(view.channels(), &config);
+    let mut state = LayerState::new(view.channels(), &config)?;
     let train = |state: &LayerState| {
         let job = Job {
             config,

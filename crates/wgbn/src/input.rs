@@ -106,7 +106,7 @@ impl Inputs {
                     "--prefix: no tensor's name starts with {prefix:?}"
                 )));
             }
-            state = LayerState::from_tensors(&file, prefix, view.channels(), &config)
+            state = LayerState::from_safetensors(&self.bytes, prefix, view.channels(), &config)
                 .map_err(|e| Failure::Input(e.to_string()))?;
         }
         let config = config.with_affine(state.affine());
@@ -116,7 +116,7 @@ impl Inputs {
                     "inference needs tensors \"{prefix}running_mean\" and \"{prefix}running_var\""
                 )));
             }
-            state.running = LayerState::new(view.channels(), &config).running;
+            state.running = LayerState::new(view.channels(), &config)?.running;
             state.num_batches_tracked = 0;
         }
         Ok((state, config, view))

@@ -2,7 +2,7 @@
 //! own, from the inputs.
 
 use super::*;
-use crate::reference::epilogue::slope;
+use crate::reference::epilogue::{activate, slope};
 
 /// What the device takes for pivot and offset.
 #[derive(Clone, Copy, Debug, PartialEq)]

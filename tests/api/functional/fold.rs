@@ -108,7 +108,7 @@ fn a_layer_on_the_device_folds() {
         let Folded { weight, bias } =
             pollster::block_on(layer.fold_into_linear(&identity, None)).unwrap();
         let x = upload(&gpu, &shape, &case.x);
-        let y = read(&layer.forward_blocking(&x, Mode::Eval).unwrap().y);
+        let y = read(&layer.forward(&x, Mode::Eval).unwrap().y);
         for (x, y) in case.x.chunks_exact(C).zip(y.chunks_exact(C)) {
             let x: Vec<f64> = x.iter().map(|&v| v.into()).collect();
             for ((folded, size), &y) in linear(&weight, Some(&bias), &x).into_iter().zip(y) {
@@ -173,7 +173,7 @@ fn what_does_not_fit_is_named() {
         eps: EPS,
     };
     let refused = fold(&none, &weight, None);
-    assert_refused!(refused, Error::Shape(ShapeError::Length { .. }));
+    assert_refused!(refused, Error::Config(ConfigError::NoChannels));
     let negative = Trained {
         variance: &[1.0, 1.0, -0.5, 1.0, 1.0],
         ..good

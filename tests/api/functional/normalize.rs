@@ -1,10 +1,10 @@
 //! Normalization with given statistics, against the formula in f64.
 
 use wgpu_batchnorm::check::FORWARD_BOUND;
+use wgpu_batchnorm::checked::blocking as checked;
 use wgpu_batchnorm::error::{ConfigError, ShapeError};
-use wgpu_batchnorm::functional::blocking::{moments, normalize};
-use wgpu_batchnorm::functional::{AffineStep, DeviceMoments, Statistics};
-use wgpu_batchnorm::{Check, Error, Gpu, Tensor};
+use wgpu_batchnorm::functional::{AffineStep, DeviceMoments, Statistics, moments, normalize};
+use wgpu_batchnorm::{Error, Gpu, Tensor};
 
 use crate::support::{bits, normals, ordinary, read, upload, worst};
 use testkit::axes::{groups, mean_and_variance};
@@ -40,8 +40,8 @@ fn run<'a>(
     offset: Option<&Tensor>,
 ) -> Result<Tensor, Error> {
     let affine = AffineStep { scale, offset };
-    let (y, report) = normalize(x, statistics, affine, EPS, Check::Enforce)?;
-    assert!(report.unwrap().passed());
+    let (y, report) = checked::normalize(x, statistics, affine, EPS)?;
+    report.enforce()?;
     Ok(y)
 }
 
@@ -61,7 +61,7 @@ fn with_what_moments_gave() {
             &[0, 1, 2, 3],
         ] {
             let groups = groups(&shape, axes);
-            let moments = moments(&tensor, axes, false, Check::Off).unwrap();
+            let moments = moments(&tensor, axes, false).unwrap();
             let k = groups.len();
             let (weights, biases) = (normals(&[k], 1.0, 0.5, 2), normals(&[k], 0.0, 1.0, 3));
             let flat = moments.shape();
@@ -193,7 +193,7 @@ fn scale_and_offset_in_their_own_shapes() {
             let y = y.unwrap_or_else(|e| panic!("{what}: {e}"));
             judge(&what, &y, &plain.x, &groups, &plain.rows());
             for keep_dims in [false, true] {
-                let moments = moments(&plain.tensor, &[0, 2, 3], keep_dims, Check::Off).unwrap();
+                let moments = moments(&plain.tensor, &[0, 2, 3], keep_dims).unwrap();
                 let y = run(&plain.tensor, &moments, Some(&scale), Some(&offset));
                 y.unwrap_or_else(|e| panic!("{what}: {e}"));
             }
@@ -226,7 +226,7 @@ fn moments_of_another_tensor_of_this_shape() {
     let gpu = gpu();
     let shape = [4, 3, 5];
     let (a, b) = (ordinary(&shape, 9), ordinary(&shape, 10));
-    let of_a = moments(&upload(&gpu, &shape, &a), &[0, 2], true, Check::Off).unwrap();
+    let of_a = moments(&upload(&gpu, &shape, &a), &[0, 2], true).unwrap();
     let y = run(&upload(&gpu, &shape, &b), &of_a, None, None).unwrap();
     let groups = groups(&shape, &[0, 2]);
     let rows: Vec<Row> = groups
@@ -303,22 +303,24 @@ fn refusals_leave_the_device_well() {
         })
     );
     for eps in [f32::NAN, f32::INFINITY, -1e-6] {
-        let refused = normalize(
-            x,
-            (&mean, &variance),
-            AffineStep::default(),
-            eps,
-            Check::Off,
-        );
+        let refused = normalize(x, (&mean, &variance), AffineStep::default(), eps);
         assert_refused!(refused, Error::Config(ConfigError::Eps { .. }));
     }
-    let other: DeviceMoments =
-        moments(&empty(&[2, 3, 4, 5]), &[0, 2, 3], false, Check::Off).unwrap();
-    let refused = run(x, &other, None, None);
-    assert_refused!(
-        refused,
-        Error::Shape(ShapeError::Mismatch { tensor: "x", .. })
-    );
+    for (shape, axes) in [
+        (&[2, 4, 5, 4][..], &[0isize, 2, 3][..]),
+        (&[2, 3, 5], &[0, 2]),
+        (&[2, 3, 5, 5], &[0, 2]),
+    ] {
+        let other: DeviceMoments = moments(&empty(shape), axes, false).unwrap();
+        let refused = run(x, &other, None, None);
+        assert_refused!(
+            refused,
+            Error::Shape(ShapeError::Broadcast {
+                tensor: "moments",
+                ..
+            })
+        );
+    }
     assert_eq!(good(), before);
 }
 

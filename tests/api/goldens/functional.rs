@@ -1,8 +1,9 @@
 //! TensorFlow's `moments` and `batch_normalization`.
 
 use wgpu_batchnorm::check::FORWARD_BOUND;
-use wgpu_batchnorm::functional::{AffineStep, blocking};
-use wgpu_batchnorm::{Check, Parameters, View, cpu, reference};
+use wgpu_batchnorm::checked::blocking as checked;
+use wgpu_batchnorm::functional::AffineStep;
+use wgpu_batchnorm::{Parameters, View, cpu, reference};
 
 use super::{bounds, goldens};
 use crate::support::{read, upload, wide, worst};
@@ -20,9 +21,10 @@ fn moments_agree() {
         let x = golden.input("x").unwrap();
         let (gathered, view) = gather(&x, &groups(&shape, &axes));
         let exact = reference::moments(&view, &gathered);
-        let host = cpu::moments(&view, &gathered);
+        let host = cpu::moments(&view, &gathered).unwrap();
         let tensor = upload(&gpu, &shape, &x);
-        let device = blocking::moments(&tensor, &axes, keep_dims, Check::Enforce).unwrap();
+        let (device, report) = checked::moments(&tensor, &axes, keep_dims).unwrap();
+        report.enforce().unwrap();
         let mean_shape = golden.shape("truth.mean");
         assert_eq!(device.shape(), mean_shape, "{}", golden.name);
         let device = device.read_blocking().unwrap();
@@ -73,7 +75,7 @@ fn normalize_agrees() {
         let exact = reference::normalize(&view, &x, &statistics, parameters, eps);
 
         let mut host = vec![f32::NAN; view.len()];
-        cpu::inference(&view, &x, parameters, &mean, &variance, eps, &mut host);
+        cpu::inference(&view, &x, parameters, &mean, &variance, eps, &mut host).unwrap();
 
         // NumPy aligns from the right: `[C, 1, 1]` is the second axis of four.
         let mut along = vec![view.channels()];
@@ -88,8 +90,9 @@ fn normalize_agrees() {
             offset: offset.as_ref(),
         };
         let tensor = upload(&gpu, &shape, &x);
-        let y = blocking::normalize(&tensor, (&mean, &variance), affine, eps, Check::Enforce);
-        let (y, _) = y.unwrap();
+        let y = checked::normalize(&tensor, (&mean, &variance), affine, eps);
+        let (y, report) = y.unwrap();
+        report.enforce().unwrap();
         assert_eq!(y.shape(), shape);
 
         let largest = |c: usize| {

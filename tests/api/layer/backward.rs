@@ -1,8 +1,9 @@
 //! The backward pass and what the forward pass leaves for it.
 
 use wgpu_batchnorm::Error;
+use wgpu_batchnorm::checked::Checked;
 use wgpu_batchnorm::error::ShapeError;
-use wgpu_batchnorm::{BackwardRequest, BatchNorm, Check, Config, Gradients, Mode, Tensor};
+use wgpu_batchnorm::{BackwardRequest, BatchNorm, Config, Gradients, Mode, Tensor};
 
 use crate::support::{bits, ordinary, read, upload, wide, worst};
 use testkit::gpu::gpu;
@@ -11,16 +12,16 @@ const SHAPE: [usize; 3] = [6, 3, 7];
 
 struct Setup {
     gpu: wgpu_batchnorm::Gpu,
-    layer: BatchNorm,
+    layer: Checked,
     dy: Tensor,
 }
 
 fn setup() -> Setup {
     let gpu = gpu();
-    let mut layer = BatchNorm::new(&gpu, 3, Config::pytorch()).unwrap();
-    layer.set_check(Check::Enforce);
+    let layer = BatchNorm::new(&gpu, 3, Config::pytorch()).unwrap();
     let affine = [1.5, -0.5, 0.25, 0.1, 0.2, 0.3];
     layer.affine().write(&affine).unwrap();
+    let layer = Checked::new(layer);
     let dy = upload(&gpu, &SHAPE, &ordinary(&SHAPE, 100));
     Setup { gpu, layer, dy }
 }
@@ -37,13 +38,13 @@ fn two_forwards_before_a_backward_do_not_mix() {
     let (a, b) = (input(1), input(2));
     let mut alone = |x: &Tensor| {
         let saved = layer.forward_blocking(x, Mode::Train).unwrap().saved;
-        all(&pollster::block_on(layer.backward(x, &dy, saved)).unwrap())
+        all(&layer.backward_blocking(x, &dy, &saved).unwrap())
     };
     let (of_a, of_b) = (alone(&a), alone(&b));
     assert_ne!(of_a, of_b);
     let saved_a = layer.forward_blocking(&a, Mode::Train).unwrap().saved;
     let saved_b = layer.forward_blocking(&b, Mode::Train).unwrap().saved;
-    let mut backward = |x, saved| all(&pollster::block_on(layer.backward(x, &dy, saved)).unwrap());
+    let backward = |x, saved| all(&layer.backward_blocking(x, &dy, &saved).unwrap());
     assert_eq!(backward(&a, saved_a), of_a);
     assert_eq!(backward(&b, saved_b), of_b);
 }
@@ -56,13 +57,13 @@ fn an_eval_saved_keeps_the_statistics_of_its_time() {
     layer.forward_blocking(&other, Mode::Train).unwrap();
     let mut forward = || layer.forward_blocking(&x, Mode::Eval).unwrap().saved;
     let (at_once, later) = (forward(), forward());
-    assert!(pollster::block_on(later.read()).unwrap().is_none());
-    let at_once = pollster::block_on(layer.backward(&x, &dy, at_once)).unwrap();
+    assert!(later.read_blocking().unwrap().is_none());
+    let at_once = layer.backward_blocking(&x, &dy, &at_once).unwrap();
     for _ in 0..3 {
         layer.forward_blocking(&other, Mode::Train).unwrap();
     }
-    layer.reset_running_stats().unwrap();
-    let later = pollster::block_on(layer.backward(&x, &dy, later)).unwrap();
+    layer.layer_mut().reset_running_stats().unwrap();
+    let later = layer.backward_blocking(&x, &dy, &later).unwrap();
     assert_eq!(all(&later), all(&at_once));
 }
 
@@ -73,13 +74,8 @@ fn dx_can_be_left_out() {
     for mode in [Mode::Eval, Mode::Train] {
         let mut backward = |dx| {
             let saved = layer.forward_blocking(&x, mode).unwrap().saved;
-            let request = BackwardRequest {
-                dx,
-                ..Default::default()
-            };
-            layer
-                .backward_with_blocking(&x, &dy, saved, request)
-                .unwrap()
+            let request = BackwardRequest::new(&saved).with_dx(dx);
+            layer.backward_blocking(&x, &dy, request).unwrap()
         };
         let with = backward(true);
         let without = backward(false);
@@ -90,8 +86,8 @@ fn dx_can_be_left_out() {
             assert_eq!(bits(&read(&without.affine)), bits(&read(&with.affine)));
         }
         let rows = read(&with.affine);
-        assert_eq!(pollster::block_on(with.dweight()).unwrap(), rows[..3]);
-        assert_eq!(pollster::block_on(with.dbias()).unwrap(), rows[3..]);
+        assert_eq!(with.dweight_blocking().unwrap(), rows[..3]);
+        assert_eq!(with.dbias_blocking().unwrap(), rows[3..]);
     }
 }
 
@@ -103,17 +99,12 @@ fn gradients_can_be_added_into() {
         let before = [10.0, -20.0, 0.5, 1e3, 0.0, -1.0];
         let grads = upload(&gpu, &[2, 3], &before);
         let saved = layer.forward_blocking(&x, mode).unwrap().saved;
-        let fresh = pollster::block_on(layer.backward(&x, &dy, saved)).unwrap();
+        let fresh = layer.backward_blocking(&x, &dy, &saved).unwrap();
         for _ in 0..2 {
             let saved = layer.forward_blocking(&x, mode).unwrap().saved;
-            let request = BackwardRequest {
-                add_into: Some(&grads),
-                ..Default::default()
-            };
+            let request = BackwardRequest::new(&saved).with_add_into(&grads);
             // The check takes what was there into account.
-            let added = layer
-                .backward_with_blocking(&x, &dy, saved, request)
-                .unwrap();
+            let added = layer.backward_blocking(&x, &dy, request).unwrap();
             assert_eq!(bits(&read(&added.affine)), bits(&read(&grads)));
         }
         let fresh = read(&fresh.affine);
@@ -137,11 +128,11 @@ fn shapes_must_be_those_of_the_forward() {
         let mut refuse = |x: &Tensor, dy: &Tensor, grads: Option<&Tensor>, name: &str| {
             let x0 = upload(&gpu, &SHAPE, &ordinary(&SHAPE, 7));
             let saved = layer.forward_blocking(&x0, mode).unwrap().saved;
-            let request = BackwardRequest {
-                add_into: grads,
-                ..Default::default()
-            };
-            let refused = layer.backward_with_blocking(x, dy, saved, request);
+            let mut request = BackwardRequest::new(&saved);
+            if let Some(grads) = grads {
+                request = request.with_add_into(grads);
+            }
+            let refused = layer.backward_blocking(x, dy, request);
             assert_refused!(
                 refused,
                 Error::Shape(ShapeError::Mismatch { tensor, .. }) if tensor == name
@@ -152,7 +143,7 @@ fn shapes_must_be_those_of_the_forward() {
         refuse(&x, &same_size, None, "dy");
         refuse(&x, &dy, Some(&wrong), "gradients");
         let saved = layer.forward_blocking(&x, mode).unwrap().saved;
-        pollster::block_on(layer.backward(&x, &dy, saved)).unwrap();
+        layer.backward_blocking(&x, &dy, &saved).unwrap();
     }
 }
 
@@ -162,12 +153,9 @@ fn gradients_cannot_be_added_into_an_input() {
     let gpu = gpu();
     let mut layer = BatchNorm::new(&gpu, 3, Config::pytorch()).unwrap();
     let x = upload(&gpu, &[2, 3], &ordinary(&[2, 3], 8));
-    let saved = layer.forward_blocking(&x, Mode::Train).unwrap().saved;
-    let request = BackwardRequest {
-        add_into: Some(&x),
-        ..Default::default()
-    };
-    let refused = layer.backward_with_blocking(&x, &x, saved, request);
+    let saved = layer.forward(&x, Mode::Train).unwrap().saved;
+    let request = BackwardRequest::new(&saved).with_add_into(&x);
+    let refused = layer.backward(&x, &x, request);
     assert_refused!(
         refused,
         Error::Bind(wgpu_batchnorm::error::BindError::Overlap { .. })

@@ -2,18 +2,17 @@
 
 use wgpu_batchnorm::Error;
 use wgpu_batchnorm::check::{BACKWARD_BOUND, FORWARD_BOUND, Report};
-use wgpu_batchnorm::{BatchNorm, Check, Config, Gpu, Mode, NonFinite};
+use wgpu_batchnorm::checked::{Checked, blocking as checked};
+use wgpu_batchnorm::{BatchNorm, Config, Gpu, Mode, NonFinite, View};
 
 use crate::support::{bits, ordinary, read, upload};
 use testkit::gpu::gpu;
 
 const SHAPE: [usize; 3] = [6, 3, 7];
 
-fn layer(gpu: &Gpu, check: Check) -> BatchNorm {
+fn layer(gpu: &Gpu) -> BatchNorm {
     let config = Config::pytorch().with_non_finite(NonFinite::Propagate);
-    let mut layer = BatchNorm::new(gpu, 3, config).unwrap();
-    layer.set_check(check);
-    layer
+    BatchNorm::new(gpu, 3, config).unwrap()
 }
 
 fn assert_sound(report: &Report, tensors: &[&str]) {
@@ -39,45 +38,48 @@ fn assert_sound(report: &Report, tensors: &[&str]) {
 #[test]
 fn a_report_says_what_was_compared() {
     let gpu = gpu();
-    let mut layer = layer(&gpu, Check::Report);
+    let mut layer = layer(&gpu);
     let x = upload(&gpu, &SHAPE, &ordinary(&SHAPE, 1));
     let dy = upload(&gpu, &SHAPE, &ordinary(&SHAPE, 2));
-    let forward = layer.forward_blocking(&x, Mode::Train).unwrap();
+    let (forward, report) = checked::forward(&mut layer, &x, Mode::Train).unwrap();
     let running = ["running_mean", "running_var", "batches"];
     let batch = ["y", "batch_mean", "batch_var", "inv_std", "offset"];
-    let report = forward.report.unwrap();
     assert_sound(&report, &[&batch[..], &running].concat());
     assert_eq!(report.findings[0].bound, FORWARD_BOUND);
-    let gradients = pollster::block_on(layer.backward(&x, &dy, forward.saved)).unwrap();
-    let report = gradients.report.unwrap();
+    let (_, report) = checked::backward(&layer, &x, &dy, &forward.saved).unwrap();
     assert_sound(&report, &["dweight", "dbias", "dx"]);
     assert_eq!(report.findings[0].bound, BACKWARD_BOUND);
-    let forward = layer.forward_blocking(&x, Mode::Eval).unwrap();
-    assert_sound(&forward.report.unwrap(), &["y"]);
-
-    layer.set_check(Check::Off);
-    let forward = layer.forward_blocking(&x, Mode::Train).unwrap();
-    assert!(forward.report.is_none());
-    let gradients = pollster::block_on(layer.backward(&x, &dy, forward.saved)).unwrap();
-    assert!(gradients.report.is_none());
+    let (_, report) = checked::forward(&mut layer, &x, Mode::Eval).unwrap();
+    assert_sound(&report, &["y"]);
+    let (_, report) = checked::infer(&layer, &x).unwrap();
+    assert_sound(&report, &["y"]);
 }
 
-/// Squares that f32 cannot sum though it holds their mean: the kernels say NaN, the reference has
-/// a number.
-fn beyond_the_kernels() -> Vec<f32> {
-    let x = ordinary(&SHAPE, 3);
-    x.iter().map(|v| v.signum() * 1.5e19).collect()
+/// A scale that f32 cannot hold: 1/√eps times this weight overflows. The kernels make NaN of a constant channel, whose y
+/// is its bias.
+fn beyond_f32(layer: &BatchNorm) {
+    let affine = [3e38, 1.0, 1.0, 0.5, 0.0, 0.0];
+    layer.affine().write(&affine).unwrap();
+}
+
+/// Ordinary values, but for channel 0, which is constant.
+fn constant_channel() -> Vec<f32> {
+    let mut x = ordinary(&SHAPE, 3);
+    let view = View::new(&SHAPE, 1).unwrap();
+    view.runs(0).for_each(|run| x[run].fill(2.0));
+    x
 }
 
 #[test]
 fn an_enforced_check_that_fails_takes_the_step_back() {
     let gpu = gpu();
-    let mut layer = layer(&gpu, Check::Enforce);
+    let mut layer = Checked::new(layer(&gpu));
     let good = upload(&gpu, &SHAPE, &ordinary(&SHAPE, 1));
     layer.forward_blocking(&good, Mode::Train).unwrap();
-    let before = layer.state_blocking().unwrap();
-    let huge = upload(&gpu, &SHAPE, &beyond_the_kernels());
-    let failed = layer.forward_blocking(&huge, Mode::Train);
+    beyond_f32(layer.layer());
+    let before = layer.layer().state_blocking().unwrap();
+    let constant = upload(&gpu, &SHAPE, &constant_channel());
+    let failed = layer.forward_blocking(&constant, Mode::Train);
     let Err(Error::Check(failed)) = failed else {
         panic!("{failed:?}");
     };
@@ -87,21 +89,19 @@ fn an_enforced_check_that_fails_takes_the_step_back() {
         text.contains(failed.worst.tensor) && text.contains("bound"),
         "{text}"
     );
-    assert_eq!(layer.state_blocking().unwrap(), before);
+    assert_eq!(layer.layer().state_blocking().unwrap(), before);
+    layer.layer().affine().write(&[1.0; 6]).unwrap();
     layer.forward_blocking(&good, Mode::Train).unwrap();
-    assert_eq!(layer.num_batches_tracked(), 2);
+    assert_eq!(layer.layer().num_batches_tracked(), 2);
 }
 
 #[test]
 fn a_report_that_fails_is_handed_out() {
     let gpu = gpu();
-    let mut layer = layer(&gpu, Check::Report);
-    let huge = upload(&gpu, &SHAPE, &beyond_the_kernels());
-    let report = layer
-        .forward_blocking(&huge, Mode::Train)
-        .unwrap()
-        .report
-        .unwrap();
+    let mut layer = layer(&gpu);
+    beyond_f32(&layer);
+    let constant = upload(&gpu, &SHAPE, &constant_channel());
+    let (_, report) = checked::forward(&mut layer, &constant, Mode::Train).unwrap();
     assert!(!report.passed() && report.enforce().is_err());
     let worst = report.worst().unwrap();
     assert!(worst.error > worst.bound && worst.got.is_nan() && worst.expected.is_finite());
@@ -112,36 +112,32 @@ fn a_report_that_fails_is_handed_out() {
 #[test]
 fn a_saved_with_another_input_is_found() {
     let gpu = gpu();
-    let mut layer = layer(&gpu, Check::Enforce);
+    let mut layer = Checked::new(layer(&gpu));
     let x = upload(&gpu, &SHAPE, &ordinary(&SHAPE, 4));
     let other = upload(&gpu, &SHAPE, &ordinary(&SHAPE, 5));
     let dy = upload(&gpu, &SHAPE, &ordinary(&SHAPE, 6));
-    for check in [Check::Enforce, Check::Report] {
-        layer.set_check(check);
-        let saved = layer.forward_blocking(&x, Mode::Train).unwrap().saved;
-        let result = pollster::block_on(layer.backward(&other, &dy, saved));
-        let worst = match (check, result) {
-            (Check::Enforce, Err(Error::Check(failed))) => failed.worst,
-            (Check::Report, Ok(gradients)) => {
-                let report = gradients.report.unwrap();
-                assert!(!report.passed());
-                report.worst().unwrap().clone()
-            }
-            (_, other) => panic!("{other:?}"),
-        };
-        assert!(worst.error > 1e-3, "{worst}");
-    }
+    let saved = layer.forward_blocking(&x, Mode::Train).unwrap().saved;
+    let refused = layer.backward_blocking(&other, &dy, &saved);
+    let Err(Error::Check(failed)) = refused else {
+        panic!("{refused:?}");
+    };
+    assert!(failed.worst.error > 1e-3, "{}", failed.worst);
+    let (_, report) = checked::backward(layer.layer(), &other, &dy, &saved).unwrap();
+    assert_eq!(report.worst(), Some(&failed.worst));
 }
 
 #[test]
 fn checks_do_not_change_results() {
     let gpu = gpu();
     let x = upload(&gpu, &SHAPE, &ordinary(&SHAPE, 7));
-    let results = [Check::Off, Check::Report, Check::Enforce].map(|check| {
-        let mut layer = layer(&gpu, check);
-        let y = read(&layer.forward_blocking(&x, Mode::Train).unwrap().y);
-        (bits(&y), layer.state_blocking().unwrap())
-    });
-    assert_eq!(results[0], results[1]);
-    assert_eq!(results[0], results[2]);
+    let mut alone = layer(&gpu);
+    let y = alone.forward(&x, Mode::Train).unwrap().y;
+    let mut reported = layer(&gpu);
+    let (forward, _) = checked::forward(&mut reported, &x, Mode::Train).unwrap();
+    let mut enforced = Checked::new(layer(&gpu));
+    let enforced_y = enforced.forward_blocking(&x, Mode::Train).unwrap().y;
+    let expected = (bits(&read(&y)), alone.state_blocking().unwrap());
+    for (y, layer) in [(&forward.y, &reported), (&enforced_y, enforced.layer())] {
+        assert_eq!((bits(&read(y)), layer.state_blocking().unwrap()), expected);
+    }
 }

@@ -46,7 +46,10 @@ fn refusal(config: Config, bytes: &[u8]) -> StateError {
     assert_refused!(made, Error::State(_));
 
     // A good file loads after it.
-    let good = LayerState::new(3, &config).to_safetensors(PREFIX).unwrap();
+    let good = LayerState::new(3, &config)
+        .unwrap()
+        .to_safetensors(PREFIX)
+        .unwrap();
     load(&mut layer, &good).unwrap();
     refused
 }

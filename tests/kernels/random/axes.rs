@@ -3,9 +3,8 @@
 use proptest::prelude::*;
 use proptest::sample;
 use wgpu_batchnorm::check::{self, Report};
-use wgpu_batchnorm::functional::blocking::{moments, normalize};
-use wgpu_batchnorm::functional::{AffineStep, check_moments, cpu_moments};
-use wgpu_batchnorm::{Check, Element, Gpu, Moments, Parameters, Tensor, reference};
+use wgpu_batchnorm::functional::{AffineStep, cpu_moments, moments, normalize};
+use wgpu_batchnorm::{Element, Gpu, Moments, Parameters, Tensor, reference};
 
 use super::data::{Data, data};
 use super::{elements, eps, run, shapes};
@@ -116,13 +115,13 @@ fn reports(
     let round = |v: Vec<f64>| -> Vec<f32> { v.into_iter().map(|v| v as f32).collect() };
     let judge_moments = |moments: &Moments| {
         let (mean, variance) = (round(moments.mean()), round(moments.variance()));
-        check_moments(x, shape, axes, &mean, &variance).unwrap()
+        check::moments_over(x, shape, axes, &mean, &variance).unwrap()
     };
     let (on_cpu, cpu_shape) = cpu_moments(x, shape, axes, draw.keep_dims).unwrap();
     assert_eq!(cpu_shape, draw.statistics_shape(draw.keep_dims));
 
     let tensor = Tensor::upload_as(gpu, shape, draw.element, x).unwrap();
-    let moments = moments(&tensor, axes, draw.keep_dims, Check::Off).unwrap();
+    let moments = moments(&tensor, axes, draw.keep_dims).unwrap();
     assert_eq!(moments.shape(), cpu_shape);
     let on_device = moments.read_blocking().unwrap();
 
@@ -153,13 +152,13 @@ fn reports(
             offset: offset.as_ref(),
         };
         let y = match paired {
-            true => normalize(&tensor, &moments, affine, draw.eps, Check::Off),
+            true => normalize(&tensor, &moments, affine, draw.eps),
             false => {
                 let plain = (&upload(&mean), &upload(&variance));
-                normalize(&tensor, plain, affine, draw.eps, Check::Off)
+                normalize(&tensor, plain, affine, draw.eps)
             }
         };
-        let y = y.unwrap().0.read_blocking().unwrap();
+        let y = y.unwrap().read_blocking().unwrap();
         gather(&y, groups).0
     };
     let (gathered, view) = gather(x, groups);

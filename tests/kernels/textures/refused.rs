@@ -343,7 +343,13 @@ fn buffers_that_do_not_fit() {
     );
     let useless = raw_buffer(&s.gpu, 4096, BufferUsages::COPY_DST);
     let b = s.train_into(useless.slice(..), workspace);
-    assert_eq!(error(b), BindError::Usage { buffer: "saved" });
+    assert_eq!(
+        error(b),
+        BindError::Usage {
+            buffer: "saved",
+            expected: "STORAGE"
+        }
+    );
     assert!(matches!(
         error(s.train_into(workspace, workspace)),
         BindError::Overlap { .. } | BindError::Size { .. }
@@ -361,7 +367,13 @@ fn buffers_that_do_not_fit() {
     assert_eq!(of_draw(StatisticsRows::Saved(slice)), size("saved", 80));
     assert_eq!(of_draw(StatisticsRows::Running(slice)), size("running", 48));
     let unusable = StatisticsRows::Saved(useless.slice(..));
-    assert_eq!(of_draw(unusable), BindError::Usage { buffer: "saved" });
+    assert_eq!(
+        of_draw(unusable),
+        BindError::Usage {
+            buffer: "saved",
+            expected: "STORAGE"
+        }
+    );
     assert_good_call_works(&s);
 }
 

@@ -34,7 +34,7 @@ struct State {
 }
 
 impl<'a> CpuSubject<'a> {
-    pub fn new(inputs: &'a Inputs, sets: usize) -> Self {
+    pub fn new(inputs: &'a Inputs, sets: usize) -> Result<Self, Failure> {
         let len = inputs.x.len();
         let set = |_| Set {
             x: inputs.x.clone(),
@@ -45,15 +45,15 @@ impl<'a> CpuSubject<'a> {
         };
         let mut y = vec![0.0; len];
         let (view, eps) = (&inputs.view, inputs.config.eps);
-        Self {
+        Ok(Self {
             inputs,
             sets: (0..sets).map(set).collect(),
             state: State {
-                saved: cpu::train_forward(view, &inputs.x, inputs.parameters(), eps, None, &mut y),
+                saved: cpu::train_forward(view, &inputs.x, inputs.parameters(), eps, None, &mut y)?,
                 running: inputs.running.clone(),
                 results: Results::default(),
             },
-        }
+        })
     }
 }
 
@@ -71,7 +71,7 @@ impl Subject for CpuSubject<'_> {
         let count = sets.len();
         let mut k = 0;
         let mut call = || {
-            run(inputs, op, &mut sets[k % count], state);
+            run(inputs, op, &mut sets[k % count], state)?;
             k += 1;
             Ok(())
         };
@@ -83,7 +83,7 @@ impl Subject for CpuSubject<'_> {
         set.y.fill(f32::NAN);
         set.dx.fill(f32::NAN);
         self.state.running = self.inputs.running.clone();
-        run(self.inputs, op, set, &mut self.state);
+        run(self.inputs, op, set, &mut self.state)?;
         let results = std::mem::take(&mut self.state.results);
         Ok(Results {
             y: set.y.clone(),
@@ -98,7 +98,7 @@ impl Subject for CpuSubject<'_> {
     }
 }
 
-fn run(inputs: &Inputs, op: Op, set: &mut Set, state: &mut State) {
+fn run(inputs: &Inputs, op: Op, set: &mut Set, state: &mut State) -> Result<(), Failure> {
     let Inputs { view, config, .. } = inputs;
     let eps = config.eps;
     let weight = Some(&inputs.weight[..]);
@@ -107,29 +107,30 @@ fn run(inputs: &Inputs, op: Op, set: &mut Set, state: &mut State) {
         Op::Train => {
             let moved = config.running.map(|how| (&mut state.running, how));
             let p = inputs.parameters();
-            state.saved = cpu::train_forward(view, &set.x, p, eps, moved, &mut set.y);
+            state.saved = cpu::train_forward(view, &set.x, p, eps, moved, &mut set.y)?;
         }
         Op::Inference => {
             let p = inputs.parameters();
-            cpu::inference(view, &set.x, p, mean, variance, eps, &mut set.y);
+            cpu::inference(view, &set.x, p, mean, variance, eps, &mut set.y)?;
         }
         Op::Backward => {
             let (x, dy, dx) = (&set.x, &set.dy, Some(&mut set.dx[..]));
-            let (dweight, dbias) = cpu::backward(view, x, dy, &state.saved, weight, dx);
+            let (dweight, dbias) = cpu::backward(view, x, dy, &state.saved, weight, dx)?;
             let gradients = &mut state.results.gradients;
             (gradients.dweight, gradients.dbias) = (dweight, dbias);
         }
         Op::Frozen => {
             let (x, dy, dx) = (&set.x, &set.dy, Some(&mut set.dx[..]));
-            let sums = cpu::backward_frozen(view, x, dy, mean, variance, weight, eps, dx);
+            let sums = cpu::backward_frozen(view, x, dy, mean, variance, weight, eps, dx)?;
             let gradients = &mut state.results.gradients;
             (gradients.dweight, gradients.dbias) = sums;
         }
-        Op::Moments => state.results.moments = Some(cpu::moments(view, &set.x)),
+        Op::Moments => state.results.moments = Some(cpu::moments(view, &set.x)?),
         Op::Step => {
-            run(inputs, Op::Train, set, state);
-            run(inputs, Op::Backward, set, state);
+            run(inputs, Op::Train, set, state)?;
+            run(inputs, Op::Backward, set, state)?;
         }
         Op::Sum => state.results.sum = Some(black_box(host::sum(&set.x))),
     }
+    Ok(())
 }

@@ -1,10 +1,11 @@
 //! One shape on an adapter, through the recording layer.
 
-use wgpu_batchnorm::check::POISON;
+use wgpu_batchnorm::check::{Finding, POISON};
+use wgpu_batchnorm::checked;
 use wgpu_batchnorm::functional::{self, DeviceMoments};
 use wgpu_batchnorm::{
-    BackwardBuffers, Binding, Canary, Check, InferenceBuffers, Plan, StatisticsRows, Tensor,
-    TrainBuffers, wgpu,
+    BackwardBuffers, Binding, Canary, InferenceBuffers, Plan, StatisticsRows, Tensor, TrainBuffers,
+    wgpu,
 };
 
 use super::bandwidth::kernels::{self, Kernel};
@@ -146,7 +147,7 @@ impl<'a> GpuSubject<'a> {
 
     fn moments(&self, set: &Set) -> Result<DeviceMoments, Failure> {
         let axes = self.inputs.reduced_axes();
-        let moments = functional::blocking::moments(&set.x, &axes, false, Check::Off)?;
+        let moments = functional::moments(&set.x, &axes, false)?;
         Ok(moments)
     }
 
@@ -159,9 +160,9 @@ impl<'a> GpuSubject<'a> {
             work.iter().for_each(|work| work.encode(&mut pass));
             canary.encode(&mut pass);
         });
-        match canary.finding_blocking()? {
-            None => Ok(()),
-            Some(finding) => Err(Failure::Machine(finding.to_string())),
+        match canary.ran_blocking()? {
+            true => Ok(()),
+            false => Err(Failure::Machine(Finding::unexecuted().to_string())),
         }
     }
 }
@@ -194,7 +195,8 @@ impl Subject for GpuSubject<'_> {
         if op == Op::Moments {
             gpu_tensors::held(set, shared, self.inputs)?;
             let axes = self.inputs.reduced_axes();
-            let moments = functional::blocking::moments(&set.x, &axes, false, Check::Enforce)?;
+            let (moments, report) = checked::blocking::moments(&set.x, &axes, false)?;
+            report.enforce()?;
             return Ok(Results {
                 moments: Some(moments.read_blocking()?),
                 ..Default::default()

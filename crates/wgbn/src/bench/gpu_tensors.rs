@@ -64,7 +64,7 @@ pub fn sets(device: &GpuDevice, inputs: &Inputs, count: usize) -> Result<Vec<Set
 /// An error where the device does not hold the inputs as the host has them, bit for bit.
 pub fn held(set: &Set, shared: &Shared, inputs: &Inputs) -> Result<(), Failure> {
     let affine = [&inputs.weight[..], &inputs.bias].concat();
-    let running = statistics(&inputs.running);
+    let running = inputs.running.to_rows();
     for (name, tensor, given) in [
         ("x on the device", &set.x, &inputs.x),
         ("dy on the device", &set.dy, &inputs.dy),
@@ -88,7 +88,7 @@ impl Shared {
         let gpu = &device.gpu;
         let c = inputs.view.channels();
         let affine = [&inputs.weight[..], &inputs.bias].concat();
-        let running = statistics(&inputs.running);
+        let running = inputs.running.to_rows();
         let words = workspace_bytes.div_ceil(4).max(1);
         Ok(Self {
             affine: Tensor::upload(gpu, &[2, c], &affine)?,
@@ -103,27 +103,17 @@ impl Shared {
 
     /// Statistics as they were before any training.
     pub fn reset(&self, inputs: &Inputs) -> Result<(), Failure> {
-        Ok(self.running.write(&statistics(&inputs.running))?)
+        Ok(self.running.write(&inputs.running.to_rows())?)
     }
 
     pub fn read_saved(&self) -> Result<SavedStatistics, Failure> {
-        let [pivot, offset, inv_std, batch_mean, batch_var] = rows(&self.saved)?;
-        Ok(SavedStatistics {
-            pivot,
-            offset,
-            inv_std,
-            batch_mean,
-            batch_var,
-        })
+        let rows = self.saved.read_blocking()?;
+        Ok(SavedStatistics::from_rows(&rows)?)
     }
 
     pub fn read_running(&self) -> Result<RunningStatistics, Failure> {
-        let [mean, variance, batches] = rows(&self.running)?;
-        Ok(RunningStatistics {
-            mean,
-            variance,
-            batches: batches.into_iter().map(f32::to_bits).collect(),
-        })
+        let rows = self.running.read_blocking()?;
+        Ok(RunningStatistics::from_rows(&rows)?)
     }
 
     pub fn read_gradients(&self, dx: &Tensor) -> Result<HostGradients, Failure> {
@@ -138,11 +128,4 @@ fn rows<const N: usize>(tensor: &Tensor) -> Result<[Vec<f32>; N], Failure> {
     let values = tensor.read_blocking()?;
     let c = values.len() / N;
     Ok(std::array::from_fn(|row| values[row * c..][..c].to_vec()))
-}
-
-/// The rows of a buffer of statistics; counts as bits.
-fn statistics(r: &RunningStatistics) -> Vec<f32> {
-    let batches = r.batches.iter().map(|&n| f32::from_bits(n));
-    let values = r.mean.iter().chain(&r.variance).copied();
-    values.chain(batches).collect()
 }

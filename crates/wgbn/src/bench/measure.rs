@@ -43,7 +43,7 @@ fn prepare<'a>(
     let sets = inputs.sets(rotation_bytes);
     Ok(match device {
         Device::Gpu(device) => Box::new(GpuSubject::new(device, inputs, sets, sum)?),
-        Device::Cpu => Box::new(CpuSubject::new(inputs, sets)),
+        Device::Cpu => Box::new(CpuSubject::new(inputs, sets)?),
     })
 }
 

@@ -63,13 +63,12 @@ pub fn check(inputs: &Inputs, op: Op, results: &Results) -> Result<String, Failu
 
 fn train(part: &Part<'_>, input: &Input<'_>, results: &Results) -> Report {
     let s = &results.saved;
-    let saved = SavedStatistics {
-        pivot: part.row(&s.pivot),
-        offset: part.row(&s.offset),
-        inv_std: part.row(&s.inv_std),
-        batch_mean: part.row(&s.batch_mean),
-        batch_var: part.row(&s.batch_var),
-    };
+    let mut saved = SavedStatistics::default();
+    saved.pivot = part.row(&s.pivot);
+    saved.offset = part.row(&s.offset);
+    saved.inv_std = part.row(&s.inv_std);
+    saved.batch_mean = part.row(&s.batch_mean);
+    saved.batch_var = part.row(&s.batch_var);
     let before = part.running(&part.inputs.running);
     let after = results.running.as_ref().map(|r| part.running(r));
     let moved = after.as_ref().zip(part.inputs.config.running);
@@ -153,7 +152,8 @@ mod tests {
             variance,
             eps,
             &mut y,
-        );
+        )
+        .unwrap();
         Results {
             y,
             ..Default::default()

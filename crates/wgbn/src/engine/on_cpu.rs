@@ -32,7 +32,7 @@ pub fn forward(job: &Job<'_>, mode: Mode) -> Result<ForwardResult, Failure> {
         let running = job.running()?;
         let (mean, variance) = (&running.mean, &running.variance);
         let start = Instant::now();
-        cpu::inference(&view, x, parameters, mean, variance, config.eps, &mut y);
+        cpu::inference(&view, x, parameters, mean, variance, config.eps, &mut y)?;
         let time = start.elapsed();
         let (stored, y) = narrowed(element, y);
         return Ok(checked(
@@ -47,11 +47,10 @@ pub fn forward(job: &Job<'_>, mode: Mode) -> Result<ForwardResult, Failure> {
             },
         ));
     }
-    config.validate_training(&view)?;
     let mut running = job.state.running.clone();
     let start = Instant::now();
     let moving = running.as_mut().zip(config.running);
-    let saved = cpu::train_forward(&view, x, parameters, config.eps, moving, &mut y);
+    let saved = cpu::train_forward(&view, x, parameters, config.eps, moving, &mut y)?;
     let time = start.elapsed();
     let (stored, y) = narrowed(element, y);
     Ok(checked(
@@ -119,14 +118,16 @@ pub fn backward(job: &Job<'_>, dy: &[f32], mode: Mode) -> Result<BackwardResult,
         let (mean, variance) = (&running.mean, &running.variance);
         let start = Instant::now();
         let dx = Some(&mut dx[..]);
-        let sums = cpu::backward_frozen(&view, x, dy, mean, variance, weight, config.eps, dx);
+        let sums = cpu::backward_frozen(&view, x, dy, mean, variance, weight, config.eps, dx)?;
         (start.elapsed(), sums)
     } else {
-        config.validate_training(&view)?;
         let mut y = vec![0.0; x.len()];
-        let saved = cpu::train_forward(&view, x, job.parameters(), config.eps, None, &mut y);
+        // Their like moves on a copy: what one value per channel may do depends on it.
+        let mut running = job.state.running.clone();
+        let moving = running.as_mut().zip(config.running);
+        let saved = cpu::train_forward(&view, x, job.parameters(), config.eps, moving, &mut y)?;
         let start = Instant::now();
-        let sums = cpu::backward(&view, x, dy, &saved, weight, Some(&mut dx));
+        let sums = cpu::backward(&view, x, dy, &saved, weight, Some(&mut dx))?;
         (start.elapsed(), sums)
     };
     let (stored, dx) = narrowed(element, dx);
@@ -156,7 +157,7 @@ pub fn moments(
     let (moments, kept) = functional::cpu_moments(x.values, shape, axes, keep_dims)?;
     let time = start.elapsed();
     let [mean, variance] = super::rounded(&moments);
-    let judged = || functional::check_moments(x.values, shape, axes, &mean, &variance);
+    let judged = || check::moments_over(x.values, shape, axes, &mean, &variance);
     let report = check.then(judged).transpose()?;
     Ok(MomentsResult {
         mean,

@@ -3,8 +3,8 @@
 use std::time::Instant;
 
 use wgpu_batchnorm::check::{Finding, Report};
-use wgpu_batchnorm::functional::blocking;
-use wgpu_batchnorm::{BatchNorm, Check, Gpu, HostGradients, LayerState, Mode, Tensor};
+use wgpu_batchnorm::checked::blocking as checked;
+use wgpu_batchnorm::{BatchNorm, Gpu, HostGradients, LayerState, Mode, Tensor, functional};
 
 use super::{BackwardResult, ForwardResult, Job, MomentsResult, rounded};
 use crate::failure::Failure;
@@ -31,6 +31,7 @@ fn read(tensor: &Tensor) -> Result<(Vec<u8>, Vec<f32>), Failure> {
     Ok((bytes, values))
 }
 
+/// A layer in the job's state, and the input.
 fn layer(gpu: &Gpu, job: &Job<'_>) -> Result<(BatchNorm, Tensor), Failure> {
     let layer = BatchNorm::with_state(gpu, job.config, job.view.channels(), job.state)?;
     let x = upload(gpu, job.shape, job.x)?;
@@ -38,14 +39,13 @@ fn layer(gpu: &Gpu, job: &Job<'_>) -> Result<(BatchNorm, Tensor), Failure> {
     Ok((layer, x))
 }
 
-/// A layer in the job's state that checks, and what the device does not hold as the host gave it.
-fn checked_layer(
+/// A second layer in the job's state, and what the device does not hold as the host gave it.
+fn second_layer(
     gpu: &Gpu,
     job: &Job<'_>,
     tensors: &[(&'static str, &Tensor, Stored<'_>)],
 ) -> Result<(BatchNorm, Vec<Finding>), Failure> {
-    let mut layer = BatchNorm::with_state(gpu, job.config, job.view.channels(), job.state)?;
-    layer.set_check(Check::Report);
+    let layer = BatchNorm::with_state(gpu, job.config, job.view.channels(), job.state)?;
     let mut findings = state_held(&layer, job.state)?;
     for (name, tensor, given) in tensors {
         findings.extend(held(name, tensor, *given)?);
@@ -81,11 +81,10 @@ pub fn state_held(layer: &BatchNorm, given: &LayerState) -> Result<Vec<Finding>,
     Ok(findings)
 }
 
-/// Both together, where a check was made.
-fn with(report: Option<Report>, findings: Vec<Finding>) -> Option<Report> {
-    let mut report = report?;
+/// Both together.
+fn with(mut report: Report, findings: impl IntoIterator<Item = Finding>) -> Report {
     report.findings.extend(findings);
-    Some(report)
+    report
 }
 
 /// Timed without a check; with one, the results are those of a second run, which is surrounded by what a
@@ -93,15 +92,16 @@ fn with(report: Option<Report>, findings: Vec<Finding>) -> Option<Report> {
 pub fn forward(gpu: &Gpu, job: &Job<'_>, mode: Mode) -> Result<ForwardResult, Failure> {
     let (mut layer, x) = layer(gpu, job)?;
     let start = Instant::now();
-    let mut forward = layer.forward_blocking(&x, mode)?;
+    let mut forward = layer.forward(&x, mode)?;
     wait(gpu);
     let time = start.elapsed();
     let mut report = None;
     if job.check {
-        let (checked, findings) = checked_layer(gpu, job, &[("x on the device", &x, job.x)])?;
-        layer = checked;
-        forward = layer.forward_blocking(&x, mode)?;
-        report = with(forward.report.take(), findings);
+        let (second, findings) = second_layer(gpu, job, &[("x on the device", &x, job.x)])?;
+        layer = second;
+        let (again, judged) = checked::forward(&mut layer, &x, mode)?;
+        forward = again;
+        report = Some(with(judged, findings));
     }
     let (stored, y) = read(&forward.y)?;
     let mut result = ForwardResult {
@@ -128,10 +128,10 @@ pub fn backward(
 ) -> Result<BackwardResult, Failure> {
     let (mut layer, x) = layer(gpu, job)?;
     let dy = upload(gpu, job.shape, given)?;
-    let forward = layer.forward_blocking(&x, mode)?;
+    let forward = layer.forward(&x, mode)?;
     wait(gpu);
     let start = Instant::now();
-    let mut gradients = layer.backward_blocking(&x, &dy, forward.saved)?;
+    let mut gradients = layer.backward(&x, &dy, &forward.saved)?;
     wait(gpu);
     let time = start.elapsed();
     let mut report = None;
@@ -140,10 +140,12 @@ pub fn backward(
             ("x on the device", &x, job.x),
             ("dy on the device", &dy, given),
         ];
-        let (mut layer, findings) = checked_layer(gpu, job, &tensors)?;
-        let forward = layer.forward_blocking(&x, mode)?;
-        gradients = layer.backward_blocking(&x, &dy, forward.saved)?;
-        report = with(gradients.report.take(), findings);
+        let (mut layer, findings) = second_layer(gpu, job, &tensors)?;
+        // What is wrong of the forward pass is wrong of these gradients: they are judged from x on.
+        let forward = layer.forward(&x, mode)?;
+        let (again, judged) = checked::backward(&layer, &x, &dy, &forward.saved)?;
+        gradients = again;
+        report = Some(with(judged, findings));
     }
     let (stored, dx) = match &gradients.dx {
         Some(dx) => read(dx)?,
@@ -172,14 +174,15 @@ pub fn moments(
     let x = upload(gpu, shape, given)?;
     wait(gpu);
     let start = Instant::now();
-    let mut moments = blocking::moments(&x, axes, keep_dims, Check::Off)?;
+    let mut moments = functional::moments(&x, axes, keep_dims)?;
     wait(gpu);
     let time = start.elapsed();
     let mut report = None;
     if check {
         let findings = held("x on the device", &x, given)?;
-        moments = blocking::moments(&x, axes, keep_dims, Check::Report)?;
-        report = with(moments.report.take(), findings.into_iter().collect());
+        let (again, judged) = checked::moments(&x, axes, keep_dims)?;
+        moments = again;
+        report = Some(with(judged, findings));
     }
     let [mean, variance] = rounded(&moments.read_blocking()?);
     Ok(MomentsResult {

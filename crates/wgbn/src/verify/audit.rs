@@ -59,7 +59,9 @@ impl Canaries {
     pub fn findings(&self) -> Result<Vec<Finding>, Failure> {
         let mut findings = Vec::new();
         for canary in self.0.take() {
-            findings.extend(canary?.finding_blocking()?);
+            if !canary?.ran_blocking()? {
+                findings.push(Finding::unexecuted());
+            }
         }
         Ok(findings)
     }
@@ -87,12 +89,12 @@ impl<V: Fn(&str) -> String> Outcomes<V> {
     pub fn add(
         &mut self,
         operation: &'static str,
-        report: Option<Report>,
+        report: Report,
         own: Vec<Finding>,
         results: &[(&'static str, Vec<f32>)],
     ) {
         let variant = (self.variant)(operation);
-        self.add_as(operation, variant, report.unwrap_or_default(), own, results);
+        self.add_as(operation, variant, report, own, results);
     }
 
     /// The same of a variant that the operation alone does not tell.

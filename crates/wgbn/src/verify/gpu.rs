@@ -1,12 +1,13 @@
 //! One trial on an adapter: every operation through the library, each judged.
 
 use wgpu_batchnorm::check::{self, Finding};
-use wgpu_batchnorm::functional::{self, AffineStep, Statistics, blocking};
+use wgpu_batchnorm::checked::blocking;
+use wgpu_batchnorm::functional::{self, AffineStep, Statistics};
 use wgpu_batchnorm::internals::plan::Schedule;
 use wgpu_batchnorm::internals::shaders::Load;
 use wgpu_batchnorm::{
-    BackwardRequest, BatchNorm, Check, Context, Element, Forward, ForwardRequest, Gpu, Gradients,
-    Mode, Parameters, Saved, Tensor,
+    BackwardRequest, BatchNorm, Context, Element, ForwardRequest, Gpu, Gradients, Mode, Parameters,
+    Saved, Tensor,
 };
 
 use super::audit::{Canaries, Outcomes, saved_results, upload};
@@ -113,12 +114,11 @@ impl Layers<'_> {
         Ok(())
     }
 
-    /// A layer that checks, with the trial's state, and what is wrong of that on the device.
+    /// A layer with the trial's state, and what is wrong of that on the device.
     fn layer(&self) -> Result<(BatchNorm, Vec<Finding>), Failure> {
         let Self { gpu, values, .. } = self;
         let channels = values.view.channels();
-        let mut layer = BatchNorm::with_state(gpu, self.trial.config(), channels, &values.state)?;
-        layer.set_check(Check::Report);
+        let layer = BatchNorm::with_state(gpu, self.trial.config(), channels, &values.state)?;
         let mut findings = state_held(&layer, &values.state)?;
         findings.extend(self.inputs.of_residual.iter().cloned());
         Ok((layer, findings))
@@ -141,10 +141,7 @@ impl Layers<'_> {
             of_ones,
             ..
         } = self.inputs;
-        let request = ForwardRequest {
-            residual: residual.as_ref(),
-            in_place: false,
-        };
+        let request = request(mode, residual.as_ref());
         let c = self.values.view.channels();
         // Numbers that the host knows, and that exact sums stay exact with.
         let there: Vec<f32> = (0..2 * c).map(|k| k as f32 % 5.0 - 2.0).collect();
@@ -160,21 +157,24 @@ impl Layers<'_> {
         .enumerate()
         {
             let (mut layer, mut findings) = self.layer()?;
-            let result = layer.forward_with_blocking(x, mode, request)?;
-            let (report, saved) = (result.report.clone(), result.saved);
-            if k == 0 {
-                let results = forward_results(&layer, &result.y, &saved)?;
+            let saved = if k == 0 {
+                let (result, report) = blocking::forward(&mut layer, x, request)?;
+                let results = forward_results(&layer, &result.y, &result.saved)?;
                 outcomes.add(forward, report, findings.clone(), &results);
-            }
-            let wanted = BackwardRequest {
-                dx,
-                dresidual: dx && residual.is_some(),
-                add_into,
+                result.saved
+            } else {
+                layer.forward(x, request)?.saved
             };
-            let gradients = layer.backward_with_blocking(x, dy, saved, wanted)?;
+            let mut wanted = BackwardRequest::new(&saved)
+                .with_dx(dx)
+                .with_dresidual(dx && residual.is_some());
+            if let Some(there) = add_into {
+                wanted = wanted.with_add_into(there);
+            }
+            let (gradients, report) = blocking::backward(&layer, x, dy, wanted)?;
             let results = gradient_results(&gradients)?;
             findings.extend(own.iter().cloned());
-            outcomes.add(backward, gradients.report, findings, &results);
+            outcomes.add(backward, report, findings, &results);
         }
         Ok(())
     }
@@ -187,20 +187,25 @@ impl Layers<'_> {
         operation: &'static str,
         outcomes: &mut Outcomes<V>,
     ) -> Result<(), Failure> {
-        let request = ForwardRequest {
-            residual: self.inputs.residual.as_ref(),
-            in_place: true,
-        };
+        let request = request(mode, self.inputs.residual.as_ref()).with_in_place(true);
         for sign in [1.0, -1.0] {
             let (mut layer, mut findings) = self.layer()?;
             let x: Vec<f32> = self.values.x.iter().map(|v| sign * v).collect();
             let place = ("x on the device", self.trial.shape, self.trial.element);
             let x = upload(self.gpu, place, &x, &mut findings)?;
-            let Forward { y, saved, report } = layer.forward_with_blocking(&x, mode, request)?;
-            let results = forward_results(&layer, &y, &saved)?;
+            let (forward, report) = blocking::forward(&mut layer, &x, request)?;
+            let results = forward_results(&layer, &forward.y, &forward.saved)?;
             outcomes.add(operation, report, findings, &results);
         }
         Ok(())
+    }
+}
+
+fn request(mode: Mode, residual: Option<&Tensor>) -> ForwardRequest<'_> {
+    let request = ForwardRequest::new(mode);
+    match residual {
+        Some(residual) => request.with_residual(residual),
+        None => request,
     }
 }
 
@@ -257,13 +262,13 @@ fn over_axes<V: Fn(&str) -> String>(
             continue;
         }
         let keep_dims = trial.turn().is_multiple_of(2);
-        let moments = blocking::moments(x, &axes, keep_dims, Check::Report)?;
-        let results = [("moments", moments.rows().read_blocking()?)];
-        outcomes.add(operation, moments.report.clone(), vec![], &results);
-
+        let (moments, report) = blocking::moments(x, &axes, keep_dims)?;
         // What is wrong of the moments is wrong of what is normalized by them, too.
-        let given = moments.report.iter().flat_map(|report| &report.findings);
-        let given: Vec<_> = given.filter(|finding| !finding.passed()).cloned().collect();
+        let given = report.findings.iter().filter(|finding| !finding.passed());
+        let given: Vec<_> = given.cloned().collect();
+        let results = [("moments", moments.rows().read_blocking()?)];
+        outcomes.add(operation, report, vec![], &results);
+
         // Plain statistics owe nothing to the device.
         let stored = stored(trial.element, values);
         let (host, _) = functional::cpu_moments(&stored, trial.shape, &axes, keep_dims)?;
@@ -280,7 +285,7 @@ fn over_axes<V: Fn(&str) -> String>(
                 scale: config.affine.has_weight().then_some(&scale),
                 offset: config.affine.has_bias().then_some(&offset),
             };
-            let (y, report) = blocking::normalize(x, statistics, step, config.eps, Check::Report)?;
+            let (y, report) = blocking::normalize(x, statistics, step, config.eps)?;
             let results = [("y", y.read_blocking()?)];
             outcomes.add(operation, report, findings, &results);
             Ok::<_, Failure>(())
@@ -364,6 +369,6 @@ fn in_parts<V: Fn(&str) -> String>(
         (Merge::Host, true) => "two parts, merged on the host, y over x",
     };
     let (report, results) = split.judged(&batch)?;
-    outcomes.add(operation, Some(report), canaries.findings()?, &results);
+    outcomes.add(operation, report, canaries.findings()?, &results);
     Ok(())
 }

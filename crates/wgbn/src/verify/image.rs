@@ -84,7 +84,7 @@ impl Image<'_> {
         let [width, height] = self.size;
         let plan = gpu.context().plan_image(config, width, height)?;
         let before = self.state.running.clone();
-        let before = before.unwrap_or_else(|| RunningStatistics::new(4));
+        let before = before.map_or_else(|| RunningStatistics::new(4), Ok)?;
         let bound = Bound {
             x,
             affine: self.affine(&mut findings)?,
@@ -268,9 +268,7 @@ impl Image<'_> {
         if parameters.weight.is_none() && parameters.bias.is_none() {
             return Ok(None);
         }
-        let weight = (0..4).map(|c| parameters.weight(c));
-        let bias = (0..4).map(|c| parameters.bias(c));
-        let rows: Vec<f32> = weight.chain(bias).collect();
+        let rows = parameters.to_rows(4)?;
         let place = ("affine on the device", &[2, 4][..], Element::F32);
         upload(self.gpu, place, &rows, findings).map(Some)
     }

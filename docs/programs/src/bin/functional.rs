@@ -1,0 +1,33 @@
+//! Moments over any axes and normalization by them, as `tf.nn` has them, and folding a trained layer.
+
+use wgpu_batchnorm::functional::{self, AffineStep, Trained};
+use wgpu_batchnorm::{Adapter, Error, Gpu, Parameters, Tensor};
+
+fn main() -> Result<(), Error> {
+    let gpu = Gpu::new_blocking(&Adapter::Best)?;
+    let values: Vec<f32> = (1..=12).map(|i| i as f32).collect();
+    let x = Tensor::upload(&gpu, &[2, 2, 3], &values)?;
+
+    // Over the first and the last axis; the middle one keeps its statistics.
+    let moments = functional::moments(&x, &[0, -1], true)?;
+    assert_eq!(moments.shape(), [1, 2, 1]);
+    assert_eq!(moments.read_blocking()?.mean(), [5.0, 8.0]);
+    let y = functional::normalize(&x, &moments, AffineStep::default(), 1e-5)?;
+    let sums = y.read_blocking()?;
+    let sums = sums.iter().sum::<f32>();
+    assert!(sums.abs() < 1e-5);
+
+    // A trained layer of one channel folds into the linear layer before it: w' = w·γ/√(σ² + ε).
+    let trained = Trained {
+        parameters: Parameters {
+            weight: Some(&[2.0]),
+            bias: Some(&[1.0]),
+        },
+        mean: &[3.0],
+        variance: &[4.0],
+        eps: 0.0,
+    };
+    let folded = functional::fold_into_linear(&trained, &[10.0, 20.0], None)?;
+    assert_eq!((folded.weight, folded.bias), (vec![10.0, 20.0], vec![-2.0]));
+    Ok(())
+}

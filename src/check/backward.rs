@@ -1,0 +1,197 @@
+//! Gradients.
+
+use super::ends::{LARGEST, lost_of_scale};
+use super::judge::{finite_or_zero, judge_stored, widen};
+use super::upstream::Upstream;
+use super::{BACKWARD_BOUND, Input, Report, ends};
+use crate::element::Element;
+use crate::reference::{self, Gradients, Moments};
+use crate::stats::HostGradients;
+
+/// Checks backward through batch statistics; an empty `dx` was skipped. `before` is what the
+/// gradients were added to.
+pub fn backward(
+    input: &Input<'_>,
+    dy: &[f32],
+    result: &HostGradients,
+    before: Option<(&[f32], &[f32])>,
+) -> Report {
+    let says_so = |c: usize| result.dweight.get(c).is_some_and(|v| v.is_nan());
+    let batch = ends::moments(&input.view, input.x, says_so);
+    let upstream = Upstream::of(input, dy, &batch, true);
+    let (x, weight) = (input.x, input.parameters.weight);
+    let expected = reference::backward_by(&input.view, x, &upstream.dz, &batch, weight, input.eps);
+    judge_gradients(input, &upstream, &batch, &expected, true, result, before)
+}
+
+/// Checks backward through frozen statistics, as [`backward`].
+pub fn backward_frozen(
+    input: &Input<'_>,
+    dy: &[f32],
+    mean: &[f32],
+    variance: &[f32],
+    result: &HostGradients,
+    before: Option<(&[f32], &[f32])>,
+) -> Report {
+    let frozen = widen(mean, variance);
+    let upstream = Upstream::of(input, dy, &frozen, false);
+    let (x, weight) = (input.x, input.parameters.weight);
+    let expected =
+        reference::backward_frozen(&input.view, x, &upstream.dz, &frozen, weight, input.eps);
+    judge_gradients(input, &upstream, &frozen, &expected, false, result, before)
+}
+
+/// Checks the gradient of the residual, through batch statistics or these frozen ones: of mean and
+/// variance.
+pub fn dresidual(
+    input: &Input<'_>,
+    dy: &[f32],
+    frozen: Option<(&[f32], &[f32])>,
+    got: &[f32],
+) -> Report {
+    let view = input.view;
+    let statistics = match frozen {
+        Some((mean, variance)) => widen(mean, variance),
+        None => {
+            let first = |c: usize| view.runs(c).next().and_then(|run| got.get(run.start));
+            ends::moments(&view, input.x, |c| first(c).is_some_and(|v| v.is_nan()))
+        }
+    };
+    let mut upstream = Upstream::of(input, dy, &statistics, frozen.is_none());
+    let mut scale = vec![0.0; view.channels()];
+    for (c, scale) in scale.iter_mut().enumerate() {
+        let bad = match frozen {
+            // The sign bit decides, of NaN too.
+            Some((_, variance)) => variance[c].is_sign_negative() && variance[c] != 0.0,
+            None => !statistics.is_finite(c),
+        };
+        for i in view.runs(c).flatten() {
+            *scale = f64::max(*scale, upstream.size[i]);
+            if bad {
+                upstream.dz[i] = f64::NAN;
+            }
+        }
+    }
+    let element = input.epilogue.element;
+    let finding = judge_stored(
+        "dresidual",
+        element,
+        BACKWARD_BOUND,
+        got,
+        &upstream.dz,
+        |i| with_slack(scale[view.channel_of(i)], upstream.slack[i]),
+    );
+    Report {
+        findings: vec![finding],
+    }
+}
+
+fn judge_gradients(
+    input: &Input<'_>,
+    upstream: &Upstream,
+    statistics: &Moments,
+    expected: &Gradients,
+    through_batch: bool,
+    result: &HostGradients,
+    before: Option<(&[f32], &[f32])>,
+) -> Report {
+    let view = input.view;
+    let m = view.count() as f64;
+    let zeros = vec![0.0; view.channels()];
+    let (old_weight, old_bias) = before.unwrap_or((&zeros, &zeros));
+    let xhat = |c: usize, i: usize| {
+        let inv_std = statistics.inv_std(c, input.eps);
+        ((f64::from(input.x[i]) - statistics.mean[c]) * inv_std).abs()
+    };
+    let mut dx_scale = vec![0.0; view.channels()];
+    let mut dweight_scale = vec![0.0; view.channels()];
+    let mut dbias_scale = vec![0.0; view.channels()];
+    let mut dweight_slack = vec![0.0; view.channels()];
+    let mut dbias_slack = vec![0.0; view.channels()];
+    // Channels whose sums may have left f32 on the way, and say so.
+    let mut overflowed = vec![false; view.channels()];
+    for c in 0..view.channels() {
+        let inv_std = statistics.inv_std(c, input.eps);
+        let weight = f64::from(input.parameters.weight(c)).abs();
+        let (mut largest, mut reach) = (0.0, [0.0; 2]);
+        for i in view.runs(c).flatten() {
+            let (size, slack, xhat) = (upstream.size[i], upstream.slack[i], xhat(c, i));
+            let mut term = size;
+            if through_batch {
+                term += expected.dbias[c].abs() / m + xhat * expected.dweight[c].abs() / m;
+            }
+            dx_scale[c] = f64::max(dx_scale[c], finite_or_zero(weight * inv_std * term));
+            largest = f64::max(largest, finite_or_zero(term));
+            reach = [reach[0] + size, reach[1] + size * xhat];
+            dweight_scale[c] += size * xhat + upstream.lost[i] / BACKWARD_BOUND;
+            dbias_scale[c] += size;
+            dweight_slack[c] += slack * xhat;
+            dbias_slack[c] += slack;
+        }
+        dx_scale[c] += lost_of_scale(inv_std, weight) / BACKWARD_BOUND * largest;
+        let says_so = |got: &[f32]| got.get(c).is_some_and(|v| !v.is_finite());
+        overflowed[c] = reach.into_iter().any(|sum| sum > LARGEST)
+            && (says_so(&result.dweight) || says_so(&result.dbias));
+        dweight_scale[c] += f64::from(old_weight[c]).abs();
+        dbias_scale[c] += f64::from(old_bias[c]).abs();
+    }
+    let add = |gradient: &[f64], old: &[f32]| -> Vec<f64> {
+        let pairs = gradient.iter().zip(old);
+        pairs.map(|(g, &o)| g + f64::from(o)).collect()
+    };
+    // A sum that overflowed on the way is what it says it is.
+    let or_got = |want: Vec<f64>, got: &[f32]| -> Vec<f64> {
+        let or_got = |(c, want): (usize, f64)| match got.get(c) {
+            Some(&got) if overflowed[c] && !got.is_finite() => got.into(),
+            _ => want,
+        };
+        want.into_iter().enumerate().map(or_got).collect()
+    };
+    let dweight = or_got(add(&expected.dweight, old_weight), &result.dweight);
+    let dbias = or_got(add(&expected.dbias, old_bias), &result.dbias);
+    let per_channel = |name, got, want: &[f64], scale: &[f64], slack: &[f64]| {
+        judge_stored(name, Element::F32, BACKWARD_BOUND, got, want, |c| {
+            with_slack(scale[c], slack[c])
+        })
+    };
+    let mut findings = vec![
+        per_channel(
+            "dweight",
+            &result.dweight,
+            &dweight,
+            &dweight_scale,
+            &dweight_slack,
+        ),
+        per_channel("dbias", &result.dbias, &dbias, &dbias_scale, &dbias_slack),
+    ];
+    if !result.dx.is_empty() {
+        let scale = |i| {
+            let c = view.channel_of(i);
+            let mut slack = upstream.slack[i];
+            if through_batch && dbias_slack[c] > 0.0 {
+                slack += (dbias_slack[c] + xhat(c, i) * dweight_slack[c]) / m;
+            }
+            let weight = f64::from(input.parameters.weight(c)).abs();
+            let factor = weight * statistics.inv_std(c, input.eps);
+            match slack == 0.0 {
+                true => Some(dx_scale[c]),
+                false => with_slack(dx_scale[c], factor * slack),
+            }
+        };
+        let element = input.epilogue.element;
+        // Through the batch's statistics dx holds both sums.
+        let lost = |i| through_batch && overflowed[view.channel_of(i)];
+        let dx = expected.dx.iter().enumerate();
+        let dx: Vec<f64> = dx
+            .map(|(i, &dx)| if lost(i) { f64::NAN } else { dx })
+            .collect();
+        let got = &result.dx;
+        findings.push(judge_stored("dx", element, BACKWARD_BOUND, got, &dx, scale));
+    }
+    Report { findings }
+}
+
+/// A scale that holds a slack besides; `None` where nothing is certain.
+fn with_slack(scale: f64, slack: f64) -> Option<f64> {
+    slack.is_finite().then(|| scale + slack / BACKWARD_BOUND)
+}

@@ -1,0 +1,153 @@
+//! What a comparison found.
+
+use super::{POISON, is_poison};
+
+/// The tensor that a finding of a canary names.
+const CANARY: &str = "canary";
+
+/// The worst error of one tensor.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Finding {
+    /// The tensor's name.
+    pub tensor: &'static str,
+    /// The worst error over its scale; infinite where finite and non-finite values disagree.
+    pub error: f64,
+    /// What the error was held to.
+    pub bound: f64,
+    /// Where the worst is: an element index, or a channel for per-channel tensors.
+    pub index: usize,
+    /// The value there.
+    pub got: f32,
+    /// The value the reference has there.
+    pub expected: f64,
+}
+
+impl Finding {
+    /// Compares what the device holds with what the host uploaded, bit for bit. Returns a finding that
+    /// fails, at the first place that differs, or `None`.
+    pub fn held(tensor: &'static str, held: &[f32], given: &[f32]) -> Option<Self> {
+        let mut pairs = held.iter().zip(given);
+        let differs = pairs.position(|(held, given)| held.to_bits() != given.to_bits());
+        let short = (held.len() != given.len()).then(|| held.len().min(given.len()));
+        let index = differs.or(short)?;
+        let value = |values: &[f32]| values.get(index).copied().unwrap_or(f32::NAN);
+        Some(Self {
+            tensor,
+            error: f64::INFINITY,
+            bound: 0.0,
+            index,
+            got: value(held),
+            expected: value(given).into(),
+        })
+    }
+
+    /// Where a value still holds [`POISON`]: a finding beyond any bound. Judges look for it themselves in
+    /// what they are given; this is for values that are computed with before they are judged.
+    pub fn unwritten(tensor: &'static str, values: &[f32]) -> Option<Self> {
+        let index = values.iter().position(|&v| is_poison(v))?;
+        Some(Self {
+            tensor,
+            error: f64::INFINITY,
+            bound: 0.0,
+            index,
+            got: POISON,
+            expected: f64::NAN,
+        })
+    }
+
+    /// A device that did not execute a kernel of the submission that is checked: a finding beyond any bound, of a
+    /// tensor named "canary".
+    pub fn unexecuted() -> Self {
+        Self {
+            tensor: CANARY,
+            error: f64::INFINITY,
+            bound: 0.0,
+            index: 0,
+            got: f32::NAN,
+            expected: f64::NAN,
+        }
+    }
+
+    /// Whether the error is within its bound.
+    pub fn passed(&self) -> bool {
+        self.error <= self.bound
+    }
+}
+
+impl std::fmt::Display for Finding {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self {
+            tensor,
+            error,
+            bound,
+            index,
+            got,
+            expected,
+        } = self;
+        if is_poison(*got) {
+            return write!(f, "{tensor}[{index}] was never written");
+        }
+        if *tensor == CANARY {
+            return write!(
+                f,
+                "the device did not execute a kernel of the same submission"
+            );
+        }
+        if *bound == 0.0 && error.is_infinite() && expected.is_nan() {
+            return write!(
+                f,
+                "{tensor}[{index}] is {got:e}, expected the pattern that was uploaded"
+            );
+        }
+        if *bound == 0.0 && error.is_infinite() {
+            return write!(f, "{tensor}[{index}] is {got:e}, expected {expected:e}");
+        }
+        write!(
+            f,
+            "{tensor}[{index}] is {got:e}, expected {expected:e}: error {error:.1e} of its scale, bound {bound:.1e}"
+        )
+    }
+}
+
+/// The findings of one operation, a tensor each.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Report {
+    /// One per tensor.
+    pub findings: Vec<Finding>,
+}
+
+impl Report {
+    /// Whether every tensor is within its bound.
+    pub fn passed(&self) -> bool {
+        self.findings.iter().all(Finding::passed)
+    }
+
+    /// The finding closest to its bound, or furthest beyond it.
+    pub fn worst(&self) -> Option<&Finding> {
+        let ratio = |f: &Finding| f.error / f.bound;
+        self.findings
+            .iter()
+            .max_by(|a, b| ratio(a).total_cmp(&ratio(b)))
+    }
+
+    /// An error where a tensor is beyond its bound.
+    ///
+    /// # Errors
+    /// The worst finding.
+    pub fn enforce(&self) -> Result<(), CheckError> {
+        match self.worst() {
+            Some(worst) if !self.passed() => Err(CheckError {
+                worst: worst.clone(),
+            }),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// A result beyond its bound.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[error("check failed: {worst}")]
+pub struct CheckError {
+    /// The finding furthest beyond its bound.
+    pub worst: Finding,
+}

@@ -1,0 +1,218 @@
+//! Forward passes and moments.
+
+use super::judge::{forward_scale, judge, judge_stored, largest_finite, widen};
+use super::upstream::vanished;
+use super::{Epilogue, FORWARD_BOUND, Finding, Input, Report, ends};
+use crate::config::Running;
+use crate::error::ShapeError;
+use crate::reduction::Reduction;
+use crate::reference::epilogue::{activate, curvature, steepest_near};
+use crate::reference::{self, Moments};
+use crate::shape::View;
+use crate::stats::{RunningStatistics, SavedStatistics};
+
+/// What training forward gave.
+#[derive(Clone, Copy, Debug)]
+pub struct TrainResult<'a> {
+    /// The output.
+    pub y: &'a [f32],
+    /// Saved statistics.
+    pub saved: &'a SavedStatistics,
+    /// Running statistics before and after, and how they move.
+    pub running: Option<(&'a RunningStatistics, &'a RunningStatistics, Running)>,
+}
+
+/// Checks training forward.
+pub fn train_forward(input: &Input<'_>, result: &TrainResult<'_>) -> Report {
+    let Input {
+        view,
+        x,
+        parameters,
+        eps,
+        ..
+    } = *input;
+    let says_so = |c: usize| result.saved.batch_var.get(c).is_some_and(|v| v.is_nan());
+    let mut batch = ends::moments(&view, x, says_so);
+    let z = reference::train_forward_by(&view, x, &batch, parameters, eps);
+    let scale_x = largest_finite(&view, x);
+    let channels = 0..view.channels();
+    let mut inv_std: Vec<f64> = channels.clone().map(|c| batch.inv_std(c, eps)).collect();
+    let mut findings = vec![judge_y(input, z, &batch, result.y)];
+    let mut running_findings = Vec::new();
+    if let Some((before, after, running)) = result.running {
+        let (expected, batches) = reference::update_running(before, &batch, view.count(), running);
+        running_findings = judge_running(&expected, &batches, before, after, &scale_x);
+    }
+    for c in channels
+        .filter(|&c| !batch.is_finite(c))
+        .collect::<Vec<_>>()
+    {
+        (batch.mean[c], batch.variance[c], inv_std[c]) = (f64::NAN, f64::NAN, f64::NAN);
+    }
+    let saved = result.saved;
+    let per_channel = |name, got, expected: &[f64], scale| {
+        judge(name, FORWARD_BOUND, got, expected, scale, |c| c)
+    };
+    findings.extend([
+        per_channel("batch_mean", &saved.batch_mean, &batch.mean, scale_x),
+        per_channel(
+            "batch_var",
+            &saved.batch_var,
+            &batch.variance,
+            batch.variance.clone(),
+        ),
+        per_channel("inv_std", &saved.inv_std, &inv_std, inv_std.clone()),
+    ]);
+    findings.push(judge_pair(&view, x, &batch, saved));
+    findings.extend(running_findings);
+    Report { findings }
+}
+
+/// The mean as backward uses it, `pivot + offset`, over the largest |x − pivot| of its channel.
+fn judge_pair(view: &View, x: &[f32], batch: &Moments, saved: &SavedStatistics) -> Finding {
+    let pivots = saved.pivot.iter().map(|&p| f64::from(p));
+    let expected: Vec<f64> = batch
+        .mean
+        .iter()
+        .zip(pivots.clone())
+        .map(|(m, p)| m - p)
+        .collect();
+    let mut scale = vec![0.0; view.channels()];
+    for (c, pivot) in pivots.enumerate() {
+        for &v in view.runs(c).flat_map(|run| &x[run]) {
+            scale[c] = f64::max(scale[c], (f64::from(v) - pivot).abs());
+        }
+    }
+    judge(
+        "offset",
+        FORWARD_BOUND,
+        &saved.offset,
+        &expected,
+        scale,
+        |c| c,
+    )
+}
+
+fn judge_running(
+    expected: &Moments,
+    batches: &[u32],
+    before: &RunningStatistics,
+    after: &RunningStatistics,
+    scale_x: &[f64],
+) -> Vec<Finding> {
+    let larger = |a: &f64, b: &f32| a.abs().max(f64::from(b.abs()));
+    let mean_scale = scale_x.iter().zip(&before.mean).map(|(a, b)| larger(a, b));
+    let variances = expected.variance.iter().zip(&before.variance);
+    let variance_scale = variances.map(|(a, b)| larger(a, b));
+    let counted: Vec<f64> = batches.iter().map(|&k| f64::from(k)).collect();
+    let got: Vec<f32> = after.batches.iter().map(|&k| k as f32).collect();
+    vec![
+        judge(
+            "running_mean",
+            FORWARD_BOUND,
+            &after.mean,
+            &expected.mean,
+            mean_scale.collect(),
+            |c| c,
+        ),
+        judge(
+            "running_var",
+            FORWARD_BOUND,
+            &after.variance,
+            &expected.variance,
+            variance_scale.collect(),
+            |c| c,
+        ),
+        // Counts beyond 2²⁴ round on both sides.
+        judge("batches", 1e-7, &got, &counted, counted.clone(), |c| c),
+    ]
+}
+
+/// Checks inference, and functional normalization with plain statistics.
+pub fn inference(input: &Input<'_>, mean: &[f32], variance: &[f32], y: &[f32]) -> Report {
+    normalize(input, &widen(mean, variance), y)
+}
+
+/// Checks functional normalization with the given statistics.
+pub fn normalize(input: &Input<'_>, statistics: &Moments, y: &[f32]) -> Report {
+    let view = input.view;
+    let z = reference::normalize(&view, input.x, statistics, input.parameters, input.eps);
+    Report {
+        findings: vec![judge_y(input, z, statistics, y)],
+    }
+}
+
+/// `y` against g(z + residual).
+fn judge_y(input: &Input<'_>, z: Vec<f64>, statistics: &Moments, y: &[f32]) -> Finding {
+    let Epilogue {
+        element,
+        activation,
+        residual,
+    } = input.epilogue;
+    let view = input.view;
+    let scale = forward_scale(input, statistics);
+    let mut z = z;
+    if let Some(residual) = residual {
+        z.iter_mut()
+            .zip(residual)
+            .for_each(|(z, &r)| *z += f64::from(r));
+    }
+    let expected: Vec<f64> = z.iter().map(|&z| activate(activation, z)).collect();
+    let smooth = curvature(activation, 0.0) > 0.0;
+    let largest = |c| {
+        let values = view.runs(c).flat_map(|run| &expected[run]);
+        let finite = values.filter(|y| y.is_finite());
+        finite.fold(0.0, |max: f64, y| max.max(y.abs()))
+    };
+    let own: Vec<f64> = match smooth {
+        true => (0..view.channels()).map(largest).collect(),
+        false => vec![0.0; view.channels()],
+    };
+    judge_stored("y", element, FORWARD_BOUND, y, &expected, |i| {
+        let c = view.channel_of(i);
+        let vanished = if smooth { vanished(z[i]) } else { 0.0 };
+        let steepest = steepest_near(activation, z[i], FORWARD_BOUND * scale[c]);
+        Some(scale[c] * steepest + own[c] + vanished / FORWARD_BOUND)
+    })
+}
+
+/// Checks functional moments.
+pub fn moments(view: &View, x: &[f32], mean: &[f32], variance: &[f32]) -> Report {
+    let says_so = |c: usize| variance.get(c).is_some_and(|v| v.is_nan());
+    let mut expected = ends::moments(view, x, says_so);
+    let scale = largest_finite(view, x);
+    for c in 0..view.channels() {
+        if !expected.is_finite(c) {
+            (expected.mean[c], expected.variance[c]) = (f64::NAN, f64::NAN);
+        }
+    }
+    let judge =
+        |name, got, want: &[f64], scale| judge(name, FORWARD_BOUND, got, want, scale, |c| c);
+    let findings = vec![
+        judge("mean", mean, &expected.mean, scale),
+        judge(
+            "variance",
+            variance,
+            &expected.variance,
+            expected.variance.clone(),
+        ),
+    ];
+    Report { findings }
+}
+
+/// Checks mean and variance of `x` over `axes`, of a tensor of `shape`.
+///
+/// # Errors
+/// Axes out of range or named twice; another number of values than `shape` has.
+pub fn moments_over(
+    x: &[f32],
+    shape: &[usize],
+    axes: &[isize],
+    mean: &[f32],
+    variance: &[f32],
+) -> Result<Report, ShapeError> {
+    let reduction = Reduction::over(shape, axes)?;
+    reduction.check_len("x", x)?;
+    let (gathered, view) = reduction.gather(x);
+    Ok(moments(&view, &gathered, mean, variance))
+}

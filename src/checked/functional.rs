@@ -1,0 +1,94 @@
+//! The functional forms, compared with the reference.
+
+use super::host::optional;
+use super::proof::Proof;
+use crate::check::{self, Finding, Report};
+use crate::error::Error;
+use crate::functional::{
+    AffineStep, DeviceMoments, PreparedMoments, PreparedNormalize, Statistics,
+};
+use crate::reference;
+use crate::stats::{Moments, Parameters};
+use crate::tensor::Tensor;
+
+/// [`functional::moments`](crate::functional::moments()), and how far the results are from the reference.
+///
+/// # Errors
+/// As there; a device that was lost or reported an error.
+pub async fn moments(
+    x: &Tensor,
+    axes: &[isize],
+    keep_dims: bool,
+) -> Result<(DeviceMoments, Report), Error> {
+    let prepared = PreparedMoments::new(x, axes, keep_dims)?;
+    let outputs = [
+        ("moments before the run", prepared.moments.rows()),
+        ("workspace before the run", &prepared.workspace),
+    ];
+    let proof = Proof::before(x.gpu(), &outputs).await?;
+    prepared.submit(Some(&proof.canary))?;
+    let moments = prepared.moments;
+    let rows = moments.rows().read().await?;
+    let got = Moments::from_rows(moments.count(), &rows)?;
+    let round = |v: Vec<f64>| -> Vec<f32> { v.into_iter().map(|v| v as f32).collect() };
+    let (mean, variance) = (round(got.mean()), round(got.variance()));
+    let values = x.read().await?;
+    let mut report = check::moments_over(&values, x.shape(), axes, &mean, &variance)?;
+    report.findings.extend(Finding::unwritten("moments", &rows));
+    Ok((moments, proof.complete(report).await?))
+}
+
+/// [`functional::normalize`](crate::functional::normalize()), and how far the result is from the reference.
+///
+/// # Errors
+/// As there; a device that was lost or reported an error.
+pub async fn normalize<'a>(
+    x: &Tensor,
+    statistics: impl Into<Statistics<'a>>,
+    affine: AffineStep<'_>,
+    eps: f32,
+) -> Result<(Tensor, Report), Error> {
+    let statistics = statistics.into();
+    let prepared = PreparedNormalize::new(x, statistics, affine, eps)?;
+    let proof = Proof::before(x.gpu(), &[("y before the run", &prepared.y)]).await?;
+    prepared.submit(Some(&proof.canary))?;
+    let y = prepared.y;
+    let reduction = statistics.split_of(x)?;
+    let (gathered, view) = reduction.gather(&x.read().await?);
+    let (result, _) = reduction.gather(&y.read().await?);
+    let given = match statistics {
+        Statistics::Moments(moments) => {
+            let moments = moments.read().await?;
+            reference::Moments {
+                mean: moments.mean(),
+                variance: moments.variance(),
+            }
+        }
+        Statistics::Plain { mean, variance } => {
+            let widen = |v: Vec<f32>| v.into_iter().map(f64::from).collect();
+            reference::Moments {
+                mean: widen(mean.read().await?),
+                variance: widen(variance.read().await?),
+            }
+        }
+    };
+    let (weight, bias) = (
+        optional(affine.scale).await?,
+        optional(affine.offset).await?,
+    );
+    let input = check::Input {
+        view,
+        x: &gathered,
+        parameters: Parameters {
+            weight: weight.as_deref(),
+            bias: bias.as_deref(),
+        },
+        eps,
+        epilogue: check::Epilogue {
+            element: x.element(),
+            ..Default::default()
+        },
+    };
+    let report = check::normalize(&input, &given, &result);
+    Ok((y, proof.complete(report).await?))
+}

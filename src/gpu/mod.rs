@@ -1,0 +1,251 @@
+//! A device of one's own, for those who do not bring one.
+
+mod late;
+mod work;
+
+use std::sync::{Arc, OnceLock};
+
+use crate::context::Context;
+use crate::error::{BindError, DeviceError, RunError};
+#[cfg(feature = "internals")]
+use crate::plan::Tuning;
+use late::Late;
+
+/// Which adapter to take.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Adapter {
+    /// The one wgpu ranks highest; a software adapter where there is no other.
+    #[default]
+    Best,
+    /// The first whose name contains this, upper and lower case alike.
+    Named(String),
+}
+
+/// A device with its queue and [`Context`]; cheap to clone.
+///
+/// Adapters come from wgpu's primary backends (Vulkan, Metal, D3D12, WebGPU) unless the
+/// environment variable `WGPU_BACKEND` names others.
+#[derive(Clone, Debug)]
+pub struct Gpu {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    info: wgpu::AdapterInfo,
+    device: wgpu::Device,
+    queue: wgpu::Queue,
+    context: Context,
+    late: Late,
+    canary: OnceLock<wgpu::ComputePipeline>,
+}
+
+/// Every adapter there is on the backends in use.
+pub async fn adapters() -> Vec<wgpu::Adapter> {
+    let backends = backends();
+    instance().enumerate_adapters(backends).await
+}
+
+/// Blocking twin of [`adapters`].
+#[cfg(feature = "blocking")]
+pub fn adapters_blocking() -> Vec<wgpu::Adapter> {
+    pollster::block_on(adapters())
+}
+
+fn backends() -> wgpu::Backends {
+    wgpu::Backends::from_env().unwrap_or(wgpu::Backends::PRIMARY)
+}
+
+/// One for the process, so that wgpu can tell its devices apart.
+fn instance() -> &'static wgpu::Instance {
+    static INSTANCE: OnceLock<wgpu::Instance> = OnceLock::new();
+    // The GL backend is left out unless asked for: merely looking for it makes drivers print.
+    INSTANCE.get_or_init(|| {
+        wgpu::Instance::new(wgpu::InstanceDescriptor {
+            backends: backends(),
+            ..wgpu::InstanceDescriptor::new_without_display_handle()
+        })
+    })
+}
+
+impl Gpu {
+    /// Opens an adapter with its own limits for buffers, and WebGPU's defaults for the rest.
+    ///
+    /// # Errors
+    /// [`DeviceError`]: no adapter, none of that name, one that gives no device or is below
+    /// WebGPU's default limits.
+    pub async fn new(adapter: &Adapter) -> Result<Self, DeviceError> {
+        let adapter = match adapter {
+            Adapter::Best => {
+                let options = wgpu::RequestAdapterOptions {
+                    power_preference: wgpu::PowerPreference::HighPerformance,
+                    ..Default::default()
+                };
+                let adapter = instance().request_adapter(&options).await;
+                adapter.map_err(|_| DeviceError::NoAdapter)?
+            }
+            Adapter::Named(name) => {
+                let adapters = adapters().await;
+                let names: Vec<_> = adapters.iter().map(|a| a.get_info().name).collect();
+                let wanted = name.to_lowercase();
+                let named = |a: &wgpu::Adapter| a.get_info().name.to_lowercase().contains(&wanted);
+                let found = adapters.into_iter().find(named);
+                found.ok_or_else(|| DeviceError::NoAdapterNamed {
+                    name: name.clone(),
+                    found: names,
+                })?
+            }
+        };
+        Self::open(&adapter).await
+    }
+
+    /// Opens this adapter.
+    ///
+    /// # Errors
+    /// As [`Gpu::new`].
+    pub async fn open(adapter: &wgpu::Adapter) -> Result<Self, DeviceError> {
+        let offered = adapter.limits();
+        let limits = wgpu::Limits {
+            max_buffer_size: offered.max_buffer_size,
+            max_storage_buffer_binding_size: offered.max_storage_buffer_binding_size,
+            ..wgpu::Limits::default()
+        };
+        let request = wgpu::DeviceDescriptor {
+            label: Some("wgpu-batchnorm"),
+            required_limits: limits,
+            ..Default::default()
+        };
+        let info = adapter.get_info();
+        let (device, queue) =
+            adapter
+                .request_device(&request)
+                .await
+                .map_err(|e| DeviceError::Request {
+                    adapter: info.name.clone(),
+                    reason: e.to_string(),
+                })?;
+        let late = Late::default();
+        let uncaptured = late.clone();
+        device.on_uncaptured_error(Arc::new(move |error: wgpu::Error| {
+            uncaptured.keep(error.into());
+        }));
+        let lost = late.clone();
+        device.set_device_lost_callback(move |why, message| {
+            let reason = match message.is_empty() {
+                true => format!("{why:?}"),
+                false => message,
+            };
+            lost.keep(RunError::DeviceLost { reason });
+        });
+        let context = Context::new(&device)?;
+        Ok(Self::assemble(device, queue, context, late))
+    }
+
+    /// Takes the caller's own device, whose error handlers stay the caller's. Tensors and layers of one
+    /// device go together, whichever `Gpu` they were made with.
+    ///
+    /// # Errors
+    /// A device below WebGPU's default limits.
+    pub fn with_device(device: wgpu::Device, queue: wgpu::Queue) -> Result<Self, DeviceError> {
+        let context = Context::new(&device)?;
+        Ok(Self::assemble(device, queue, context, Late::default()))
+    }
+
+    /// The same device, its work planned with these sizes: for measurements and tests.
+    ///
+    /// # Errors
+    /// Sizes that fit together badly or are beyond the device's limits.
+    #[cfg(feature = "internals")]
+    pub fn with_tuning(&self, tuning: Tuning) -> Result<Self, DeviceError> {
+        let shared = &self.shared;
+        let context = Context::with_tuning(&shared.device, tuning)?;
+        let (device, queue) = (shared.device.clone(), shared.queue.clone());
+        Ok(Self::assemble(device, queue, context, shared.late.clone()))
+    }
+
+    fn assemble(device: wgpu::Device, queue: wgpu::Queue, context: Context, late: Late) -> Self {
+        Self {
+            shared: Arc::new(Shared {
+                info: device.adapter_info(),
+                context,
+                device,
+                queue,
+                late,
+                canary: OnceLock::new(),
+            }),
+        }
+    }
+
+    /// The adapter's name, backend and driver.
+    pub fn info(&self) -> &wgpu::AdapterInfo {
+        &self.shared.info
+    }
+
+    /// The device.
+    pub fn device(&self) -> &wgpu::Device {
+        &self.shared.device
+    }
+
+    /// Its queue.
+    pub fn queue(&self) -> &wgpu::Queue {
+        &self.shared.queue
+    }
+
+    /// The pipelines of this device, for the recording layer.
+    pub fn context(&self) -> &Context {
+        &self.shared.context
+    }
+
+    /// Refuses a tensor of another device.
+    pub(crate) fn owns(&self, name: &'static str, tensor: &Self) -> Result<(), BindError> {
+        match self.device() == tensor.device() {
+            true => Ok(()),
+            false => Err(BindError::OtherDevice { tensor: name }),
+        }
+    }
+
+    /// Hands errors that come late, after the call that caused them has returned, to `listener`, with the
+    /// name of the operation that was submitted last. They then fail no later read; a lost device still does.
+    ///
+    /// `listener` runs on whichever thread wgpu reports on and replaces the one before. Errors that a call can
+    /// know at once are that call's own and do not come here. On a device that [`Gpu::with_device`] took, what
+    /// is reported outside of any call goes to the caller's own handlers.
+    pub fn on_error(&self, listener: impl Fn(&'static str, &RunError) + Send + Sync + 'static) {
+        self.shared.late.listen(Arc::new(listener));
+    }
+}
+
+#[cfg(feature = "blocking")]
+impl Gpu {
+    /// Blocking twin of [`Gpu::new`].
+    ///
+    /// # Errors
+    /// As [`Gpu::new`].
+    pub fn new_blocking(adapter: &Adapter) -> Result<Self, DeviceError> {
+        pollster::block_on(Self::new(adapter))
+    }
+
+    /// Blocking twin of [`Gpu::open`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn open_blocking(adapter: &wgpu::Adapter) -> Result<Self, DeviceError> {
+        pollster::block_on(Self::open(adapter))
+    }
+
+    /// Blocking twin of [`Gpu::check`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn check_blocking(&self) -> Result<(), RunError> {
+        pollster::block_on(self.check())
+    }
+
+    /// Blocking twin of [`Gpu::probe`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn probe_blocking(&self) -> Result<(), crate::Error> {
+        pollster::block_on(self.probe())
+    }
+}

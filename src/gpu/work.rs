@@ -1,0 +1,195 @@
+//! Buffers, submissions and readbacks of a [`Gpu`].
+
+use super::Gpu;
+use crate::canary::{self, Canary};
+use crate::error::{BindError, RunError};
+use crate::faults::{cause, is_lost, unusable_buffer, watched};
+
+impl Gpu {
+    /// A zeroed storage buffer.
+    pub(crate) fn storage(&self, label: &str, bytes: u64) -> Result<wgpu::Buffer, RunError> {
+        let usage = wgpu::BufferUsages::STORAGE
+            | wgpu::BufferUsages::COPY_SRC
+            | wgpu::BufferUsages::COPY_DST;
+        self.buffer(label, bytes, usage)
+    }
+
+    fn buffer(
+        &self,
+        label: &str,
+        bytes: u64,
+        usage: wgpu::BufferUsages,
+    ) -> Result<wgpu::Buffer, RunError> {
+        let (buffer, error) = watched(self.device(), || {
+            self.device().create_buffer(&wgpu::BufferDescriptor {
+                label: Some(label),
+                size: bytes,
+                usage,
+                mapped_at_creation: false,
+            })
+        });
+        match error {
+            Some(wgpu::Error::OutOfMemory { .. }) => Err(RunError::OutOfMemory {
+                reason: format!("no room for a buffer of {bytes} bytes"),
+            }),
+            Some(error) => Err(cause(self.device(), error)),
+            None => Ok(buffer),
+        }
+    }
+
+    /// Refuses a buffer of another device or one that is destroyed: wgpu tells that of a buffer that is bound.
+    pub(crate) fn holds(&self, name: &'static str, buffer: &wgpu::Buffer) -> Result<(), BindError> {
+        let Some(error) = unusable_buffer(self.device(), buffer) else {
+            return Ok(());
+        };
+        Err(match cause(self.device(), error) {
+            RunError::Device { reason } => BindError::Refused {
+                reason: format!("{name}: {reason}"),
+            },
+            lost_or_full => BindError::Run(lost_or_full),
+        })
+    }
+
+    /// Does `work`; what wgpu reports of it at once is the error, with the operation's name.
+    pub(crate) fn watch<T>(
+        &self,
+        operation: &'static str,
+        work: impl FnOnce() -> T,
+    ) -> Result<T, RunError> {
+        match watched(self.device(), work) {
+            (done, None) => Ok(done),
+            (_, Some(error)) => Err(cause(self.device(), error).of(operation)),
+        }
+    }
+
+    /// Submits what `record` puts into one compute pass, after `before` recorded its copies, and a canary
+    /// in a command buffer of its own where there is one.
+    ///
+    /// # Errors
+    /// What wgpu reports at once: nothing of the submission runs then.
+    pub(crate) fn submit(
+        &self,
+        operation: &'static str,
+        before: impl FnOnce(&mut wgpu::CommandEncoder),
+        record: impl FnOnce(&mut wgpu::ComputePass<'_>),
+        canary: Option<&Canary>,
+    ) -> Result<(), RunError> {
+        self.shared.late.began(operation);
+        self.watch(operation, || {
+            let encoder = || self.device().create_command_encoder(&Default::default());
+            let mut work = encoder();
+            before(&mut work);
+            record(&mut work.begin_compute_pass(&Default::default()));
+            let last = canary.map(|canary| {
+                let mut encoder = encoder();
+                canary.encode(&mut encoder.begin_compute_pass(&Default::default()));
+                encoder.finish()
+            });
+            self.queue().submit([work.finish()].into_iter().chain(last));
+        })
+    }
+
+    /// The canary's pipeline, compiled when first asked for, and kept.
+    pub(crate) fn canary_pipeline(&self) -> Result<wgpu::ComputePipeline, BindError> {
+        if let Some(pipeline) = self.shared.canary.get() {
+            return Ok(pipeline.clone());
+        }
+        let pipeline = canary::pipeline(self.device())?;
+        Ok(self.shared.canary.get_or_init(|| pipeline).clone())
+    }
+
+    /// Runs a small kernel, and returns an error if its result is missing: some drivers accept work and
+    /// execute nothing.
+    ///
+    /// # Errors
+    /// [`RunError::NothingRan`]; a device that was lost, that has no memory left, or that does not
+    /// compile the kernel.
+    pub async fn probe(&self) -> Result<(), crate::Error> {
+        let canary = Canary::new(self)?;
+        self.submit("probe", |_| {}, |_| {}, Some(&canary))?;
+        match canary.ran().await? {
+            true => Ok(()),
+            false => Err(RunError::NothingRan.into()),
+        }
+    }
+
+    /// Waits until the device has done what was submitted to it, and tells what it found late: what no call
+    /// could know when it returned. Every read does the same.
+    ///
+    /// On native targets this waits on the calling thread; in browsers it yields.
+    ///
+    /// # Errors
+    /// A device that was lost, or an error that it reported since the last read or check. Each is told once,
+    /// with the operation after which it came; a lost device is told each time.
+    pub async fn check(&self) -> Result<(), RunError> {
+        #[cfg(not(target_arch = "wasm32"))]
+        let waited = self.device().poll(wgpu::PollType::wait_indefinitely());
+        #[cfg(target_arch = "wasm32")]
+        let waited: Result<(), wgpu::PollError> = {
+            let (sender, receiver) = futures_intrusive::channel::shared::oneshot_channel();
+            self.queue().on_submitted_work_done(move || {
+                let _ = sender.send(());
+            });
+            receiver.receive().await;
+            Ok(())
+        };
+        self.fault()?;
+        let reason = match waited {
+            Err(error) => error.to_string(),
+            Ok(_) => "found by a probe".to_owned(),
+        };
+        match is_lost(self.device()) {
+            true => Err(RunError::DeviceLost { reason }),
+            false => Ok(()),
+        }
+    }
+
+    /// Copies `bytes` of a buffer to the host.
+    ///
+    /// On native targets this waits for the device on the calling thread; in browsers it yields.
+    pub(crate) async fn read<T: bytemuck::Pod>(
+        &self,
+        buffer: &wgpu::Buffer,
+        bytes: u64,
+    ) -> Result<Vec<T>, RunError> {
+        let usage = wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST;
+        let staging = self.buffer("wgpu-batchnorm readback", bytes, usage)?;
+        self.watch("readback", || {
+            let mut encoder = self.device().create_command_encoder(&Default::default());
+            encoder.copy_buffer_to_buffer(buffer, 0, &staging, 0, bytes);
+            self.queue().submit([encoder.finish()]);
+        })?;
+        let (sender, receiver) = futures_intrusive::channel::shared::oneshot_channel();
+        let mapped = self.watch("readback", || {
+            let told = move |result| {
+                // The receiver is gone where the caller dropped the future.
+                let _ = sender.send(result);
+            };
+            staging.slice(..).map_async(wgpu::MapMode::Read, told);
+        });
+        #[cfg(not(target_arch = "wasm32"))]
+        let polled = self.device().poll(wgpu::PollType::wait_indefinitely());
+        #[cfg(target_arch = "wasm32")]
+        let polled: Result<(), wgpu::PollError> = Ok(());
+        self.fault()?;
+        mapped?;
+        let failed = |reason: String| match is_lost(self.device()) {
+            true => RunError::DeviceLost { reason },
+            false => RunError::Readback { bytes, reason },
+        };
+        polled.map_err(|e| failed(e.to_string()))?;
+        match receiver.receive().await {
+            Some(Ok(())) => {}
+            Some(Err(e)) => return Err(failed(e.to_string())),
+            None => return Err(failed("the mapping was abandoned".to_owned())),
+        }
+        let view = staging.slice(..).get_mapped_range();
+        let view = view.map_err(|e| failed(e.to_string()))?;
+        Ok(bytemuck::pod_collect_to_vec(&view))
+    }
+
+    /// What the device reported since the last call.
+    fn fault(&self) -> Result<(), RunError> {
+        self.shared.late.take().map_or(Ok(()), Err)
+    }
+}

@@ -1,0 +1,51 @@
+//! What a forward pass is asked to do.
+
+use crate::tensor::Tensor;
+
+/// Which statistics a forward pass normalizes with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// The batch's own; running statistics move.
+    Train,
+    /// The running ones; the batch's own where the layer keeps none, as PyTorch does.
+    Eval,
+}
+
+/// What a forward pass does. A [`Mode`] alone is such a request.
+#[derive(Clone, Copy, Debug)]
+pub struct ForwardRequest<'a> {
+    pub(crate) mode: Mode,
+    pub(crate) residual: Option<&'a Tensor>,
+    pub(crate) in_place: bool,
+}
+
+impl<'a> ForwardRequest<'a> {
+    /// A forward pass in this mode, without a residual, whose output is a tensor of its own.
+    pub fn new(mode: Mode) -> Self {
+        Self {
+            mode,
+            residual: None,
+            in_place: false,
+        }
+    }
+
+    /// Adds `residual` before the activation: `y = g(BN(x) + residual)`, g the configuration's activation. It has
+    /// the input's shape and element.
+    pub fn with_residual(mut self, residual: impl Into<Option<&'a Tensor>>) -> Self {
+        self.residual = residual.into();
+        self
+    }
+
+    /// Puts `y` over `x`, without a tensor of its own. There is no backward pass after it, nor after an earlier
+    /// forward pass that had this tensor as its `x` or its residual.
+    pub fn with_in_place(mut self, in_place: bool) -> Self {
+        self.in_place = in_place;
+        self
+    }
+}
+
+impl From<Mode> for ForwardRequest<'_> {
+    fn from(mode: Mode) -> Self {
+        Self::new(mode)
+    }
+}

@@ -1,0 +1,127 @@
+//! A layer's state under PyTorch's names, in and out of safetensors.
+
+#[cfg(feature = "state")]
+mod files;
+
+use crate::config::{Affine, Config};
+use crate::error::{ShapeError, StateError};
+use crate::stats::{RunningStatistics, filled};
+
+/// Parameters and statistics of one layer on the host, `[C]` each.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct LayerState {
+    /// γ, where the layer has one.
+    pub weight: Option<Vec<f32>>,
+    /// β, where the layer has one.
+    pub bias: Option<Vec<f32>>,
+    /// Running statistics, where the layer keeps them.
+    pub running: Option<RunningStatistics>,
+    /// Training forwards counted, PyTorch's `num_batches_tracked`. Files hold it as I64, as PyTorch's do, and as U64
+    /// from 2⁶³ on.
+    pub num_batches_tracked: u64,
+}
+
+impl LayerState {
+    /// What a new layer starts with: weight 1, bias 0, running mean 0 and variance 1.
+    ///
+    /// # Errors
+    /// More channels than there is memory for.
+    pub fn new(channels: usize, config: &Config) -> Result<Self, ShapeError> {
+        let fill = |there: bool, value| there.then(|| filled(channels, value)).transpose();
+        let running = config.running.map(|_| RunningStatistics::new(channels));
+        Ok(Self {
+            weight: fill(config.affine.has_weight(), 1.0)?,
+            bias: fill(config.affine.has_bias(), 0.0)?,
+            running: running.transpose()?,
+            num_batches_tracked: 0,
+        })
+    }
+
+    /// How many training batches each channel left out because they were not finite there, `[C]`;
+    /// empty without running statistics. It counts from a new layer or a loaded file on: PyTorch's
+    /// format has no place for it.
+    pub fn skipped_batches(&self) -> Vec<u64> {
+        let counted = self.running.iter().flat_map(|r| &r.batches);
+        let skipped = counted.map(|&k| self.num_batches_tracked.saturating_sub(k.into()));
+        skipped.collect()
+    }
+
+    /// Which affine parameters there are.
+    pub fn affine(&self) -> Affine {
+        match (&self.weight, &self.bias) {
+            (Some(_), Some(_)) => Affine::Both,
+            (Some(_), None) => Affine::Weight,
+            (None, Some(_)) => Affine::Bias,
+            (None, None) => Affine::None,
+        }
+    }
+
+    /// Checks that the state is one of a layer of `channels` channels with `config`.
+    ///
+    /// # Errors
+    /// A tensor too many, one missing, another length than C, a negative running variance.
+    pub fn validate(&self, channels: usize, config: &Config) -> Result<(), StateError> {
+        self.validate_under("", channels, config)
+    }
+
+    /// [`LayerState::validate`], naming tensors as a file with `prefix` does.
+    pub(crate) fn validate_under(
+        &self,
+        prefix: &str,
+        channels: usize,
+        config: &Config,
+    ) -> Result<(), StateError> {
+        let running = self.running.as_ref();
+        for (name, values, wanted) in [
+            ("weight", self.weight.as_ref(), config.affine.has_weight()),
+            ("bias", self.bias.as_ref(), config.affine.has_bias()),
+            (
+                "running_mean",
+                running.map(|r| &r.mean),
+                config.running.is_some(),
+            ),
+            (
+                "running_var",
+                running.map(|r| &r.variance),
+                config.running.is_some(),
+            ),
+        ] {
+            let name = || format!("{prefix}{name}");
+            match values {
+                None if wanted => return Err(StateError::Missing { name: name() }),
+                Some(_) if !wanted => return Err(StateError::Unexpected { name: name() }),
+                Some(values) if values.len() != channels => {
+                    return Err(StateError::Shape {
+                        name: name(),
+                        got: vec![values.len()],
+                        expected: vec![channels],
+                    });
+                }
+                _ => {}
+            }
+        }
+        let Some(running) = running else {
+            return Ok(());
+        };
+        if running.batches.len() != channels {
+            return Err(StateError::Shape {
+                name: format!("{prefix}batches"),
+                got: vec![running.batches.len()],
+                expected: vec![channels],
+            });
+        }
+        non_negative(format!("{prefix}running_var"), &running.variance)
+    }
+}
+
+fn non_negative(name: String, variance: &[f32]) -> Result<(), StateError> {
+    match variance.iter().position(|&v| v < 0.0) {
+        None => Ok(()),
+        Some(index) => Err(StateError::Value {
+            name,
+            got: variance[index].to_string(),
+            index,
+            expected: "a variance of at least 0",
+        }),
+    }
+}

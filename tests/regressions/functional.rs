@@ -1,0 +1,56 @@
+//! The functional forms.
+
+use testkit::gpu::gpu;
+use wgpu_batchnorm::checked::blocking as checked;
+use wgpu_batchnorm::error::ConfigError;
+use wgpu_batchnorm::functional::{AffineStep, Trained, fold_into_linear, moments};
+use wgpu_batchnorm::{Error, Parameters, Tensor};
+
+/// Moments of one batch used on another: they fit by their kept axes.
+#[test]
+fn other_batch() {
+    let gpu = gpu();
+    // Means 10, 20, 30 and variances 4, 1, 0 of six values.
+    let columns = [(10.0, 2.0), (20.0, 1.0), (30.0, 0.0)];
+    let sign = |k: usize| if k.is_multiple_of(2) { 1.0 } else { -1.0 };
+    let x: Vec<f32> = (0..6)
+        .flat_map(|k| columns.map(|(mean, std)| mean + sign(k) * std))
+        .collect();
+    let x = Tensor::upload(&gpu, &[6, 3], &x).unwrap();
+    for keep_dims in [false, true] {
+        let moments = moments(&x, &[0], keep_dims).unwrap();
+        assert_eq!(moments.count(), 6.0);
+        // Of other lengths: that of six values would divide the sums of squares by another count.
+        for rows in [4, 1, 7] {
+            let other: Vec<f32> = (0..rows).flat_map(|_| [14.0, 22.0, 31.0]).collect();
+            let other = Tensor::upload(&gpu, &[rows, 3], &other).unwrap();
+            let affine = AffineStep::default();
+            let (y, report) = checked::normalize(&other, &moments, affine, 0.25).unwrap();
+            report.enforce().unwrap();
+            let y = y.read_blocking().unwrap();
+            let expected = [
+                4.0 / 4.25f64.sqrt(),
+                2.0 / 1.25f64.sqrt(),
+                1.0 / 0.25f64.sqrt(),
+            ];
+            for (k, &y) in y.iter().enumerate() {
+                let off = f64::from(y) - expected[k % 3];
+                assert!(off.abs() < 1e-6, "{rows} rows, {k}: {y}");
+            }
+        }
+    }
+}
+
+/// Folding with an empty mean: there are no channels.
+#[test]
+fn empty_mean() {
+    let trained = Trained {
+        parameters: Parameters::default(),
+        mean: &[],
+        variance: &[1.0, 1.0],
+        eps: 1e-5,
+    };
+    let refused = fold_into_linear(&trained, &[1.0, 2.0], None).unwrap_err();
+    assert!(matches!(refused, Error::Config(ConfigError::NoChannels)));
+    assert!(refused.to_string().contains("0 channels"), "{refused}");
+}
