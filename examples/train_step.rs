@@ -144,8 +144,9 @@ impl Training {
         let scored = tensor(&[2, POINTS, 1])?;
 
         let plan = gpu.context().plan(&layer(), &hidden)?;
-        let saved = tensor(&[5, HIDDEN])?;
-        let workspace = tensor(&[plan.workspace_bytes() as usize / 4])?;
+        let buffer = |bytes: u64| tensor(&[bytes as usize / 4]);
+        let saved = buffer(plan.saved_bytes())?;
+        let workspace = buffer(plan.workspace_bytes())?;
         let buffers = TrainBuffers::new(x.slice(), saved.slice(), workspace.slice())
             .with_y(z.slice())
             .with_affine(affine.slice())

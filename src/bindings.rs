@@ -4,21 +4,21 @@ use crate::binding::{self, Binding, Dispatch, Moving, Resource, UNIFORM_STRIDE, 
 use crate::config::Config;
 use crate::context::Context;
 use crate::error::BindError;
-use crate::faults::{made, unusable, unusable_buffer};
+use crate::faults::{made, unusable, unusable_buffer, unusable_texture};
 use crate::operation::params::{Params, flags};
 use crate::operation::{Asked, Buffer, Holds, Operation};
 use crate::plan::{Axes, Piece, Schedule};
 use crate::shaders::Role;
 
 /// A buffer in its role, with the bytes that the operation touches.
-pub(crate) struct Slot<'a> {
+pub(crate) struct Argument<'a> {
     pub(crate) role: Role,
     pub(crate) name: &'static str,
     pub(crate) slice: wgpu::BufferSlice<'a>,
     pub(crate) bytes: u64,
 }
 
-impl<'a> Slot<'a> {
+impl<'a> Argument<'a> {
     /// What a dispatch over `piece` binds: that piece of a tensor, all of anything else.
     fn range(&self, piece: &Piece, load_bytes: u64) -> wgpu::BufferBinding<'a> {
         let (start, bytes) = match self.role.is_tensor() {
@@ -73,13 +73,13 @@ fn given<'a>(
 }
 
 /// The buffers that `operation` binds, in their roles: refused where one is missing or one too many.
-pub(crate) fn slots<'a>(
+pub(crate) fn arguments<'a>(
     operation: Operation,
     config: &Config,
     bytes: impl Fn(Holds) -> u64,
     buffers: &[Named<'a>],
-) -> Result<Vec<Slot<'a>>, BindError> {
-    let mut slots = Vec::new();
+) -> Result<Vec<Argument<'a>>, BindError> {
+    let mut arguments = Vec::new();
     for (buffer, slice) in given(operation, buffers) {
         let (must, may) = buffer.given.must_and_may(config);
         match slice {
@@ -94,7 +94,7 @@ pub(crate) fn slots<'a>(
                 });
             }
             None => {}
-            Some(slice) => slots.push(Slot {
+            Some(slice) => arguments.push(Argument {
                 role: buffer.role,
                 name: buffer.name,
                 slice,
@@ -108,7 +108,7 @@ pub(crate) fn slots<'a>(
         .find(|(name, slice)| slice.is_some() && !known(name))
     {
         Some((buffer, _)) => Err(BindError::Unexpected { buffer }),
-        None => Ok(slots),
+        None => Ok(arguments),
     }
 }
 
@@ -126,9 +126,9 @@ pub(crate) fn bind(context: &Context, request: &Request<'_, '_>) -> Result<Bindi
     let buffers_given = given(operation, buffers).filter(|(_, slice)| slice.is_some());
     buffers_given.for_each(|(buffer, _)| asked.give(buffer.role));
     operation.validate(config, &schedule.view, &asked)?;
-    let slots = slots(operation, config, |holds| holds.bytes(schedule), buffers)?;
-    check(context.device(), &slots)?;
-    let slot = |role| slots.iter().find(|slot| slot.role == role);
+    let arguments = arguments(operation, config, |holds| holds.bytes(schedule), buffers)?;
+    check(context.device(), &arguments)?;
+    let argument = |role| arguments.iter().find(|argument| argument.role == role);
     let steps = operation.steps(config, schedule, &asked);
     let params = steps.iter().map(|step| bytemuck::bytes_of(&step.params));
     let axes = schedule.axes.iter().map(bytemuck::bytes_of);
@@ -152,13 +152,13 @@ pub(crate) fn bind(context: &Context, request: &Request<'_, '_>) -> Result<Bindi
             if let Some((_, view)) = view.filter(|_| step.variant.binds_texture(role)) {
                 return Resource::Texture(view.clone());
             }
-            let slot = match role {
+            let argument = match role {
                 Role::X if in_place => None,
-                Role::Out if in_place => slot(Role::X),
-                role => slot(role),
+                Role::Out if in_place => argument(Role::X),
+                role => argument(role),
             };
-            Resource::buffer(&match slot {
-                Some(slot) => slot.range(&step.piece, schedule.load_bytes()),
+            Resource::buffer(&match argument {
+                Some(argument) => argument.range(&step.piece, schedule.load_bytes()),
                 None => whole(context.unused(role)),
             })
         };
@@ -167,7 +167,12 @@ pub(crate) fn bind(context: &Context, request: &Request<'_, '_>) -> Result<Bindi
         all.extend(roles.map(|&role| (role as u32, bound(role))));
         let label = step.variant.kernel.name();
         let make = || binding::bind_group(device, label, &pipeline.layout, &all);
-        let bind_group = made(device, make).map_err(|error| named(device, &slots, error))?;
+        let bind_group = made(device, make).map_err(|error| {
+            let named_views = textures
+                .iter()
+                .map(|(role, view)| (name(operation, *role), view));
+            named(device, &arguments, named_views, error)
+        })?;
         if step.params.flags & flags::HAS_RUNNING != 0 {
             moving.push(Moving {
                 dispatch: k,
@@ -198,24 +203,42 @@ pub(crate) fn bind(context: &Context, request: &Request<'_, '_>) -> Result<Bindi
     })
 }
 
-/// Names the slot that is at fault where wgpu refused buffers together.
-pub(crate) fn named(device: &wgpu::Device, slots: &[Slot<'_>], error: BindError) -> BindError {
+/// What errors call the argument in this role.
+fn name(operation: Operation, role: Role) -> &'static str {
+    let mut buffers = operation.buffers().iter();
+    let buffer = buffers.find(|buffer| buffer.role == role);
+    buffer.map_or("a texture", |buffer| buffer.name)
+}
+
+/// Names the buffer or texture that is at fault where wgpu refused several together.
+pub(crate) fn named<'v>(
+    device: &wgpu::Device,
+    arguments: &[Argument<'_>],
+    mut views: impl Iterator<Item = (&'static str, &'v wgpu::TextureView)>,
+    error: BindError,
+) -> BindError {
     if !matches!(error, BindError::Refused { .. }) {
         return error;
     }
-    let mut refused = slots.iter().filter_map(|slot| {
-        let fault = unusable_buffer(device, slot.slice.buffer())?;
-        Some(unusable(device, slot.name, fault))
+    let mut buffers = arguments.iter().filter_map(|argument| {
+        let fault = unusable_buffer(device, argument.slice.buffer())?;
+        Some(unusable(device, argument.name, fault))
     });
-    refused.next().unwrap_or(error)
+    let textures = || {
+        views.find_map(|(name, view)| {
+            let fault = unusable_texture(device, view.texture())?;
+            Some(unusable(device, name, fault))
+        })
+    };
+    buffers.next().or_else(textures).unwrap_or(error)
 }
 
 /// Checks buffers against their roles.
-pub(crate) fn check(device: &wgpu::Device, slots: &[Slot<'_>]) -> Result<(), BindError> {
+pub(crate) fn check(device: &wgpu::Device, arguments: &[Argument<'_>]) -> Result<(), BindError> {
     let alignment = u64::from(device.limits().min_storage_buffer_offset_alignment);
-    for slot in slots {
-        let buffer = slot.name;
-        if !slot
+    for argument in arguments {
+        let buffer = argument.name;
+        if !argument
             .slice
             .buffer()
             .usage()
@@ -226,7 +249,7 @@ pub(crate) fn check(device: &wgpu::Device, slots: &[Slot<'_>]) -> Result<(), Bin
                 expected: "STORAGE",
             });
         }
-        let got = slot.slice.offset();
+        let got = argument.slice.offset();
         if got % alignment != 0 {
             return Err(BindError::Alignment {
                 buffer,
@@ -234,7 +257,7 @@ pub(crate) fn check(device: &wgpu::Device, slots: &[Slot<'_>]) -> Result<(), Bin
                 alignment,
             });
         }
-        let (got, expected) = (slot.slice.size(), slot.bytes);
+        let (got, expected) = (argument.slice.size(), argument.bytes);
         if got < expected {
             return Err(BindError::Size {
                 buffer,
@@ -244,14 +267,17 @@ pub(crate) fn check(device: &wgpu::Device, slots: &[Slot<'_>]) -> Result<(), Bin
         }
     }
     // All are bound writable, and browsers refuse writable bindings that overlap.
-    for (k, slot) in slots.iter().enumerate() {
-        for other in &slots[..k] {
-            let same_buffer = slot.slice.buffer() == other.slice.buffer();
-            let (start, end) = (slot.slice.offset(), slot.slice.offset() + slot.bytes);
+    for (k, argument) in arguments.iter().enumerate() {
+        for other in &arguments[..k] {
+            let same_buffer = argument.slice.buffer() == other.slice.buffer();
+            let (start, end) = (
+                argument.slice.offset(),
+                argument.slice.offset() + argument.bytes,
+            );
             let (from, to) = (other.slice.offset(), other.slice.offset() + other.bytes);
             if same_buffer && start < to && from < end {
                 return Err(BindError::Overlap {
-                    buffer: slot.name,
+                    buffer: argument.name,
                     other: other.name,
                 });
             }

@@ -54,7 +54,7 @@ pub enum RunningVariance {
 pub enum NonFinite {
     /// They keep their value, and the batch does not count for that channel.
     Skip,
-    /// They take it, as PyTorch does.
+    /// They become NaN or infinite, as PyTorch's do.
     Propagate,
 }
 
@@ -101,7 +101,7 @@ pub enum Activation {
     None,
     /// max(z, 0). Where z ≤ 0 no gradient comes through, not even an infinite one.
     Relu,
-    /// z where it is positive, else so much of it.
+    /// z where it is positive, else z times this slope.
     LeakyRelu(f32),
     /// 1/(1 + e^−z).
     Sigmoid,

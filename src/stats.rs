@@ -274,7 +274,7 @@ impl Moments {
     /// is rounded to f32 rows: of many parts, see [`Moments::merge_all`].
     ///
     /// # Errors
-    /// Other moments of another number of channels.
+    /// Moments of another number of channels.
     pub fn merge(&self, other: &Self) -> Result<Self, ShapeError> {
         if self.m2.len() != other.m2.len() {
             return Err(ShapeError::Length {
@@ -304,8 +304,8 @@ impl Moments {
         Ok(merged)
     }
 
-    /// The moments of all parts together, merged as a tree: pairs, then pairs of those. A chain would
-    /// round once a part, and leave the bounds of accuracy from some dozens on.
+    /// The moments of all parts together, merged as a tree: pairs, then pairs of those. A chain would round
+    /// once for each part, and leave the bounds of accuracy from some dozens of parts on.
     ///
     /// ```
     /// use wgpu_batchnorm::Moments;

@@ -67,8 +67,8 @@ impl Tensor {
         Ok(tensor)
     }
 
-    /// Uploads values as they are stored: `element`'s own bytes, little endian, one value after the
-    /// other. No bit of them changes, of a NaN or a subnormal neither.
+    /// Uploads values as they are stored: `element`'s own bytes, little endian, one value after the other. No
+    /// bit of them changes, not even of a NaN or a subnormal number.
     ///
     /// # Errors
     /// As [`Tensor::upload`], where `bytes` is not as long as the shape's values of `element`.
@@ -273,8 +273,8 @@ impl Tensor {
         pollster::block_on(self.read())
     }
 
-    /// Copies the values to the host as they are stored: the element's own bytes, little endian, one
-    /// value after the other. No bit of them changes, of a NaN or a subnormal neither.
+    /// Copies the values to the host as they are stored: the element's own bytes, little endian, one value
+    /// after the other. No bit of them changes, not even of a NaN or a subnormal number.
     ///
     /// On native targets this waits for the device on the calling thread.
     ///

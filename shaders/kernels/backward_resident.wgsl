@@ -12,6 +12,6 @@
 fn map_of(lane: Lane, s: Source, part: Partial) -> Map {
     let sums = reduce(lane, part, params.slots);
     let map = dx_map(s, sums);
-    write_gradients(lane, sums, map.finite);
+    write_gradients(lane, sums, map.finite, map.finite);
     return map;
 }

@@ -10,6 +10,8 @@ fn run(lane: Lane) {
     for (var k = 0u; k < COLUMNS; k++) {
         let here = column(lane, k);
         let sums = merged_sums(here);
-        write_gradients(here, sums, is_finite(sums.dz) & is_finite(sums.dz_x));
+        // What overflows dweight, or makes it NaN, leaves dbias as it is.
+        let bias_finite = is_finite(sums.dz);
+        write_gradients(here, sums, bias_finite & is_finite(sums.dz_x), bias_finite);
     }
 }

@@ -108,8 +108,8 @@ fn judge_gradients(
     let mut dbias_scale = vec![0.0; view.channels()];
     let mut dweight_slack = vec![0.0; view.channels()];
     let mut dbias_slack = vec![0.0; view.channels()];
-    // Channels whose sums may have left f32 on the way, and say so.
-    let mut overflowed = vec![false; view.channels()];
+    // Channels whose dweight and dbias may have left f32 on the way, and say so.
+    let mut overflowed = vec![[false; 2]; view.channels()];
     for c in 0..view.channels() {
         let inv_std = statistics.inv_std(c, input.eps);
         let weight = f64::from(input.parameters.weight(c)).abs();
@@ -130,8 +130,13 @@ fn judge_gradients(
         }
         dx_scale[c] += lost_of_scale(inv_std, weight) / BACKWARD_BOUND * largest;
         let says_so = |got: &[f32]| got.get(c).is_some_and(|v| !v.is_finite());
-        overflowed[c] = reach.into_iter().any(|sum| sum > LARGEST)
-            && (says_so(&result.dweight) || says_so(&result.dbias));
+        let [bias, weight] = reach.map(|sum| sum > LARGEST);
+        // Frozen, dbias stands for itself.
+        let bias = bias || through_batch && weight;
+        overflowed[c] = [
+            (weight || bias) && says_so(&result.dweight),
+            bias && says_so(&result.dbias),
+        ];
         dweight_scale[c] += f64::from(old_weight[c]).abs();
         dbias_scale[c] += f64::from(old_bias[c]).abs();
     }
@@ -140,15 +145,15 @@ fn judge_gradients(
         pairs.map(|(g, &o)| g + f64::from(o)).collect()
     };
     // A sum that overflowed on the way is what it says it is.
-    let or_got = |want: Vec<f64>, got: &[f32]| -> Vec<f64> {
+    let or_got = |k: usize, want: Vec<f64>, got: &[f32]| -> Vec<f64> {
         let or_got = |(c, want): (usize, f64)| match got.get(c) {
-            Some(&got) if overflowed[c] && !got.is_finite() => got.into(),
+            Some(&got) if overflowed[c][k] => got.into(),
             _ => want,
         };
         want.into_iter().enumerate().map(or_got).collect()
     };
-    let dweight = or_got(add(&expected.dweight, old_weight), &result.dweight);
-    let dbias = or_got(add(&expected.dbias, old_bias), &result.dbias);
+    let dweight = or_got(0, add(&expected.dweight, old_weight), &result.dweight);
+    let dbias = or_got(1, add(&expected.dbias, old_bias), &result.dbias);
     let per_channel = |name, got, want: &[f64], scale: &[f64], slack: &[f64]| {
         judge_stored(name, Element::F32, BACKWARD_BOUND, got, want, |c| {
             with_slack(scale[c], slack[c])
@@ -180,7 +185,7 @@ fn judge_gradients(
         };
         let element = input.epilogue.element;
         // Through the batch's statistics dx holds both sums.
-        let lost = |i| through_batch && overflowed[view.channel_of(i)];
+        let lost = |i| through_batch && overflowed[view.channel_of(i)] == [true; 2];
         let dx = expected.dx.iter().enumerate();
         let dx: Vec<f64> = dx
             .map(|(i, &dx)| if lost(i) { f64::NAN } else { dx })

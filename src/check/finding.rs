@@ -1,6 +1,7 @@
 //! What a comparison found.
 
 use super::{POISON, is_poison};
+use crate::error::CheckError;
 
 /// The tensor that a finding of a canary names.
 const CANARY: &str = "canary";
@@ -12,7 +13,7 @@ pub struct Finding {
     pub tensor: &'static str,
     /// The worst error over its scale; infinite where finite and non-finite values disagree.
     pub error: f64,
-    /// What the error was held to.
+    /// The largest error that is allowed.
     pub bound: f64,
     /// Where the worst is: an element index, or a channel for per-channel tensors.
     pub index: usize,
@@ -41,8 +42,8 @@ impl Finding {
         })
     }
 
-    /// Where a value still holds [`POISON`]: a finding beyond any bound. Judges look for it themselves in
-    /// what they are given; this is for values that are computed with before they are judged.
+    /// A finding beyond any bound, where a value still holds [`POISON`]. The judges look for it in what they
+    /// are given. Call this for values that a computation uses before they are judged.
     pub fn unwritten(tensor: &'static str, values: &[f32]) -> Option<Self> {
         let index = values.iter().position(|&v| is_poison(v))?;
         Some(Self {
@@ -55,8 +56,8 @@ impl Finding {
         })
     }
 
-    /// A device that did not execute a kernel of the submission that is checked: a finding beyond any bound, of a
-    /// tensor named "canary".
+    /// The finding for a device that did not execute the canary of the submission that is checked: beyond any
+    /// bound, of a tensor named "canary".
     pub fn unexecuted() -> Self {
         Self {
             tensor: CANARY,
@@ -111,9 +112,16 @@ impl std::fmt::Display for Finding {
 
 /// The findings of one operation, a tensor each.
 #[derive(Clone, Debug, Default, PartialEq)]
+#[non_exhaustive]
 pub struct Report {
     /// One per tensor.
     pub findings: Vec<Finding>,
+}
+
+impl From<Vec<Finding>> for Report {
+    fn from(findings: Vec<Finding>) -> Self {
+        Self { findings }
+    }
 }
 
 impl Report {
@@ -137,17 +145,13 @@ impl Report {
     pub fn enforce(&self) -> Result<(), CheckError> {
         match self.worst() {
             Some(worst) if !self.passed() => Err(CheckError {
-                worst: worst.clone(),
+                tensor: worst.tensor,
+                index: worst.index,
+                error: worst.error,
+                bound: worst.bound,
+                finding: worst.to_string(),
             }),
             _ => Ok(()),
         }
     }
-}
-
-/// A result beyond its bound.
-#[derive(Clone, Debug, PartialEq, thiserror::Error)]
-#[error("check failed: {worst}")]
-pub struct CheckError {
-    /// The finding furthest beyond its bound.
-    pub worst: Finding,
 }

@@ -1,27 +1,27 @@
 //! Results against the reference: how far off, where, and how far they may be.
 //!
-//! An error is the absolute error over a scale, per channel, with a floor of 1.2e-38 on the scale:
-//! for `y` the largest |x̂·weight| + |bias| of its channel, for means the largest |x|, for variances
-//! and `inv_std` the true value, for `dx` the largest sum of its terms' magnitudes, for `dweight`
-//! and `dbias` Σ|dy·x̂| and Σ|dy|. Where the reference is NaN the result must be, and where f32
-//! overflows it must be that infinity.
+//! An error is the absolute error over a scale, per channel, with a floor of 1.2e-38 on the scale: for `y`
+//! the largest |x̂·weight| + |bias| of its channel, for means the largest |x|, for variances and `inv_std`
+//! the true value, for `dx` the largest sum of its terms' magnitudes, for `dweight` and `dbias` Σ|dy·x̂| and
+//! Σ|dy|. Where the reference is NaN, the result must be NaN. Where the reference overflows f32, the result
+//! must be infinite with its sign.
 //!
-//! With an activation g, an error of its argument z may be magnified by the largest |g'| near z, and a
-//! smooth g itself may be off by so much of the largest |y|: the scale of `y` is the sum of both. Backward
-//! has dz = dy·g'(z) in place of dy, and to the bounds is added what the rounding of z changes of g', at a
-//! kink and elsewhere (`upstream.rs`), each z as far off as f32 may leave that element (`rounding.rs`).
-//! Its `dweight` is granted besides what rounding leaves of small x̂ (there too).
+//! With an activation g, an error of its argument z may be magnified by the largest |g'| near z, and a smooth
+//! g itself may be off by so much of the largest |y|: the scale of `y` is the sum of both. Backward has dz =
+//! dy·g'(z) in place of dy, and to the bounds is added what the rounding of z changes of g', at a kink and
+//! elsewhere (`upstream.rs`), each z as far off as f32 may leave that element (`rounding.rs`). The bound of
+//! its `dweight` also grows by what rounding changes of small x̂ (`rounding.rs`).
 //!
 //! What a sound device may lose at the ends of f32 is granted (`ends.rs`).
 //!
 //! f16 and bf16 results may be half a unit in the last place of their type further off.
 //!
-//! Everything here works on values of the host. [`checked`](crate::checked) runs layers and functional forms and reads their
-//! inputs and results back for it. So that a device which executes nothing is not
-//! called right, outputs and scratch are filled with [`POISON`] before a run, and a value that still holds it
-//! fails; a kernel of the same submission shows that the device executed it ([`Finding::unexecuted`]). Callers who
-//! have the inputs on the host compare them with what the device holds ([`Finding::held`]), as `wgbn` does. These three add
-//! findings to a report only when they fail.
+//! Everything here works on values of the host. [`checked`](crate::checked) runs layers and functional forms
+//! and reads their inputs and results back for it. A device may execute nothing. Outputs and scratch are
+//! therefore filled with [`POISON`] before a run, and a value that still holds it fails. A kernel of the same
+//! submission shows that the device executed it ([`Finding::unexecuted`]). Callers who have the inputs on the
+//! host compare them with what the device holds ([`Finding::held`]), as `wgbn` does. These three add findings
+//! to a report only when they fail.
 
 mod backward;
 mod ends;
@@ -36,7 +36,7 @@ mod tests;
 mod upstream;
 
 pub use backward::{backward, backward_frozen, dresidual};
-pub use finding::{CheckError, Finding, Report};
+pub use finding::{Finding, Report};
 pub use forward::{TrainResult, inference, moments, moments_over, normalize, train_forward};
 pub use poison::{POISON, is_poison};
 

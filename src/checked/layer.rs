@@ -139,10 +139,10 @@ async fn running(rows: Option<&Tensor>) -> Result<Option<RunningStatistics>, Err
     Ok(running.transpose()?)
 }
 
-/// A layer each of whose passes is compared with the reference, and fails where a result is beyond its bound.
+/// A layer whose every pass is compared with the reference and fails if a result is beyond its bound.
 ///
-/// A training forward that fails leaves running statistics and the count of batches as they were; one in place leaves
-/// `y` over `x`.
+/// A training forward that fails leaves running statistics and the count of batches as they were. In place,
+/// `y` stays over `x`.
 #[derive(Debug)]
 pub struct Checked {
     layer: BatchNorm,

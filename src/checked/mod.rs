@@ -1,11 +1,11 @@
-//! Runs that are compared with the reference: a layer's passes and the functional forms, each with the report of its
-//! comparison.
+//! Checked runs: a layer's passes and the functional forms, each with the report of its comparison with the
+//! reference.
 //!
-//! The functions here do what their namesakes do, and besides read inputs and results back and judge them on the host
-//! ([`check`](crate::check)). That takes f64 on one core: it is for tests and for trust, not for speed. Results are the
-//! same, bit for bit.
+//! The functions here do what the functions of the same names do. They also read inputs and results back and
+//! judge them on the host ([`check`](crate::check)), in f64 on one core, which is slow. The results are the
+//! same, bit for bit, as without it.
 //!
-//! [`Checked`] is a layer each of whose passes fails where a result is beyond its bound.
+//! [`Checked`] is a layer whose every pass fails if a result is beyond its bound.
 //!
 //! ```
 //! # use wgpu_batchnorm::{Adapter, BatchNorm, Config, Gpu, Mode, Tensor};

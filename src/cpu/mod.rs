@@ -3,7 +3,7 @@
 //! Sums are kept in f64 and in an order that only the view decides, so a result has the same bits
 //! however many threads took part. Work runs on rayon's current thread pool.
 //!
-//! Each call refuses slices that have not the lengths their view gives, and options that the device refuses.
+//! Each call refuses slices that are not as long as their view says, and the options that the device refuses.
 
 mod columns;
 mod interleaved;
@@ -27,8 +27,8 @@ use operations::{Backward, BackwardFrozen, Batch, Inference, Operation, Train, s
 /// A channel whose statistics f32 cannot hold is NaN in `y` and in all that is saved.
 ///
 /// # Errors
-/// A slice that has not the length its view gives; options out of range; one value per channel where the running variance is
-/// unbiased or none is kept. Nothing is written then.
+/// A slice that is not as long as its view says; options out of range; one value per channel where the
+/// running variance is unbiased or none is kept. Nothing is written then.
 pub fn train_forward(
     view: &View,
     x: &[f32],
@@ -70,7 +70,7 @@ pub fn train_forward(
 /// Inference: writes `y`, normalized by the given statistics. A negative variance gives NaN.
 ///
 /// # Errors
-/// A slice that has not the length its view gives; `eps` negative or not finite.
+/// A slice that is not as long as its view says; `eps` negative or not finite.
 pub fn inference(
     view: &View,
     x: &[f32],
@@ -100,7 +100,7 @@ pub fn inference(
 /// and `dbias`. A channel whose statistics or sums f32 cannot hold is NaN in all three.
 ///
 /// # Errors
-/// A slice that has not the length its view gives.
+/// A slice that is not as long as its view says.
 pub fn backward(
     view: &View,
     x: &[f32],
@@ -122,11 +122,11 @@ pub fn backward(
     Ok(gradients.into_iter().map(|g| (g.weight, g.bias)).unzip())
 }
 
-/// Backward through given statistics: writes `dx`, if asked for, and returns `dweight` and
-/// `dbias`, both NaN where f32 cannot hold one of them. A negative variance gives NaN throughout.
+/// Backward through given statistics: writes `dx`, if asked for, and returns `dweight` and `dbias`. Each is NaN
+/// where f32 cannot hold it, and `dweight` where f32 cannot hold `dbias`. A negative variance gives NaN throughout.
 ///
 /// # Errors
-/// A slice that has not the length its view gives; `eps` negative or not finite.
+/// A slice that is not as long as its view says; `eps` negative or not finite.
 #[expect(clippy::too_many_arguments, reason = "as many as the formula has")]
 pub fn backward_frozen(
     view: &View,
@@ -155,7 +155,7 @@ pub fn backward_frozen(
 /// The mergeable statistics of every channel.
 ///
 /// # Errors
-/// An `x` that has not the length its view gives.
+/// An `x` that is not as long as its view says.
 pub fn moments(view: &View, x: &[f32]) -> Result<Moments, Error> {
     check_tensor(view, "x", x)?;
     let op = Train::new(view, x, Parameters::default(), 0.0);

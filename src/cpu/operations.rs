@@ -252,7 +252,13 @@ impl Operation for BackwardFrozen<'_> {
         let inv_std = inv_std(f64::from(self.variance[c]), self.eps);
         let scale = f64::from(self.weight.map_or(1.0, |w| w[c])) * inv_std;
         let k = [scale as f32, 0.0, 0.0, 0.0, 0.0];
-        (parameter_gradients(sums, inv_std), k)
+        let mut gradients = parameter_gradients(sums, inv_std);
+        // What overflows dweight, or makes it NaN, leaves dbias as it is.
+        let bias = sums[0] as f32;
+        if bias.is_finite() && !inv_std.is_nan() {
+            gradients.bias = bias;
+        }
+        (gradients, k)
     }
 
     fn map([scale, ..]: Coefficients, _: f32, dy: f32) -> f32 {

@@ -1,8 +1,8 @@
 //! Any phase's error, as the layer API and the functional forms return it.
 
-use super::{BindError, ConfigError, DeviceError, PlanError, RunError, ShapeError, StateError};
-#[cfg(feature = "reference")]
-use crate::check::CheckError;
+use super::{
+    BindError, CheckError, ConfigError, DeviceError, PlanError, RunError, ShapeError, StateError,
+};
 
 /// Whatever can go wrong in the layer API and the functional forms.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -29,8 +29,7 @@ pub enum Error {
     /// See [`StateError`].
     #[error(transparent)]
     State(#[from] StateError),
-    /// See [`CheckError`].
-    #[cfg(feature = "reference")]
+    /// See [`CheckError`]: what the functions of `checked` return (feature `reference`).
     #[error(transparent)]
     Check(#[from] CheckError),
 }

@@ -1,5 +1,5 @@
-//! One error a phase: shape, options, device, plan, bind, run, state. [`Error`] is any of them. A
-//! failed check is [`crate::check::CheckError`].
+//! One error a phase: shape, options, device, plan, bind, run, state, a failed
+//! check. [`Error`] is any of them.
 //!
 //! Errors hold plain data: numbers, names and shapes, so that they can be compared, kept and sent to
 //! other threads.
@@ -7,6 +7,7 @@
 mod any;
 mod bind;
 mod cache;
+mod check;
 mod config;
 mod device;
 mod encode;
@@ -18,6 +19,7 @@ mod state;
 pub use any::Error;
 pub use bind::BindError;
 pub use cache::CacheError;
+pub use check::CheckError;
 pub use config::ConfigError;
 pub use device::DeviceError;
 pub use encode::EncodeError;

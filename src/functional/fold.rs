@@ -6,10 +6,11 @@ use crate::stats::Parameters;
 
 /// The weights and bias of a linear or convolution layer with a trained batch norm folded in.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct Folded {
     /// The layer's weight, each output channel scaled by `γ/√(running_var + eps)`.
     pub weight: Vec<f32>,
-    /// The one bias left, `[C]`: it takes in the layer's own, which is dropped.
+    /// The bias, `[C]`. It replaces the bias of the layer itself and contains it.
     pub bias: Vec<f32>,
 }
 

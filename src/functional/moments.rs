@@ -27,7 +27,7 @@ impl DeviceMoments {
         self.reduction.statistics_shape(self.keep_dims)
     }
 
-    /// Values behind each mean.
+    /// How many values each mean is of.
     pub fn count(&self) -> f64 {
         self.reduction.counts().0 as f64
     }

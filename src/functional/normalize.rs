@@ -16,10 +16,11 @@ use crate::tensor::Tensor;
 
 /// What [`normalize`] subtracts and divides by.
 #[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
 pub enum Statistics<'a> {
     /// What [`moments`](super::moments()) gave: pivot and offset keep the accuracy of large means.
     Moments(&'a DeviceMoments),
-    /// Plain f32 arrays that broadcast over `x` as in NumPy; errors are relative to these.
+    /// Plain f32 arrays that broadcast over `x` as in NumPy. Checks take them as exact.
     Plain {
         /// The mean.
         mean: &'a Tensor,
@@ -52,7 +53,7 @@ pub struct AffineStep<'a> {
 /// `(x − mean)/√(variance + eps)·scale + offset`: `tf.nn.batch_normalization`. One dispatch, submitted and not
 /// waited for.
 ///
-/// Moments of another batch are taken where both tensors have as many axes and the kept ones are as long.
+/// The moments may be of another batch, if that tensor has as many axes and its kept axes are as long.
 ///
 /// # Errors
 /// Shapes that do not broadcast; `eps` negative or not finite; a tensor too large; no memory; a lost device, where wgpu

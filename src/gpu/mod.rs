@@ -1,4 +1,4 @@
-//! A device of one's own, for those who do not bring one.
+//! A device that the library opens, for programs that do not bring one.
 
 mod late;
 mod work;
@@ -205,7 +205,8 @@ impl Gpu {
     }
 
     /// Hands errors that come late, after the call that caused them has returned, to `listener`, with the
-    /// name of the operation that was submitted last. They then fail no later read; a lost device still does.
+    /// name of the operation that was submitted last. Such an error then fails no later read. A lost device
+    /// still fails every read.
     ///
     /// `listener` runs on whichever thread wgpu reports on and replaces the one before. Errors that a call can
     /// know at once are that call's own and do not come here. On a device that [`Gpu::with_device`] took, what

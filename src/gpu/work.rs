@@ -113,14 +113,14 @@ impl Gpu {
         }
     }
 
-    /// Waits until the device has done what was submitted to it, and tells what it found late: what no call
-    /// could know when it returned. Every read does the same.
+    /// Waits until the device has done what was submitted to it, and returns the error that the device found
+    /// after the calls had returned. Every read does the same.
     ///
     /// On native targets this waits on the calling thread; in browsers it yields.
     ///
     /// # Errors
-    /// A device that was lost, or an error that it reported since the last read or check. Each is told once,
-    /// with the operation after which it came; a lost device is told each time.
+    /// A device that was lost, or an error that it reported since the last read or check. Each error is
+    /// returned once and names the operation after which it came. A lost device is an error each time.
     pub async fn check(&self) -> Result<(), RunError> {
         #[cfg(not(target_arch = "wasm32"))]
         let waited = self.device().poll(wgpu::PollType::wait_indefinitely());

@@ -28,9 +28,9 @@ const CHANNELS: usize = 4;
 
 /// Every operation of one configuration on images of one size.
 ///
-/// An image is `[height][width][4]`, and its four channels are normalized each for itself. Red is
-/// channel 0, alpha channel 3, also where a format keeps blue first. Values are what a shader loads:
-/// k/255 of 8 bits, linear ones through an sRGB format. Per-channel values are f32.
+/// An image is `[height][width][4]`, and its four channels are normalized independently. Red is channel 0,
+/// alpha channel 3, also where a format keeps blue first. Values are what a shader loads: k/255 for 8 bits,
+/// and linear values for an sRGB format. Per-channel values are f32.
 #[derive(Clone, Debug)]
 pub struct ImagePlan {
     context: Context,
@@ -66,8 +66,9 @@ impl Context {
     ///
     /// let config = Config::pytorch().without_running().with_affine(Affine::None);
     /// let plan = context.plan_image(&config, frame.width(), frame.height())?;
-    /// let saved = Tensor::empty(&gpu, &[5, 4])?;
-    /// let workspace = Tensor::empty(&gpu, &[plan.workspace_bytes() as usize / 4])?;
+    /// let buffer = |bytes: u64| Tensor::empty(&gpu, &[bytes as usize / 4]);
+    /// let saved = buffer(plan.saved_bytes())?;
+    /// let workspace = buffer(plan.workspace_bytes())?;
     /// let buffers = ImageTrainBuffers::new(&frame, &result, saved.slice(), workspace.slice());
     /// let binding = plan.bind_train(&buffers.with_keep_alpha(true))?;
     /// let mut encoder = device.create_command_encoder(&Default::default());
@@ -80,8 +81,8 @@ impl Context {
     /// ```
     ///
     /// # Errors
-    /// Options that are no batch normalization's; a side of 0 or beyond `max_texture_dimension_2d`;
-    /// scratch that one binding cannot hold.
+    /// Options out of range; a side of 0 or beyond `max_texture_dimension_2d`; scratch that one binding
+    /// cannot hold.
     pub fn plan_image(
         &self,
         config: &Config,

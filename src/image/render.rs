@@ -4,7 +4,7 @@ use wgpu::TextureFormat;
 
 use super::{CHANNELS, ImageRenderInputs, texture};
 use crate::binding::{timestamps, uniforms};
-use crate::bindings::{check, named, slots, whole};
+use crate::bindings::{arguments, check, named, whole};
 use crate::config::Config;
 use crate::context::{Context, READ_TEXTURE, buffer};
 use crate::error::{BindError, EncodeError, PlanError};
@@ -40,8 +40,9 @@ impl ImageDraw {
     /// Records one draw into the caller's pass, which has one colour target, of the format given to
     /// [`Context::image_render`], and neither depth nor multisampling.
     ///
-    /// The target's pixel (i, j) becomes that of the image, as far as the image, the viewport and
-    /// the scissor go; others stay as they are. The target is another image than the one read. Nothing is blended. NaN is 0 in formats without it.
+    /// Pixel (i, j) of the target becomes pixel (i, j) of the image, within the image, the viewport and the
+    /// scissor rectangle. Other pixels stay as they are. The target is another image than the one read.
+    /// Nothing is blended. NaN is 0 in formats without it.
     ///
     /// The draw stands in a debug group of its own. Afterwards its pipeline and its bind group 0 are still set in
     /// the pass.
@@ -103,8 +104,9 @@ impl Context {
     /// let plan = context.plan_image(&config, frame.width(), frame.height())?;
     /// let render = context.image_render(&config, format)?; // once for each format of a target
     ///
-    /// let saved = Tensor::empty(&gpu, &[5, 4])?;
-    /// let workspace = Tensor::empty(&gpu, &[plan.workspace_bytes() as usize / 4])?;
+    /// let buffer = |bytes: u64| Tensor::empty(&gpu, &[bytes as usize / 4]);
+    /// let saved = buffer(plan.saved_bytes())?;
+    /// let workspace = buffer(plan.workspace_bytes())?;
     /// let buffers = ImageStatisticsBuffers::new(&frame, saved.slice(), workspace.slice());
     /// let statistics = plan.bind_statistics(&buffers)?;
     /// let inputs = ImageRenderInputs::new(&frame, StatisticsRows::Saved(saved.slice()));
@@ -134,7 +136,7 @@ impl Context {
     /// ```
     ///
     /// # Errors
-    /// Options that are no batch normalization's; a format that takes no colours, or integers.
+    /// Options out of range; a format that takes no colours, or integers.
     pub fn image_render(
         &self,
         config: &Config,
@@ -196,9 +198,11 @@ impl ImageRender {
             _ => 0,
         };
         let buffers = [("affine", b.affine), statistics];
-        let slots = slots(operation, &self.config, bytes, &buffers)?;
-        check(device, &slots)?;
-        slots.iter().for_each(|slot| asked.give(slot.role));
+        let arguments = arguments(operation, &self.config, bytes, &buffers)?;
+        check(device, &arguments)?;
+        arguments
+            .iter()
+            .for_each(|argument| asked.give(argument.role));
         let params = Params {
             // Counted in loads, like addresses: the four channels are one.
             all_channels: 1,
@@ -217,9 +221,9 @@ impl ImageRender {
             },
         ];
         entries.extend(self.buffers.iter().map(|&role| {
-            let given = slots.iter().find(|slot| slot.role == role);
+            let given = arguments.iter().find(|argument| argument.role == role);
             let slice = match given {
-                Some(slot) => slot.slice.slice(..slot.bytes),
+                Some(argument) => argument.slice.slice(..argument.bytes),
                 None => self.context.unused(role),
             };
             wgpu::BindGroupEntry {
@@ -233,7 +237,7 @@ impl ImageRender {
             entries: &entries,
         };
         let bind_group = made(device, || device.create_bind_group(&group))
-            .map_err(|error| named(device, &slots, error))?;
+            .map_err(|error| named(device, &arguments, [("x", &x)].into_iter(), error))?;
         Ok(ImageDraw {
             device: device.clone(),
             pipeline: self.pipeline.clone(),

@@ -76,7 +76,14 @@ impl<'a> ImageTexture<'a> {
         name: &'static str,
         usage: TextureUsages,
     ) -> Result<wgpu::TextureView, BindError> {
-        if let Some(error) = unusable_texture(device, self.texture) {
+        // A view in the texture's own format is good wherever the texture lives, and binding it tells a
+        // texture of another device. A twin that was not declared would be refused by that other
+        // device, so the texture is asked about first.
+        let twin = self.format != self.texture.format();
+        if let Some(error) = twin
+            .then(|| unusable_texture(device, self.texture))
+            .flatten()
+        {
             return Err(unusable(device, name, error));
         }
         let view = wgpu::TextureViewDescriptor {

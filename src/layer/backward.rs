@@ -19,8 +19,8 @@ pub struct Gradients {
     pub dx: Option<Tensor>,
     /// Gradient of the residual, where it was wanted.
     pub dresidual: Option<Tensor>,
-    /// dweight and dbias, `[2, C]` in f32; for a parameter the layer lacks, that of a weight of 1 or a
-    /// bias of 0.
+    /// dweight and dbias, `[2, C]` in f32. For a parameter that the layer lacks, it is the gradient of a
+    /// weight of 1 or a bias of 0.
     pub affine: Tensor,
     recorded: Recorded<8>,
 }
@@ -84,9 +84,9 @@ impl BatchNorm {
     /// given gradients. One forward pass may have any number of backward passes.
     ///
     /// # Errors
-    /// Shapes or elements that do not fit the forward pass; a forward pass in place, which left no `x`; an `x`, a
-    /// residual behind an activation or parameters that were written since; no memory; a lost device, where wgpu tells it
-    /// at once.
+    /// Shapes or elements that do not fit the forward pass; a forward pass in place, which left no `x`; an
+    /// `x`, parameters or (behind an activation) a residual that was written since the forward pass; no
+    /// memory; a lost device, where wgpu tells it at once.
     pub fn backward<'a>(
         &self,
         x: &Tensor,
@@ -101,11 +101,11 @@ impl BatchNorm {
     /// [`BatchNorm::backward`] into what an earlier pass gave, which is overwritten. While the tensors and the request stay
     /// the same, it makes no buffer, no bind group and no pipeline, and writes nothing from the host.
     ///
-    /// Tensors of `gradients` may be replaced by others of their shape and element before. What the request leaves out is `None`
-    /// afterwards, and what is `None` and wanted is made.
+    /// Before the call, tensors of `gradients` may be replaced by others of the same shape and element.
+    /// Afterwards, what the request leaves out is `None`. What is wanted and was `None` is made.
     ///
     /// # Errors
-    /// As [`BatchNorm::backward`]; tensors of `gradients` that do not fit. `gradients` is as it was then.
+    /// As [`BatchNorm::backward`]; tensors of `gradients` that do not fit. `gradients` then stays as it was.
     pub fn backward_into<'a>(
         &self,
         x: &Tensor,

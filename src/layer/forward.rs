@@ -67,10 +67,10 @@ impl BatchNorm {
     /// `x`, the request and the layer's momentum stay the same, it makes no buffer, no bind group and no pipeline, and writes
     /// nothing from the host.
     ///
-    /// `forward.y` may be replaced by another tensor of `x`'s shape and element before.
+    /// Before the call, `forward.y` may be replaced by another tensor of `x`'s shape and element.
     ///
     /// # Errors
-    /// As [`BatchNorm::forward`]; a `forward.y` that does not fit `x`. `forward` is as it was then.
+    /// As [`BatchNorm::forward`]; a `forward.y` that does not fit `x`. `forward` then stays as it was.
     pub fn forward_into<'a>(
         &mut self,
         x: &Tensor,

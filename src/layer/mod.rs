@@ -37,8 +37,9 @@ use crate::tensor::Tensor;
 ///
 /// Calls record work, submit it and return: nothing waits but what reads a result back.
 ///
-/// Running statistics leave out a channel whose batch is not finite ([`NonFinite`](crate::NonFinite)); where `1/√(σ²+eps)·weight` is
-/// no normal f32, from 1.2e-38 to 3.4e38, `y` and `dx` of the channel lose accuracy or are not finite.
+/// Running statistics leave out a channel whose batch is not finite ([`NonFinite`](crate::NonFinite)). Where
+/// `1/√(σ²+eps)·weight` lies outside of the normal f32, 1.2e-38 to 3.4e38, `y` and `dx` of that channel lose
+/// accuracy or are not finite.
 ///
 /// ```
 /// # use wgpu_batchnorm::{Adapter, BatchNorm, Config, Gpu, Mode, Tensor};
@@ -70,7 +71,8 @@ impl BatchNorm {
     /// A new layer of `channels` channels: weight 1, bias 0, running mean 0, running variance 1.
     ///
     /// # Errors
-    /// Zero channels, or more than one binding of the device holds the statistics of; options out of range; no memory.
+    /// Zero channels, or so many that one binding of the device cannot hold their statistics; options out of
+    /// range; no memory.
     pub fn new(gpu: &Gpu, channels: usize, config: Config) -> Result<Self, Error> {
         let layer = Self::blank(gpu, config, channels)?;
         layer.load_rows(&LayerState::new(channels, &config)?)?;
@@ -146,8 +148,8 @@ impl BatchNorm {
         self.channels
     }
 
-    /// weight and bias, `[2, C]`, on the device: an optimizer may step on it. Rows of parameters
-    /// the layer lacks are not read.
+    /// weight and bias, `[2, C]`, on the device: an optimizer may step on it. Rows of parameters that the
+    /// layer lacks are not read.
     pub fn affine(&self) -> &Tensor {
         &self.affine
     }

@@ -1,6 +1,6 @@
 //! Binding of backward passes.
 
-use super::slots::whole_count;
+use super::request::whole_count;
 use super::{BackwardBuffers, Plan, StatisticsRows};
 use crate::binding::Binding;
 use crate::error::BindError;
@@ -32,8 +32,10 @@ impl Plan {
     /// let dy = [upload(&[2, 1], &[1.0, 0.0])?, upload(&[2, 1], &[0.0, 0.0])?];
     /// # let empty = |shape: &[usize]| Tensor::empty(&gpu, shape);
     /// # let (dx, y) = ([empty(&[2, 1])?, empty(&[2, 1])?], empty(&[2, 1])?);
-    /// # let (grads, saved, moments) = (empty(&[2, 1])?, empty(&[5, 1])?, [empty(&[3, 1])?, empty(&[3, 1])?]);
-    /// # let workspace = empty(&[plan.workspace_bytes() as usize / 4])?;
+    /// # let buffer = |bytes: u64| empty(&[bytes as usize / 4]);
+    /// # let (grads, saved) = (buffer(plan.grads_bytes())?, buffer(plan.saved_bytes())?);
+    /// # let moments = [buffer(plan.moments_bytes())?, buffer(plan.moments_bytes())?];
+    /// # let workspace = buffer(plan.workspace_bytes())?;
     /// let mut bindings = Vec::new();
     /// // Forward: the moments of each part, merged; then each part with the moments of both.
     /// for (x, moments) in x.iter().zip(&moments) {

@@ -1,6 +1,6 @@
 //! Binding of forward passes and moments.
 
-use super::slots::whole_count;
+use super::request::whole_count;
 use super::{InferenceBuffers, MomentsBuffers, MomentsRows, Plan, TrainBuffers};
 use crate::binding::Binding;
 use crate::error::BindError;

@@ -4,7 +4,7 @@ mod backward;
 mod buffers;
 mod forward;
 mod plan;
-mod slots;
+mod request;
 mod warm_up;
 
 pub use buffers::{

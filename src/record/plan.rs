@@ -10,9 +10,10 @@ use crate::shape::View;
 
 /// Every operation of one configuration on one shape.
 ///
-/// `bind_*` checks the caller's buffers and makes bind groups; the [`Binding`] it gives records.
-/// Buffers may be slices of one pooled buffer. C is the channel count; per-channel values are f32.
-/// Tensors hold the configuration's [`Element`](crate::Element), rounded up to whole words of four bytes.
+/// `bind_*` checks the caller's buffers and makes bind groups. The [`Binding`] that it gives records the
+/// dispatches. Buffers may be slices of one pooled buffer. C is the channel count; per-channel values are
+/// f32. Tensors hold the configuration's [`Element`](crate::Element), rounded up to whole words of four
+/// bytes.
 #[derive(Clone, Debug)]
 pub struct Plan {
     pub(super) context: Context,
@@ -23,13 +24,13 @@ pub struct Plan {
 impl Context {
     /// Plans every operation of `config` on tensors of `shape`.
     ///
-    /// Planning is arithmetic; what is slow to make, the pipelines, the context keeps.
+    /// Planning is arithmetic. The pipelines, which are slow to make, are kept by the context.
     ///
     /// A tensor larger than one storage binding is bound in pieces, a dispatch each; the caller's
     /// buffers and results are the same.
     ///
     /// ```
-    /// use wgpu_batchnorm::{BatchNorm, Check, Config, Gpu, Mode, Tensor, wgpu};
+    /// use wgpu_batchnorm::{BatchNorm, Config, Gpu, Mode, Tensor, wgpu};
     ///
     /// # let adapters = wgpu_batchnorm::adapters_blocking();
     /// # let adapter = adapters.first().expect("an adapter");
@@ -48,15 +49,15 @@ impl Context {
     /// println!("{}", plan.describe()); // tells of the pieces
     ///
     /// let mut layer = BatchNorm::new(&gpu, 4, Config::pytorch())?;
-    /// layer.set_check(Check::Enforce);
     /// let values: Vec<f32> = (0..8 * 4 * 33 * 33).map(|i| 1e3 + (i % 13) as f32).collect();
-    /// layer.forward_blocking(&Tensor::upload(&gpu, &shape, &values)?, Mode::Train)?;
+    /// let forward = layer.forward(&Tensor::upload(&gpu, &shape, &values)?, Mode::Train)?;
+    /// let sum: f32 = forward.y.read_blocking()?.iter().sum();
+    /// assert!(sum.abs() / 34_848.0 < 1e-5); // y has mean 0 over all its pieces
     /// # Ok::<_, Box<dyn std::error::Error>>(())
     /// ```
     ///
     /// # Errors
-    /// A shape or options that are no batch normalization's, or scratch or statistics that no
-    /// binding can hold.
+    /// A shape or options out of range, or scratch or statistics that no binding can hold.
     pub fn plan(&self, config: &Config, shape: &[usize]) -> Result<Plan, PlanError> {
         config.validate()?;
         let view = View::new(shape, config.axis)?;

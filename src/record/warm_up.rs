@@ -5,8 +5,8 @@ use crate::context::Context;
 use crate::error::BindError;
 use crate::operation::{Asked, Operation};
 
-/// An operation to compile ahead, and which of its options the later call to `bind_*` will give: an
-/// option can take another pipeline. The setters are named as those of the buffers.
+/// An operation to compile ahead, with the options that the later call to `bind_*` will give, because an
+/// option can need another pipeline. The setters have the names of the buffers' setters.
 #[derive(Clone, Debug)]
 pub struct WarmUp {
     operation: Operation,
@@ -113,9 +113,9 @@ impl WarmUp {
 impl Context {
     /// Compiles what `bind_*` of `plan` will need, so that it compiles nothing in a frame.
     ///
-    /// This blocks until all is compiled, a second for some drivers. Any thread may call it, while others bind and
-    /// record: only who needs a pipeline that is being compiled waits for it. Of several plans each is
-    /// warmed up; pipelines that they share are compiled once.
+    /// This blocks until everything is compiled, which takes some drivers a second. Any thread may call it
+    /// while others bind and record; only a thread that needs a pipeline which is being compiled waits. Warm
+    /// up each plan; pipelines that plans share are compiled once.
     ///
     /// ```
     /// use wgpu_batchnorm::{Config, WarmUp};
@@ -133,8 +133,9 @@ impl Context {
     /// ```
     ///
     /// # Errors
-    /// A plan of another context; an option that its operation does not have; options that do not allow an operation on the plan's shape; a pipeline that the device
-    /// does not make; a device that was lost or has no memory.
+    /// A plan of another context; an option that the operation does not have; options that do not allow an
+    /// operation on the plan's shape; a pipeline that the device does not make; a device that was lost or has
+    /// no memory.
     pub fn warm_up(&self, plan: &Plan, operations: &[WarmUp]) -> Result<(), BindError> {
         self.is_that_of(&plan.context)?;
         // A part is one of a larger batch.

@@ -179,7 +179,8 @@ pub(crate) fn backward_by<T: Into<f64> + Copy>(
 }
 
 /// Gradients through frozen statistics: the same sums with the given moments,
-/// `dx = dy·γ·inv_std`. A sum that is not finite in f32 is NaN, and so is its twin.
+/// `dx = dy·γ·inv_std`. A sum that is not finite in f32 is NaN; dγ is NaN with dβ, and dβ is itself where only dγ is
+/// not finite.
 pub fn backward_frozen<T: Into<f64> + Copy>(
     view: &View,
     x: &[f32],
@@ -190,7 +191,10 @@ pub fn backward_frozen<T: Into<f64> + Copy>(
 ) -> Gradients {
     let mut g = sums(view, x, dy, frozen, &vec![0.0; view.channels()], eps);
     for c in 0..view.channels() {
-        if frozen.variance[c] < 0.0 || !g.is_finite(c) {
+        if !g.is_finite(c) {
+            g.dweight[c] = f64::NAN;
+        }
+        if frozen.variance[c] < 0.0 || !(g.dbias[c] as f32).is_finite() {
             (g.dweight[c], g.dbias[c]) = (f64::NAN, f64::NAN);
         }
         let scale = if frozen.variance[c] < 0.0 {

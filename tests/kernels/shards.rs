@@ -220,8 +220,7 @@ fn one_pipeline_owes_the_same_bits_and_another_the_bounds() {
     };
     let judged = |rows: &[f32]| {
         assert_eq!(rows, [close]);
-        let findings = ["y", "inv_std"].map(finding).into();
-        Report { findings }
+        Report::from(Vec::from(["y", "inv_std"].map(finding)))
     };
     let after = |other: Saved<'_>| {
         let all = [said(&first, pipeline(1), &[1.0]), other];

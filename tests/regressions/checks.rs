@@ -122,3 +122,48 @@ fn huge_spread() {
     half.batch_var[0] = f32::NAN;
     assert!(!judged(&y, &half));
 }
+
+/// Frozen backward over x of ±3·10³⁸ with dy 1: partial sums of dz·x̂ overflow, or x holds NaN or infinity. `dbias` is Σdy all
+/// the same, and `dweight` is what f32 makes of it.
+#[test]
+fn frozen_overflow() {
+    let gpu = gpu();
+    let (config, shape) = (Config::pytorch(), [4, 2]);
+    let mut layer = Checked::new(BatchNorm::new(&gpu, 2, config).unwrap());
+    let dy = upload(&gpu, &shape, &[1.0; 8]);
+    for first in [
+        [3e38, -3e38, 3e38, -3e38],
+        [3e38, 3e38, -3e38, -3e38],
+        [3e38; 4],
+        [1.0, f32::NAN, 2.0, 3.0],
+        [f32::INFINITY, 1.0, 2.0, 3.0],
+    ] {
+        // Channel 1 is ordinary.
+        let x: Vec<f32> = (0..4).flat_map(|k| [first[k], k as f32 + 1.0]).collect();
+        let x = upload(&gpu, &shape, &x);
+        let saved = layer.forward_blocking(&x, Mode::Eval).unwrap().saved;
+        let whole = layer.backward_blocking(&x, &dy, &saved).unwrap();
+        let rows = wgpu_batchnorm::BackwardRequest::new(&saved).with_dx(false);
+        let rows = layer.backward_blocking(&x, &dy, rows).unwrap();
+        for gradients in [&whole, &rows] {
+            assert_eq!(gradients.dbias_blocking().unwrap(), [4.0, 4.0], "{first:?}");
+            let [lost, dweight] = gradients.dweight_blocking().unwrap()[..] else {
+                panic!("two channels");
+            };
+            // Pairs that meet cancel; where two of one sign meet first, nothing is left of the sum.
+            assert!(lost.is_nan() || lost == 0.0, "{first:?}: {lost}");
+            // 10/√(1 + 1e-5)
+            assert!((dweight - 9.99995).abs() < 1e-5, "{dweight}");
+        }
+        // The CPU path sums in f64.
+        let view = View::new(&shape, 1).unwrap();
+        let (mean, variance) = ([0.0; 2], [1.0; 2]);
+        let host = x.read_blocking().unwrap();
+        let sums =
+            cpu::backward_frozen(&view, &host, &[1.0; 8], &mean, &variance, None, 1e-5, None);
+        let (dweight, dbias) = sums.unwrap();
+        assert_eq!(dbias, [4.0, 4.0], "{first:?}");
+        let exact = first.iter().sum::<f32>() == 0.0 || first[..2] == [3e38, 3e38];
+        assert!(dweight[0].is_nan() || exact, "{first:?}: {dweight:?}");
+    }
+}

@@ -232,6 +232,26 @@ fn foreign_queue() {
     assert_eq!(step(&binding), [0.625, 3.125, 5.625]);
 }
 
+/// A pass of another device is told by wgpu where the commands are checked, when its encoder is finished, to
+/// whoever watches that device: the call itself neither panics nor reports anything to our own.
+#[test]
+fn foreign_pass() {
+    let [here, there] = [(); 2].map(|()| strict());
+    let plan = plan(&here);
+    let b = Arguments::new(&here, &plan);
+    let binding = plan.bind_train(&b.train()).unwrap();
+    let scope = there
+        .device()
+        .push_error_scope(wgpu::ErrorFilter::Validation);
+    let mut encoder = there.device().create_command_encoder(&Default::default());
+    binding.encode(&mut encoder.begin_compute_pass(&Default::default()));
+    drop(encoder.finish());
+    let reported = pollster::block_on(scope.pop());
+    assert!(matches!(reported, Some(wgpu::Error::Validation { .. })));
+    // Our own device is as it was.
+    submit(&here, |pass| binding.encode(pass));
+}
+
 /// The same on a device that is lost: whatever the call answers, it panics in no handler.
 #[test]
 fn momentum_of_a_lost_device() {

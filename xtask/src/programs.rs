@@ -142,6 +142,17 @@ mod tests {
         }
     }
 
+    /// README's snippet of the recording layer once gave 0 everywhere, for it never wrote `affine` and
+    /// `running`. It writes them now, and asserts the mean and the variance of `y` each time it is run.
+    #[test]
+    fn readme_zeros() {
+        let code = program("recording");
+        let at = |text: &str| code.find(text).unwrap_or_else(|| panic!("no `{text}`"));
+        assert!(at("parameters.to_rows(16)") < at("plan.bind_train"));
+        assert!(at("RunningStatistics::new(16)") < at("plan.bind_train"));
+        assert!(at("queue.submit") < at("assert!((mean - 0.5).abs() < 1e-3 && (variance - 4.0)"));
+    }
+
     #[test]
     fn embedding_shows_parts_of_programs() {
         let blocks = blocks(&text("docs/embedding.md")).unwrap();

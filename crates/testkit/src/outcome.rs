@@ -105,7 +105,7 @@ pub fn judge(case: &Case, outcome: &Outcome) -> Report {
         let report = check::dresidual(&input, &case.dy, None, &outcome.dresidual);
         findings.extend(report.findings);
     }
-    Report { findings }
+    findings.into()
 }
 
 /// The reference driven as an implementation: it must pass its own judge.

@@ -4,9 +4,8 @@ use std::fmt;
 use std::process::ExitCode;
 
 use wgpu_batchnorm::Error;
-use wgpu_batchnorm::check::CheckError;
 use wgpu_batchnorm::error::{
-    BindError, ConfigError, DeviceError, PlanError, RunError, ShapeError, StateError,
+    BindError, CheckError, ConfigError, DeviceError, PlanError, RunError, ShapeError, StateError,
 };
 
 /// A failure and its exit status.

@@ -105,7 +105,7 @@ fn a_layer_on_the_device_folds() {
         let identity: Vec<f32> = (0..C * C)
             .map(|i| if i / C == i % C { 1.0 } else { 0.0 })
             .collect();
-        let Folded { weight, bias } =
+        let Folded { weight, bias, .. } =
             pollster::block_on(layer.fold_into_linear(&identity, None)).unwrap();
         let x = upload(&gpu, &shape, &case.x);
         let y = read(&layer.forward(&x, Mode::Eval).unwrap().y);

@@ -17,7 +17,7 @@ use crate::CommandExt as _;
 
 const SCRIPTS: &str = "tests/portability";
 
-/// Tests that run what they bind through `tests/common/dawn.rs`: every variant, data of every kind,
+/// Tests that run what they bind through `testkit::dawn`: every variant, data of every kind,
 /// what is not finite, images, and other frameworks' results. A texture of several levels or layers
 /// does not travel.
 const KERNELS: [&str; 7] = [

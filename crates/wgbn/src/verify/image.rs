@@ -132,7 +132,7 @@ impl Image<'_> {
             outcomes.add_as(
                 "image, inference",
                 variant.clone(),
-                Report { findings },
+                Report::from(findings),
                 own.clone(),
                 &[("y", got)],
             );
@@ -181,7 +181,7 @@ impl Image<'_> {
             own.extend(canaries.findings()?);
             let variant = format!("{format:?}").to_lowercase();
             let results = [("y", batch), ("y by running statistics", running)];
-            let report = Report { findings };
+            let report = Report::from(findings);
             outcomes.add_as("image, render pass", variant, report, own, &results);
         }
         Ok(outcomes.into_inner())
