@@ -96,6 +96,7 @@ pub struct Running {
 
 /// What comes after the normalization and the residual: `y = g(BN(x) + residual)`.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
 pub enum Activation {
     /// g(z) = z.
     None,
