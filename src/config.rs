@@ -108,6 +108,7 @@ impl Running {
 
 /// What comes after the normalization and the residual: `y = g(BN(x) + residual)`.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
 pub enum Activation {
     /// g(z) = z.
     None,
