@@ -30,12 +30,7 @@ pub struct Trained<'a> {
 
 impl<'a> Trained<'a> {
     /// From parameters, running mean and running variance, `[C]` each, and what is added to the variance.
-    pub fn new(
-        parameters: Parameters<'a>,
-        mean: &'a [f32],
-        variance: &'a [f32],
-        eps: f32,
-    ) -> Self {
+    pub fn new(parameters: Parameters<'a>, mean: &'a [f32], variance: &'a [f32], eps: f32) -> Self {
         Self {
             parameters,
             mean,

@@ -33,10 +33,16 @@ fn moments_and_normalization_through_strides() {
         let given = Statistics::Moments(&moments);
         let (binding, y) = bind_normalize(&tensor, given, AffineStep::default(), EPS).unwrap();
         run(&gpu, &[&binding]);
-        let input = check::Input::new(view, &gathered, Parameters {
+        let input = check::Input::new(
+            view,
+            &gathered,
+            Parameters {
                 weight: None,
                 bias: None,
-            }, EPS).with_epilogue(check::Epilogue::default().with_element(element));
+            },
+            EPS,
+        )
+        .with_epilogue(check::Epilogue::default().with_element(element));
         let given = reference::Moments {
             mean: got.mean(),
             variance: got.variance(),

@@ -45,10 +45,15 @@ fn tiny_scale() {
 
     // What is wrong by more than the whole of it still fails, and so does a scale that f32 holds well.
     let judged = |weight: f32, y: f32| {
-        let input = check::Input::new(View::new(&[2, 1], 1).unwrap(), &[1e10, -1e10], Parameters {
+        let input = check::Input::new(
+            View::new(&[2, 1], 1).unwrap(),
+            &[1e10, -1e10],
+            Parameters {
                 weight: Some(&[weight]),
                 bias: None,
-            }, 1e-5);
+            },
+            1e-5,
+        );
         check::inference(&input, &[0.0], &[1e20], &[y, -y]).passed()
     };
     assert!(judged(1e-30, 1e-30) && judged(1e-30, 0.0));

@@ -74,7 +74,12 @@ impl Case {
     }
 
     pub fn input(&self) -> check::Input<'_> {
-        check::Input::new(self.view, &self.x, self.parameters(), self.config.eps).with_epilogue(check::Epilogue::default().with_element(self.config.element).with_activation(self.config.activation).with_residual(self.residual.as_deref()))
+        check::Input::new(self.view, &self.x, self.parameters(), self.config.eps).with_epilogue(
+            check::Epilogue::default()
+                .with_element(self.config.element)
+                .with_activation(self.config.activation)
+                .with_residual(self.residual.as_deref()),
+        )
     }
 }
 

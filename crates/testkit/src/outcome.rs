@@ -81,7 +81,8 @@ pub fn judge(case: &Case, outcome: &Outcome) -> Report {
     let moved = before
         .zip(outcome.running.as_ref())
         .zip(case.config.running);
-    let train = TrainResult::new(&outcome.y, &outcome.saved).with_running(moved.map(|((before, after), running)| (before, after, running)));
+    let train = TrainResult::new(&outcome.y, &outcome.saved)
+        .with_running(moved.map(|((before, after), running)| (before, after, running)));
     let mut findings = check::train_forward(&input, &train).findings;
     findings.extend(check::backward(&input, &case.dy, &outcome.gradients, None).findings);
     if let (Some(frozen), Some(running)) = (&outcome.frozen, before) {

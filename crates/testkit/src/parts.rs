@@ -150,7 +150,10 @@ impl Split<'_> {
         let judged = |saved: &[f32], running| {
             let saved = &saved_of(saved);
             let y = &y;
-            check::train_forward(&batch.input, &TrainResult::new(y, saved).with_running(running))
+            check::train_forward(
+                &batch.input,
+                &TrainResult::new(y, saved).with_running(running),
+            )
         };
         let mut report = judged(&all_saved[0].rows, running);
         let others = judge_others(&all_saved, |saved| judged(saved, None));

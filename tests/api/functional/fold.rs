@@ -31,10 +31,15 @@ impl Values {
     }
 
     fn trained(&self, affine: Affine) -> Trained<'_> {
-        Trained::new(Parameters {
+        Trained::new(
+            Parameters {
                 weight: affine.has_weight().then_some(&self.weight),
                 bias: affine.has_bias().then_some(&self.bias),
-            }, &self.mean, &self.variance, EPS)
+            },
+            &self.mean,
+            &self.variance,
+            EPS,
+        )
     }
 }
 

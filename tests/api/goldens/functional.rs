@@ -85,7 +85,9 @@ fn normalize_agrees() {
         let spread = |values: &Vec<f32>| upload(&gpu, &along, values);
         let (mean, variance) = (spread(&mean), spread(&variance));
         let (scale, offset) = (scale.as_ref().map(spread), offset.as_ref().map(spread));
-        let affine = AffineStep::default().with_scale(scale.as_ref()).with_offset(offset.as_ref());
+        let affine = AffineStep::default()
+            .with_scale(scale.as_ref())
+            .with_offset(offset.as_ref());
         let tensor = upload(&gpu, &shape, &x);
         let y = checked::normalize(&tensor, (&mean, &variance), affine, eps);
         let (y, report) = y.unwrap();

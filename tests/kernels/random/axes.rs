@@ -147,7 +147,9 @@ fn reports(
     };
     let normalized = |keep_dims, paired: bool| {
         let (scale, offset, upload) = rows(keep_dims);
-        let affine = AffineStep::default().with_scale(scale.as_ref()).with_offset(offset.as_ref());
+        let affine = AffineStep::default()
+            .with_scale(scale.as_ref())
+            .with_offset(offset.as_ref());
         let y = match paired {
             true => normalize(&tensor, &moments, affine, draw.eps),
             false => {
@@ -160,10 +162,16 @@ fn reports(
     };
     let (gathered, view) = gather(x, groups);
     let judge_normalized = |statistics: &reference::Moments, y: &[f32]| {
-        let input = check::Input::new(view, &gathered, Parameters {
+        let input = check::Input::new(
+            view,
+            &gathered,
+            Parameters {
                 weight: scale.as_deref(),
                 bias: offset.as_deref(),
-            }, draw.eps).with_epilogue(check::Epilogue::default().with_element(draw.element));
+            },
+            draw.eps,
+        )
+        .with_epilogue(check::Epilogue::default().with_element(draw.element));
         check::normalize(&input, statistics, y)
     };
     let paired = normalized(draw.keep_dims, true);

@@ -67,10 +67,8 @@ fn running() -> impl Strategy<Value = Option<Running>> {
     ];
     let variance = select(vec![RunningVariance::Unbiased, RunningVariance::Biased]);
     let non_finite = select(vec![NonFinite::Skip, NonFinite::Propagate]);
-    let running =
-        (momentum, variance, non_finite).prop_map(|(momentum, variance, non_finite)| {
-            Running::new(momentum, variance, non_finite)
-        });
+    let running = (momentum, variance, non_finite)
+        .prop_map(|(momentum, variance, non_finite)| Running::new(momentum, variance, non_finite));
     prop_oneof![1 => Just(None), 4 => running.prop_map(Some)]
 }
 

@@ -193,9 +193,11 @@ impl Setup {
         let saved = saved_of(&self.saved.read());
         let after = self.running.as_ref().map(|r| running_of(&r.read()));
         let running = self.case.running.as_ref().zip(after.as_ref());
-        let result = TrainResult::new(&self.case.x, &saved).with_running(running
+        let result = TrainResult::new(&self.case.x, &saved).with_running(
+            running
                 .zip(self.case.config.running)
-                .map(|((b, a), r)| (b, a, r)));
+                .map(|((b, a), r)| (b, a, r)),
+        );
         let mut report = check::train_forward(&self.case.input(), &result);
         report.findings.retain(|finding| finding.tensor != "y");
         report.enforce().unwrap_or_else(|e| panic!("{what}: {e}"));

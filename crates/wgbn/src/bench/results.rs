@@ -72,7 +72,8 @@ fn train(part: &Part<'_>, input: &Input<'_>, results: &Results) -> Report {
     let before = part.running(&part.inputs.running);
     let after = results.running.as_ref().map(|r| part.running(r));
     let moved = after.as_ref().zip(part.inputs.config.running);
-    let result = TrainResult::new(&part.tensor(&results.y), &saved).with_running(moved.map(|(after, how)| (&before, after, how)));
+    let result = TrainResult::new(&part.tensor(&results.y), &saved)
+        .with_running(moved.map(|(after, how)| (&before, after, how)));
     check::train_forward(input, &result)
 }
 

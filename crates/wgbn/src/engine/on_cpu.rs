@@ -78,7 +78,8 @@ fn judged(job: &Job<'_>, result: &ForwardResult) -> Report {
         (Some(saved), before) => {
             let after = result.running.as_ref();
             let moved = before.as_ref().zip(after).zip(job.config.running);
-            let result = TrainResult::new(&result.y, saved).with_running(moved.map(|((before, after), running)| (before, after, running)));
+            let result = TrainResult::new(&result.y, saved)
+                .with_running(moved.map(|((before, after), running)| (before, after, running)));
             check::train_forward(&input, &result)
         }
         (None, Some(running)) => {
@@ -90,7 +91,8 @@ fn judged(job: &Job<'_>, result: &ForwardResult) -> Report {
 }
 
 fn input<'a>(job: &'a Job<'_>) -> check::Input<'a> {
-    check::Input::new(job.view, job.x.values, job.parameters(), job.config.eps).with_epilogue(check::Epilogue::default().with_element(job.x.element))
+    check::Input::new(job.view, job.x.values, job.parameters(), job.config.eps)
+        .with_epilogue(check::Epilogue::default().with_element(job.x.element))
 }
 
 pub fn backward(job: &Job<'_>, dy: &[f32], mode: Mode) -> Result<BackwardResult, Failure> {

@@ -281,7 +281,9 @@ fn over_axes<V: Fn(&str) -> String>(
             };
             let scale = row("scale on the device", &[0.5, -1.0, 2.0, -4.0, 1.0])?;
             let offset = row("offset on the device", &[3.0, 0.0, -1.0])?;
-            let step = AffineStep::default().with_scale(config.affine.has_weight().then_some(&scale)).with_offset(config.affine.has_bias().then_some(&offset));
+            let step = AffineStep::default()
+                .with_scale(config.affine.has_weight().then_some(&scale))
+                .with_offset(config.affine.has_bias().then_some(&offset));
             let (y, report) = blocking::normalize(x, statistics, step, config.eps)?;
             let results = [("y", y.read_blocking()?)];
             outcomes.add(operation, report, findings, &results);
@@ -319,10 +321,21 @@ fn in_parts<V: Fn(&str) -> String>(
     let batch = Batch {
         shape: trial.shape,
         config,
-        input: check::Input::new(values.view, &x, Parameters {
+        input: check::Input::new(
+            values.view,
+            &x,
+            Parameters {
                 weight: values.state.weight.as_deref(),
                 bias: values.state.bias.as_deref(),
-            }, config.eps).with_epilogue(check::Epilogue::default().with_element(element).with_activation(trial.activation).with_residual(trial.residual.then_some(&residual))),
+            },
+            config.eps,
+        )
+        .with_epilogue(
+            check::Epilogue::default()
+                .with_element(element)
+                .with_activation(trial.activation)
+                .with_residual(trial.residual.then_some(&residual)),
+        ),
         dy: &dy,
         running: values.state.running.as_ref(),
     };

@@ -71,7 +71,13 @@ impl Image<'_> {
         // sRGB is linear where it is loaded.
         let loaded = texels::loaded(gpu, x)?;
         findings.extend(texels::judge_loaded(self.format, bytes, &loaded));
-        let input = check::Input::new(View::new(&[loaded.len() / 4, 4], 1)?, &loaded, self.parameters(), config.eps).with_epilogue(check::Epilogue::default().with_activation(config.activation));
+        let input = check::Input::new(
+            View::new(&[loaded.len() / 4, 4], 1)?,
+            &loaded,
+            self.parameters(),
+            config.eps,
+        )
+        .with_epilogue(check::Epilogue::default().with_activation(config.activation));
         let [width, height] = self.size;
         let plan = gpu.context().plan_image(config, width, height)?;
         let before = self.state.running.clone();
@@ -190,7 +196,8 @@ impl Image<'_> {
         let after = running_of(&rows);
         let running = self.config.running;
         let saved = bound.saved.read_blocking()?;
-        let result = TrainResult::new(input.x, &saved_of(&saved)).with_running(running.map(|running| (before, &after, running)));
+        let result = TrainResult::new(input.x, &saved_of(&saved))
+            .with_running(running.map(|running| (before, &after, running)));
         let mut report = check::train_forward(input, &result);
         report.findings.retain(|finding| finding.tensor != "y");
         Ok((report, vec![("saved", saved), ("running", rows)]))

@@ -18,10 +18,15 @@ fn main() -> Result<(), Error> {
     assert!(sums.abs() < 1e-5);
 
     // A trained layer of one channel folds into the linear layer before it: w' = w·γ/√(σ² + ε).
-    let trained = Trained::new(Parameters {
+    let trained = Trained::new(
+        Parameters {
             weight: Some(&[2.0]),
             bias: Some(&[1.0]),
-        }, &[3.0], &[4.0], 0.0);
+        },
+        &[3.0],
+        &[4.0],
+        0.0,
+    );
     let folded = functional::fold_into_linear(&trained, &[10.0, 20.0], None)?;
     assert_eq!((folded.weight, folded.bias), (vec![10.0, 20.0], vec![-2.0]));
     Ok(())
