@@ -29,8 +29,10 @@ impl Element {
         }
     }
 
-    /// Bytes of `len` values: whole 32-bit words.
+    /// Bytes of `len` values: whole 32-bit words. Where 64 bits do not hold them, the most that they hold, which is
+    /// beyond every limit.
     pub fn bytes_of(self, len: usize) -> u64 {
-        (len as u64 * self.bytes()).next_multiple_of(4)
+        let bytes = (len as u64).saturating_mul(self.bytes());
+        bytes.checked_next_multiple_of(4).unwrap_or(u64::MAX)
     }
 }

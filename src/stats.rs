@@ -152,10 +152,10 @@ impl<'a> Parameters<'a> {
     /// Rows of weight and bias of `channels` channels, `[2, C]`, as the device keeps them.
     ///
     /// # Errors
-    /// A weight or a bias of another length.
+    /// A weight or a bias of another length; more channels than there is memory for.
     pub fn to_rows(&self, channels: usize) -> Result<Vec<f32>, ShapeError> {
         let row = |tensor, values: Option<&[f32]>, missing| match values {
-            None => Ok(vec![missing; channels]),
+            None => filled(channels, missing),
             Some(values) if values.len() == channels => Ok(values.to_vec()),
             Some(values) => Err(ShapeError::Length {
                 tensor,

@@ -22,7 +22,7 @@ pub struct Gradients {
     /// dweight and dbias, `[2, C]` in f32. For a parameter that the layer lacks, it is the gradient of a
     /// weight of 1 or a bias of 0.
     pub affine: Tensor,
-    recorded: Recorded<8>,
+    recorded: Recorded<9>,
 }
 
 impl Gradients {
@@ -136,7 +136,7 @@ impl BatchNorm {
         dy: &'a Tensor,
         request: BackwardRequest<'a>,
         outputs: &'a Outputs,
-    ) -> [Option<&'a Tensor>; 8] {
+    ) -> [Option<&'a Tensor>; 9] {
         let saved = request.saved;
         [
             Some(x),
@@ -148,6 +148,8 @@ impl BatchNorm {
             // Added to, they stand here; written, below.
             request.add_into,
             request.add_into.is_none().then_some(&outputs.rows),
+            // Another layer may have reused all of the others.
+            Some(&self.affine),
         ]
     }
 
