@@ -1,4 +1,23 @@
-#![doc = include_str!("../README.md")]
+//! Batch normalization on any GPU that [wgpu] reaches: training, inference and gradients, in f32, f16 and
+//! bf16.
+//!
+//! - [`BatchNorm`] is a layer that owns its parameters and statistics on a [`Gpu`]. It takes and gives [`Tensor`]s.
+//! - [`Context`] is the entry to the recording layer, for those who have a device, buffers and compute passes of their
+//!   own: [`Context::plan`] gives a [`Plan`], whose `bind_*` functions give a [`Binding`], which records
+//!   into a pass. [`Context::plan_image`] does the same for textures.
+//! - [`functional`] has moments over any axes, normalization, and folding into the weights before.
+//!
+//! Tensors are row-major and dense. C is the number of channels; values that there are one of for each channel are f32.
+//! Formulas are those of Ioffe and Szegedy, *Batch Normalization: Accelerating Deep Network Training by Reducing
+//! Internal Covariate Shift*, 2015; [`Config`] says which of the frameworks' variants of them are used.
+//!
+//! | feature | what it adds |
+//! |---|---|
+//! | `blocking` (default) | blocking twins of the calls that read |
+//! | `cpu` | `cpu`: the operations on all threads of the CPU, without a GPU |
+//! | `state` | layers from and to safetensors files, under PyTorch's names |
+//! | `reference` | `reference`, `check` and `checked`: the operations in f64, and results compared with them |
+//! | `internals` | the planner, the shaders and the dispatches. It promises nothing |
 #![warn(missing_docs)]
 #![cfg_attr(
     wgbn_host_only,
@@ -108,3 +127,8 @@ pub use stats::{HostGradients, Moments, Parameters, RunningStatistics, SavedStat
 pub use tensor::Tensor;
 #[cfg(not(wgbn_host_only))]
 pub use wgpu;
+
+/// The programs of the README, compiled and run as tests of the documentation.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -1,5 +1,6 @@
 //! One error a phase: shape, options, device, plan, bind, run, state, a failed
-//! check. [`Error`] is any of them.
+//! check. [`Error`] is any of these; [`CacheError`] and [`EncodeError`] are those of the pipeline cache and of
+//! timestamps.
 //!
 //! Errors hold plain data: numbers, names and shapes, so that they can be compared, kept and sent to
 //! other threads.

@@ -144,6 +144,9 @@ impl Gpu {
     /// Takes the caller's own device, whose error handlers stay the caller's. Tensors and layers of one
     /// device go together, whichever `Gpu` they were made with.
     ///
+    /// `queue` must be the queue that came with `device`. wgpu does not tell whether it is: it reports what is wrong
+    /// with another device's queue to that device's error handler, and not to this library.
+    ///
     /// # Errors
     /// A device below WebGPU's default limits.
     pub fn with_device(device: wgpu::Device, queue: wgpu::Queue) -> Result<Self, DeviceError> {

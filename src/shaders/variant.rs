@@ -17,13 +17,6 @@ pub enum Walk {
     Strided,
 }
 
-/// How partials of a workgroup are folded. A place for subgroup reductions.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Reduce {
-    /// A tree in workgroup memory.
-    Workgroup,
-}
-
 /// One entry of the closed list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Variant {
@@ -37,8 +30,6 @@ pub struct Variant {
     pub load: Load,
     /// Its channels a lane, one of [`COLUMNS`].
     pub columns: u32,
-    /// Its reduction.
-    pub reduce: Reduce,
 }
 
 impl Variant {
@@ -64,7 +55,6 @@ impl Variant {
                 load => load,
             },
             columns,
-            reduce: Reduce::Workgroup,
         }
     }
 

@@ -52,6 +52,28 @@ fn two_backwards() {
     }
 }
 
+/// Gradients that one layer made, given to another that reused the rest of the first one's tensors: they are the
+/// second layer's.
+#[test]
+fn gradients_of_another_layer() {
+    let gpu = gpu();
+    let layer = |weight: f32| {
+        let config = Config::pytorch();
+        let mut state = LayerState::new(3, &config).unwrap();
+        state.weight = Some(vec![weight; 3]);
+        BatchNorm::with_state(&gpu, config, 3, &state).unwrap()
+    };
+    let (mut first, mut second) = (layer(1.0), layer(4.0));
+    let (x, dy) = (upload(&gpu, 1), upload(&gpu, 2));
+    let mut forward = first.forward(&x, Mode::Train).unwrap();
+    let mut gradients = first.backward(&x, &dy, &forward.saved).unwrap();
+    second.forward_into(&x, Mode::Train, &mut forward).unwrap();
+    let fresh = all(&second.backward(&x, &dy, &forward.saved).unwrap());
+    let given = second.backward_into(&x, &dy, &forward.saved, &mut gradients);
+    given.unwrap();
+    assert_eq!(all(&gradients), fresh);
+}
+
 /// A `dy` of a wrong shape, then the right one: nothing was consumed.
 #[test]
 fn eaten_saved() {

@@ -53,12 +53,7 @@ pub fn wasm(group: &Group) -> Result<(), String> {
     };
     check().run()?;
     check()
-        .args([
-            "--features",
-            "reference",
-            "--target-dir",
-            "target/host-only",
-        ])
+        .args(["--features", "cpu,reference"])
         .env("RUSTFLAGS", format!("--cfg {HOST_ONLY}"))
         .run()
 }
