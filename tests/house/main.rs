@@ -46,6 +46,12 @@ const FLOORS: &[(&str, &[&str])] = &[
     ("bindings", RECORDING),
     ("record", RECORDING),
     ("image", RECORDING),
+    ("state", &[]),
+    ("gpu", LAYER),
+    ("tensor", LAYER),
+    ("canary", LAYER),
+    ("functional", LAYER),
+    ("layer", LAYER),
 ];
 
 /// What the recording layer knows: neither the layer above nor the checks beside it.
@@ -60,6 +66,25 @@ const RECORDING: &[&str] = &[
     "bindings",
     "record",
     "image",
+];
+
+/// What the layer and the functional forms know: not the checks beside them.
+const LAYER: &[&str] = &[
+    "plan",
+    "operation",
+    "faults",
+    "context",
+    "binding",
+    "bindings",
+    "record",
+    "reduction",
+    "cpu",
+    "gpu",
+    "tensor",
+    "canary",
+    "functional",
+    "layer",
+    "state",
 ];
 
 /// Modules that know nothing of wgpu, and so can be used where there is none.
