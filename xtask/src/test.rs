@@ -45,7 +45,8 @@ fn check(steps: &mut Steps, group: &Group) -> Result<(), Failed> {
         tests.env(ADAPTER_LOG, &log).env(skipped::LOG, &skips).run()
     })?;
     steps.run(&group.step("doc tests"), || {
-        let mut tests = group.cargo(["test", "--doc", "--package", group.package]);
+        // Of the whole workspace: of one package, dependencies would be compiled again with fewer features.
+        let mut tests = group.cargo(["test", "--workspace", "--doc"]);
         tests.env(ADAPTER_LOG, &log).run()
     })?;
     programs::run(steps)?;
