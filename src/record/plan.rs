@@ -10,7 +10,7 @@ use crate::shape::View;
 
 /// Every operation of one configuration on one shape.
 ///
-/// `bind_*` checks the caller's buffers and makes bind groups. The [`Binding`] that it gives records the
+/// `bind_*` checks the caller's buffers and makes bind groups. The [`Binding`](crate::Binding) that it gives records the
 /// dispatches. Buffers may be slices of one pooled buffer. C is the channel count; per-channel values are
 /// f32. Tensors hold the configuration's [`Element`](crate::Element), rounded up to whole words of four
 /// bytes.

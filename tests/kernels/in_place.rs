@@ -81,11 +81,9 @@ fn trained(case: &Case, b: &Bound, y: &Tensor) -> Report {
     let read = |tensor: &Tensor| tensor.read_blocking().unwrap();
     let before = case.running.as_ref().unwrap();
     let after = running_of(&read(&b.running));
-    let result = TrainResult::new(&read(y), &saved_of(&read(&b.saved))).with_running((
-        before,
-        &after,
-        case.config.running.unwrap(),
-    ));
+    let (y, saved) = (read(y), saved_of(&read(&b.saved)));
+    let result =
+        TrainResult::new(&y, &saved).with_running((before, &after, case.config.running.unwrap()));
     check::train_forward(&case.input(), &result)
 }
 

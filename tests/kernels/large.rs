@@ -135,7 +135,8 @@ fn assert_right(case: impl FnOnce() -> Case, pieces: usize, channels: &[usize]) 
     let after = running_of(&b.running.as_ref().unwrap().read());
     let after = selection.running(&after);
     let y = selection.tensor(b.y.read());
-    let train = TrainResult::new(&y, &saved_of(&selection.rows(&b.saved.read(), 5)))
+    let saved = saved_of(&selection.rows(&b.saved.read(), 5));
+    let train = TrainResult::new(&y, &saved)
         .with_running(case.config.running.map(|running| (before, &after, running)));
     enforce(&check::train_forward(&input, &train));
     drop(y);

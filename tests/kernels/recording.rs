@@ -353,7 +353,8 @@ fn two_bindings_of_one_plan_keep_their_own_options() {
 fn assert_trained(case: &Case, b: &Buffers, after: Option<&RunningStatistics>) {
     let before = case.running.as_ref();
     let moved = before.zip(after).zip(case.config.running);
-    let result = TrainResult::new(&b.y.read(), &saved_of(&b.saved.read()))
+    let (y, saved) = (b.y.read(), saved_of(&b.saved.read()));
+    let result = TrainResult::new(&y, &saved)
         .with_running(moved.map(|((before, after), running)| (before, after, running)));
     let report = check::train_forward(&case.input(), &result);
     assert!(report.passed(), "{}: {:?}", case.name, report.worst());

@@ -45,11 +45,12 @@ fn tiny_scale() {
 
     // What is wrong by more than the whole of it still fails, and so does a scale that f32 holds well.
     let judged = |weight: f32, y: f32| {
+        let weight = [weight];
         let input = check::Input::new(
             View::new(&[2, 1], 1).unwrap(),
             &[1e10, -1e10],
             Parameters {
-                weight: Some(&[weight]),
+                weight: Some(&weight),
                 bias: None,
             },
             1e-5,

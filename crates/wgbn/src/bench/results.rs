@@ -31,16 +31,11 @@ pub fn check(inputs: &Inputs, op: Op, results: &Results) -> Result<String, Failu
         part.row(&inputs.weight),
         part.row(&inputs.bias),
     );
-    let input = Input {
-        view: part.view,
-        x: &x,
-        parameters: Parameters {
-            weight: Some(&weight),
-            bias: Some(&bias),
-        },
-        eps: inputs.config.eps,
-        epilogue: Default::default(),
+    let parameters = Parameters {
+        weight: Some(&weight),
+        bias: Some(&bias),
     };
+    let input = Input::new(part.view, &x, parameters, inputs.config.eps);
     let frozen = part.running(&inputs.running);
     let reports = match op {
         Op::Train => vec![train(&part, &input, results)],
@@ -72,8 +67,9 @@ fn train(part: &Part<'_>, input: &Input<'_>, results: &Results) -> Report {
     let before = part.running(&part.inputs.running);
     let after = results.running.as_ref().map(|r| part.running(r));
     let moved = after.as_ref().zip(part.inputs.config.running);
-    let result = TrainResult::new(&part.tensor(&results.y), &saved)
-        .with_running(moved.map(|(after, how)| (&before, after, how)));
+    let y = part.tensor(&results.y);
+    let result =
+        TrainResult::new(&y, &saved).with_running(moved.map(|(after, how)| (&before, after, how)));
     check::train_forward(input, &result)
 }
 

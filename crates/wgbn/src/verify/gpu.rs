@@ -334,7 +334,7 @@ fn in_parts<V: Fn(&str) -> String>(
             check::Epilogue::default()
                 .with_element(element)
                 .with_activation(trial.activation)
-                .with_residual(trial.residual.then_some(&residual)),
+                .with_residual(trial.residual.then_some(&residual[..])),
         ),
         dy: &dy,
         running: values.state.running.as_ref(),

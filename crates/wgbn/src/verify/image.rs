@@ -196,7 +196,8 @@ impl Image<'_> {
         let after = running_of(&rows);
         let running = self.config.running;
         let saved = bound.saved.read_blocking()?;
-        let result = TrainResult::new(input.x, &saved_of(&saved))
+        let statistics = saved_of(&saved);
+        let result = TrainResult::new(input.x, &statistics)
             .with_running(running.map(|running| (before, &after, running)));
         let mut report = check::train_forward(input, &result);
         report.findings.retain(|finding| finding.tensor != "y");
