@@ -139,6 +139,8 @@ mod tests {
                 .lines()
                 .any(|line| line.starts_with("# ") || line == "#");
             assert!(!hidden, "{name} has lines that only rustdoc hides");
+            let other = ["pollster::", "bytemuck::", "half::"].map(|c| code.contains(c));
+            assert!(other == [false; 3], "{name} needs more than the library");
         }
     }
 

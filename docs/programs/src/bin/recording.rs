@@ -1,11 +1,10 @@
 use wgpu_batchnorm::wgpu::{self, BufferUsages as Usages};
-use wgpu_batchnorm::{Config, Context, Parameters, RunningStatistics, TrainBuffers};
+use wgpu_batchnorm::{Adapter, Config, Context, Gpu, Parameters, RunningStatistics, TrainBuffers};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    // Your own device. The library needs WebGPU's default limits and no feature.
-    let instance = wgpu::Instance::default();
-    let adapter = pollster::block_on(instance.request_adapter(&Default::default()))?;
-    let (device, queue) = pollster::block_on(adapter.request_device(&Default::default()))?;
+    // In your program: its own device, with WebGPU's default limits and no feature.
+    let gpu = Gpu::new_blocking(&Adapter::Best)?;
+    let (device, queue) = (gpu.device().clone(), gpu.queue().clone());
 
     let context = Context::new(&device)?; // one for each device: it keeps the pipelines
     let plan = context.plan(&Config::pytorch(), &[8, 16, 32, 32])?; // 16 channels
