@@ -105,7 +105,8 @@ impl Binding {
     ///
     /// # Errors
     /// A device made without `Features::TIMESTAMP_QUERY_INSIDE_PASSES`; a query set of another type or
-    /// one that is too short. Then nothing is recorded.
+    /// one that is too short. Then nothing is recorded. A query set of another device is wgpu's to refuse: it does so when
+    /// the pass's encoder is finished.
     pub fn encode_timed(
         &self,
         pass: &mut wgpu::ComputePass<'_>,

@@ -47,7 +47,7 @@ impl Tensor {
     /// Uploads `values` as f32.
     ///
     /// # Errors
-    /// An empty shape, or another number of values than it has.
+    /// A shape with an axis of length 0, or another number of values than it has.
     pub fn upload(gpu: &Gpu, shape: &[usize], values: &[f32]) -> Result<Self, Error> {
         Self::upload_as(gpu, shape, Element::F32, values)
     }
@@ -92,7 +92,7 @@ impl Tensor {
     /// cannot see what the caller's kernels write, nor that two tensors were made of one buffer.
     ///
     /// # Errors
-    /// An empty shape; a buffer without `STORAGE`, shorter than the shape's values of `element` in whole 32-bit words,
+    /// A shape with an axis of length 0; a buffer without `STORAGE`, shorter than the shape's values of `element` in whole 32-bit words,
     /// destroyed, or of another device.
     pub fn from_buffer(
         gpu: &Gpu,
@@ -135,7 +135,7 @@ impl Tensor {
     /// A tensor of f32 zeros.
     ///
     /// # Errors
-    /// An empty shape, one larger than the device's buffers, or no memory for it.
+    /// A shape with an axis of length 0, one larger than the device's buffers, or no memory for it.
     pub fn empty(gpu: &Gpu, shape: &[usize]) -> Result<Self, Error> {
         Self::empty_as(gpu, shape, Element::F32)
     }

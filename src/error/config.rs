@@ -31,7 +31,7 @@ pub enum ConfigError {
         least: u64,
     },
     /// A count of values per channel that is no count.
-    #[error("a count of {got} values per channel, expected a whole number from 0 to 2^53")]
+    #[error("a count of {got:e} values per channel, expected a whole number from 0 to 2^53")]
     CountOfValues {
         /// The count given.
         got: f64,
@@ -73,6 +73,6 @@ pub enum ConfigError {
         got: f32,
     },
     /// Momentum changed where no running statistics are kept.
-    #[error("momentum has no meaning where no running statistics are kept")]
+    #[error("momentum has no meaning here: no running statistics are moved")]
     NoMomentum,
 }
