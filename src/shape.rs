@@ -118,9 +118,11 @@ impl View {
         index / self.inner % self.channels
     }
 
-    /// The contiguous runs of channel `c`, first to last, as ranges of element indices.
+    /// The contiguous runs of channel `c`, first to last, as ranges of element indices; none where there is no such
+    /// channel.
     pub fn runs(&self, c: usize) -> impl Iterator<Item = std::ops::Range<usize>> + use<> {
         let (outer, channels, inner) = self.lengths();
+        let outer = if c < channels { outer } else { 0 };
         (0..outer).map(move |o| {
             let start = (o * channels + c) * inner;
             start..start + inner
@@ -209,6 +211,13 @@ mod tests {
         assert_eq!(view(&[7, 3], 1), (7, 3, 1));
         assert_eq!(view(&[7, 3], 0), (1, 7, 3));
         assert_eq!(view(&[2, 3, 4, 5, 6], -4), (2, 3, 120));
+    }
+
+    #[test]
+    fn a_channel_that_is_not_there_has_no_runs() {
+        let view = View::new(&[2, 3, 4], 1).unwrap();
+        assert_eq!(view.runs(3).count(), 0);
+        assert_eq!(view.runs(usize::MAX).count(), 0);
     }
 
     #[test]

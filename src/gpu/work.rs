@@ -43,9 +43,7 @@ impl Gpu {
             return Ok(());
         };
         Err(match cause(self.device(), error) {
-            RunError::Device { reason } => BindError::Refused {
-                reason: format!("{name}: {reason}"),
-            },
+            RunError::Device { reason } => BindError::Unusable { name, reason },
             lost_or_full => BindError::Run(lost_or_full),
         })
     }
