@@ -436,18 +436,7 @@ impl Own {
                 if (id.x < arrayLength(&a)) {{ a[id.x] = a[id.x] * {scale:?} + {shift:?}; }}
             }}"
         );
-        let module = device.create_shader_module(wgpu::ShaderModuleDescriptor {
-            label: None,
-            source: wgpu::ShaderSource::Wgsl(source.into()),
-        });
-        let pipeline = device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
-            label: None,
-            layout: None,
-            module: &module,
-            entry_point: None,
-            compilation_options: Default::default(),
-            cache: None,
-        });
+        let pipeline = testkit::gpu::pipeline(device, &source);
         let bind_groups = (0..place.len).step_by(NARROW as usize / 4).map(|at| {
             let range = wgpu::BufferBinding {
                 buffer: place.tensor.buffer(),

@@ -113,6 +113,22 @@ pub fn narrow(bytes: u64) -> Gpu {
     gpu.clone()
 }
 
+/// The one entry point of a shader, its layout as the shader says.
+pub fn pipeline(device: &wgpu::Device, source: &str) -> wgpu::ComputePipeline {
+    let module = device.create_shader_module(wgpu::ShaderModuleDescriptor {
+        label: None,
+        source: wgpu::ShaderSource::Wgsl(source.into()),
+    });
+    device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
+        label: None,
+        layout: None,
+        module: &module,
+        entry_point: None,
+        compilation_options: Default::default(),
+        cache: None,
+    })
+}
+
 /// Puts adapter, backend and test on record.
 pub fn record(info: &wgpu::AdapterInfo) {
     append("WGBN_ADAPTER_LOG", &[&info.name, &info.backend.to_string()]);

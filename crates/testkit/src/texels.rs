@@ -198,18 +198,7 @@ pub fn loaded(gpu: &Gpu, image: ImageTexture<'_>) -> Result<Vec<f32>, Error> {
     let len = (size.width * size.height * 4) as usize;
     let out = Tensor::upload(gpu, &[len], &vec![check::POISON; len])?;
     let device = gpu.device();
-    let module = device.create_shader_module(wgpu::ShaderModuleDescriptor {
-        label: None,
-        source: wgpu::ShaderSource::Wgsl(SHADER.into()),
-    });
-    let pipeline = device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
-        label: None,
-        layout: None,
-        module: &module,
-        entry_point: None,
-        compilation_options: Default::default(),
-        cache: None,
-    });
+    let pipeline = crate::gpu::pipeline(device, SHADER);
     let view = image.texture.create_view(&wgpu::TextureViewDescriptor {
         format: Some(image.format),
         dimension: Some(wgpu::TextureViewDimension::D2),

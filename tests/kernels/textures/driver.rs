@@ -19,18 +19,7 @@ pub fn stored_halves(gpu: &Gpu, texel: [f32; 4]) -> [u16; 4] {
     let usage = ALL_USAGES | TextureUsages::STORAGE_BINDING;
     let out = texture(gpu, [1, 1], TextureFormat::Rgba16Float, usage);
     let device = gpu.device();
-    let module = device.create_shader_module(wgpu::ShaderModuleDescriptor {
-        label: None,
-        source: wgpu::ShaderSource::Wgsl(SHADER.into()),
-    });
-    let pipeline = device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
-        label: None,
-        layout: None,
-        module: &module,
-        entry_point: None,
-        compilation_options: Default::default(),
-        cache: None,
-    });
+    let pipeline = testkit::gpu::pipeline(device, SHADER);
     let view = out.create_view(&Default::default());
     let bind_group = device.create_bind_group(&wgpu::BindGroupDescriptor {
         label: None,
