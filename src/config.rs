@@ -83,10 +83,11 @@ impl Affine {
     }
 }
 
-/// How running statistics are kept.
+/// How a batch updates the running statistics. The statistics themselves are
+/// [`RunningStatistics`](crate::RunningStatistics).
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
-pub struct Running {
+pub struct RunningUpdate {
     /// How fast they move.
     pub momentum: Momentum,
     /// Which variance goes in.
@@ -95,7 +96,7 @@ pub struct Running {
     pub non_finite: NonFinite,
 }
 
-impl Running {
+impl RunningUpdate {
     /// How fast they move, which variance goes in, and what NaN and infinity do to them.
     pub fn new(momentum: Momentum, variance: RunningVariance, non_finite: NonFinite) -> Self {
         Self {
@@ -178,8 +179,8 @@ pub struct Config {
     pub eps: f32,
     /// Which of weight and bias exist.
     pub affine: Affine,
-    /// Running statistics, or none kept at all.
-    pub running: Option<Running>,
+    /// How running statistics are updated; `None` where none are kept.
+    pub running: Option<RunningUpdate>,
     /// How `x`, `y`, `dy`, `dx` and residuals are stored, for plans; a layer takes tensors as they are.
     pub element: Element,
     /// What comes after the normalization and the residual.
@@ -212,7 +213,7 @@ impl Config {
             axis,
             eps,
             affine: Affine::Both,
-            running: Some(Running {
+            running: Some(RunningUpdate {
                 momentum,
                 variance,
                 non_finite: NonFinite::Skip,
@@ -318,7 +319,7 @@ impl Config {
         if count < least {
             return Err(ConfigError::Count { got: count, least });
         }
-        let biased = |r: Running| r.variance == RunningVariance::Biased;
+        let biased = |r: RunningUpdate| r.variance == RunningVariance::Biased;
         if count == 1 && !self.running.is_some_and(biased) {
             return Err(ConfigError::OneValuePerChannel {
                 outer: view.outer(),

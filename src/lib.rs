@@ -11,6 +11,10 @@
 //! Formulas are those of Ioffe and Szegedy, *Batch Normalization: Accelerating Deep Network Training by Reducing
 //! Internal Covariate Shift*, 2015; [`Config`] says which of the frameworks' variants of them are used.
 //!
+//! Running statistics that a pass normalized with are *frozen* for the backward pass: they do not depend on the batch, so they
+//! are constants, and without an activation dx = dy·weight·inv_std. `backward_frozen` names that pass; `backward` goes through
+//! the batch's own statistics.
+//!
 //! | feature | what it adds |
 //! |---|---|
 //! | `blocking` (default) | blocking twins of the calls that read |
@@ -98,7 +102,7 @@ mod tensor;
 pub use binding::Binding;
 #[cfg(all(feature = "reference", not(wgbn_host_only)))]
 pub use canary::Canary;
-pub use config::{Activation, Affine, Config, Momentum, NonFinite, Running, RunningVariance};
+pub use config::{Activation, Affine, Config, Momentum, NonFinite, RunningUpdate, RunningVariance};
 #[cfg(not(wgbn_host_only))]
 pub use context::Context;
 pub use element::Element;

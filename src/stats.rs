@@ -2,6 +2,9 @@
 
 use crate::error::{ConfigError, ShapeError};
 
+/// Counts of values per channel: up to 2^53, f64 holds each whole number.
+pub(crate) const COUNTS: std::ops::RangeInclusive<f64> = 0.0..=9_007_199_254_740_992.0;
+
 /// The `N` rows that per-channel values lie in, one after the other, of one length.
 pub(crate) fn rows<const N: usize>(values: &[f32]) -> Result<[Vec<f32>; N], ShapeError> {
     let channels = values.len() / N;
@@ -207,10 +210,12 @@ pub struct Moments {
 impl Moments {
     /// From rows of pivot, offset and m2, `[3, C]`, of `count` values a channel, as the device keeps them.
     ///
+    /// On the host a count may have a fraction. A device takes whole ones.
+    ///
     /// # Errors
-    /// A number of values that is not three times a number of channels; a count below zero or not finite.
+    /// A number of values that is not three times a number of channels; a count below 0, above 2^53 or not finite.
     pub fn from_rows(count: f64, values: &[f32]) -> Result<Self, crate::Error> {
-        if !(count.is_finite() && count >= 0.0) {
+        if !COUNTS.contains(&count) {
             return Err(ConfigError::CountOfValues { got: count }.into());
         }
         let [pivot, offset, m2] = rows(values)?;
@@ -361,8 +366,21 @@ mod tests {
 
     #[test]
     fn what_cannot_be_moments_is_refused() {
-        for count in [-1.0, f64::NAN, f64::INFINITY] {
-            assert!(Moments::from_rows(count, &[0.0; 3]).is_err(), "{count}");
+        for (count, said) in [
+            (-1.0, "count of -1.0 "),
+            (f64::NAN, "count of NaN "),
+            (f64::INFINITY, "count of inf "),
+            (1e300, "count of 1e300 "),
+            (COUNTS.end() + 2.0, "count of 9007199254740994.0 "),
+        ] {
+            let refused = Moments::from_rows(count, &[0.0; 3])
+                .unwrap_err()
+                .to_string();
+            assert!(refused.contains(said), "{refused}");
+            assert!(refused.contains("from 0 to 2^53"), "{refused}");
+        }
+        for count in [0.0, 2.5, *COUNTS.end()] {
+            assert_eq!(moments(count, &[0.0; 3]).count(), count);
         }
         for rows in [&[][..], &[0.0; 4]] {
             assert!(Moments::from_rows(1.0, rows).is_err());

@@ -3,7 +3,7 @@
 use super::judge::{forward_scale, judge, judge_stored, largest_finite, widen};
 use super::upstream::vanished;
 use super::{Epilogue, FORWARD_BOUND, Finding, Input, Report, ends};
-use crate::config::Running;
+use crate::config::RunningUpdate;
 use crate::error::ShapeError;
 use crate::reduction::Reduction;
 use crate::reference::epilogue::{activate, curvature, steepest_near};
@@ -20,7 +20,7 @@ pub struct TrainResult<'a> {
     /// Saved statistics.
     pub saved: &'a SavedStatistics,
     /// Running statistics before and after, and how they move.
-    pub running: Option<(&'a RunningStatistics, &'a RunningStatistics, Running)>,
+    pub running: Option<(&'a RunningStatistics, &'a RunningStatistics, RunningUpdate)>,
 }
 
 impl<'a> TrainResult<'a> {
@@ -36,7 +36,7 @@ impl<'a> TrainResult<'a> {
     /// The running statistics before and after, and how they should have moved.
     pub fn with_running(
         mut self,
-        running: impl Into<Option<(&'a RunningStatistics, &'a RunningStatistics, Running)>>,
+        running: impl Into<Option<(&'a RunningStatistics, &'a RunningStatistics, RunningUpdate)>>,
     ) -> Self {
         self.running = running.into();
         self

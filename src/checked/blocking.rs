@@ -11,7 +11,7 @@ use crate::tensor::Tensor;
 ///
 /// # Errors
 /// As there.
-pub fn forward<'a>(
+pub fn forward_blocking<'a>(
     layer: &mut BatchNorm,
     x: &Tensor,
     request: impl Into<ForwardRequest<'a>>,
@@ -23,7 +23,7 @@ pub fn forward<'a>(
 ///
 /// # Errors
 /// As there.
-pub fn infer(layer: &BatchNorm, x: &Tensor) -> Result<(Tensor, Report), Error> {
+pub fn infer_blocking(layer: &BatchNorm, x: &Tensor) -> Result<(Tensor, Report), Error> {
     pollster::block_on(super::infer(layer, x))
 }
 
@@ -31,7 +31,7 @@ pub fn infer(layer: &BatchNorm, x: &Tensor) -> Result<(Tensor, Report), Error> {
 ///
 /// # Errors
 /// As there.
-pub fn backward<'a>(
+pub fn backward_blocking<'a>(
     layer: &BatchNorm,
     x: &Tensor,
     dy: &Tensor,
@@ -44,7 +44,7 @@ pub fn backward<'a>(
 ///
 /// # Errors
 /// As there.
-pub fn moments(
+pub fn moments_blocking(
     x: &Tensor,
     axes: &[isize],
     keep_dims: bool,
@@ -56,7 +56,7 @@ pub fn moments(
 ///
 /// # Errors
 /// As there.
-pub fn normalize<'a>(
+pub fn normalize_blocking<'a>(
     x: &Tensor,
     statistics: impl Into<Statistics<'a>>,
     affine: AffineStep<'_>,

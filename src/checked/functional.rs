@@ -72,10 +72,7 @@ pub async fn normalize<'a>(
             }
         }
     };
-    let (weight, bias) = (
-        optional(affine.scale).await?,
-        optional(affine.offset).await?,
-    );
+    let (weight, bias) = (optional(affine.scale).await?, optional(affine.shift).await?);
     let input = check::Input {
         view,
         x: &gathered,

@@ -1,6 +1,8 @@
 //! Checked runs: a layer's passes and the functional forms, each with the report of its comparison with the
 //! reference.
 //!
+//! Each function has a twin that blocks, with the suffix `_blocking` (feature `blocking`).
+//!
 //! The functions here do what the functions of the same names do. They also read inputs and results back and
 //! judge them on the host ([`check`](crate::check)), in f64 on one core, which is slow. The results are the
 //! same, bit for bit, as without it.
@@ -29,11 +31,15 @@
 //! ```
 
 #[cfg(feature = "blocking")]
-pub mod blocking;
+mod blocking;
 mod functional;
 mod host;
 mod layer;
 mod proof;
 
+#[cfg(feature = "blocking")]
+pub use blocking::{
+    backward_blocking, forward_blocking, infer_blocking, moments_blocking, normalize_blocking,
+};
 pub use functional::{moments, normalize};
 pub use layer::{Checked, backward, forward, infer};

@@ -15,7 +15,7 @@ mod wide;
 
 use std::ops::Range;
 
-use crate::config::{Config, Momentum, NonFinite, Running, RunningVariance};
+use crate::config::{Config, Momentum, NonFinite, RunningUpdate, RunningVariance};
 use crate::error::Error;
 use crate::error::ShapeError;
 use crate::shape::View;
@@ -34,7 +34,7 @@ pub fn train_forward(
     x: &[f32],
     p: Parameters<'_>,
     eps: f32,
-    running: Option<(&mut RunningStatistics, Running)>,
+    running: Option<(&mut RunningStatistics, RunningUpdate)>,
     y: &mut [f32],
 ) -> Result<SavedStatistics, Error> {
     let config = Config {
@@ -281,7 +281,7 @@ fn update_running(
     statistics: &mut RunningStatistics,
     batches: &[Batch],
     count: usize,
-    options: Running,
+    options: RunningUpdate,
 ) {
     let m = count as f64;
     for (c, batch) in batches.iter().enumerate() {

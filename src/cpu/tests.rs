@@ -138,7 +138,7 @@ fn check(name: &str, view: &View, x: &[f32], dy: &[f32], p: Parameters<'_>) {
 fn check_forward(view: &View, x: &[f32], p: Parameters<'_>) -> Worst {
     let mut worst = Worst(0.0);
     let mut y = vec![f32::NAN; x.len()];
-    let options = Running {
+    let options = RunningUpdate {
         momentum: Momentum::new(0.1),
         variance: RunningVariance::Unbiased,
         non_finite: NonFinite::Skip,
@@ -376,7 +376,7 @@ fn a_channel_that_is_not_finite_is_nan_and_alone() {
     for view in special_views() {
         let mut random = Random(6);
         let (x, dy) = (random.take(view.len()), random.take(view.len()));
-        let forward_backward = |x: &[f32], options: Running| {
+        let forward_backward = |x: &[f32], options: RunningUpdate| {
             let (mut y, mut dx) = (vec![0.0; x.len()], vec![0.0; x.len()]);
             let mut running = RunningStatistics::new(4).unwrap();
             let update = Some((&mut running, options));
@@ -385,7 +385,7 @@ fn a_channel_that_is_not_finite_is_nan_and_alone() {
             let gradients = backward(&view, x, &dy, &saved, None, Some(&mut dx)).unwrap();
             (y, dx, saved, gradients, running)
         };
-        let mut options = Running {
+        let mut options = RunningUpdate {
             momentum: Momentum::Cumulative,
             variance: RunningVariance::Unbiased,
             non_finite: NonFinite::Skip,
@@ -511,7 +511,7 @@ fn one_value_per_channel_and_constant_channels_give_the_bias() {
         let x = fill(&view, |c, _| [0.1, 1e6 + 0.5][c]);
         let dy = Random(9).take(view.len());
         let (mut y, mut dx) = (vec![0.0; x.len()], vec![0.0; x.len()]);
-        let options = Running {
+        let options = RunningUpdate {
             momentum: Momentum::new(1.0),
             variance: RunningVariance::Biased,
             non_finite: NonFinite::Skip,
@@ -533,7 +533,7 @@ fn one_value_per_channel_and_constant_channels_give_the_bias() {
 fn cumulative_running_statistics_are_the_plain_average() {
     let view = view(20, 2, 30);
     let mut random = Random(10);
-    let options = Running {
+    let options = RunningUpdate {
         momentum: Momentum::Cumulative,
         variance: RunningVariance::Biased,
         non_finite: NonFinite::Skip,

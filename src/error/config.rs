@@ -5,33 +5,35 @@
 #[non_exhaustive]
 pub enum ConfigError {
     /// `eps` negative or not finite.
-    #[error("eps is {got}, expected a finite number of at least 0")]
+    #[error("eps is {got:?}, expected a finite number of at least 0")]
     Eps {
         /// The value given.
         got: f32,
     },
     /// `eps` too small for training.
-    #[error("eps is {got}, training needs at least 1.1754944e-38 (the smallest normal f32)")]
+    #[error("eps is {got:?}, training needs at least 1.1754944e-38 (the smallest normal f32)")]
     TrainingEps {
         /// The value given.
         got: f32,
     },
     /// A slope of leaky relu that is not finite.
-    #[error("the negative slope of leaky relu is {got}, expected a finite number")]
+    #[error("the negative slope of leaky relu is {got:?}, expected a finite number")]
     NegativeSlope {
         /// The value given.
         got: f32,
     },
-    /// Fewer values per channel in a batch than in one of its parts.
-    #[error("a batch of {got} values per channel, expected at least the {least} of this part")]
+    /// Too few values per channel: fewer in a batch than in one of its parts, or none in moments that a device merges.
+    #[error("a batch of {got} values per channel, expected at least {least}")]
     Count {
         /// The count given.
         got: u64,
-        /// The part's own.
+        /// The fewest: the part's own count, or 1.
         least: u64,
     },
-    /// A count of values per channel that is no count.
-    #[error("a count of {got:e} values per channel, expected a whole number from 0 to 2^53")]
+    /// A count of values per channel below 0, above 2^53 or not finite; for a device, also one that is not whole.
+    #[error(
+        "a count of {got:?} values per channel, expected a number from 0 to 2^53, and for a device a whole one"
+    )]
     CountOfValues {
         /// The count given.
         got: f64,
@@ -43,7 +45,7 @@ pub enum ConfigError {
     #[error("a layer has 0 channels, expected at least 1")]
     NoChannels,
     /// Momentum outside [0, 1] or not finite.
-    #[error("momentum is {got}, expected a number from 0 to 1")]
+    #[error("momentum is {got:?}, expected a number from 0 to 1")]
     Momentum {
         /// The value given.
         got: f32,
@@ -65,7 +67,7 @@ pub enum ConfigError {
     #[error("inference needs running_mean and running_var, and this configuration keeps none")]
     NoRunningStatistics,
     /// A variance below zero.
-    #[error("the variance of channel {channel} is {got}, expected at least 0")]
+    #[error("the variance of channel {channel} is {got:?}, expected at least 0")]
     NegativeVariance {
         /// The channel.
         channel: usize,

@@ -41,14 +41,14 @@ impl<'a> From<(&'a Tensor, &'a Tensor)> for Statistics<'a> {
     }
 }
 
-/// The affine step of [`normalize`], in `tf.nn.batch_normalization`'s words; shaped as the mean.
+/// The affine step of [`normalize`]: the paper's scale and shift, γ and β, shaped as the mean.
 #[derive(Clone, Copy, Debug, Default)]
 #[non_exhaustive]
 pub struct AffineStep<'a> {
-    /// Added last: β, the bias.
-    pub offset: Option<&'a Tensor>,
-    /// Multiplied before: γ, the weight.
+    /// Multiplied first: γ, the weight.
     pub scale: Option<&'a Tensor>,
+    /// Added last: β, the bias.
+    pub shift: Option<&'a Tensor>,
 }
 
 impl<'a> AffineStep<'a> {
@@ -58,14 +58,14 @@ impl<'a> AffineStep<'a> {
         self
     }
 
-    /// Adds `offset`, β, shaped as the mean: the bias, in `tf.nn.batch_normalization`'s word.
-    pub fn with_offset(mut self, offset: impl Into<Option<&'a Tensor>>) -> Self {
-        self.offset = offset.into();
+    /// Adds `shift`, β, shaped as the mean. `tf.nn.batch_normalization` calls it `offset`.
+    pub fn with_shift(mut self, shift: impl Into<Option<&'a Tensor>>) -> Self {
+        self.shift = shift.into();
         self
     }
 }
 
-/// `(x − mean)/√(variance + eps)·scale + offset`: `tf.nn.batch_normalization`. One dispatch, submitted and not
+/// `(x − mean)/√(variance + eps)·scale + shift`: `tf.nn.batch_normalization`. One dispatch, submitted and not
 /// waited for.
 ///
 /// The moments may be of another batch, if that tensor has as many axes and its kept axes are as long.
@@ -125,7 +125,7 @@ impl PreparedNormalize {
         let schedule = reduction.plan(x.element(), &operation.needs(), context.machine())?;
         let y = Tensor::empty_as(gpu, x.shape(), x.element())?;
         let config = Config::pytorch().without_running().with_eps(eps);
-        let config = config.with_affine(match (affine.scale, affine.offset) {
+        let config = config.with_affine(match (affine.scale, affine.shift) {
             (Some(_), Some(_)) => Affine::Both,
             (Some(_), None) => Affine::Weight,
             (None, Some(_)) => Affine::Bias,
@@ -196,14 +196,14 @@ fn statistics_rows(
     }
 }
 
-/// Scale and offset as rows on the device. They are shaped as the mean or broadcast as it does.
+/// Scale and shift as rows on the device. They are shaped as the mean or broadcast as it does.
 fn affine_rows(
     x: &Tensor,
     reduction: &Reduction,
     own_shapes: &[Vec<usize>],
     affine: AffineStep<'_>,
 ) -> Result<Tensor, Error> {
-    for (name, tensor) in [("scale", affine.scale), ("offset", affine.offset)] {
+    for (name, tensor) in [("scale", affine.scale), ("shift", affine.shift)] {
         let Some(tensor) = tensor else { continue };
         x.gpu().owns(name, tensor.gpu())?;
         same_element(name, tensor.element(), Element::F32)?;
@@ -219,7 +219,7 @@ fn affine_rows(
             }
         }
     }
-    stack(x.gpu(), 2, reduction, &[affine.scale, affine.offset])
+    stack(x.gpu(), 2, reduction, &[affine.scale, affine.shift])
 }
 
 /// Tensors of one length copied under each other.

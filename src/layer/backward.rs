@@ -19,9 +19,9 @@ pub struct Gradients {
     pub dx: Option<Tensor>,
     /// Gradient of the residual, where it was wanted.
     pub dresidual: Option<Tensor>,
-    /// dweight and dbias, `[2, C]` in f32. For a parameter that the layer lacks, it is the gradient of a
-    /// weight of 1 or a bias of 0.
-    pub affine: Tensor,
+    /// Gradients of the parameters: rows of dweight and dbias, `[2, C]` in f32. For a parameter that the layer lacks,
+    /// it is the gradient of a weight of 1 or a bias of 0.
+    pub parameters: Tensor,
     recorded: Recorded<9>,
 }
 
@@ -31,7 +31,7 @@ impl Gradients {
     /// # Errors
     /// A device that was lost or reported an error.
     pub async fn dweight(&self) -> Result<Vec<f32>, Error> {
-        let [dweight, _] = rows(&self.affine.read().await?)?;
+        let [dweight, _] = rows(&self.parameters.read().await?)?;
         Ok(dweight)
     }
 
@@ -40,7 +40,7 @@ impl Gradients {
     /// # Errors
     /// A device that was lost or reported an error.
     pub async fn dbias(&self) -> Result<Vec<f32>, Error> {
-        let [_, dbias] = rows(&self.affine.read().await?)?;
+        let [_, dbias] = rows(&self.parameters.read().await?)?;
         Ok(dbias)
     }
 
@@ -67,7 +67,10 @@ impl Gradients {
     pub(crate) fn outputs(&self, adds: bool) -> Vec<(&'static str, &Tensor)> {
         let mut outputs = Vec::new();
         let mut add = |name, tensor: Option<_>| outputs.extend(tensor.map(|t| (name, t)));
-        add("gradients before the run", (!adds).then_some(&self.affine));
+        add(
+            "gradients before the run",
+            (!adds).then_some(&self.parameters),
+        );
         add("workspace before the run", self.recorded.workspace.as_ref());
         add("dx before the run", self.dx.as_ref());
         add("dresidual before the run", self.dresidual.as_ref());
@@ -118,7 +121,7 @@ impl BatchNorm {
         let outputs = Outputs {
             dx: gradients.dx.clone().filter(|_| request.dx),
             dresidual: gradients.dresidual.clone().filter(|_| request.dresidual),
-            rows: request.add_into.unwrap_or(&gradients.affine).clone(),
+            rows: request.add_into.unwrap_or(&gradients.parameters).clone(),
         };
         let whole =
             outputs.dx.is_some() == request.dx && outputs.dresidual.is_some() == request.dresidual;
@@ -185,7 +188,7 @@ impl BatchNorm {
         Ok(Gradients {
             dx: outputs.dx,
             dresidual: outputs.dresidual,
-            affine: outputs.rows,
+            parameters: outputs.rows,
             recorded,
         })
     }
@@ -210,7 +213,7 @@ impl BatchNorm {
         Ok(Outputs {
             dx: map(request.dx, "dx", given_dx)?,
             dresidual: map(request.dresidual, "dresidual", given_dresidual)?,
-            rows: match request.add_into.or(given.map(|given| &given.affine)) {
+            rows: match request.add_into.or(given.map(|given| &given.parameters)) {
                 Some(rows) => {
                     self.gpu.owns("gradients", rows.gpu())?;
                     same_shape("gradients", rows.shape(), &[2, self.channels])?;
@@ -233,7 +236,7 @@ impl BatchNorm {
             .submit("batch norm, backward", |_| {}, encode, canary)?;
         let outputs = [gradients.dx.as_ref(), gradients.dresidual.as_ref()];
         outputs.into_iter().flatten().for_each(Tensor::written);
-        gradients.affine.written();
+        gradients.parameters.written();
         Ok(())
     }
 }

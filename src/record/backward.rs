@@ -7,10 +7,10 @@ use crate::error::BindError;
 use crate::operation::{Asked, Operation};
 
 impl Plan {
-    /// Binds backward: through the batch's own statistics, or with running statistics held constant.
+    /// Binds backward: through the batch's own statistics, or through frozen ones.
     ///
-    /// Through batch statistics it is one dispatch or two, as [`Plan::describe`] says, and two without `dx`; with
-    /// running statistics it is a dispatch for each piece, and one that merges.
+    /// Through batch statistics it is one dispatch or two, as [`Plan::describe`] says, and two without `dx`; through
+    /// frozen ones it is a dispatch for each piece, and one that merges.
     ///
     /// A batch in parts goes through it twice. Without `dx` it gives the sums of a part in `grads`; those of all
     /// parts add up to the sums of the batch, by [`with_accumulate`](BackwardBuffers::with_accumulate) from the second part on (each

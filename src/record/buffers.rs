@@ -130,7 +130,7 @@ pub enum StatisticsRows<'a> {
     /// [`saved_bytes`](crate::Plan::saved_bytes).
     Saved(BufferSlice<'a>),
     /// What inference used: running mean, running variance and number of batches, `[3][C]`,
-    /// [`running_bytes`](crate::Plan::running_bytes).
+    /// [`running_bytes`](crate::Plan::running_bytes). Backward takes them as frozen.
     Running(BufferSlice<'a>),
 }
 
@@ -151,8 +151,8 @@ pub struct BackwardBuffers<'a> {
 }
 
 impl<'a> BackwardBuffers<'a> {
-    /// Backward through `statistics`: through the batch's own, where they were saved, or with running
-    /// statistics held constant. At least one of `dx`, `dresidual` and `grads` is set as well.
+    /// Backward through `statistics`: through the batch's own, where they were saved, or through running
+    /// statistics, frozen. At least one of `dx`, `dresidual` and `grads` is set as well.
     ///
     /// - `x`: the input of the forward pass, [`tensor_bytes`](crate::Plan::tensor_bytes), read.
     /// - `dy`: the upstream gradient, in the input's shape, read.

@@ -5,6 +5,7 @@ use crate::binding::Binding;
 use crate::bindings::{Named, Request, bind};
 use crate::error::{BindError, ConfigError};
 use crate::operation::{Asked, Operation};
+use crate::stats::COUNTS;
 
 impl Plan {
     pub(super) fn bind(
@@ -27,10 +28,9 @@ impl Plan {
     }
 }
 
-/// A count of values per channel. Counts are whole up to where f64 holds each.
+/// A count of values per channel, as devices take it: a whole number.
 pub(super) fn whole_count(count: f64) -> Result<u64, ConfigError> {
-    const MOST: f64 = (1_u64 << 53) as f64;
-    match count.fract() == 0.0 && (0.0..=MOST).contains(&count) {
+    match count.fract() == 0.0 && COUNTS.contains(&count) {
         true => Ok(count as u64),
         false => Err(ConfigError::CountOfValues { got: count }),
     }

@@ -30,8 +30,8 @@ impl WarmUp {
         Self::of(Operation::Backward)
     }
 
-    /// [`Plan::bind_backward`] with running statistics.
-    pub fn backward_running() -> Self {
+    /// [`Plan::bind_backward`] through frozen statistics: [`StatisticsRows::Running`](crate::StatisticsRows::Running).
+    pub fn backward_frozen() -> Self {
         Self::of(Operation::BackwardFrozen)
     }
 

@@ -6,7 +6,7 @@
 
 pub mod epilogue;
 
-use crate::config::{Momentum, NonFinite, Running, RunningVariance};
+use crate::config::{Momentum, NonFinite, RunningUpdate, RunningVariance};
 use crate::shape::View;
 use crate::stats::{Parameters, RunningStatistics};
 
@@ -102,7 +102,7 @@ pub fn update_running(
     old: &RunningStatistics,
     batch: &Moments,
     count: usize,
-    running: Running,
+    running: RunningUpdate,
 ) -> (Moments, Vec<u32>) {
     let mut new = Moments {
         mean: old.mean.iter().map(|&v| f64::from(v)).collect(),

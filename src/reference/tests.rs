@@ -153,8 +153,8 @@ fn some_weight_and_bias_give_x_back() {
     }
 }
 
-fn running(momentum: Momentum, variance: RunningVariance) -> Running {
-    Running {
+fn running(momentum: Momentum, variance: RunningVariance) -> RunningUpdate {
+    RunningUpdate {
         momentum,
         variance,
         non_finite: NonFinite::Skip,

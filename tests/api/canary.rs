@@ -1,7 +1,7 @@
 //! What shows that a device runs what is submitted.
 
 use wgpu_batchnorm::check::Finding;
-use wgpu_batchnorm::checked::blocking as checked;
+use wgpu_batchnorm::checked;
 use wgpu_batchnorm::error::RunError;
 use wgpu_batchnorm::{BatchNorm, Canary, Config, Error, Mode};
 
@@ -40,7 +40,7 @@ fn a_checked_layer_takes_no_notice_of_what_is_right() {
     let mut layer = BatchNorm::new(&gpu, 3, Config::pytorch()).unwrap();
     let x = upload(&gpu, &[6, 3, 7], &ordinary(&[6, 3, 7], 1));
     for mode in [Mode::Train, Mode::Eval] {
-        let (_, report) = checked::forward(&mut layer, &x, mode).unwrap();
+        let (_, report) = checked::forward_blocking(&mut layer, &x, mode).unwrap();
         // What surrounds a run stands in the report only where it is wrong.
         assert!(report.findings.iter().all(|f| !f.tensor.contains(' ')));
         assert!(report.passed() && report.findings.iter().all(|f| f.tensor != "canary"));

@@ -271,7 +271,7 @@ fn life(gpu: &Gpu, shape: &[usize], axis: isize, seed: u64) -> Vec<Vec<u32>> {
         results.push(bits(&read(&forward.y)));
         let gradients = layer.backward(&x, &dy, &forward.saved).unwrap();
         results.push(bits(&read(&gradients.dx.unwrap())));
-        results.push(bits(&read(&gradients.affine)));
+        results.push(bits(&read(&gradients.parameters)));
     }
     results.push(bits(&read(layer.running().unwrap())));
     results

@@ -1,6 +1,6 @@
 //! A device that goes away, and tensors of two devices.
 
-use wgpu_batchnorm::checked::{Checked, blocking as checked};
+use wgpu_batchnorm::checked::{self, Checked};
 use wgpu_batchnorm::error::{BindError, RunError};
 use wgpu_batchnorm::functional::{AffineStep, moments, normalize};
 use wgpu_batchnorm::{BatchNorm, Config, Error, Mode};
@@ -29,13 +29,13 @@ fn a_destroyed_device_is_an_error() {
             let y = layer.forward(&x, mode);
             let y = y.and_then(|forward| Ok(forward.y.read_blocking()?));
             assert_refused!(y, Error::Run(RunError::DeviceLost { .. }));
-            let judged = checked::forward(&mut layer, &x, mode);
+            let judged = checked::forward_blocking(&mut layer, &x, mode);
             assert_refused!(judged, Error::Run(RunError::DeviceLost { .. }));
         }
         let found = moments(&x, &[0], false);
         let found = found.and_then(|moments| moments.read_blocking());
         assert_refused!(found, Error::Run(RunError::DeviceLost { .. }));
-        let judged = checked::moments(&x, &[0], false);
+        let judged = checked::moments_blocking(&x, &[0], false);
         assert_refused!(judged, Error::Run(RunError::DeviceLost { .. }));
     }
     let saved = pollster::block_on(forward.saved.read());

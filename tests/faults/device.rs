@@ -3,7 +3,7 @@
 use std::sync::mpsc;
 use std::time::Duration;
 
-use wgpu_batchnorm::checked::{Checked, blocking as checked};
+use wgpu_batchnorm::checked::{self, Checked};
 use wgpu_batchnorm::error::RunError;
 use wgpu_batchnorm::functional::moments;
 use wgpu_batchnorm::{BatchNorm, Config, Error, Mode, Tensor, TrainBuffers, wgpu};
@@ -27,12 +27,12 @@ fn destroyed_before_a_pass() {
         gone.device().destroy();
         for mode in [Mode::Train, Mode::Eval] {
             assert_lost(layer.forward(&x, mode));
-            assert_lost(checked::forward(&mut layer, &x, mode));
+            assert_lost(checked::forward_blocking(&mut layer, &x, mode));
         }
         assert_lost(layer.infer(&x));
-        assert_lost(checked::infer(&layer, &x));
+        assert_lost(checked::infer_blocking(&layer, &x));
         assert_lost(moments(&x, &[0], false).and_then(|m| m.read_blocking()));
-        assert_lost(checked::moments(&x, &[0], false));
+        assert_lost(checked::moments_blocking(&x, &[0], false));
         assert_lost(gone.check_blocking());
         assert_lost(layer.state_blocking());
         assert_eq!(layer.num_batches_tracked(), 0);

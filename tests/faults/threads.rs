@@ -42,7 +42,7 @@ impl Subject {
             (forward.y, gradients.unwrap())
         };
         let dx = gradients.dx.unwrap();
-        let read = [&forward, &dx, &gradients.affine].map(|t| t.read_blocking().unwrap());
+        let read = [&forward, &dx, &gradients.parameters].map(|t| t.read_blocking().unwrap());
         read.concat().into_iter().map(f32::to_bits).collect()
     }
 

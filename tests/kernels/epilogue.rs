@@ -1,6 +1,6 @@
 //! y = g(BN(x) + residual), forward and back, in every memory pattern and every storage.
 
-use wgpu_batchnorm::checked::{Checked, blocking};
+use wgpu_batchnorm::checked::{self, Checked};
 use wgpu_batchnorm::functional::{self, AffineStep};
 use wgpu_batchnorm::internals::plan::Tuning;
 use wgpu_batchnorm::{
@@ -237,10 +237,10 @@ fn functional_forms_take_halves() {
             let shape = [3, 5, 7, 9];
             let case = Case::new(&shape, Config::pytorch(), Kind::ALL[0], 49);
             let x = Tensor::upload_as(&gpu, &shape, element, &case.x).unwrap();
-            let (moments, report) = blocking::moments(&x, axes, true).unwrap();
+            let (moments, report) = checked::moments_blocking(&x, axes, true).unwrap();
             report.enforce().unwrap();
             let affine = AffineStep::default();
-            let (y, report) = blocking::normalize(&x, &moments, affine, 1e-5).unwrap();
+            let (y, report) = checked::normalize_blocking(&x, &moments, affine, 1e-5).unwrap();
             report.enforce().unwrap();
             assert_eq!(y.element(), element);
             // Statistics are f32.

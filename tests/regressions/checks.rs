@@ -40,7 +40,7 @@ fn tiny_scale() {
     let moments = wgpu_batchnorm::functional::moments(&x, &[0], false).unwrap();
     let scale = upload(&gpu, &[2], &[1e-30; 2]);
     let step = AffineStep::default().with_scale(&scale);
-    let (_, report) = checked::blocking::normalize(&x, &moments, step, 1e-5).unwrap();
+    let (_, report) = checked::normalize_blocking(&x, &moments, step, 1e-5).unwrap();
     report.enforce().unwrap();
 
     // What is wrong by more than the whole of it still fails, and so does a scale that f32 holds well.
@@ -86,7 +86,7 @@ fn huge_spread() {
         let skips = non_finite == NonFinite::Skip;
         assert_eq!(running.batches, [u32::from(!skips), 1]);
         assert_eq!(running.mean[0].is_nan(), !skips);
-        let (moments, report) = checked::blocking::moments(&x, &[0], false).unwrap();
+        let (moments, report) = checked::moments_blocking(&x, &[0], false).unwrap();
         report.enforce().unwrap();
         let variance = moments.read_blocking().unwrap().variance();
         assert!(variance[0].is_nan() && variance[1].is_finite());

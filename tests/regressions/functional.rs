@@ -1,7 +1,7 @@
 //! The functional forms.
 
 use testkit::gpu::gpu;
-use wgpu_batchnorm::checked::blocking as checked;
+use wgpu_batchnorm::checked;
 use wgpu_batchnorm::error::ConfigError;
 use wgpu_batchnorm::functional::{AffineStep, Trained, fold_into_linear, moments};
 use wgpu_batchnorm::{Error, Parameters, Tensor};
@@ -25,7 +25,7 @@ fn other_batch() {
             let other: Vec<f32> = (0..rows).flat_map(|_| [14.0, 22.0, 31.0]).collect();
             let other = Tensor::upload(&gpu, &[rows, 3], &other).unwrap();
             let affine = AffineStep::default();
-            let (y, report) = checked::normalize(&other, &moments, affine, 0.25).unwrap();
+            let (y, report) = checked::normalize_blocking(&other, &moments, affine, 0.25).unwrap();
             report.enforce().unwrap();
             let y = y.read_blocking().unwrap();
             let expected = [

@@ -30,7 +30,7 @@ fn bits(tensor: &Tensor) -> Vec<u32> {
 fn all(gradients: &Gradients) -> [Vec<u32>; 2] {
     [
         bits(gradients.dx.as_ref().unwrap()),
-        bits(&gradients.affine),
+        bits(&gradients.parameters),
     ]
 }
 
@@ -398,7 +398,7 @@ fn given_outputs_follow_changes() {
                 layer.backward_into(x, &dy, wanted, &mut gradients).unwrap();
                 let wanted = BackwardRequest::new(&expected.saved).with_dx(k % 2 == 0);
                 let expected = twin.backward(x, &dy, wanted).unwrap();
-                assert_eq!(bits(&gradients.affine), bits(&expected.affine));
+                assert_eq!(bits(&gradients.parameters), bits(&expected.parameters));
                 let dx = [&gradients, &expected].map(|g| g.dx.as_ref().map(bits));
                 assert_eq!(dx[0], dx[1]);
                 assert_eq!(dx[0].is_some(), k % 2 == 0);

@@ -1,7 +1,7 @@
 //! Views and plans.
 
 use testkit::gpu::narrow;
-use wgpu_batchnorm::checked::blocking as checked;
+use wgpu_batchnorm::checked;
 use wgpu_batchnorm::error::{PlanError, ShapeError};
 use wgpu_batchnorm::{Config, Error, Tensor, View, functional};
 
@@ -27,7 +27,7 @@ fn many_values() {
 
     let values: Vec<f32> = (0..2 * channels).map(|k| (k * k % 1009) as f32).collect();
     let x = Tensor::upload(&gpu, &[2, channels], &values).unwrap();
-    let (moments, report) = checked::moments(&x, &[0], false).unwrap();
+    let (moments, report) = checked::moments_blocking(&x, &[0], false).unwrap();
     report.enforce().unwrap();
     let got = moments.read_blocking().unwrap();
     let expected = |k: usize| f64::from(values[k] + values[k + channels]) / 2.0;
@@ -49,6 +49,6 @@ fn many_values() {
     let statistics = (&mean, &variance);
     let eps = 1e-5;
     let affine = Default::default();
-    let (_, report) = checked::normalize(&x, statistics, affine, eps).unwrap();
+    let (_, report) = checked::normalize_blocking(&x, statistics, affine, eps).unwrap();
     report.enforce().unwrap();
 }

@@ -139,7 +139,7 @@ fn operations() -> Vec<(Bind, WarmUp, Vec<&'static str>)> {
         ),
         (
             |plan, b| plan.bind_backward(&all(b.backward(b.running()), b)),
-            WarmUp::backward_running()
+            WarmUp::backward_frozen()
                 .with_dx()
                 .with_residual()
                 .with_dresidual(),

@@ -4,7 +4,7 @@
 
 use std::time::Instant;
 
-use wgpu_batchnorm::checked::blocking as checked;
+use wgpu_batchnorm::checked;
 use wgpu_batchnorm::{BatchNorm, Config, Gpu, Mode, Tensor, wgpu};
 
 use testkit::data::Random;
@@ -62,7 +62,8 @@ impl Soak {
         let (x, target) = (&self.batches[k % 4], &self.targets[k % 4]);
         let mut findings = Vec::new();
         let forward = if check {
-            let (forward, report) = checked::forward(&mut self.layer, x, Mode::Train).unwrap();
+            let (forward, report) =
+                checked::forward_blocking(&mut self.layer, x, Mode::Train).unwrap();
             findings.extend(report.findings);
             forward
         } else {
@@ -75,13 +76,14 @@ impl Soak {
         let dy = Tensor::upload(&self.gpu, &SHAPE, &dy).unwrap();
         let gradients = if check {
             let saved = &forward.saved;
-            let (gradients, report) = checked::backward(&self.layer, x, &dy, saved).unwrap();
+            let (gradients, report) =
+                checked::backward_blocking(&self.layer, x, &dy, saved).unwrap();
             findings.extend(report.findings);
             gradients
         } else {
             self.layer.backward(x, &dy, &forward.saved).unwrap()
         };
-        let slope = gradients.affine.read_blocking().unwrap();
+        let slope = gradients.parameters.read_blocking().unwrap();
         let mut affine = self.layer.affine().read_blocking().unwrap();
         affine
             .iter_mut()

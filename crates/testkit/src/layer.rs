@@ -30,7 +30,7 @@ pub fn layer_of(gpu: &Gpu, case: &Case) -> BatchNorm {
 }
 
 pub fn host(gradients: &Gradients) -> HostGradients {
-    let affine = gradients.affine.read_blocking().unwrap();
+    let affine = gradients.parameters.read_blocking().unwrap();
     let [dweight, dbias] = rows(&affine);
     let dx = gradients.dx.as_ref();
     HostGradients {

@@ -1,7 +1,7 @@
 //! `wgbn backward`.
 
 use crate::args::FileArgs;
-use crate::engine::{Engine, Job};
+use crate::engine::{EngineChoice, Job};
 use crate::failure::Failure;
 use crate::forward::{Done, mode};
 use crate::input::Inputs;
@@ -21,7 +21,7 @@ pub fn run(args: &FileArgs) -> Result<(), Failure> {
         x: inputs.x.stored(),
         check: !args.no_check,
     };
-    let engine = Engine::open(&args.device)?;
+    let engine = EngineChoice::open(&args.device)?;
     if !job.check {
         engine.probe()?;
     }

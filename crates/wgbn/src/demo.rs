@@ -6,7 +6,7 @@ use wgpu_batchnorm::check::Report;
 use wgpu_batchnorm::{Config, LayerState, Mode, View};
 
 use crate::args::{self, DemoArgs};
-use crate::engine::{Engine, Job};
+use crate::engine::{EngineChoice, Job};
 use crate::failure::Failure;
 use crate::stored::Stored;
 use crate::{progress, say, table};
@@ -19,7 +19,7 @@ const IMAGES: usize = DIGITS.len() / 64;
 const RUNS: usize = 9;
 
 pub fn run(args: &DemoArgs) -> Result<(), Failure> {
-    let engine = Engine::open(&args.device)?;
+    let engine = EngineChoice::open(&args.device)?;
     if let Some(note) = engine.note() {
         say!("{note}")?;
     }
@@ -58,7 +58,7 @@ pub fn run(args: &DemoArgs) -> Result<(), Failure> {
 
 /// Forward and backward in one mode.
 fn demonstrate(
-    engine: &Engine,
+    engine: &EngineChoice,
     shape: &[usize],
     x: &[f32],
     mode: args::Mode,

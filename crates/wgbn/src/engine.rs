@@ -15,8 +15,8 @@ use wgpu_batchnorm::{
 use crate::failure::Failure;
 use crate::stored::Stored;
 
-/// What computes.
-pub enum Engine {
+/// What computes, as `--device` chose it.
+pub enum EngineChoice {
     Gpu(Gpu),
     Cpu {
         /// Said where `auto` found no adapter.
@@ -94,7 +94,7 @@ impl Job<'_> {
     }
 }
 
-impl Engine {
+impl EngineChoice {
     /// Opens what `--device` names.
     pub fn open(device: &str) -> Result<Self, Failure> {
         let open = |adapter: &Adapter| Gpu::new_blocking(adapter).map_err(Failure::from);

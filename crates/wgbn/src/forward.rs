@@ -7,7 +7,7 @@ use wgpu_batchnorm::check::Report;
 use wgpu_batchnorm::{Mode, View};
 
 use crate::args::{self, FileArgs};
-use crate::engine::{Engine, ForwardResult, Job};
+use crate::engine::{EngineChoice, ForwardResult, Job};
 use crate::failure::Failure;
 use crate::input::Inputs;
 use crate::output::{self, Outputs};
@@ -25,7 +25,7 @@ pub fn run(args: &FileArgs) -> Result<(), Failure> {
         x: inputs.x.stored(),
         check: !args.no_check,
     };
-    let engine = Engine::open(&args.device)?;
+    let engine = EngineChoice::open(&args.device)?;
     if !job.check {
         engine.probe()?;
     }
@@ -84,7 +84,12 @@ pub struct Done {
 
 impl Done {
     /// Says what was done, how far off, how long.
-    pub fn print(&self, args: &FileArgs, engine: &Engine, job: &Job<'_>) -> Result<(), Failure> {
+    pub fn print(
+        &self,
+        args: &FileArgs,
+        engine: &EngineChoice,
+        job: &Job<'_>,
+    ) -> Result<(), Failure> {
         let report = self.report.as_ref();
         let (operation, channels) = (self.operation, job.view.channels());
         let mode = match args.mode {

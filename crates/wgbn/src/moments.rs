@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use crate::args::MomentsArgs;
-use crate::engine::{Engine, MomentsResult};
+use crate::engine::{EngineChoice, MomentsResult};
 use crate::failure::Failure;
 use crate::input::Inputs;
 use crate::output::{self, Outputs};
@@ -12,7 +12,7 @@ use crate::{progress, say, table};
 pub fn run(args: &MomentsArgs) -> Result<(), Failure> {
     let x = Inputs::read(&args.input)?.x;
     output::check_path(&args.output, x.element, false)?;
-    let engine = Engine::open(&args.device)?;
+    let engine = EngineChoice::open(&args.device)?;
     if args.no_check {
         engine.probe()?;
     }

@@ -1,7 +1,7 @@
 //! Moments over any axes, against sums in f64 over lists of indices.
 
 use wgpu_batchnorm::check::FORWARD_BOUND;
-use wgpu_batchnorm::checked::blocking as checked;
+use wgpu_batchnorm::checked;
 use wgpu_batchnorm::error::ShapeError;
 use wgpu_batchnorm::functional::moments;
 use wgpu_batchnorm::{Error, Gpu, Moments};
@@ -133,7 +133,7 @@ fn large_means_through_strides() {
             let what = format!("mean {mean:e} {axes:?}");
             judge(&what, &run(&gpu, &x, &shape, axes), &x, &shape, axes);
             let tensor = upload(&gpu, &shape, &x);
-            let (_, report) = checked::moments(&tensor, axes, false).unwrap();
+            let (_, report) = checked::moments_blocking(&tensor, axes, false).unwrap();
             assert!(report.passed());
         }
     }
@@ -143,7 +143,7 @@ fn large_means_through_strides() {
 fn a_report_says_what_was_compared() {
     let gpu = gpu();
     let x = upload(&gpu, &[4, 5, 6], &ordinary(&[4, 5, 6], 7));
-    let (checked, report) = checked::moments(&x, &[0, 2], false).unwrap();
+    let (checked, report) = checked::moments_blocking(&x, &[0, 2], false).unwrap();
     let names: Vec<_> = report.findings.iter().map(|f| f.tensor).collect();
     assert_eq!(names, ["mean", "variance"]);
     assert!(report.passed());

@@ -1,7 +1,7 @@
 //! Normalization with given statistics, against the formula in f64.
 
 use wgpu_batchnorm::check::FORWARD_BOUND;
-use wgpu_batchnorm::checked::blocking as checked;
+use wgpu_batchnorm::checked;
 use wgpu_batchnorm::error::{ConfigError, ShapeError};
 use wgpu_batchnorm::functional::{AffineStep, DeviceMoments, Statistics, moments, normalize};
 use wgpu_batchnorm::{Error, Gpu, Tensor};
@@ -12,20 +12,20 @@ use testkit::gpu::gpu;
 
 const EPS: f32 = 1e-3;
 
-/// Per statistic: mean, variance, scale, offset.
+/// Per statistic: mean, variance, scale, shift.
 type Row = [f64; 4];
 
-/// Asserts that `y` is `(x − mean)/√(variance + eps)·scale + offset`.
+/// Asserts that `y` is `(x − mean)/√(variance + eps)·scale + shift`.
 fn judge(what: &str, y: &Tensor, x: &[f32], groups: &[Vec<usize>], rows: &[Row]) {
     let mut expected = vec![0.0; x.len()];
     let mut scales = vec![0.0; x.len()];
-    for (group, [mean, variance, scale, offset]) in groups.iter().zip(rows) {
+    for (group, [mean, variance, scale, shift]) in groups.iter().zip(rows) {
         let normal =
             |i: usize| (f64::from(x[i]) - mean) / (variance + f64::from(EPS)).sqrt() * scale;
         let sizes = group.iter().map(|&i| normal(i).abs());
-        let largest = sizes.fold(0.0, f64::max) + offset.abs();
+        let largest = sizes.fold(0.0, f64::max) + shift.abs();
         for &i in group {
-            expected[i] = normal(i) + offset;
+            expected[i] = normal(i) + shift;
             scales[i] = largest;
         }
     }
@@ -37,10 +37,10 @@ fn run<'a>(
     x: &Tensor,
     statistics: impl Into<Statistics<'a>>,
     scale: Option<&Tensor>,
-    offset: Option<&Tensor>,
+    shift: Option<&Tensor>,
 ) -> Result<Tensor, Error> {
-    let affine = AffineStep::default().with_scale(scale).with_offset(offset);
-    let (y, report) = checked::normalize(x, statistics, affine, EPS)?;
+    let affine = AffineStep::default().with_scale(scale).with_shift(shift);
+    let (y, report) = checked::normalize_blocking(x, statistics, affine, EPS)?;
     report.enforce()?;
     Ok(y)
 }
@@ -65,21 +65,21 @@ fn with_what_moments_gave() {
             let k = groups.len();
             let (weights, biases) = (normals(&[k], 1.0, 0.5, 2), normals(&[k], 0.0, 1.0, 3));
             let flat = moments.shape();
-            let (scale, offset) = (upload(&gpu, &flat, &weights), upload(&gpu, &flat, &biases));
-            for (with_scale, with_offset) in
+            let (scale, shift) = (upload(&gpu, &flat, &weights), upload(&gpu, &flat, &biases));
+            for (with_scale, with_shift) in
                 [(true, true), (true, false), (false, true), (false, false)]
             {
                 let rows: Vec<Row> = (0..k)
                     .map(|k| {
                         let (mean, variance) = mean_and_variance(&x, &groups[k]);
                         let weight = if with_scale { weights[k].into() } else { 1.0 };
-                        let bias = if with_offset { biases[k].into() } else { 0.0 };
+                        let bias = if with_shift { biases[k].into() } else { 0.0 };
                         [mean, variance, weight, bias]
                     })
                     .collect();
                 let scale = with_scale.then_some(&scale);
-                let offset = with_offset.then_some(&offset);
-                let y = run(&tensor, &moments, scale, offset).unwrap();
+                let shift = with_shift.then_some(&shift);
+                let y = run(&tensor, &moments, scale, shift).unwrap();
                 judge(&format!("{mean:e} {axes:?}"), &y, &x, &groups, &rows);
             }
         }
@@ -89,7 +89,7 @@ fn with_what_moments_gave() {
 struct Plain {
     x: Vec<f32>,
     tensor: Tensor,
-    /// Mean, variance, scale, offset.
+    /// Mean, variance, scale, shift.
     values: [Vec<f32>; 4],
 }
 
@@ -110,9 +110,9 @@ impl Plain {
     }
 
     fn rows(&self) -> Vec<Row> {
-        let [mean, variance, scale, offset] = &self.values;
+        let [mean, variance, scale, shift] = &self.values;
         (0..mean.len())
-            .map(|k| [mean[k], variance[k], scale[k], offset[k]].map(f64::from))
+            .map(|k| [mean[k], variance[k], scale[k], shift[k]].map(f64::from))
             .collect()
     }
 
@@ -151,10 +151,10 @@ fn plain_statistics_broadcast_as_in_numpy() {
     ] {
         let groups = groups(shape, axes);
         let plain = Plain::new(&gpu, shape, groups.len());
-        let [mean, variance, scale, offset] = plain.spread(&gpu, statistics);
+        let [mean, variance, scale, shift] = plain.spread(&gpu, statistics);
         let what = format!("{statistics:?} over {shape:?}");
         let given = (&mean, &variance);
-        let y = run(&plain.tensor, given, Some(&scale), Some(&offset)).unwrap();
+        let y = run(&plain.tensor, given, Some(&scale), Some(&shift)).unwrap();
         judge(&what, &y, &plain.x, &groups, &plain.rows());
 
         let mut rows = plain.rows();
@@ -167,7 +167,7 @@ fn plain_statistics_broadcast_as_in_numpy() {
     }
 }
 
-/// Scale and offset may be written in any shape that varies along the mean's axes.
+/// Scale and shift may be written in any shape that varies along the mean's axes.
 #[test]
 fn scale_and_offset_in_their_own_shapes() {
     let gpu = gpu();
@@ -182,19 +182,19 @@ fn scale_and_offset_in_their_own_shapes() {
         let plain = Plain::new(&gpu, &shape, 3);
         let [mean, variance, ..] = plain.spread(&gpu, &[1, 3, 1, 1]);
         for of_affine in [&[3, 1, 1][..], &[1, 3, 1, 1]] {
-            let [.., scale, offset] = plain.spread(&gpu, of_affine);
+            let [.., scale, shift] = plain.spread(&gpu, of_affine);
             let what = format!("{of_affine:?} over {shape:?}");
             let y = run(
                 &plain.tensor,
                 (&mean, &variance),
                 Some(&scale),
-                Some(&offset),
+                Some(&shift),
             );
             let y = y.unwrap_or_else(|e| panic!("{what}: {e}"));
             judge(&what, &y, &plain.x, &groups, &plain.rows());
             for keep_dims in [false, true] {
                 let moments = moments(&plain.tensor, &[0, 2, 3], keep_dims).unwrap();
-                let y = run(&plain.tensor, &moments, Some(&scale), Some(&offset));
+                let y = run(&plain.tensor, &moments, Some(&scale), Some(&shift));
                 y.unwrap_or_else(|e| panic!("{what}: {e}"));
             }
         }
@@ -298,7 +298,7 @@ fn refusals_leave_the_device_well() {
     assert_refused!(
         shifted,
         Error::Shape(ShapeError::Mismatch {
-            tensor: "offset",
+            tensor: "shift",
             ..
         })
     );

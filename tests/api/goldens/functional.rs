@@ -1,7 +1,7 @@
 //! TensorFlow's `moments` and `batch_normalization`.
 
 use wgpu_batchnorm::check::FORWARD_BOUND;
-use wgpu_batchnorm::checked::blocking as checked;
+use wgpu_batchnorm::checked;
 use wgpu_batchnorm::functional::AffineStep;
 use wgpu_batchnorm::{Parameters, View, cpu, reference};
 
@@ -23,7 +23,7 @@ fn moments_agree() {
         let exact = reference::moments(&view, &gathered);
         let host = cpu::moments(&view, &gathered).unwrap();
         let tensor = upload(&gpu, &shape, &x);
-        let (device, report) = checked::moments(&tensor, &axes, keep_dims).unwrap();
+        let (device, report) = checked::moments_blocking(&tensor, &axes, keep_dims).unwrap();
         report.enforce().unwrap();
         let mean_shape = golden.shape("truth.mean");
         assert_eq!(device.shape(), mean_shape, "{}", golden.name);
@@ -62,10 +62,10 @@ fn normalize_agrees() {
         let x = golden.input("x").unwrap();
         let mean = golden.input("mean").unwrap();
         let variance = golden.input("variance").unwrap();
-        let (scale, offset) = (golden.input("scale"), golden.input("offset"));
+        let (scale, shift) = (golden.input("scale"), golden.input("offset"));
         let parameters = Parameters {
             weight: scale.as_deref(),
-            bias: offset.as_deref(),
+            bias: shift.as_deref(),
         };
 
         let statistics = reference::Moments {
@@ -84,12 +84,12 @@ fn normalize_agrees() {
         }
         let spread = |values: &Vec<f32>| upload(&gpu, &along, values);
         let (mean, variance) = (spread(&mean), spread(&variance));
-        let (scale, offset) = (scale.as_ref().map(spread), offset.as_ref().map(spread));
+        let (scale, shift) = (scale.as_ref().map(spread), shift.as_ref().map(spread));
         let affine = AffineStep::default()
             .with_scale(scale.as_ref())
-            .with_offset(offset.as_ref());
+            .with_shift(shift.as_ref());
         let tensor = upload(&gpu, &shape, &x);
-        let y = checked::normalize(&tensor, (&mean, &variance), affine, eps);
+        let y = checked::normalize_blocking(&tensor, (&mean, &variance), affine, eps);
         let (y, report) = y.unwrap();
         report.enforce().unwrap();
         assert_eq!(y.shape(), shape);

@@ -28,7 +28,7 @@ fn setup() -> Setup {
 
 fn all(gradients: &Gradients) -> (Vec<u32>, Vec<u32>) {
     let dx = gradients.dx.as_ref().unwrap();
-    (bits(&read(dx)), bits(&read(&gradients.affine)))
+    (bits(&read(dx)), bits(&read(&gradients.parameters)))
 }
 
 #[test]
@@ -83,9 +83,12 @@ fn dx_can_be_left_out() {
         // The check holds both to the bounds. Through batch statistics they come from different
         // pipelines, in which drivers may contract differently; through frozen ones from the same.
         if mode == Mode::Eval {
-            assert_eq!(bits(&read(&without.affine)), bits(&read(&with.affine)));
+            assert_eq!(
+                bits(&read(&without.parameters)),
+                bits(&read(&with.parameters))
+            );
         }
-        let rows = read(&with.affine);
+        let rows = read(&with.parameters);
         assert_eq!(with.dweight_blocking().unwrap(), rows[..3]);
         assert_eq!(with.dbias_blocking().unwrap(), rows[3..]);
     }
@@ -105,9 +108,9 @@ fn gradients_can_be_added_into() {
             let request = BackwardRequest::new(&saved).with_add_into(&grads);
             // The check takes what was there into account.
             let added = layer.backward_blocking(&x, &dy, request).unwrap();
-            assert_eq!(bits(&read(&added.affine)), bits(&read(&grads)));
+            assert_eq!(bits(&read(&added.parameters)), bits(&read(&grads)));
         }
-        let fresh = read(&fresh.affine);
+        let fresh = read(&fresh.parameters);
         let terms: Vec<_> = wide(&before).into_iter().zip(wide(&fresh)).collect();
         let expected: Vec<_> = terms.iter().map(|(b, f)| b + 2.0 * f).collect();
         let error = worst(&read(&grads), &expected, |i| {

@@ -2,7 +2,7 @@
 
 use wgpu_batchnorm::Error;
 use wgpu_batchnorm::check::{BACKWARD_BOUND, FORWARD_BOUND, Report};
-use wgpu_batchnorm::checked::{Checked, blocking as checked};
+use wgpu_batchnorm::checked::{self, Checked};
 use wgpu_batchnorm::{BatchNorm, Config, Gpu, Mode, NonFinite, View};
 
 use crate::support::{bits, ordinary, read, upload};
@@ -41,17 +41,17 @@ fn a_report_says_what_was_compared() {
     let mut layer = layer(&gpu);
     let x = upload(&gpu, &SHAPE, &ordinary(&SHAPE, 1));
     let dy = upload(&gpu, &SHAPE, &ordinary(&SHAPE, 2));
-    let (forward, report) = checked::forward(&mut layer, &x, Mode::Train).unwrap();
+    let (forward, report) = checked::forward_blocking(&mut layer, &x, Mode::Train).unwrap();
     let running = ["running_mean", "running_var", "batches"];
     let batch = ["y", "batch_mean", "batch_var", "inv_std", "offset"];
     assert_sound(&report, &[&batch[..], &running].concat());
     assert_eq!(report.findings[0].bound, FORWARD_BOUND);
-    let (_, report) = checked::backward(&layer, &x, &dy, &forward.saved).unwrap();
+    let (_, report) = checked::backward_blocking(&layer, &x, &dy, &forward.saved).unwrap();
     assert_sound(&report, &["dweight", "dbias", "dx"]);
     assert_eq!(report.findings[0].bound, BACKWARD_BOUND);
-    let (_, report) = checked::forward(&mut layer, &x, Mode::Eval).unwrap();
+    let (_, report) = checked::forward_blocking(&mut layer, &x, Mode::Eval).unwrap();
     assert_sound(&report, &["y"]);
-    let (_, report) = checked::infer(&layer, &x).unwrap();
+    let (_, report) = checked::infer_blocking(&layer, &x).unwrap();
     assert_sound(&report, &["y"]);
 }
 
@@ -101,7 +101,7 @@ fn a_report_that_fails_is_handed_out() {
     let mut layer = layer(&gpu);
     beyond_f32(&layer);
     let constant = upload(&gpu, &SHAPE, &constant_channel());
-    let (_, report) = checked::forward(&mut layer, &constant, Mode::Train).unwrap();
+    let (_, report) = checked::forward_blocking(&mut layer, &constant, Mode::Train).unwrap();
     assert!(!report.passed() && report.enforce().is_err());
     let worst = report.worst().unwrap();
     assert!(worst.error > worst.bound && worst.got.is_nan() && worst.expected.is_finite());
@@ -122,7 +122,7 @@ fn a_saved_with_another_input_is_found() {
         panic!("{refused:?}");
     };
     assert!(failed.error > 1e-3, "{failed}");
-    let (_, report) = checked::backward(layer.layer(), &other, &dy, &saved).unwrap();
+    let (_, report) = checked::backward_blocking(layer.layer(), &other, &dy, &saved).unwrap();
     let worst = report.worst().unwrap();
     assert_eq!(
         (worst.tensor, worst.index, worst.error),
@@ -137,7 +137,7 @@ fn checks_do_not_change_results() {
     let mut alone = layer(&gpu);
     let y = alone.forward(&x, Mode::Train).unwrap().y;
     let mut reported = layer(&gpu);
-    let (forward, _) = checked::forward(&mut reported, &x, Mode::Train).unwrap();
+    let (forward, _) = checked::forward_blocking(&mut reported, &x, Mode::Train).unwrap();
     let mut enforced = Checked::new(layer(&gpu));
     let enforced_y = enforced.forward_blocking(&x, Mode::Train).unwrap().y;
     let expected = (bits(&read(&y)), alone.state_blocking().unwrap());

@@ -22,7 +22,7 @@ struct Draw {
     /// An element that is not finite.
     spoilt: Option<(sample::Index, f32)>,
     scale: bool,
-    offset: bool,
+    shift: bool,
     eps: f32,
     seed: u64,
 }
@@ -37,7 +37,7 @@ fn draws() -> impl Strategy<Value = Draw> {
     let affine = (any::<bool>(), any::<bool>(), any::<bool>());
     let rest = (elements(), data(), spoilt, affine, eps(), any::<u64>());
     (shape, rest).prop_map(|((shape, set, negative), rest)| {
-        let (element, data, spoilt, (keep_dims, scale, offset), eps, seed) = rest;
+        let (element, data, spoilt, (keep_dims, scale, shift), eps, seed) = rest;
         let rank = shape.len() as isize;
         let axes = (0..rank).filter(|axis| set >> axis & 1 == 1);
         let axes = axes.map(|axis| if negative { axis - rank } else { axis });
@@ -50,7 +50,7 @@ fn draws() -> impl Strategy<Value = Draw> {
             // What is certain of subnormal data is that it stays finite.
             spoilt: spoilt.filter(|_| !matches!(data, Data::Subnormal)),
             scale,
-            offset,
+            shift,
             eps,
             seed,
         }
@@ -127,7 +127,7 @@ fn reports(
 
     let random = &mut Random::new(draw.seed ^ 1);
     let mut row = |there: bool, mean| there.then(|| random.normals(groups.len(), mean, 0.5));
-    let (scale, offset) = (row(draw.scale, 1.0), row(draw.offset, 0.0));
+    let (scale, shift) = (row(draw.scale, 1.0), row(draw.shift, 0.0));
     // Plain statistics are near the values, so that the results are ordinary numbers.
     let mean: Vec<f32> = groups.iter().map(|group| x[group[0]]).collect();
     let variance = row(true, 5.0)
@@ -141,15 +141,15 @@ fn reports(
         let upload = move |row: &Vec<f32>| Tensor::upload(gpu, &shape, row).unwrap();
         (
             scale.as_ref().map(&upload),
-            offset.as_ref().map(&upload),
+            shift.as_ref().map(&upload),
             upload,
         )
     };
     let normalized = |keep_dims, paired: bool| {
-        let (scale, offset, upload) = rows(keep_dims);
+        let (scale, shift, upload) = rows(keep_dims);
         let affine = AffineStep::default()
             .with_scale(scale.as_ref())
-            .with_offset(offset.as_ref());
+            .with_shift(shift.as_ref());
         let y = match paired {
             true => normalize(&tensor, &moments, affine, draw.eps),
             false => {
@@ -167,7 +167,7 @@ fn reports(
             &gathered,
             Parameters {
                 weight: scale.as_deref(),
-                bias: offset.as_deref(),
+                bias: shift.as_deref(),
             },
             draw.eps,
         )

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use proptest::sample::{Index, select};
 use wgpu_batchnorm::internals::plan::Tuning;
 use wgpu_batchnorm::{
-    Activation, Affine, Config, Element, Momentum, NonFinite, Running, RunningVariance, View,
+    Activation, Affine, Config, Element, Momentum, NonFinite, RunningUpdate, RunningVariance, View,
 };
 
 use super::data::{Data, data};
@@ -59,7 +59,7 @@ fn styles() -> impl Strategy<Value = (Element, Activation, bool)> {
     prop_oneof![1 => plain, 1 => fused]
 }
 
-fn running() -> impl Strategy<Value = Option<Running>> {
+fn running() -> impl Strategy<Value = Option<RunningUpdate>> {
     let momentum = prop_oneof![
         2 => (0.0..=1.0f32).prop_map(Momentum::new),
         1 => select(vec![0.0, 1.0]).prop_map(Momentum::new),
@@ -67,8 +67,9 @@ fn running() -> impl Strategy<Value = Option<Running>> {
     ];
     let variance = select(vec![RunningVariance::Unbiased, RunningVariance::Biased]);
     let non_finite = select(vec![NonFinite::Skip, NonFinite::Propagate]);
-    let running = (momentum, variance, non_finite)
-        .prop_map(|(momentum, variance, non_finite)| Running::new(momentum, variance, non_finite));
+    let running = (momentum, variance, non_finite).prop_map(|(momentum, variance, non_finite)| {
+        RunningUpdate::new(momentum, variance, non_finite)
+    });
     prop_oneof![1 => Just(None), 4 => running.prop_map(Some)]
 }
 

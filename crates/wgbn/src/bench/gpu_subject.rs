@@ -195,7 +195,7 @@ impl Subject for GpuSubject<'_> {
         if op == Op::Moments {
             gpu_tensors::held(set, shared, self.inputs)?;
             let axes = self.inputs.reduced_axes();
-            let (moments, report) = checked::blocking::moments(&set.x, &axes, false)?;
+            let (moments, report) = checked::moments_blocking(&set.x, &axes, false)?;
             report.enforce()?;
             return Ok(Results {
                 moments: Some(moments.read_blocking()?),

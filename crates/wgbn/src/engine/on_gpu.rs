@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use wgpu_batchnorm::check::{Finding, Report};
-use wgpu_batchnorm::checked::blocking as checked;
+use wgpu_batchnorm::checked;
 use wgpu_batchnorm::{BatchNorm, Gpu, HostGradients, LayerState, Mode, Tensor, functional};
 
 use super::{BackwardResult, ForwardResult, Job, MomentsResult, rounded};
@@ -99,7 +99,7 @@ pub fn forward(gpu: &Gpu, job: &Job<'_>, mode: Mode) -> Result<ForwardResult, Fa
     if job.check {
         let (second, findings) = second_layer(gpu, job, &[("x on the device", &x, job.x)])?;
         layer = second;
-        let (again, judged) = checked::forward(&mut layer, &x, mode)?;
+        let (again, judged) = checked::forward_blocking(&mut layer, &x, mode)?;
         forward = again;
         report = Some(with(judged, findings));
     }
@@ -143,7 +143,7 @@ pub fn backward(
         let (mut layer, findings) = second_layer(gpu, job, &tensors)?;
         // What is wrong of the forward pass is wrong of these gradients: they are judged from x on.
         let forward = layer.forward(&x, mode)?;
-        let (again, judged) = checked::backward(&layer, &x, &dy, &forward.saved)?;
+        let (again, judged) = checked::backward_blocking(&layer, &x, &dy, &forward.saved)?;
         gradients = again;
         report = Some(with(judged, findings));
     }
@@ -180,7 +180,7 @@ pub fn moments(
     let mut report = None;
     if check {
         let findings = held("x on the device", &x, given)?;
-        let (again, judged) = checked::moments(&x, axes, keep_dims)?;
+        let (again, judged) = checked::moments_blocking(&x, axes, keep_dims)?;
         moments = again;
         report = Some(with(judged, findings));
     }

@@ -1,7 +1,7 @@
 //! One trial on an adapter: every operation through the library, each judged.
 
 use wgpu_batchnorm::check::{self, Finding};
-use wgpu_batchnorm::checked::blocking;
+use wgpu_batchnorm::checked;
 use wgpu_batchnorm::functional::{self, AffineStep, Statistics};
 use wgpu_batchnorm::internals::plan::Schedule;
 use wgpu_batchnorm::internals::shaders::Load;
@@ -158,7 +158,7 @@ impl Layers<'_> {
         {
             let (mut layer, mut findings) = self.layer()?;
             let saved = if k == 0 {
-                let (result, report) = blocking::forward(&mut layer, x, request)?;
+                let (result, report) = checked::forward_blocking(&mut layer, x, request)?;
                 let results = forward_results(&layer, &result.y, &result.saved)?;
                 outcomes.add(forward, report, findings.clone(), &results);
                 result.saved
@@ -171,7 +171,7 @@ impl Layers<'_> {
             if let Some(there) = add_into {
                 wanted = wanted.with_add_into(there);
             }
-            let (gradients, report) = blocking::backward(&layer, x, dy, wanted)?;
+            let (gradients, report) = checked::backward_blocking(&layer, x, dy, wanted)?;
             let results = gradient_results(&gradients)?;
             findings.extend(own.iter().cloned());
             outcomes.add(backward, report, findings, &results);
@@ -193,7 +193,7 @@ impl Layers<'_> {
             let x: Vec<f32> = self.values.x.iter().map(|v| sign * v).collect();
             let place = ("x on the device", self.trial.shape, self.trial.element);
             let x = upload(self.gpu, place, &x, &mut findings)?;
-            let (forward, report) = blocking::forward(&mut layer, &x, request)?;
+            let (forward, report) = checked::forward_blocking(&mut layer, &x, request)?;
             let results = forward_results(&layer, &forward.y, &forward.saved)?;
             outcomes.add(operation, report, findings, &results);
         }
@@ -223,7 +223,7 @@ fn forward_results(layer: &BatchNorm, y: &Tensor, saved: &Saved) -> Result<Resul
 }
 
 fn gradient_results(gradients: &Gradients) -> Result<Results, Failure> {
-    let mut results = vec![("gradients", gradients.affine.read_blocking()?)];
+    let mut results = vec![("gradients", gradients.parameters.read_blocking()?)];
     let maps = [("dx", &gradients.dx), ("dresidual", &gradients.dresidual)];
     for (name, tensor) in maps {
         if let Some(tensor) = tensor {
@@ -262,7 +262,7 @@ fn over_axes<V: Fn(&str) -> String>(
             continue;
         }
         let keep_dims = trial.turn().is_multiple_of(2);
-        let (moments, report) = blocking::moments(x, &axes, keep_dims)?;
+        let (moments, report) = checked::moments_blocking(x, &axes, keep_dims)?;
         // What is wrong of the moments is wrong of what is normalized by them, too.
         let given = report.findings.iter().filter(|finding| !finding.passed());
         let given: Vec<_> = given.cloned().collect();
@@ -280,11 +280,11 @@ fn over_axes<V: Fn(&str) -> String>(
                 upload(gpu, (name, shape, Element::F32), &values, &mut findings)
             };
             let scale = row("scale on the device", &[0.5, -1.0, 2.0, -4.0, 1.0])?;
-            let offset = row("offset on the device", &[3.0, 0.0, -1.0])?;
+            let shift = row("shift on the device", &[3.0, 0.0, -1.0])?;
             let step = AffineStep::default()
                 .with_scale(config.affine.has_weight().then_some(&scale))
-                .with_offset(config.affine.has_bias().then_some(&offset));
-            let (y, report) = blocking::normalize(x, statistics, step, config.eps)?;
+                .with_shift(config.affine.has_bias().then_some(&shift));
+            let (y, report) = checked::normalize_blocking(x, statistics, step, config.eps)?;
             let results = [("y", y.read_blocking()?)];
             outcomes.add(operation, report, findings, &results);
             Ok::<_, Failure>(())

@@ -20,7 +20,7 @@ use wgpu_batchnorm::internals::shaders::Variant;
 use wgpu_batchnorm::{Gpu, adapters_blocking, wgpu};
 
 use crate::args::VerifyArgs;
-use crate::engine::Engine;
+use crate::engine::EngineChoice;
 use crate::failure::Failure;
 use crate::{output, progress, say, table};
 use outcome::Outcome;
@@ -38,8 +38,8 @@ pub fn run(args: &VerifyArgs) -> Result<(), Failure> {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let most = match workers[0].engine {
         // All cores work on each trial.
-        Engine::Cpu { .. } => 1,
-        Engine::Gpu(_) => groups.len().min(cores).min(MOST_WORKERS),
+        EngineChoice::Cpu { .. } => 1,
+        EngineChoice::Gpu(_) => groups.len().min(cores).min(MOST_WORKERS),
     };
     while workers.len() < most {
         workers.push(Worker::open(args)?);
@@ -84,7 +84,7 @@ const MOST_WORKERS: usize = 4;
 
 /// A device of its own, with every way of cutting the work.
 struct Worker {
-    engine: Engine,
+    engine: EngineChoice,
     /// One for each of [`SIZES`].
     gpus: Vec<Gpu>,
 }
@@ -92,10 +92,10 @@ struct Worker {
 impl Worker {
     fn open(args: &VerifyArgs) -> Result<Self, Failure> {
         // On a device that executes nothing each case says so itself.
-        let engine = Engine::open(&args.device)?;
+        let engine = EngineChoice::open(&args.device)?;
         let gpus = match &engine {
-            Engine::Cpu { .. } => vec![],
-            Engine::Gpu(gpu) => SIZES
+            EngineChoice::Cpu { .. } => vec![],
+            EngineChoice::Gpu(gpu) => SIZES
                 .iter()
                 .map(|(_, cut)| match *cut {
                     Cut::Own => Ok(gpu.clone()),
@@ -147,7 +147,7 @@ fn outcomes<'a>(
 
 /// A sweep that came to its end.
 struct Sweep {
-    engine: Engine,
+    engine: EngineChoice,
     cases: usize,
     seconds: f64,
     rows: Rows,
@@ -171,12 +171,12 @@ impl Sweep {
         say!("{cases} cases against the f64 reference, on {name}, in {seconds:.0} s\n")?;
         say::text(format_args!("{}", rows.table()))?;
         match engine {
-            Engine::Cpu { .. } => {
+            EngineChoice::Cpu { .. } => {
                 say!(
                     "\nthe CPU path has f32 alone: no halves, residuals, activations, parts or images"
                 )?;
             }
-            Engine::Gpu(_) if args.case.is_none() => {
+            EngineChoice::Gpu(_) if args.case.is_none() => {
                 let (ran, all) = (kernels.ran.len(), Variant::all().len());
                 say!("\n{ran} of {all} kernel variants ran")?;
                 // A quick run leaves many out, and need not say which.
@@ -184,7 +184,7 @@ impl Sweep {
                     say!("not: {}", kernels.missed.join(", "))?;
                 }
             }
-            Engine::Gpu(_) => {}
+            EngineChoice::Gpu(_) => {}
         }
         let failures = rows.failures();
         for failed in &failures[..failures.len().min(MOST_TOLD)] {
@@ -231,7 +231,7 @@ fn narrow(gpu: &Gpu, bytes: u64) -> Result<Gpu, Failure> {
 }
 
 /// The trials that are asked for, as far as this engine has what they need.
-fn chosen(args: &VerifyArgs, engine: &Engine) -> Result<Vec<Trial>, Failure> {
+fn chosen(args: &VerifyArgs, engine: &EngineChoice) -> Result<Vec<Trial>, Failure> {
     let mut trials = trials::all();
     let len = trials.len();
     if let Some(case) = &args.case {
@@ -244,7 +244,7 @@ fn chosen(args: &VerifyArgs, engine: &Engine) -> Result<Vec<Trial>, Failure> {
         }
     }
     trials.retain(|trial| trial.quick || !args.quick);
-    if let Engine::Cpu { .. } = engine {
+    if let EngineChoice::Cpu { .. } = engine {
         trials.retain(Trial::is_plain);
     }
     match (trials.is_empty(), &args.case) {
@@ -256,7 +256,7 @@ fn chosen(args: &VerifyArgs, engine: &Engine) -> Result<Vec<Trial>, Failure> {
 }
 
 /// What runs this one case again, on the same device.
-fn command(args: &VerifyArgs, engine: &Engine, case: &str) -> String {
+fn command(args: &VerifyArgs, engine: &EngineChoice, case: &str) -> String {
     let quoted = |word: &str| match word
         .contains(|c: char| !c.is_ascii_alphanumeric() && !"/.-_".contains(c))
     {
@@ -264,8 +264,8 @@ fn command(args: &VerifyArgs, engine: &Engine, case: &str) -> String {
         false => word.to_owned(),
     };
     let device = match (&*args.device, engine) {
-        ("auto", Engine::Gpu(_)) => "gpu",
-        ("auto", Engine::Cpu { .. }) => "cpu",
+        ("auto", EngineChoice::Gpu(_)) => "gpu",
+        ("auto", EngineChoice::Cpu { .. }) => "cpu",
         (device, _) => device,
     };
     let backend = std::env::var("WGPU_BACKEND");

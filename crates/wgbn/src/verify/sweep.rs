@@ -8,7 +8,7 @@ use super::trials::{Data, Trial};
 use super::values::{Values, moment_axes, pattern};
 use super::{gpu, image};
 use crate::args;
-use crate::engine::{Engine, ForwardResult, Job};
+use crate::engine::{EngineChoice, ForwardResult, Job};
 use crate::failure::Failure;
 use crate::forward;
 use crate::stored::Stored;
@@ -16,11 +16,11 @@ use testkit::layout::running_rows;
 use testkit::texels;
 
 /// Every operation of `trial`.
-pub fn run(engine: &Engine, gpus: &[Gpu], trial: &Trial) -> Result<Vec<Outcome>, Failure> {
+pub fn run(engine: &EngineChoice, gpus: &[Gpu], trial: &Trial) -> Result<Vec<Outcome>, Failure> {
     let values = Values::of(trial)?;
     let mut outcomes = match engine {
-        Engine::Cpu { .. } => on_cpu(engine, trial, &values)?,
-        Engine::Gpu(_) => match trial.data {
+        EngineChoice::Cpu { .. } => on_cpu(engine, trial, &values)?,
+        EngineChoice::Gpu(_) => match trial.data {
             Data::Image {
                 format, keep_alpha, ..
             } => {
@@ -45,7 +45,7 @@ pub fn run(engine: &Engine, gpus: &[Gpu], trial: &Trial) -> Result<Vec<Outcome>,
     Ok(outcomes)
 }
 
-fn on_cpu(engine: &Engine, trial: &Trial, values: &Values) -> Result<Vec<Outcome>, Failure> {
+fn on_cpu(engine: &EngineChoice, trial: &Trial, values: &Values) -> Result<Vec<Outcome>, Failure> {
     let mut outcomes = Vec::new();
     let mut add = |operation, report, results: &[(&'static str, Vec<f32>)]| {
         outcomes.push(Outcome {

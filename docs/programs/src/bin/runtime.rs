@@ -39,7 +39,7 @@ fn main() -> Result {
         .with_affine(affine.slice(..))
         .with_running(running.slice(..));
     let mut forward = plan.bind_train(&forward)?;
-    let statistics = StatisticsRows::Saved(saved.slice(..)); // or Running, held constant
+    let statistics = StatisticsRows::Saved(saved.slice(..)); // or Running, frozen
     let backward = BackwardBuffers::new(x.slice(..), dy.slice(..), statistics, workspace.slice(..))
         .with_affine(affine.slice(..))
         .with_dx(dx.slice(..))
