@@ -75,26 +75,27 @@ impl Layer {
         let running = None;
         let result = TrainResult::new(y, saved).with_running(running);
         check::train_forward(&self.input(), &result)
+            .unwrap()
             .enforce()
             .unwrap();
     }
 
     fn assert_inference(&self, y: &[f32]) {
         let RunningStatistics { mean, variance, .. } = &self.running;
-        let report = check::inference(&self.input(), mean, variance, y);
+        let report = check::inference(&self.input(), mean, variance, y).unwrap();
         report.enforce().unwrap();
     }
 
     fn assert_backward(&self, gradients: &HostGradients) {
         assert_eq!(gradients.dx.len(), self.x.len());
-        let report = check::backward(&self.input(), &self.dy, gradients, None);
+        let report = check::backward(&self.input(), &self.dy, gradients, None).unwrap();
         report.enforce().unwrap();
     }
 
     fn assert_moments(&self, moments: &Moments) {
         let narrow = |v: Vec<f64>| -> Vec<f32> { v.into_iter().map(|v| v as f32).collect() };
         let (mean, variance) = (narrow(moments.mean()), narrow(moments.variance()));
-        let report = check::moments(&self.view, &self.x, &mean, &variance);
+        let report = check::moments(&self.view, &self.x, &mean, &variance).unwrap();
         report.enforce().unwrap();
     }
 

@@ -135,7 +135,7 @@ async fn run() -> Result<(), Box<dyn Error>> {
         weight: Some(&weight),
         bias: Some(&bias),
     };
-    let (y, batch) = reference::train_forward(&plan.view(), &x, parameters, config.eps);
+    let (y, batch) = reference::train_forward(&plan.view(), &x, parameters, config.eps)?;
     let pairs = read(&z).into_iter().zip(&y);
     let worst = pairs.map(|(z, y)| (f64::from(z) - y.max(0.0)).abs());
     let worst = worst.fold(0.0, f64::max);

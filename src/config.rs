@@ -129,7 +129,7 @@ pub enum Activation {
 
 impl Activation {
     /// Its number in the shaders.
-    pub fn code(self) -> u32 {
+    pub(crate) fn code(self) -> u32 {
         match self {
             Self::None => 0,
             Self::Relu => 1,

@@ -8,9 +8,20 @@
 #[cfg(not(wgbn_host_only))]
 pub use crate::binding::{Dispatch, Resource};
 
+/// An activation's number in the shaders.
+pub fn activation_code(activation: crate::Activation) -> u32 {
+    activation.code()
+}
+
 /// One description of each operation: its kernels, and the buffers that it binds.
 pub mod operation {
     pub use crate::operation::*;
+}
+
+/// Activations in f64, and how steep they are.
+#[cfg(feature = "reference")]
+pub mod epilogue {
+    pub use crate::reference::epilogue::{activate, steepest};
 }
 
 /// The planner: from a view and a machine to grids and scratch.

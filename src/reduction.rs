@@ -3,6 +3,8 @@
 use crate::element::Element;
 use crate::error::{PlanError, ShapeError};
 use crate::plan::{self, Axes, Machine, Needs, Schedule};
+#[cfg(any(feature = "cpu", feature = "reference"))]
+use crate::shape::check_len;
 use crate::shape::{View, checked_len, resolve_axis};
 
 /// Kept or reduced axes that a strided walk takes, each kind on its own.
@@ -126,15 +128,7 @@ impl Reduction {
     /// Refuses a slice that is not as long as the shape.
     #[cfg(any(feature = "cpu", feature = "reference"))]
     pub(crate) fn check_len(&self, tensor: &'static str, values: &[f32]) -> Result<(), ShapeError> {
-        let (got, expected) = (values.len(), self.shape.iter().product());
-        if got == expected {
-            return Ok(());
-        }
-        Err(ShapeError::Length {
-            tensor,
-            got,
-            expected,
-        })
+        check_len(tensor, values.len(), self.shape.iter().product())
     }
 
     /// `values` reordered so that every statistic's values are one run, and the view of that:

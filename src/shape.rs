@@ -183,6 +183,43 @@ pub(crate) fn same_shape(
     })
 }
 
+/// Refuses a slice that is not as long as the whole tensor.
+#[cfg(any(feature = "cpu", feature = "reference"))]
+pub(crate) fn check_tensor<T>(
+    view: &View,
+    tensor: &'static str,
+    values: &[T],
+) -> Result<(), ShapeError> {
+    check_len(tensor, values.len(), view.len())
+}
+
+/// Refuses a slice that has not one value for each channel.
+#[cfg(any(feature = "cpu", feature = "reference"))]
+pub(crate) fn check_channels<T>(
+    view: &View,
+    tensor: &'static str,
+    values: &[T],
+) -> Result<(), ShapeError> {
+    check_len(tensor, values.len(), view.channels())
+}
+
+/// Refuses a slice of another length than `expected`.
+#[cfg(any(feature = "cpu", feature = "reference"))]
+pub(crate) fn check_len(
+    tensor: &'static str,
+    got: usize,
+    expected: usize,
+) -> Result<(), ShapeError> {
+    match got == expected {
+        true => Ok(()),
+        false => Err(ShapeError::Length {
+            tensor,
+            got,
+            expected,
+        }),
+    }
+}
+
 /// Refuses an element type other than `expected`.
 pub(crate) fn same_element(
     tensor: &'static str,

@@ -1,6 +1,8 @@
 //! Per-channel statistics on the host, as the CPU path, the layer's state and checks hold them.
 
 use crate::error::{ConfigError, ShapeError};
+#[cfg(any(feature = "cpu", feature = "reference"))]
+use crate::shape::{View, check_channels};
 
 /// Counts of values per channel: up to 2^53, f64 holds each whole number.
 pub(crate) const COUNTS: std::ops::RangeInclusive<f64> = 0.0..=9_007_199_254_740_992.0;
@@ -171,6 +173,16 @@ impl<'a> Parameters<'a> {
             row("bias", self.bias, 0.0)?,
         ]
         .concat())
+    }
+
+    /// Refuses a weight or a bias that has not one value for each channel.
+    #[cfg(any(feature = "cpu", feature = "reference"))]
+    pub(crate) fn check_lengths(&self, view: &View) -> Result<(), ShapeError> {
+        let check = |tensor, row: Option<&[f32]>| {
+            row.map_or(Ok(()), |row| check_channels(view, tensor, row))
+        };
+        check("weight", self.weight)?;
+        check("bias", self.bias)
     }
 
     /// The weight of channel `c`, 1 where there is none.

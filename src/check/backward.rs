@@ -5,26 +5,35 @@ use super::judge::{finite_or_zero, judge_stored, widen};
 use super::upstream::Upstream;
 use super::{BACKWARD_BOUND, Input, Report, ends};
 use crate::element::Element;
+use crate::error::ShapeError;
 use crate::reference::{self, Gradients, Moments};
+use crate::shape::{check_channels, check_tensor};
 use crate::stats::HostGradients;
 
 /// Checks backward through batch statistics; an empty `dx` was skipped. `before` is what the
 /// gradients were added to.
+///
+/// # Errors
+/// A slice that is not as long as the view says.
 pub fn backward(
     input: &Input<'_>,
     dy: &[f32],
     result: &HostGradients,
     before: Option<(&[f32], &[f32])>,
-) -> Report {
-    let says_so = |c: usize| result.dweight.get(c).is_some_and(|v| v.is_nan());
-    let batch = ends::moments(&input.view, input.x, says_so);
-    let upstream = Upstream::of(input, dy, &batch, true);
+) -> Result<Report, ShapeError> {
+    check_gradients(input, dy, result, before)?;
+    let batch = ends::moments(&input.view, input.x, |c| result.dweight[c].is_nan())?;
+    let upstream = Upstream::of(input, dy, &batch, true)?;
     let (x, weight) = (input.x, input.parameters.weight);
-    let expected = reference::backward_by(&input.view, x, &upstream.dz, &batch, weight, input.eps);
-    judge_gradients(input, &upstream, &batch, &expected, true, result, before)
+    let expected = reference::backward_by(&input.view, x, &upstream.dz, &batch, weight, input.eps)?;
+    let report = judge_gradients(input, &upstream, &batch, &expected, true, result, before);
+    Ok(report)
 }
 
 /// Checks backward through frozen statistics, as [`backward`].
+///
+/// # Errors
+/// A slice that is not as long as the view says.
 pub fn backward_frozen(
     input: &Input<'_>,
     dy: &[f32],
@@ -32,32 +41,63 @@ pub fn backward_frozen(
     variance: &[f32],
     result: &HostGradients,
     before: Option<(&[f32], &[f32])>,
-) -> Report {
+) -> Result<Report, ShapeError> {
+    check_gradients(input, dy, result, before)?;
     let frozen = widen(mean, variance);
-    let upstream = Upstream::of(input, dy, &frozen, false);
+    frozen.check_lengths(&input.view)?;
+    let upstream = Upstream::of(input, dy, &frozen, false)?;
     let (x, weight) = (input.x, input.parameters.weight);
     let expected =
-        reference::backward_frozen(&input.view, x, &upstream.dz, &frozen, weight, input.eps);
-    judge_gradients(input, &upstream, &frozen, &expected, false, result, before)
+        reference::backward_frozen(&input.view, x, &upstream.dz, &frozen, weight, input.eps)?;
+    let report = judge_gradients(input, &upstream, &frozen, &expected, false, result, before);
+    Ok(report)
+}
+
+fn check_gradients(
+    input: &Input<'_>,
+    dy: &[f32],
+    result: &HostGradients,
+    before: Option<(&[f32], &[f32])>,
+) -> Result<(), ShapeError> {
+    let view = &input.view;
+    input.check_lengths()?;
+    check_tensor(view, "dy", dy)?;
+    if !result.dx.is_empty() {
+        check_tensor(view, "dx", &result.dx)?;
+    }
+    check_channels(view, "dweight", &result.dweight)?;
+    check_channels(view, "dbias", &result.dbias)?;
+    let Some((dweight, dbias)) = before else {
+        return Ok(());
+    };
+    check_channels(view, "dweight before", dweight)?;
+    check_channels(view, "dbias before", dbias)
 }
 
 /// Checks the gradient of the residual, through batch statistics or these frozen ones: of mean and
 /// variance.
+///
+/// # Errors
+/// A slice that is not as long as the view says.
 pub fn dresidual(
     input: &Input<'_>,
     dy: &[f32],
     frozen: Option<(&[f32], &[f32])>,
     got: &[f32],
-) -> Report {
+) -> Result<Report, ShapeError> {
     let view = input.view;
+    input.check_lengths()?;
+    check_tensor(&view, "dy", dy)?;
+    check_tensor(&view, "dresidual", got)?;
     let statistics = match frozen {
         Some((mean, variance)) => widen(mean, variance),
         None => {
             let first = |c: usize| view.runs(c).next().and_then(|run| got.get(run.start));
-            ends::moments(&view, input.x, |c| first(c).is_some_and(|v| v.is_nan()))
+            ends::moments(&view, input.x, |c| first(c).is_some_and(|v| v.is_nan()))?
         }
     };
-    let mut upstream = Upstream::of(input, dy, &statistics, frozen.is_none());
+    statistics.check_lengths(&view)?;
+    let mut upstream = Upstream::of(input, dy, &statistics, frozen.is_none())?;
     let mut scale = vec![0.0; view.channels()];
     for (c, scale) in scale.iter_mut().enumerate() {
         let bad = match frozen {
@@ -81,9 +121,9 @@ pub fn dresidual(
         &upstream.dz,
         |i| with_slack(scale[view.channel_of(i)], upstream.slack[i]),
     );
-    Report {
+    Ok(Report {
         findings: vec![finding],
-    }
+    })
 }
 
 fn judge_gradients(
@@ -99,10 +139,9 @@ fn judge_gradients(
     let m = view.count() as f64;
     let zeros = vec![0.0; view.channels()];
     let (old_weight, old_bias) = before.unwrap_or((&zeros, &zeros));
-    let xhat = |c: usize, i: usize| {
-        let inv_std = statistics.inv_std(c, input.eps);
-        ((f64::from(input.x[i]) - statistics.mean[c]) * inv_std).abs()
-    };
+    let inv_std = statistics.inv_std(input.eps);
+    let xhat =
+        |c: usize, i: usize| ((f64::from(input.x[i]) - statistics.mean[c]) * inv_std[c]).abs();
     let mut dx_scale = vec![0.0; view.channels()];
     let mut dweight_scale = vec![0.0; view.channels()];
     let mut dbias_scale = vec![0.0; view.channels()];
@@ -111,7 +150,6 @@ fn judge_gradients(
     // Channels whose dweight and dbias may have left f32 on the way, and say so.
     let mut overflowed = vec![[false; 2]; view.channels()];
     for c in 0..view.channels() {
-        let inv_std = statistics.inv_std(c, input.eps);
         let weight = f64::from(input.parameters.weight(c)).abs();
         let (mut largest, mut reach) = (0.0, [0.0; 2]);
         for i in view.runs(c).flatten() {
@@ -120,7 +158,7 @@ fn judge_gradients(
             if through_batch {
                 term += expected.dbias[c].abs() / m + xhat * expected.dweight[c].abs() / m;
             }
-            dx_scale[c] = f64::max(dx_scale[c], finite_or_zero(weight * inv_std * term));
+            dx_scale[c] = f64::max(dx_scale[c], finite_or_zero(weight * inv_std[c] * term));
             largest = f64::max(largest, finite_or_zero(term));
             reach = [reach[0] + size, reach[1] + size * xhat];
             dweight_scale[c] += size * xhat + upstream.lost[i] / BACKWARD_BOUND;
@@ -128,7 +166,7 @@ fn judge_gradients(
             dweight_slack[c] += slack * xhat;
             dbias_slack[c] += slack;
         }
-        dx_scale[c] += lost_of_scale(inv_std, weight) / BACKWARD_BOUND * largest;
+        dx_scale[c] += lost_of_scale(inv_std[c], weight) / BACKWARD_BOUND * largest;
         let says_so = |got: &[f32]| got.get(c).is_some_and(|v| !v.is_finite());
         let [bias, weight] = reach.map(|sum| sum > LARGEST);
         // Frozen, dbias stands for itself.
@@ -177,7 +215,7 @@ fn judge_gradients(
                 slack += (dbias_slack[c] + xhat(c, i) * dweight_slack[c]) / m;
             }
             let weight = f64::from(input.parameters.weight(c)).abs();
-            let factor = weight * statistics.inv_std(c, input.eps);
+            let factor = weight * inv_std[c];
             match slack == 0.0 {
                 true => Some(dx_scale[c]),
                 false => with_slack(dx_scale[c], factor * slack),

@@ -14,6 +14,7 @@
 //! statistics Σ|dy| alone decides for dbias.
 
 use super::FORWARD_BOUND;
+use crate::error::ShapeError;
 use crate::reference::{self, Moments};
 use crate::shape::View;
 
@@ -23,15 +24,19 @@ const LEAST_NORMAL: f64 = f32::MIN_POSITIVE as f64;
 const LEAST: f64 = 1.0 / (1u128 << 126) as f64 / (1 << 23) as f64;
 
 /// The reference's moments; a channel whose spread is beyond f32 has none where the result says so.
-pub(super) fn moments(view: &View, x: &[f32], says_so: impl Fn(usize) -> bool) -> Moments {
-    let mut batch = reference::moments(view, x);
+pub(super) fn moments(
+    view: &View,
+    x: &[f32],
+    says_so: impl Fn(usize) -> bool,
+) -> Result<Moments, ShapeError> {
+    let mut batch = reference::moments(view, x)?;
     for c in 0..view.channels() {
         let spread = batch.variance[c] * view.count() as f64;
         if batch.is_finite(c) && spread > LARGEST && says_so(c) {
             batch.variance[c] = f64::INFINITY;
         }
     }
-    batch
+    Ok(batch)
 }
 
 /// How far a device's inv_std·weight may be off because f32 holds it badly.
@@ -62,10 +67,10 @@ mod tests {
     fn a_spread_beyond_f32_has_moments_unless_it_is_denied() {
         let view = View::of_lengths(40, 1, 1);
         let x: Vec<f32> = (0..40).map(|k| [1.5e19, -1.5e19][k % 2]).collect();
-        assert!(moments(&view, &x, |_| false).is_finite(0));
-        assert!(!moments(&view, &x, |_| true).is_finite(0));
+        assert!(moments(&view, &x, |_| false).unwrap().is_finite(0));
+        assert!(!moments(&view, &x, |_| true).unwrap().is_finite(0));
         // What f32 can sum has.
         let x: Vec<f32> = x.iter().map(|v| v / 10.0).collect();
-        assert!(moments(&view, &x, |_| true).is_finite(0));
+        assert!(moments(&view, &x, |_| true).unwrap().is_finite(0));
     }
 }

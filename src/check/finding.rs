@@ -8,6 +8,7 @@ const CANARY: &str = "canary";
 
 /// The worst error of one tensor.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct Finding {
     /// The tensor's name.
     pub tensor: &'static str,
@@ -24,6 +25,25 @@ pub struct Finding {
 }
 
 impl Finding {
+    /// What `tensor` holds at `index`, and what it should: beyond any bound, unless
+    /// [`with_error`](Self::with_error) says how far off it is.
+    pub fn new(tensor: &'static str, index: usize, got: f32, expected: f64) -> Self {
+        Self {
+            tensor,
+            error: f64::INFINITY,
+            bound: 0.0,
+            index,
+            got,
+            expected,
+        }
+    }
+
+    /// The error over its scale, and the largest that is allowed.
+    pub fn with_error(mut self, error: f64, bound: f64) -> Self {
+        (self.error, self.bound) = (error, bound);
+        self
+    }
+
     /// Compares what the device holds with what the host uploaded, bit for bit. Returns a finding that
     /// fails, at the first place that differs, or `None`.
     pub fn held(tensor: &'static str, held: &[f32], given: &[f32]) -> Option<Self> {
@@ -32,41 +52,20 @@ impl Finding {
         let short = (held.len() != given.len()).then(|| held.len().min(given.len()));
         let index = differs.or(short)?;
         let value = |values: &[f32]| values.get(index).copied().unwrap_or(f32::NAN);
-        Some(Self {
-            tensor,
-            error: f64::INFINITY,
-            bound: 0.0,
-            index,
-            got: value(held),
-            expected: value(given).into(),
-        })
+        Some(Self::new(tensor, index, value(held), value(given).into()))
     }
 
     /// A finding beyond any bound, where a value still holds [`POISON`]. The judges look for it in what they
     /// are given. Call this for values that a computation uses before they are judged.
     pub fn unwritten(tensor: &'static str, values: &[f32]) -> Option<Self> {
         let index = values.iter().position(|&v| is_poison(v))?;
-        Some(Self {
-            tensor,
-            error: f64::INFINITY,
-            bound: 0.0,
-            index,
-            got: POISON,
-            expected: f64::NAN,
-        })
+        Some(Self::new(tensor, index, POISON, f64::NAN))
     }
 
     /// The finding for a device that did not execute the canary of the submission that is checked: beyond any
     /// bound, of a tensor named "canary".
     pub fn unexecuted() -> Self {
-        Self {
-            tensor: CANARY,
-            error: f64::INFINITY,
-            bound: 0.0,
-            index: 0,
-            got: f32::NAN,
-            expected: f64::NAN,
-        }
+        Self::new(CANARY, 0, f32::NAN, f64::NAN)
     }
 
     /// Whether the error is within its bound.

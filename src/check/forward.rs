@@ -8,7 +8,7 @@ use crate::error::ShapeError;
 use crate::reduction::Reduction;
 use crate::reference::epilogue::{activate, curvature, steepest_near};
 use crate::reference::{self, Moments};
-use crate::shape::View;
+use crate::shape::{View, check_channels, check_tensor};
 use crate::stats::{RunningStatistics, SavedStatistics};
 
 /// What training forward gave.
@@ -41,10 +41,39 @@ impl<'a> TrainResult<'a> {
         self.running = running.into();
         self
     }
+
+    fn check_lengths(&self, view: &View) -> Result<(), ShapeError> {
+        check_tensor(view, "y", self.y)?;
+        let saved = self.saved;
+        let mut rows: Vec<(_, &[f32])> = vec![
+            ("saved pivot", &saved.pivot),
+            ("saved offset", &saved.offset),
+            ("saved inv_std", &saved.inv_std),
+            ("saved batch_mean", &saved.batch_mean),
+            ("saved batch_var", &saved.batch_var),
+        ];
+        if let Some((before, after, _)) = self.running {
+            rows.extend([
+                ("running mean before", &before.mean[..]),
+                ("running variance before", &before.variance),
+                ("running mean after", &after.mean),
+                ("running variance after", &after.variance),
+            ]);
+            check_channels(view, "running batches before", &before.batches)?;
+            check_channels(view, "running batches after", &after.batches)?;
+        }
+        let mut rows = rows.into_iter();
+        rows.try_for_each(|(name, row)| check_channels(view, name, row))
+    }
 }
 
 /// Checks training forward.
-pub fn train_forward(input: &Input<'_>, result: &TrainResult<'_>) -> Report {
+///
+/// # Errors
+/// A slice that is not as long as the view says.
+pub fn train_forward(input: &Input<'_>, result: &TrainResult<'_>) -> Result<Report, ShapeError> {
+    input.check_lengths()?;
+    result.check_lengths(&input.view)?;
     let Input {
         view,
         x,
@@ -52,23 +81,21 @@ pub fn train_forward(input: &Input<'_>, result: &TrainResult<'_>) -> Report {
         eps,
         ..
     } = *input;
-    let says_so = |c: usize| result.saved.batch_var.get(c).is_some_and(|v| v.is_nan());
-    let mut batch = ends::moments(&view, x, says_so);
-    let z = reference::train_forward_by(&view, x, &batch, parameters, eps);
+    let says_so = |c: usize| result.saved.batch_var[c].is_nan();
+    let mut batch = ends::moments(&view, x, says_so)?;
+    let z = reference::train_forward_by(&view, x, &batch, parameters, eps)?;
     let scale_x = largest_finite(&view, x);
-    let channels = 0..view.channels();
-    let mut inv_std: Vec<f64> = channels.clone().map(|c| batch.inv_std(c, eps)).collect();
+    let mut inv_std = batch.inv_std(eps);
     let mut findings = vec![judge_y(input, z, &batch, result.y)];
     let mut running_findings = Vec::new();
     if let Some((before, after, running)) = result.running {
-        let (expected, batches) = reference::update_running(before, &batch, view.count(), running);
+        let (expected, batches) = reference::update_running(before, &batch, view.count(), running)?;
         running_findings = judge_running(&expected, &batches, before, after, &scale_x);
     }
-    for c in channels
-        .filter(|&c| !batch.is_finite(c))
-        .collect::<Vec<_>>()
-    {
-        (batch.mean[c], batch.variance[c], inv_std[c]) = (f64::NAN, f64::NAN, f64::NAN);
+    for (c, inv_std) in inv_std.iter_mut().enumerate() {
+        if !batch.is_finite(c) {
+            (batch.mean[c], batch.variance[c], *inv_std) = (f64::NAN, f64::NAN, f64::NAN);
+        }
     }
     let saved = result.saved;
     let per_channel = |name, got, expected: &[f64], scale| {
@@ -86,7 +113,7 @@ pub fn train_forward(input: &Input<'_>, result: &TrainResult<'_>) -> Report {
     ]);
     findings.push(judge_pair(&view, x, &batch, saved));
     findings.extend(running_findings);
-    Report { findings }
+    Ok(Report { findings })
 }
 
 /// The mean as backward uses it, `pivot + offset`, over the largest |x − pivot| of its channel.
@@ -150,17 +177,30 @@ fn judge_running(
 }
 
 /// Checks inference, and functional normalization with plain statistics.
-pub fn inference(input: &Input<'_>, mean: &[f32], variance: &[f32], y: &[f32]) -> Report {
+///
+/// # Errors
+/// A slice that is not as long as the view says.
+pub fn inference(
+    input: &Input<'_>,
+    mean: &[f32],
+    variance: &[f32],
+    y: &[f32],
+) -> Result<Report, ShapeError> {
     normalize(input, &widen(mean, variance), y)
 }
 
 /// Checks functional normalization with the given statistics.
-pub fn normalize(input: &Input<'_>, statistics: &Moments, y: &[f32]) -> Report {
+///
+/// # Errors
+/// A slice that is not as long as the view says, or statistics of another number of channels.
+pub fn normalize(input: &Input<'_>, statistics: &Moments, y: &[f32]) -> Result<Report, ShapeError> {
     let view = input.view;
-    let z = reference::normalize(&view, input.x, statistics, input.parameters, input.eps);
-    Report {
+    input.check_lengths()?;
+    check_tensor(&view, "y", y)?;
+    let z = reference::normalize(&view, input.x, statistics, input.parameters, input.eps)?;
+    Ok(Report {
         findings: vec![judge_y(input, z, statistics, y)],
-    }
+    })
 }
 
 /// `y` against g(z + residual).
@@ -198,9 +238,19 @@ fn judge_y(input: &Input<'_>, z: Vec<f64>, statistics: &Moments, y: &[f32]) -> F
 }
 
 /// Checks functional moments.
-pub fn moments(view: &View, x: &[f32], mean: &[f32], variance: &[f32]) -> Report {
-    let says_so = |c: usize| variance.get(c).is_some_and(|v| v.is_nan());
-    let mut expected = ends::moments(view, x, says_so);
+///
+/// # Errors
+/// A slice that is not as long as the view says.
+pub fn moments(
+    view: &View,
+    x: &[f32],
+    mean: &[f32],
+    variance: &[f32],
+) -> Result<Report, ShapeError> {
+    check_tensor(view, "x", x)?;
+    check_channels(view, "mean", mean)?;
+    check_channels(view, "variance", variance)?;
+    let mut expected = ends::moments(view, x, |c| variance[c].is_nan())?;
     let scale = largest_finite(view, x);
     for c in 0..view.channels() {
         if !expected.is_finite(c) {
@@ -218,13 +268,13 @@ pub fn moments(view: &View, x: &[f32], mean: &[f32], variance: &[f32]) -> Report
             expected.variance.clone(),
         ),
     ];
-    Report { findings }
+    Ok(Report { findings })
 }
 
 /// Checks mean and variance of `x` over `axes`, of a tensor of `shape`.
 ///
 /// # Errors
-/// Axes out of range or named twice; another number of values than `shape` has.
+/// Axes out of range or named twice; another number of values than `shape` has, or of statistics than its other axes.
 pub fn moments_over(
     x: &[f32],
     shape: &[usize],
@@ -235,5 +285,5 @@ pub fn moments_over(
     let reduction = Reduction::over(shape, axes)?;
     reduction.check_len("x", x)?;
     let (gathered, view) = reduction.gather(x);
-    Ok(moments(&view, &gathered, mean, variance))
+    moments(&view, &gathered, mean, variance)
 }

@@ -22,6 +22,8 @@
 //! submission shows that the device executed it ([`Finding::unexecuted`]). Callers who have the inputs on the
 //! host compare them with what the device holds ([`Finding::held`]), as `wgbn` does. These three add findings
 //! to a report only when they fail.
+//!
+//! Each judge refuses slices that are not as long as the view says, those of the results as well: no report is of them.
 
 mod backward;
 mod ends;
@@ -42,7 +44,8 @@ pub use poison::{POISON, is_poison};
 
 use crate::config::Activation;
 use crate::element::Element;
-use crate::shape::View;
+use crate::error::ShapeError;
+use crate::shape::{View, check_tensor};
 use crate::stats::Parameters;
 
 /// Bound on `y`, means, variances and `inv_std`.
@@ -84,6 +87,13 @@ impl<'a> Input<'a> {
     pub fn with_epilogue(mut self, epilogue: Epilogue<'a>) -> Self {
         self.epilogue = epilogue;
         self
+    }
+
+    fn check_lengths(&self) -> Result<(), ShapeError> {
+        check_tensor(&self.view, "x", self.x)?;
+        self.parameters.check_lengths(&self.view)?;
+        let residual = self.epilogue.residual;
+        residual.map_or(Ok(()), |r| check_tensor(&self.view, "residual", r))
     }
 }
 

@@ -62,10 +62,10 @@ struct Channel {
 impl Rounding {
     /// With the statistics of the batch, or frozen ones.
     pub(super) fn of(input: &Input<'_>, statistics: &Moments, through_batch: bool) -> Self {
-        let scale = forward_scale(input, statistics);
-        let channel = |(c, scale): (usize, f64)| {
+        let scale = forward_scale(input, statistics).into_iter();
+        let inv_std = statistics.inv_std(input.eps);
+        let channel = |(c, (scale, inv_std)): (usize, (f64, f64))| {
             let mean = statistics.mean[c];
-            let inv_std = statistics.inv_std(c, input.eps);
             let spread = match through_batch {
                 true => Spread::of(input, c, mean),
                 false => Spread::default(),
@@ -83,7 +83,7 @@ impl Rounding {
             }
         };
         Self {
-            channels: scale.into_iter().enumerate().map(channel).collect(),
+            channels: scale.zip(inv_std).enumerate().map(channel).collect(),
         }
     }
 

@@ -9,6 +9,7 @@ use super::judge::finite_or_zero;
 use super::rounding::Rounding;
 use super::{BACKWARD_BOUND, Epilogue, Input, SCALE_FLOOR};
 use crate::config::Activation;
+use crate::error::ShapeError;
 use crate::reference::epilogue::{curvature, kink, slope};
 use crate::reference::{self, Moments};
 
@@ -30,7 +31,7 @@ impl Upstream {
         dy: &[f32],
         statistics: &Moments,
         through_batch: bool,
-    ) -> Self {
+    ) -> Result<Self, ShapeError> {
         let Epilogue {
             activation,
             residual,
@@ -38,16 +39,16 @@ impl Upstream {
         } = input.epilogue;
         let widened = || dy.iter().map(|&v| f64::from(v));
         if activation == Activation::None {
-            return Self {
+            return Ok(Self {
                 dz: widened().collect(),
                 size: widened().map(|dy| finite_or_zero(dy.abs())).collect(),
                 slack: vec![0.0; dy.len()],
                 lost: vec![0.0; dy.len()],
-            };
+            });
         }
         let view = input.view;
         let rounding = Rounding::of(input, statistics, through_batch);
-        let z = reference::normalize(&view, input.x, statistics, input.parameters, input.eps);
+        let z = reference::normalize(&view, input.x, statistics, input.parameters, input.eps)?;
         let mut upstream = Self {
             dz: Vec::with_capacity(dy.len()),
             size: Vec::with_capacity(dy.len()),
@@ -87,7 +88,7 @@ impl Upstream {
             let lost = upstream.size[i] * rounding.xhat(c, x);
             upstream.lost.push(finite_or_zero(lost));
         }
-        upstream
+        Ok(upstream)
     }
 }
 

@@ -59,17 +59,12 @@ pub async fn normalize<'a>(
     let given = match statistics {
         Statistics::Moments(moments) => {
             let moments = moments.read().await?;
-            reference::Moments {
-                mean: moments.mean(),
-                variance: moments.variance(),
-            }
+            reference::Moments::new(moments.mean(), moments.variance())?
         }
         Statistics::Plain { mean, variance } => {
             let widen = |v: Vec<f32>| v.into_iter().map(f64::from).collect();
-            reference::Moments {
-                mean: widen(mean.read().await?),
-                variance: widen(variance.read().await?),
-            }
+            let mean = widen(mean.read().await?);
+            reference::Moments::new(mean, widen(variance.read().await?))?
         }
     };
     let (weight, bias) = (optional(affine.scale).await?, optional(affine.shift).await?);
@@ -86,6 +81,6 @@ pub async fn normalize<'a>(
             ..Default::default()
         },
     };
-    let report = check::normalize(&input, &given, &result);
+    let report = check::normalize(&input, &given, &result)?;
     Ok((y, proof.complete(report).await?))
 }

@@ -32,7 +32,7 @@ pub async fn forward<'a>(
         }
         Used::Frozen(rows) => {
             let used = RunningStatistics::from_rows(&rows.read().await?)?;
-            check::inference(&host.input(), &used.mean, &used.variance, &y)
+            check::inference(&host.input(), &used.mean, &used.variance, &y)?
         }
     };
     Ok((forward, proof.complete(judged).await?))
@@ -52,7 +52,7 @@ async fn judge_train(
         saved,
         running: moved.map(|((before, after), options)| (before, after, options)),
     };
-    Ok(check::train_forward(&host.input(), &result))
+    Ok(check::train_forward(&host.input(), &result)?)
 }
 
 /// [`BatchNorm::infer`], and how far its result is from the reference.
@@ -66,7 +66,7 @@ pub async fn infer(layer: &BatchNorm, x: &Tensor) -> Result<(Tensor, Report), Er
     layer.submit_inference(&inference, Some(&proof.canary))?;
     let y = inference.y.read().await?;
     let judged = match (&inference.batch, running(layer.running()).await?) {
-        (None, Some(used)) => check::inference(&host.input(), &used.mean, &used.variance, &y),
+        (None, Some(used)) => check::inference(&host.input(), &used.mean, &used.variance, &y)?,
         (batch, _) => {
             let saved = match batch {
                 Some(batch) => batch.read().await?.unwrap_or_default(),
@@ -121,13 +121,13 @@ async fn judge_backward(
     };
     let frozen = frozen.as_ref().map(|r| (&r.mean[..], &r.variance[..]));
     let mut report = match frozen {
-        None => check::backward(&input, &dy, &result, before),
+        None => check::backward(&input, &dy, &result, before)?,
         Some((mean, variance)) => {
-            check::backward_frozen(&input, &dy, mean, variance, &result, before)
+            check::backward_frozen(&input, &dy, mean, variance, &result, before)?
         }
     };
     if let Some(got) = optional(gradients.dresidual.as_ref()).await? {
-        let judged = check::dresidual(&input, &dy, frozen, &got);
+        let judged = check::dresidual(&input, &dy, frozen, &got)?;
         report.findings.extend(judged.findings);
     }
     Ok(report)

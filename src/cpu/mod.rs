@@ -18,7 +18,7 @@ use std::ops::Range;
 use crate::config::{Config, Momentum, NonFinite, RunningUpdate, RunningVariance};
 use crate::error::Error;
 use crate::error::ShapeError;
-use crate::shape::View;
+use crate::shape::{View, check_channels, check_tensor};
 use crate::stats::{Moments, Parameters, RunningStatistics, SavedStatistics};
 use operations::{Backward, BackwardFrozen, Batch, Inference, Operation, Train, split};
 
@@ -42,7 +42,7 @@ pub fn train_forward(
         ..Config::pytorch().with_eps(eps)
     };
     config.validate_training(view)?;
-    check_parameters(view, p)?;
+    p.check_lengths(view)?;
     if let Some((statistics, _)) = &running {
         check_channels(view, "running mean", &statistics.mean)?;
         check_channels(view, "running variance", &statistics.variance)?;
@@ -81,7 +81,7 @@ pub fn inference(
     y: &mut [f32],
 ) -> Result<(), Error> {
     Config::pytorch().with_eps(eps).validate()?;
-    check_parameters(view, p)?;
+    p.check_lengths(view)?;
     check_channels(view, "mean", mean)?;
     check_channels(view, "variance", variance)?;
     check_tensor(view, "x", x)?;
@@ -238,12 +238,6 @@ fn tree<T: Send>(
     merge(a, b)
 }
 
-fn check_parameters(view: &View, p: Parameters<'_>) -> Result<(), ShapeError> {
-    p.weight
-        .map_or(Ok(()), |w| check_channels(view, "weight", w))?;
-    p.bias.map_or(Ok(()), |b| check_channels(view, "bias", b))
-}
-
 fn check_gradients(
     view: &View,
     x: &[f32],
@@ -255,25 +249,6 @@ fn check_gradients(
     check_tensor(view, "dy", dy)?;
     weight.map_or(Ok(()), |w| check_channels(view, "weight", w))?;
     dx.map_or(Ok(()), |dx| check_tensor(view, "dx", dx))
-}
-
-fn check_tensor(view: &View, tensor: &'static str, values: &[f32]) -> Result<(), ShapeError> {
-    check_len(tensor, values.len(), view.len())
-}
-
-fn check_channels<T>(view: &View, tensor: &'static str, values: &[T]) -> Result<(), ShapeError> {
-    check_len(tensor, values.len(), view.channels())
-}
-
-fn check_len(tensor: &'static str, got: usize, expected: usize) -> Result<(), ShapeError> {
-    match got == expected {
-        true => Ok(()),
-        false => Err(ShapeError::Length {
-            tensor,
-            got,
-            expected,
-        }),
-    }
 }
 
 /// Moves running statistics by a batch with `count` values per channel.

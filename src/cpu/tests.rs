@@ -147,11 +147,13 @@ fn check_forward(view: &View, x: &[f32], p: Parameters<'_>) -> Worst {
     let mut new = old.clone();
     let saved = train_forward(view, x, p, EPS, Some((&mut new, options)), &mut y).unwrap();
     let merged = moments(view, x).unwrap();
-    let (y_true, batch) = reference::train_forward(view, x, p, EPS);
-    let (running, batches) = reference::update_running(&old, &batch, view.count(), options);
+    let (y_true, batch) = reference::train_forward(view, x, p, EPS).unwrap();
+    let (running, batches) =
+        reference::update_running(&old, &batch, view.count(), options).unwrap();
     assert_eq!(new.batches, batches);
+    let inv_std = batch.inv_std(EPS);
     for c in 0..view.channels() {
-        let (inv_std, mean, variance) = (batch.inv_std(c, EPS), batch.mean[c], batch.variance[c]);
+        let (inv_std, mean, variance) = (inv_std[c], batch.mean[c], batch.variance[c]);
         let x_hat = |i: usize| (f64::from(x[i]) - mean) * inv_std;
         let (weight, bias) = (f64::from(p.weight(c)), f64::from(p.bias(c)));
         let scale = largest(view, c, |i| (x_hat(i) * weight).abs()) + bias.abs();
@@ -189,14 +191,11 @@ fn check_forward(view: &View, x: &[f32], p: Parameters<'_>) -> Worst {
 
 /// Running statistics to infer with: the batch's own, rounded.
 fn given(view: &View, x: &[f32]) -> (Vec<f32>, Vec<f32>, reference::Moments) {
-    let batch = reference::moments(view, x);
+    let batch = reference::moments(view, x).unwrap();
     let round = |v: &[f64]| v.iter().map(|&v| v as f32).collect::<Vec<_>>();
     let widen = |v: &[f32]| v.iter().map(|&v| f64::from(v)).collect::<Vec<_>>();
     let (mean, variance) = (round(&batch.mean), round(&batch.variance));
-    let rounded = reference::Moments {
-        mean: widen(&mean),
-        variance: widen(&variance),
-    };
+    let rounded = reference::Moments::new(widen(&mean), widen(&variance)).unwrap();
     (mean, variance, rounded)
 }
 
@@ -205,9 +204,10 @@ fn check_inference(view: &View, x: &[f32], p: Parameters<'_>) -> Worst {
     let (mean, variance, given) = given(view, x);
     let mut y = vec![f32::NAN; x.len()];
     inference(view, x, p, &mean, &variance, EPS, &mut y).unwrap();
-    let y_true = reference::normalize(view, x, &given, p, EPS);
+    let y_true = reference::normalize(view, x, &given, p, EPS).unwrap();
+    let inv_std = given.inv_std(EPS);
     for c in 0..view.channels() {
-        let scale = given.inv_std(c, EPS) * f64::from(p.weight(c));
+        let scale = inv_std[c] * f64::from(p.weight(c));
         let x_hat = |i: usize| ((f64::from(x[i]) - given.mean[c]) * scale).abs();
         let scale = largest(view, c, x_hat) + f64::from(p.bias(c)).abs();
         for i in view.runs(c).flatten() {
@@ -223,8 +223,8 @@ fn check_backward(view: &View, x: &[f32], dy: &[f32], weight: Option<&[f32]>) ->
     let mut dx = y;
     let got = backward(view, x, dy, &saved, weight, Some(&mut dx)).unwrap();
     assert_eq!(got, backward(view, x, dy, &saved, weight, None).unwrap());
-    let batch = reference::moments(view, x);
-    let g = reference::backward(view, x, dy, weight, EPS);
+    let batch = reference::moments(view, x).unwrap();
+    let g = reference::backward(view, x, dy, weight, EPS).unwrap();
     compare_gradients(view, x, dy, weight, (&batch, true), &g, (&dx, got))
 }
 
@@ -234,7 +234,7 @@ fn check_frozen(view: &View, x: &[f32], dy: &[f32], weight: Option<&[f32]>) -> W
     let got = backward_frozen(view, x, dy, &mean, &variance, weight, EPS, Some(&mut dx)).unwrap();
     let skipped = backward_frozen(view, x, dy, &mean, &variance, weight, EPS, None).unwrap();
     assert_eq!(got, skipped);
-    let g = reference::backward_frozen(view, x, dy, &given, weight, EPS);
+    let g = reference::backward_frozen(view, x, dy, &given, weight, EPS).unwrap();
     compare_gradients(view, x, dy, weight, (&given, false), &g, (&dx, got))
 }
 
@@ -249,8 +249,9 @@ fn compare_gradients(
 ) -> Worst {
     let mut worst = Worst(0.0);
     let m = view.count() as f64;
+    let inv_std = statistics.inv_std(EPS);
     for c in 0..view.channels() {
-        let inv_std = statistics.inv_std(c, EPS);
+        let inv_std = inv_std[c];
         let x_hat = |i: usize| (f64::from(x[i]) - statistics.mean[c]) * inv_std;
         let factor = f64::from(weight.map_or(1.0, |w| w[c])).abs() * inv_std;
         let scale = largest(view, c, |i| {

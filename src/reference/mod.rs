@@ -2,16 +2,18 @@
 //!
 //! Nothing here is fast and nothing is clever; it is meant to be checked by eye against the
 //! formulas of Ioffe & Szegedy (2015), and is itself checked by finite differences and by the
-//! results of other frameworks. Slices must have the lengths their view gives; callers check.
+//! results of other frameworks. Each call refuses slices that are not as long as their view says.
 
-pub mod epilogue;
+pub(crate) mod epilogue;
 
 use crate::config::{Momentum, NonFinite, RunningUpdate, RunningVariance};
-use crate::shape::View;
+use crate::error::ShapeError;
+use crate::shape::{View, check_channels, check_len, check_tensor};
 use crate::stats::{Parameters, RunningStatistics};
 
 /// Mean and biased variance per channel, `[C]` each.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct Moments {
     /// μ = Σx/m.
     pub mean: Vec<f64>,
@@ -20,19 +22,36 @@ pub struct Moments {
 }
 
 impl Moments {
+    /// Mean and biased variance per channel, `[C]` each.
+    ///
+    /// # Errors
+    /// A variance with another number of values than the mean.
+    pub fn new(mean: Vec<f64>, variance: Vec<f64>) -> Result<Self, ShapeError> {
+        check_len("variance", variance.len(), mean.len())?;
+        Ok(Self { mean, variance })
+    }
+
+    /// `1/√(σ²+eps)` of every channel, `[C]`.
+    pub fn inv_std(&self, eps: f32) -> Vec<f64> {
+        let of = |variance: &f64| 1.0 / (variance + f64::from(eps)).sqrt();
+        self.variance.iter().map(of).collect()
+    }
+
     /// Whether channel `c` has statistics that f32 can hold; where not, training gives NaN.
-    pub fn is_finite(&self, c: usize) -> bool {
+    pub(crate) fn is_finite(&self, c: usize) -> bool {
         (self.mean[c] as f32).is_finite() && (self.variance[c] as f32).is_finite()
     }
 
-    /// `1/√(σ²+eps)` of channel `c`.
-    pub fn inv_std(&self, c: usize, eps: f32) -> f64 {
-        1.0 / (self.variance[c] + f64::from(eps)).sqrt()
+    /// Refuses statistics of another number of channels.
+    pub(crate) fn check_lengths(&self, view: &View) -> Result<(), ShapeError> {
+        check_channels(view, "mean", &self.mean)?;
+        check_channels(view, "variance", &self.variance)
     }
 }
 
 /// Gradients in f64.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct Gradients {
     /// ∂L/∂x, in the shape of `x`.
     pub dx: Vec<f64>,
@@ -43,7 +62,11 @@ pub struct Gradients {
 }
 
 /// Mean and biased variance of every channel, in two passes.
-pub fn moments(view: &View, x: &[f32]) -> Moments {
+///
+/// # Errors
+/// An `x` that is not as long as its view says.
+pub fn moments(view: &View, x: &[f32]) -> Result<Moments, ShapeError> {
+    check_tensor(view, "x", x)?;
     let m = view.count() as f64;
     let channel_sum = |c: usize, f: &dyn Fn(f64) -> f64| -> f64 {
         let values = view.runs(c).flat_map(|run| &x[run]);
@@ -55,15 +78,23 @@ pub fn moments(view: &View, x: &[f32]) -> Moments {
     let variance = (0..view.channels())
         .map(|c| channel_sum(c, &|v| (v - mean[c]).powi(2)) / m)
         .collect();
-    Moments { mean, variance }
+    Ok(Moments { mean, variance })
 }
 
 /// `y = (x−μ)/√(σ²+eps)·γ + β` with the batch's own statistics.
 ///
 /// A channel whose statistics are not finite in f32 is NaN throughout.
-pub fn train_forward(view: &View, x: &[f32], p: Parameters<'_>, eps: f32) -> (Vec<f64>, Moments) {
-    let batch = moments(view, x);
-    (train_forward_by(view, x, &batch, p, eps), batch)
+///
+/// # Errors
+/// A slice that is not as long as its view says.
+pub fn train_forward(
+    view: &View,
+    x: &[f32],
+    p: Parameters<'_>,
+    eps: f32,
+) -> Result<(Vec<f64>, Moments), ShapeError> {
+    let batch = moments(view, x)?;
+    Ok((train_forward_by(view, x, &batch, p, eps)?, batch))
 }
 
 /// [`train_forward`] with the batch's statistics given.
@@ -73,37 +104,58 @@ pub(crate) fn train_forward_by(
     batch: &Moments,
     p: Parameters<'_>,
     eps: f32,
-) -> Vec<f64> {
-    let mut y = normalize(view, x, batch, p, eps);
+) -> Result<Vec<f64>, ShapeError> {
+    let mut y = normalize(view, x, batch, p, eps)?;
     for c in (0..view.channels()).filter(|&c| !batch.is_finite(c)) {
         view.runs(c).for_each(|run| y[run].fill(f64::NAN));
     }
-    y
+    Ok(y)
 }
 
 /// `y = (x−μ)/√(σ²+eps)·γ + β` with given statistics; a negative variance gives NaN.
-pub fn normalize(view: &View, x: &[f32], s: &Moments, p: Parameters<'_>, eps: f32) -> Vec<f64> {
+///
+/// # Errors
+/// A slice that is not as long as its view says, or statistics of another number of channels.
+pub fn normalize(
+    view: &View,
+    x: &[f32],
+    s: &Moments,
+    p: Parameters<'_>,
+    eps: f32,
+) -> Result<Vec<f64>, ShapeError> {
+    check_tensor(view, "x", x)?;
+    s.check_lengths(view)?;
+    p.check_lengths(view)?;
     let mut y = vec![0.0; x.len()];
-    for c in 0..view.channels() {
+    for (c, inv_std) in s.inv_std(eps).into_iter().enumerate() {
         let scale = if s.variance[c] < 0.0 {
             f64::NAN
         } else {
-            s.inv_std(c, eps) * f64::from(p.weight(c))
+            inv_std * f64::from(p.weight(c))
         };
         for i in view.runs(c).flatten() {
             y[i] = (f64::from(x[i]) - s.mean[c]) * scale + f64::from(p.bias(c));
         }
     }
-    y
+    Ok(y)
 }
 
-/// The running statistics after a batch of `count` values per channel with moments `batch`.
+/// The running statistics after a batch of `count` values per channel with moments `batch`, and how many batches each
+/// channel has then counted.
+///
+/// # Errors
+/// Running statistics, or a variance, of another number of channels than the mean of `batch`.
 pub fn update_running(
     old: &RunningStatistics,
     batch: &Moments,
     count: usize,
     running: RunningUpdate,
-) -> (Moments, Vec<u32>) {
+) -> Result<(Moments, Vec<u32>), ShapeError> {
+    let channels = batch.mean.len();
+    check_len("variance", batch.variance.len(), channels)?;
+    check_len("running mean", old.mean.len(), channels)?;
+    check_len("running variance", old.variance.len(), channels)?;
+    check_len("running batches", old.batches.len(), channels)?;
     let mut new = Moments {
         mean: old.mean.iter().map(|&v| f64::from(v)).collect(),
         variance: old.variance.iter().map(|&v| f64::from(v)).collect(),
@@ -132,21 +184,24 @@ pub fn update_running(
         new.mean[c] = (1.0 - factor) * new.mean[c] + factor * mean;
         new.variance[c] = (1.0 - factor) * new.variance[c] + factor * variance;
     }
-    (new, batches)
+    Ok((new, batches))
 }
 
 /// Gradients through batch statistics:
 /// `dβ = Σdy`, `dγ = Σdy·x̂`, `dx = γ·inv_std·(dy − dβ/m − x̂·dγ/m)`.
 ///
 /// A channel is NaN throughout where its statistics or its sums are not finite in f32.
+///
+/// # Errors
+/// A slice that is not as long as its view says.
 pub fn backward<T: Into<f64> + Copy>(
     view: &View,
     x: &[f32],
     dy: &[T],
     weight: Option<&[f32]>,
     eps: f32,
-) -> Gradients {
-    backward_by(view, x, dy, &moments(view, x), weight, eps)
+) -> Result<Gradients, ShapeError> {
+    backward_by(view, x, dy, &moments(view, x)?, weight, eps)
 }
 
 /// [`backward`] with the batch's statistics given.
@@ -157,17 +212,19 @@ pub(crate) fn backward_by<T: Into<f64> + Copy>(
     batch: &Moments,
     weight: Option<&[f32]>,
     eps: f32,
-) -> Gradients {
+) -> Result<Gradients, ShapeError> {
+    check_gradients(view, x, dy, batch, weight)?;
     // What the mean lost to its rounding: dy that does not sum to zero would multiply it by m.
     let lost = centered_means(view, x, batch);
-    let mut g = sums(view, x, dy, batch, &lost, eps);
+    let inv_stds = batch.inv_std(eps);
+    let mut g = sums(view, x, dy, batch, &lost, &inv_stds);
     let m = view.count() as f64;
     for c in 0..view.channels() {
         let finite = batch.is_finite(c) && g.is_finite(c);
         if !finite {
             (g.dweight[c], g.dbias[c]) = (f64::NAN, f64::NAN);
         }
-        let inv_std = batch.inv_std(c, eps);
+        let inv_std = inv_stds[c];
         let scale = f64::from(weight.map_or(1.0, |w| w[c])) * inv_std;
         for i in view.runs(c).flatten() {
             let xhat = ((f64::from(x[i]) - batch.mean[c]) - lost[c]) * inv_std;
@@ -175,12 +232,15 @@ pub(crate) fn backward_by<T: Into<f64> + Copy>(
             g.dx[i] = if finite { scale * inner } else { f64::NAN };
         }
     }
-    g
+    Ok(g)
 }
 
 /// Gradients through frozen statistics: the same sums with the given moments,
 /// `dx = dy·γ·inv_std`. A sum that is not finite in f32 is NaN; dγ is NaN with dβ, and dβ is itself where only dγ is
 /// not finite.
+///
+/// # Errors
+/// A slice that is not as long as its view says, or statistics of another number of channels.
 pub fn backward_frozen<T: Into<f64> + Copy>(
     view: &View,
     x: &[f32],
@@ -188,8 +248,11 @@ pub fn backward_frozen<T: Into<f64> + Copy>(
     frozen: &Moments,
     weight: Option<&[f32]>,
     eps: f32,
-) -> Gradients {
-    let mut g = sums(view, x, dy, frozen, &vec![0.0; view.channels()], eps);
+) -> Result<Gradients, ShapeError> {
+    check_gradients(view, x, dy, frozen, weight)?;
+    let inv_stds = frozen.inv_std(eps);
+    let lost = vec![0.0; view.channels()];
+    let mut g = sums(view, x, dy, frozen, &lost, &inv_stds);
     for c in 0..view.channels() {
         if !g.is_finite(c) {
             g.dweight[c] = f64::NAN;
@@ -200,13 +263,26 @@ pub fn backward_frozen<T: Into<f64> + Copy>(
         let scale = if frozen.variance[c] < 0.0 {
             f64::NAN
         } else {
-            f64::from(weight.map_or(1.0, |w| w[c])) * frozen.inv_std(c, eps)
+            f64::from(weight.map_or(1.0, |w| w[c])) * inv_stds[c]
         };
         for i in view.runs(c).flatten() {
             g.dx[i] = dy[i].into() * scale;
         }
     }
-    g
+    Ok(g)
+}
+
+fn check_gradients<T>(
+    view: &View,
+    x: &[f32],
+    dy: &[T],
+    s: &Moments,
+    weight: Option<&[f32]>,
+) -> Result<(), ShapeError> {
+    check_tensor(view, "x", x)?;
+    check_tensor(view, "dy", dy)?;
+    s.check_lengths(view)?;
+    weight.map_or(Ok(()), |w| check_channels(view, "weight", w))
 }
 
 impl Gradients {
@@ -232,7 +308,7 @@ fn sums<T: Into<f64> + Copy>(
     dy: &[T],
     s: &Moments,
     lost: &[f64],
-    eps: f32,
+    inv_stds: &[f64],
 ) -> Gradients {
     let mut g = Gradients {
         dx: vec![0.0; x.len()],
@@ -240,7 +316,7 @@ fn sums<T: Into<f64> + Copy>(
         dbias: vec![0.0; view.channels()],
     };
     for (c, lost) in lost.iter().enumerate() {
-        let inv_std = s.inv_std(c, eps);
+        let inv_std = inv_stds[c];
         for i in view.runs(c).flatten() {
             let dy: f64 = dy[i].into();
             g.dbias[c] += dy;

@@ -72,9 +72,9 @@ fn gradients_through_the_batch_are_slopes_of_the_loss() {
                 weight: Some(weight),
                 bias: Some(bias),
             };
-            loss(&train_forward(&view, x, p, EPS).0, &dy)
+            loss(&train_forward(&view, x, p, EPS).unwrap().0, &dy)
         };
-        let g = backward(&view, &x, &dy, Some(&weight), EPS);
+        let g = backward(&view, &x, &dy, Some(&weight), EPS).unwrap();
         assert_close(&g.dx, &slopes(&x, |x| run(x, &weight, &bias)));
         assert_close(
             &g.dweight,
@@ -104,9 +104,9 @@ fn gradients_through_frozen_statistics_are_slopes_of_the_loss() {
                 weight: Some(weight),
                 bias: Some(bias),
             };
-            loss(&normalize(&view, x, &frozen, p, EPS), &dy)
+            loss(&normalize(&view, x, &frozen, p, EPS).unwrap(), &dy)
         };
-        let g = backward_frozen(&view, &x, &dy, &frozen, Some(&weight), EPS);
+        let g = backward_frozen(&view, &x, &dy, &frozen, Some(&weight), EPS).unwrap();
         assert_close(&g.dx, &slopes(&x, |x| run(x, &weight, &bias)));
         assert_close(
             &g.dweight,
@@ -126,10 +126,10 @@ fn missing_parameters_are_one_and_zero() {
         bias: Some(&[0.0; 3]),
     };
     let none = Parameters::default();
-    let forward = train_forward(&view, &x, p, EPS);
-    assert_eq!(forward, train_forward(&view, &x, none, EPS));
-    let gradients = backward(&view, &x, &dy, p.weight, EPS);
-    assert_eq!(gradients, backward(&view, &x, &dy, None, EPS));
+    let forward = train_forward(&view, &x, p, EPS).unwrap();
+    assert_eq!(forward, train_forward(&view, &x, none, EPS).unwrap());
+    let gradients = backward(&view, &x, &dy, p.weight, EPS).unwrap();
+    assert_eq!(gradients, backward(&view, &x, &dy, None, EPS).unwrap());
 }
 
 /// Ioffe & Szegedy, section 3: `γ = √(σ²+ε)`, `β = μ` undo the normalization.
@@ -137,15 +137,15 @@ fn missing_parameters_are_one_and_zero() {
 fn some_weight_and_bias_give_x_back() {
     for view in views() {
         let x = Grid(4).take(view.len());
-        let batch = moments(&view, &x);
-        let std = (0..view.channels()).map(|c| (1.0 / batch.inv_std(c, EPS)) as f32);
-        let weight: Vec<f32> = std.collect();
+        let batch = moments(&view, &x).unwrap();
+        let inv_std = batch.inv_std(EPS).into_iter();
+        let weight: Vec<f32> = inv_std.map(|inv_std| (1.0 / inv_std) as f32).collect();
         let bias: Vec<f32> = batch.mean.iter().map(|&mean| mean as f32).collect();
         let p = Parameters {
             weight: Some(&weight),
             bias: Some(&bias),
         };
-        let (y, _) = train_forward(&view, &x, p, EPS);
+        let (y, _) = train_forward(&view, &x, p, EPS).unwrap();
         for (&y, &x) in y.iter().zip(&x) {
             // γ and β are rounded to f32.
             assert_relative_eq!(y, f64::from(x), epsilon = 1e-6);
@@ -164,7 +164,7 @@ fn running(momentum: Momentum, variance: RunningVariance) -> RunningUpdate {
 #[test]
 fn running_statistics_move_by_momentum() {
     let view = view(1, 1, 4);
-    let batch = moments(&view, &[1.0, 2.0, 3.0, 4.0]);
+    let batch = moments(&view, &[1.0, 2.0, 3.0, 4.0]).unwrap();
     assert_eq!((batch.mean[0], batch.variance[0]), (2.5, 1.25));
     let old = RunningStatistics::new(1).unwrap();
     for (kind, variance) in [
@@ -172,7 +172,7 @@ fn running_statistics_move_by_momentum() {
         (RunningVariance::Unbiased, 5.0 / 3.0),
     ] {
         let options = running(Momentum::new(0.25), kind);
-        let (new, batches) = update_running(&old, &batch, view.count(), options);
+        let (new, batches) = update_running(&old, &batch, view.count(), options).unwrap();
         assert_relative_eq!(new.mean[0], 0.25 * 2.5);
         assert_relative_eq!(new.variance[0], 0.75 + 0.25 * variance);
         assert_eq!(batches, [1]);
@@ -187,8 +187,8 @@ fn cumulative_running_statistics_are_the_plain_average() {
     let mut statistics = RunningStatistics::new(2).unwrap();
     let (mut mean, mut variance) = ([0.0; 2], [0.0; 2]);
     for k in 1..=20 {
-        let batch = moments(&view, &grid.take(view.len()));
-        let (new, batches) = update_running(&statistics, &batch, view.count(), options);
+        let batch = moments(&view, &grid.take(view.len())).unwrap();
+        let (new, batches) = update_running(&statistics, &batch, view.count(), options).unwrap();
         for c in 0..2 {
             mean[c] += batch.mean[c];
             variance[c] += batch.variance[c] * 12.0 / 11.0;
@@ -216,14 +216,14 @@ fn a_channel_that_is_not_finite_is_nan_and_alone() {
     let mut grid = Grid(6);
     let (x, dy) = (grid.take(view.len()), grid.take(view.len()));
     let none = Parameters::default();
-    let (y, batch) = train_forward(&view, &x, none, EPS);
-    let g = backward(&view, &x, &dy, None, EPS);
+    let (y, batch) = train_forward(&view, &x, none, EPS).unwrap();
+    let g = backward(&view, &x, &dy, None, EPS).unwrap();
     // The last two overflow the variance, not x.
     for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY, f32::MAX, 1e20] {
         let mut x = x.clone();
         x[5] = bad;
-        let (bad_y, bad_batch) = train_forward(&view, &x, none, EPS);
-        let bad_g = backward(&view, &x, &dy, None, EPS);
+        let (bad_y, bad_batch) = train_forward(&view, &x, none, EPS).unwrap();
+        let bad_g = backward(&view, &x, &dy, None, EPS).unwrap();
         assert!(!bad_batch.is_finite(1));
         assert!(channel(&view, &bad_y, 1).iter().all(|v| v.is_nan()));
         assert!(channel(&view, &bad_g.dx, 1).iter().all(|v| v.is_nan()));
@@ -237,8 +237,8 @@ fn a_channel_that_is_not_finite_is_nan_and_alone() {
 
         let old = RunningStatistics::new(3).unwrap();
         let mut options = running(Momentum::new(0.1), RunningVariance::Unbiased);
-        let (good, _) = update_running(&old, &batch, view.count(), options);
-        let (new, batches) = update_running(&old, &bad_batch, view.count(), options);
+        let (good, _) = update_running(&old, &batch, view.count(), options).unwrap();
+        let (new, batches) = update_running(&old, &bad_batch, view.count(), options).unwrap();
         assert_eq!((new.mean[1], new.variance[1]), (0.0, 1.0));
         assert_eq!(
             (new.mean[0], new.variance[0]),
@@ -246,7 +246,7 @@ fn a_channel_that_is_not_finite_is_nan_and_alone() {
         );
         assert_eq!(batches, [1, 0, 1]);
         options.non_finite = NonFinite::Propagate;
-        let (new, batches) = update_running(&old, &bad_batch, view.count(), options);
+        let (new, batches) = update_running(&old, &bad_batch, view.count(), options).unwrap();
         assert!(new.mean[1].is_nan() && new.variance[1].is_nan());
         assert_eq!(batches, [1; 3]);
     }
@@ -258,14 +258,14 @@ fn gradients_that_are_not_finite_are_nan() {
     let mut grid = Grid(7);
     let (x, mut dy) = (grid.take(view.len()), grid.take(view.len()));
     dy[1] = f32::INFINITY;
-    let g = backward(&view, &x, &dy, None, EPS);
+    let g = backward(&view, &x, &dy, None, EPS).unwrap();
     assert!(channel(&view, &g.dx, 0).iter().all(|v| v.is_nan()));
     assert!(channel(&view, &g.dx, 1).iter().all(|v| v.is_finite()));
     assert!(g.dweight[0].is_nan() && g.dbias[0].is_nan());
 
     // Through frozen statistics no element of dx depends on another.
-    let frozen = moments(&view, &x);
-    let g = backward_frozen(&view, &x, &dy, &frozen, None, EPS);
+    let frozen = moments(&view, &x).unwrap();
+    let g = backward_frozen(&view, &x, &dy, &frozen, None, EPS).unwrap();
     assert_eq!(g.dx.iter().filter(|v| !v.is_finite()).count(), 1);
     assert!(g.dweight[0].is_nan() && g.dbias[0].is_nan());
     assert!(g.dweight[1].is_finite() && g.dbias[1].is_finite());
@@ -279,8 +279,8 @@ fn a_negative_variance_is_nan_even_where_eps_outweighs_it() {
         mean: vec![0.0; 2],
         variance: vec![-1e-9, 1.0],
     };
-    let y = normalize(&view, &x, &given, Parameters::default(), EPS);
-    let g = backward_frozen(&view, &x, &x, &given, None, EPS);
+    let y = normalize(&view, &x, &given, Parameters::default(), EPS).unwrap();
+    let g = backward_frozen(&view, &x, &x, &given, None, EPS).unwrap();
     assert!(y[..3].iter().chain(&g.dx[..3]).all(|v| v.is_nan()));
     assert!(y[3..].iter().chain(&g.dx[3..]).all(|v| v.is_finite()));
     assert!(g.dweight[0].is_nan() && g.dbias[0].is_nan() && g.dweight[1].is_finite());
@@ -296,14 +296,14 @@ fn one_value_per_channel_and_constant_channels_give_the_bias() {
         let x: Vec<f32> = (0..view.len())
             .map(|i| [0.1, 1e6 + 0.5][view.channel_of(i)])
             .collect();
-        let (y, batch) = train_forward(&view, &x, p, EPS);
+        let (y, batch) = train_forward(&view, &x, p, EPS).unwrap();
         assert_eq!(batch.variance, [0.0; 2]);
         for (i, &y) in y.iter().enumerate() {
             assert_eq!(y, f64::from(p.bias(view.channel_of(i))));
         }
         let options = running(Momentum::new(1.0), RunningVariance::Biased);
         let old = RunningStatistics::new(2).unwrap();
-        let (new, _) = update_running(&old, &batch, view.count(), options);
+        let (new, _) = update_running(&old, &batch, view.count(), options).unwrap();
         assert_eq!(new, batch);
     }
 }

@@ -219,27 +219,25 @@ fn reference_results(golden: &Golden, case: &Case) -> Tensors {
     let mut results = Tensors::new();
     let (statistics, y, gradients);
     if golden.text("op") == "train" {
-        (y, statistics) = reference::train_forward(view, &case.x, case.parameters(), eps);
-        gradients = reference::backward(view, &case.x, &case.dy, weight, eps);
+        (y, statistics) = reference::train_forward(view, &case.x, case.parameters(), eps).unwrap();
+        gradients = reference::backward(view, &case.x, &case.dy, weight, eps).unwrap();
         let options = case.config.running.unwrap();
-        let (after, _) = reference::update_running(running, &statistics, view.count(), options);
+        let (after, _) =
+            reference::update_running(running, &statistics, view.count(), options).unwrap();
         results.insert("batch_mean", statistics.mean.clone());
         results.insert("batch_var", statistics.variance.clone());
         results.insert("running_mean", after.mean);
         results.insert("running_var", after.variance);
     } else {
-        statistics = reference::Moments {
-            mean: wide(&running.mean),
-            variance: wide(&running.variance),
-        };
-        y = reference::normalize(view, &case.x, &statistics, case.parameters(), eps);
+        statistics = reference::Moments::new(wide(&running.mean), wide(&running.variance)).unwrap();
+        y = reference::normalize(view, &case.x, &statistics, case.parameters(), eps).unwrap();
         let dy = &case.dy;
-        gradients = reference::backward_frozen(view, &case.x, dy, &statistics, weight, eps);
+        gradients =
+            reference::backward_frozen(view, &case.x, dy, &statistics, weight, eps).unwrap();
     }
-    let inv_std = (0..view.channels()).map(|c| statistics.inv_std(c, eps));
     results.extend([
         ("y", y),
-        ("inv_std", inv_std.collect()),
+        ("inv_std", statistics.inv_std(eps)),
         ("dx", gradients.dx),
         ("dweight", gradients.dweight),
         ("dbias", gradients.dbias),

@@ -82,7 +82,8 @@ fn assert_good_call_works(gpu: &Gpu, plan: &Plan, case: &Case) {
     let b = Buffers::apart(gpu, plan, case);
     run(gpu, &[&plan.bind_inference(&b.inference()).unwrap()]);
     let running = case.running.as_ref().unwrap();
-    let report = check::inference(&case.input(), &running.mean, &running.variance, &b.y.read());
+    let report =
+        check::inference(&case.input(), &running.mean, &running.variance, &b.y.read()).unwrap();
     report.enforce().unwrap();
 }
 

@@ -84,14 +84,14 @@ fn trained(case: &Case, b: &Bound, y: &Tensor) -> Report {
     let (y, saved) = (read(y), saved_of(&read(&b.saved)));
     let result =
         TrainResult::new(&y, &saved).with_running((before, &after, case.config.running.unwrap()));
-    check::train_forward(&case.input(), &result)
+    check::train_forward(&case.input(), &result).unwrap()
 }
 
 /// What inference made of x, in this tensor.
 fn inferred(case: &Case, y: &Tensor) -> Report {
     let running = case.running.as_ref().unwrap();
     let y = y.read_blocking().unwrap();
-    check::inference(&case.input(), &running.mean, &running.variance, &y)
+    check::inference(&case.input(), &running.mean, &running.variance, &y).unwrap()
 }
 
 fn bits(tensor: &Tensor) -> Vec<u32> {

@@ -122,12 +122,7 @@ fn assert_right(case: impl FnOnce() -> Case, pieces: usize, channels: &[usize]) 
 
     run(&gpu, &[&plan.bind_inference(&b.inference()).unwrap()]);
     let y = selection.tensor(b.y.read());
-    enforce(&check::inference(
-        &input,
-        &before.mean,
-        &before.variance,
-        &y,
-    ));
+    enforce(&check::inference(&input, &before.mean, &before.variance, &y).unwrap());
     drop(y);
 
     poison();
@@ -138,7 +133,7 @@ fn assert_right(case: impl FnOnce() -> Case, pieces: usize, channels: &[usize]) 
     let saved = saved_of(&selection.rows(&b.saved.read(), 5));
     let train = TrainResult::new(&y, &saved)
         .with_running(case.config.running.map(|running| (before, &after, running)));
-    enforce(&check::train_forward(&input, &train));
+    enforce(&check::train_forward(&input, &train).unwrap());
     drop(y);
 
     poison();
@@ -150,7 +145,7 @@ fn assert_right(case: impl FnOnce() -> Case, pieces: usize, channels: &[usize]) 
         dweight,
         dbias,
     };
-    enforce(&check::backward(&input, &case.dy, &gradients, None));
+    enforce(&check::backward(&input, &case.dy, &gradients, None).unwrap());
 }
 
 fn enforce(report: &Report) {

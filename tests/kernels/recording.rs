@@ -341,7 +341,7 @@ fn two_bindings_of_one_plan_keep_their_own_options() {
                 let [dweight, dbias] = rows(&b.grads.read());
                 let dx = vec![];
                 let gradients = HostGradients { dx, dweight, dbias };
-                let report = check::backward(&case.input(), &case.dy, &gradients, before);
+                let report = check::backward(&case.input(), &case.dy, &gradients, before).unwrap();
                 assert!(report.passed(), "{}: {:?}", case.name, report.worst());
             }
             assert!(one.dx.bits() == other.dx.bits(), "{}", case.name);
@@ -356,7 +356,7 @@ fn assert_trained(case: &Case, b: &Buffers, after: Option<&RunningStatistics>) {
     let (y, saved) = (b.y.read(), saved_of(&b.saved.read()));
     let result = TrainResult::new(&y, &saved)
         .with_running(moved.map(|((before, after), running)| (before, after, running)));
-    let report = check::train_forward(&case.input(), &result);
+    let report = check::train_forward(&case.input(), &result).unwrap();
     assert!(report.passed(), "{}: {:?}", case.name, report.worst());
 }
 

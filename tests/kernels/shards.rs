@@ -210,21 +210,14 @@ fn one_pipeline_owes_the_same_bits_and_another_the_bounds() {
         rows: rows.to_vec(),
     };
     let close = 1.0 + f32::EPSILON;
-    let finding = |tensor| Finding {
-        tensor,
-        error: 0.5,
-        bound: 1.0,
-        index: 0,
-        got: close,
-        expected: 1.0,
-    };
+    let finding = |tensor| Finding::new(tensor, 0, close, 1.0).with_error(0.5, 1.0);
     let judged = |rows: &[f32]| {
         assert_eq!(rows, [close]);
-        Report::from(Vec::from(["y", "inv_std"].map(finding)))
+        Ok(Report::from(Vec::from(["y", "inv_std"].map(finding))))
     };
     let after = |other: Saved<'_>| {
         let all = [said(&first, pipeline(1), &[1.0]), other];
-        let findings = judge_others(&all, judged);
+        let findings = judge_others(&all, judged).unwrap();
         findings
             .iter()
             .map(|f| (f.tensor, f.passed()))

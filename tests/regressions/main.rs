@@ -7,5 +7,6 @@ mod checks;
 mod functional;
 mod images;
 mod layer;
+mod lengths;
 mod planning;
 mod recording;

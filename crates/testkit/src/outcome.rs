@@ -1,6 +1,7 @@
 //! What an implementation makes of a case, and the one judge of it.
 
 use wgpu_batchnorm::check::{self, Report, TrainResult};
+use wgpu_batchnorm::error::ShapeError;
 use wgpu_batchnorm::{HostGradients, RunningStatistics, SavedStatistics};
 
 use crate::case::Case;
@@ -74,8 +75,12 @@ pub trait Engine {
     fn run(&self, case: &Case) -> Outcome;
 }
 
-/// Compares every result with the reference.
+/// Compares every result with the reference; panics where one is not as long as the case says.
 pub fn judge(case: &Case, outcome: &Outcome) -> Report {
+    judged(case, outcome).unwrap()
+}
+
+fn judged(case: &Case, outcome: &Outcome) -> Result<Report, ShapeError> {
     let input = case.input();
     let before = case.running.as_ref();
     let moved = before
@@ -83,26 +88,26 @@ pub fn judge(case: &Case, outcome: &Outcome) -> Report {
         .zip(case.config.running);
     let train = TrainResult::new(&outcome.y, &outcome.saved)
         .with_running(moved.map(|((before, after), running)| (before, after, running)));
-    let mut findings = check::train_forward(&input, &train).findings;
-    findings.extend(check::backward(&input, &case.dy, &outcome.gradients, None).findings);
+    let mut findings = check::train_forward(&input, &train)?.findings;
+    findings.extend(check::backward(&input, &case.dy, &outcome.gradients, None)?.findings);
     if let (Some(frozen), Some(running)) = (&outcome.frozen, before) {
         let (mean, variance) = (&running.mean, &running.variance);
-        let y = check::inference(&input, mean, variance, &frozen.y);
+        let y = check::inference(&input, mean, variance, &frozen.y)?;
         findings.extend(y.findings);
         let gradients = &frozen.gradients;
-        let report = check::backward_frozen(&input, &case.dy, mean, variance, gradients, None);
+        let report = check::backward_frozen(&input, &case.dy, mean, variance, gradients, None)?;
         findings.extend(report.findings);
         if case.residual.is_some() {
             let frozen_by = Some((&mean[..], &variance[..]));
-            let report = check::dresidual(&input, &case.dy, frozen_by, &frozen.dresidual);
+            let report = check::dresidual(&input, &case.dy, frozen_by, &frozen.dresidual)?;
             findings.extend(report.findings);
         }
     }
     if case.residual.is_some() {
-        let report = check::dresidual(&input, &case.dy, None, &outcome.dresidual);
+        let report = check::dresidual(&input, &case.dy, None, &outcome.dresidual)?;
         findings.extend(report.findings);
     }
-    findings.into()
+    Ok(findings.into())
 }
 
 /// The reference driven as an implementation: it must pass its own judge.
@@ -122,14 +127,13 @@ impl Engine for Reference {
             dweight: round(&g.dweight),
             dbias: round(&g.dbias),
         };
-        let (y, batch) = reference::train_forward(view, &case.x, case.parameters(), eps);
-        let inv_std: Vec<f64> = (0..view.channels())
-            .map(|c| batch.inv_std(c, eps))
-            .collect();
+        let (y, batch) = reference::train_forward(view, &case.x, case.parameters(), eps).unwrap();
         let weight = case.weight.as_deref();
         let running = case.running.as_ref().zip(case.config.running);
         let running = running.map(|(before, running)| {
-            let (after, batches) = reference::update_running(before, &batch, view.count(), running);
+            let count = view.count();
+            let moved = reference::update_running(before, &batch, count, running);
+            let (after, batches) = moved.unwrap();
             RunningStatistics {
                 mean: round(&after.mean),
                 variance: round(&after.variance),
@@ -138,36 +142,30 @@ impl Engine for Reference {
         });
         let frozen = case.running.as_ref().map(|running| {
             let widen = |v: &[f32]| v.iter().map(|&v| f64::from(v)).collect();
-            let frozen = reference::Moments {
-                mean: widen(&running.mean),
-                variance: widen(&running.variance),
-            };
+            let (mean, variance) = (widen(&running.mean), widen(&running.variance));
+            let frozen = reference::Moments::new(mean, variance).unwrap();
+            let y = reference::normalize(view, &case.x, &frozen, case.parameters(), eps);
+            let (x, dy) = (&case.x, &case.dy);
+            let backward = reference::backward_frozen(view, x, dy, &frozen, weight, eps);
             Frozen {
-                y: round(&reference::normalize(
-                    view,
-                    &case.x,
-                    &frozen,
-                    case.parameters(),
-                    eps,
-                )),
-                gradients: gradients(reference::backward_frozen(
-                    view, &case.x, &case.dy, &frozen, weight, eps,
-                )),
+                y: round(&y.unwrap()),
+                gradients: gradients(backward.unwrap()),
                 dresidual: vec![],
             }
         });
+        let backward = reference::backward(view, &case.x, &case.dy, weight, eps).unwrap();
         let lost = |&m: &f64| (m - f64::from(m as f32)) as f32;
         let mut saved = SavedStatistics::default();
         saved.pivot = round(&batch.mean);
         saved.offset = batch.mean.iter().map(lost).collect();
-        saved.inv_std = round(&inv_std);
+        saved.inv_std = round(&batch.inv_std(eps));
         saved.batch_mean = round(&batch.mean);
         saved.batch_var = round(&batch.variance);
         Outcome {
             y: round(&y),
             saved,
             running,
-            gradients: gradients(reference::backward(view, &case.x, &case.dy, weight, eps)),
+            gradients: gradients(backward),
             dresidual: vec![],
             frozen,
         }

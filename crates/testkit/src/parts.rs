@@ -155,8 +155,8 @@ impl Split<'_> {
                 &TrainResult::new(y, saved).with_running(running),
             )
         };
-        let mut report = judged(&all_saved[0].rows, running);
-        let others = judge_others(&all_saved, |saved| judged(saved, None));
+        let mut report = judged(&all_saved[0].rows, running)?;
+        let others = judge_others(&all_saved, |saved| judged(saved, None))?;
         report.findings.extend(others);
         let saved = all_saved.into_iter().flat_map(|saved| saved.rows);
         let mut results = vec![("saved of all parts", saved.collect())];
@@ -207,9 +207,9 @@ impl Split<'_> {
         }
         let [dweight, dbias] = rows(&parts[0].grads.read_blocking()?);
         let gradients = HostGradients { dx, dweight, dbias };
-        let mut report = check::backward(&batch.input, batch.dy, &gradients, None);
+        let mut report = check::backward(&batch.input, batch.dy, &gradients, None)?;
         if batch.input.epilogue.residual.is_some() {
-            let judged = check::dresidual(&batch.input, batch.dy, None, &dresidual);
+            let judged = check::dresidual(&batch.input, batch.dy, None, &dresidual)?;
             report.findings.extend(judged.findings);
         }
         let HostGradients { dx, dweight, dbias } = gradients;

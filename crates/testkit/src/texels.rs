@@ -3,7 +3,8 @@
 
 use half::f16;
 use wgpu_batchnorm::check::{self, FORWARD_BOUND, Finding};
-use wgpu_batchnorm::reference::epilogue::{activate, steepest};
+use wgpu_batchnorm::error::ShapeError;
+use wgpu_batchnorm::internals::epilogue::{activate, steepest};
 use wgpu_batchnorm::wgpu::{
     self, Extent3d, TextureDescriptor, TextureDimension, TextureFormat, TextureUsages,
 };
@@ -172,14 +173,13 @@ pub fn judge_loaded(format: TextureFormat, bytes: &[u8], loaded: &[f32]) -> Opti
         false => loaded.len().min(given.len()),
     };
     let value = |values: &[f32]| values.get(index).copied().unwrap_or(f32::NAN);
-    Some(Finding {
-        tensor: "x as shaders load it",
-        error: f64::INFINITY,
-        bound: 0.0,
+    let tensor = "x as shaders load it";
+    Some(Finding::new(
+        tensor,
         index,
-        got: value(loaded),
-        expected: value(&given).into(),
-    })
+        value(loaded),
+        value(&given).into(),
+    ))
 }
 
 /// The image's values as this device's shaders load them.
@@ -242,18 +242,18 @@ pub struct Expected {
 
 impl Expected {
     /// By the batch's statistics, or by frozen ones.
-    pub fn of(input: &check::Input<'_>, frozen: Option<&RunningStatistics>) -> Self {
+    pub fn of(
+        input: &check::Input<'_>,
+        frozen: Option<&RunningStatistics>,
+    ) -> Result<Self, ShapeError> {
         let (view, parameters, eps) = (&input.view, input.parameters, input.eps);
         let z = match frozen {
             Some(running) => {
                 let wide = |v: &[f32]| v.iter().map(|&v| f64::from(v)).collect();
-                let frozen = reference::Moments {
-                    mean: wide(&running.mean),
-                    variance: wide(&running.variance),
-                };
-                reference::normalize(view, input.x, &frozen, parameters, eps)
+                let frozen = reference::Moments::new(wide(&running.mean), wide(&running.variance))?;
+                reference::normalize(view, input.x, &frozen, parameters, eps)?
             }
-            None => reference::train_forward(view, input.x, parameters, eps).0,
+            None => reference::train_forward(view, input.x, parameters, eps)?.0,
         };
         let activation = input.epilogue.activation;
         let mut scale = [0.0; 4];
@@ -265,26 +265,24 @@ impl Expected {
             }
             scale[i % 4] = f64::max(scale[i % 4], here);
         }
-        Self {
+        Ok(Self {
             y: z.into_iter().map(|z| activate(activation, z)).collect(),
             scale,
-        }
+        })
     }
 
     /// The worst of what was stored, beyond what the format rounds away. Alpha may be that of the image
     /// `kept`; nothing beyond rounding is allowed there.
     pub fn judge(&self, format: TextureFormat, got: &[f32], kept: Option<&[f32]>) -> Finding {
-        let mut worst = Finding {
-            tensor: "y",
-            error: -1.0,
-            bound: FORWARD_BOUND,
-            index: got.len().min(self.y.len()),
-            got: f32::NAN,
-            expected: f64::NAN,
+        let finding = |index, got, expected, error| {
+            Finding::new("y", index, got, expected).with_error(error, FORWARD_BOUND)
         };
-        if got.len() != self.y.len() {
-            worst.error = f64::INFINITY;
-        }
+        let error = match got.len() == self.y.len() {
+            true => -1.0,
+            false => f64::INFINITY,
+        };
+        let index = got.len().min(self.y.len());
+        let mut worst = finding(index, f32::NAN, f64::NAN, error);
         for (index, (&got, &y)) in got.iter().zip(&self.y).enumerate() {
             let alpha = index % 4 == 3;
             let (y, scale) = match kept {
@@ -299,13 +297,7 @@ impl Expected {
                 _ => f64::INFINITY,
             };
             if error > worst.error {
-                worst = Finding {
-                    error,
-                    index,
-                    got,
-                    expected,
-                    ..worst
-                };
+                worst = finding(index, got, expected, error);
             }
         }
         worst

@@ -79,8 +79,8 @@ impl Batch {
     /// With the bias that puts most values near z = 0.
     fn at_the_kink(mut self) -> Self {
         let median = f64::from(self.median());
-        let batch = reference::moments(&self.view(), &self.x);
-        self.bias = ((batch.mean[0] - median) * batch.inv_std(0, EPS)) as f32 * self.weight;
+        let batch = reference::moments(&self.view(), &self.x).unwrap();
+        self.bias = ((batch.mean[0] - median) * batch.inv_std(EPS)[0]) as f32 * self.weight;
         self
     }
 
@@ -115,7 +115,7 @@ impl Batch {
     }
 
     fn saved(&self, mean: Mean) -> SavedStatistics {
-        let true_mean = reference::moments(&self.view(), &self.x).mean[0];
+        let true_mean = reference::moments(&self.view(), &self.x).unwrap().mean[0];
         let furthest = |a: &f32, b: &f32| {
             let distance = |v: &f32| (f64::from(*v) - true_mean).abs();
             distance(a).total_cmp(&distance(b))
@@ -184,9 +184,13 @@ impl Batch {
             saved: &saved,
             running: None,
         };
-        let mut findings = train_forward(&input, &result).findings;
-        findings.extend(backward(&input, &self.dy, &gradients, None).findings);
-        findings.extend(dresidual(&input, &self.dy, None, &dz).findings);
+        let mut findings = train_forward(&input, &result).unwrap().findings;
+        findings.extend(
+            backward(&input, &self.dy, &gradients, None)
+                .unwrap()
+                .findings,
+        );
+        findings.extend(dresidual(&input, &self.dy, None, &dz).unwrap().findings);
         Report { findings }
     }
 
@@ -268,12 +272,13 @@ fn a_mean_that_is_one_f32_or_lost_its_offset_fails_everywhere() {
 /// What `dweight` is granted, over Σ|dz·x̂|.
 fn granted(batch: &Batch) -> f64 {
     let view = batch.view();
-    let moments = reference::moments(&view, &batch.x);
+    let moments = reference::moments(&view, &batch.x).unwrap();
     let (weight, bias) = ([batch.weight], [batch.bias]);
-    let upstream = Upstream::of(&batch.input(&weight, &bias), &batch.dy, &moments, true);
+    let upstream = Upstream::of(&batch.input(&weight, &bias), &batch.dy, &moments, true).unwrap();
+    let inv_std = moments.inv_std(EPS)[0];
     let (mut granted, mut share) = (0.0, 0.0);
     for (i, &x) in batch.x.iter().enumerate() {
-        let xhat = ((f64::from(x) - moments.mean[0]) * moments.inv_std(0, EPS)).abs();
+        let xhat = ((f64::from(x) - moments.mean[0]) * inv_std).abs();
         share += upstream.dz[i].abs() * xhat;
         granted += (upstream.size[i] + upstream.slack[i] / BACKWARD_BOUND) * xhat;
         granted += upstream.lost[i] / BACKWARD_BOUND;

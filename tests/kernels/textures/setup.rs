@@ -198,7 +198,7 @@ impl Setup {
                 .zip(self.case.config.running)
                 .map(|((b, a), r)| (b, a, r)),
         );
-        let mut report = check::train_forward(&self.case.input(), &result);
+        let mut report = check::train_forward(&self.case.input(), &result).unwrap();
         report.findings.retain(|finding| finding.tensor != "y");
         report.enforce().unwrap_or_else(|e| panic!("{what}: {e}"));
     }
@@ -206,7 +206,7 @@ impl Setup {
     /// y by the batch's statistics or by frozen ones.
     pub fn expected(&self, frozen: bool) -> Expected {
         let frozen = self.case.running.as_ref().filter(|_| frozen);
-        Expected::of(&self.case.input(), frozen)
+        Expected::of(&self.case.input(), frozen).unwrap()
     }
 
     /// Asserts what an image of this format holds of y.

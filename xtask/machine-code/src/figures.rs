@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 use wgpu_batchnorm::Activation;
+use wgpu_batchnorm::internals::activation_code;
 use wgpu_batchnorm::internals::plan::Tuning;
 use wgpu_batchnorm::internals::shaders::{Constants, Load, Storage, Variant};
 
@@ -45,7 +46,7 @@ pub fn cases() -> Vec<Case> {
             };
             cases.push(case("none", plain));
             if relu {
-                let activation = Activation::Relu.code();
+                let activation = activation_code(Activation::Relu);
                 cases.push(case(
                     "relu",
                     Constants {

@@ -1,6 +1,7 @@
 //! What an operation wrote, held against the f64 reference.
 
 use wgpu_batchnorm::check::{self, Input, Report, TrainResult};
+use wgpu_batchnorm::error::ShapeError;
 use wgpu_batchnorm::{HostGradients, Moments, Parameters, RunningStatistics, SavedStatistics};
 
 use super::inputs::Inputs;
@@ -38,17 +39,22 @@ pub fn check(inputs: &Inputs, op: Op, results: &Results) -> Result<String, Failu
     let input = Input::new(part.view, &x, parameters, inputs.config.eps);
     let frozen = part.running(&inputs.running);
     let reports = match op {
-        Op::Train => vec![train(&part, &input, results)],
+        Op::Train => vec![train(&part, &input, results)?],
         Op::Inference => {
             let y = part.tensor(&results.y);
-            vec![check::inference(&input, &frozen.mean, &frozen.variance, &y)]
+            vec![check::inference(
+                &input,
+                &frozen.mean,
+                &frozen.variance,
+                &y,
+            )?]
         }
-        Op::Backward | Op::Frozen => vec![backward(&part, &input, op, results)],
+        Op::Backward | Op::Frozen => vec![backward(&part, &input, op, results)?],
         Op::Step => vec![
-            train(&part, &input, results),
-            backward(&part, &input, op, results),
+            train(&part, &input, results)?,
+            backward(&part, &input, op, results)?,
         ],
-        Op::Moments | Op::Sum => vec![moments(&part, &input, results)],
+        Op::Moments | Op::Sum => vec![moments(&part, &input, results)?],
     };
     for report in reports {
         report.enforce()?;
@@ -56,7 +62,7 @@ pub fn check(inputs: &Inputs, op: Op, results: &Results) -> Result<String, Failu
     Ok(part.said())
 }
 
-fn train(part: &Part<'_>, input: &Input<'_>, results: &Results) -> Report {
+fn train(part: &Part<'_>, input: &Input<'_>, results: &Results) -> Result<Report, ShapeError> {
     let s = &results.saved;
     let mut saved = SavedStatistics::default();
     saved.pivot = part.row(&s.pivot);
@@ -73,7 +79,12 @@ fn train(part: &Part<'_>, input: &Input<'_>, results: &Results) -> Report {
     check::train_forward(input, &result)
 }
 
-fn backward(part: &Part<'_>, input: &Input<'_>, op: Op, results: &Results) -> Report {
+fn backward(
+    part: &Part<'_>,
+    input: &Input<'_>,
+    op: Op,
+    results: &Results,
+) -> Result<Report, ShapeError> {
     let g = &results.gradients;
     let gradients = HostGradients {
         dx: part.tensor(&g.dx).into_owned(),
@@ -91,7 +102,7 @@ fn backward(part: &Part<'_>, input: &Input<'_>, op: Op, results: &Results) -> Re
     }
 }
 
-fn moments(part: &Part<'_>, input: &Input<'_>, results: &Results) -> Report {
+fn moments(part: &Part<'_>, input: &Input<'_>, results: &Results) -> Result<Report, ShapeError> {
     let narrow = |values: Vec<f64>| -> Vec<f32> {
         part.row(&values).into_iter().map(|v| v as f32).collect()
     };

@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use wgpu_batchnorm::check::{self, Report, TrainResult};
+use wgpu_batchnorm::error::ShapeError;
 use wgpu_batchnorm::{Element, HostGradients, Mode, cpu, functional};
 
 use super::{BackwardResult, ForwardResult, Job, MomentsResult};
@@ -35,7 +36,7 @@ pub fn forward(job: &Job<'_>, mode: Mode) -> Result<ForwardResult, Failure> {
         cpu::inference(&view, x, parameters, mean, variance, config.eps, &mut y)?;
         let time = start.elapsed();
         let (stored, y) = narrowed(element, y);
-        return Ok(checked(
+        return checked(
             job,
             ForwardResult {
                 y,
@@ -45,7 +46,7 @@ pub fn forward(job: &Job<'_>, mode: Mode) -> Result<ForwardResult, Failure> {
                 report: None,
                 time,
             },
-        ));
+        );
     }
     let mut running = job.state.running.clone();
     let start = Instant::now();
@@ -53,7 +54,7 @@ pub fn forward(job: &Job<'_>, mode: Mode) -> Result<ForwardResult, Failure> {
     let saved = cpu::train_forward(&view, x, parameters, config.eps, moving, &mut y)?;
     let time = start.elapsed();
     let (stored, y) = narrowed(element, y);
-    Ok(checked(
+    checked(
         job,
         ForwardResult {
             y,
@@ -63,16 +64,16 @@ pub fn forward(job: &Job<'_>, mode: Mode) -> Result<ForwardResult, Failure> {
             report: None,
             time,
         },
-    ))
+    )
 }
 
-fn checked(job: &Job<'_>, mut result: ForwardResult) -> ForwardResult {
-    result.report = job.check.then(|| judged(job, &result));
-    result
+fn checked(job: &Job<'_>, mut result: ForwardResult) -> Result<ForwardResult, Failure> {
+    result.report = job.check.then(|| judged(job, &result)).transpose()?;
+    Ok(result)
 }
 
 /// Compares a forward pass with the reference.
-fn judged(job: &Job<'_>, result: &ForwardResult) -> Report {
+fn judged(job: &Job<'_>, result: &ForwardResult) -> Result<Report, ShapeError> {
     let input = input(job);
     match (&result.saved, &job.state.running) {
         (Some(saved), before) => {
@@ -86,7 +87,7 @@ fn judged(job: &Job<'_>, result: &ForwardResult) -> Report {
             check::inference(&input, &running.mean, &running.variance, &result.y)
         }
         // Inference without running statistics was refused with the input.
-        (None, None) => Report::default(),
+        (None, None) => Ok(Report::default()),
     }
 }
 
@@ -129,7 +130,7 @@ pub fn backward(job: &Job<'_>, dy: &[f32], mode: Mode) -> Result<BackwardResult,
         _ => check::backward(&input(job), dy, &gradients, None),
     };
     Ok(BackwardResult {
-        report: job.check.then(judged),
+        report: job.check.then(judged).transpose()?,
         gradients,
         stored,
         time,

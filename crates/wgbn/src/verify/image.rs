@@ -89,8 +89,8 @@ impl Image<'_> {
             workspace: Tensor::empty(gpu, &[plan.workspace_bytes() as usize / 4])?,
         };
         let rows = running_rows(&before);
-        let of_batch = Expected::of(&input, None);
-        let frozen = Expected::of(&input, Some(&before));
+        let of_batch = Expected::of(&input, None)?;
+        let frozen = Expected::of(&input, Some(&before))?;
         let kept = self.keep_alpha.then_some(&loaded[..]);
         let canaries = Canaries::default();
         let affine = bound.affine.as_ref().map(|t| t.slice());
@@ -199,7 +199,7 @@ impl Image<'_> {
         let statistics = saved_of(&saved);
         let result = TrainResult::new(input.x, &statistics)
             .with_running(running.map(|running| (before, &after, running)));
-        let mut report = check::train_forward(input, &result);
+        let mut report = check::train_forward(input, &result)?;
         report.findings.retain(|finding| finding.tensor != "y");
         Ok((report, vec![("saved", saved), ("running", rows)]))
     }

@@ -207,14 +207,9 @@ mod tests {
             operation: "inference",
             variant: "planar".to_owned(),
             digests: vec![("y", 0x0123)],
-            report: Report::from(vec![Finding {
-                tensor: "y",
-                error,
-                bound,
-                index: 3,
-                got: 1.0,
-                expected: 1.5,
-            }]),
+            report: Report::from(vec![
+                Finding::new("y", 3, 1.0, 1.5).with_error(error, bound),
+            ]),
         }
     }
 

@@ -19,36 +19,32 @@ pub fn of(case: &Case, train: bool) -> Truth {
     let (view, eps) = (&case.view, case.config.eps);
     let before = case.running.as_ref().unwrap();
     let wide = |values: &[f32]| values.iter().map(|&v| f64::from(v)).collect();
-    let frozen = Moments {
-        mean: wide(&before.mean),
-        variance: wide(&before.variance),
-    };
+    let frozen = Moments::new(wide(&before.mean), wide(&before.variance)).unwrap();
     let weight = case.weight.as_deref();
     let (x, dy) = (&case.x, &case.dy);
     let (used, gradients) = match train {
         true => {
-            let gradients = reference::backward(view, x, dy, weight, eps);
-            (reference::moments(view, x), gradients)
+            let gradients = reference::backward(view, x, dy, weight, eps).unwrap();
+            (reference::moments(view, x).unwrap(), gradients)
         }
         false => {
-            let gradients = reference::backward_frozen(view, x, dy, &frozen, weight, eps);
+            let gradients = reference::backward_frozen(view, x, dy, &frozen, weight, eps).unwrap();
             (frozen, gradients)
         }
     };
-    let inv_std = (0..view.channels()).map(|c| used.inv_std(c, eps)).collect();
     let mut truth = vec![
         (
             "y",
-            reference::normalize(view, x, &used, case.parameters(), eps),
+            reference::normalize(view, x, &used, case.parameters(), eps).unwrap(),
         ),
-        ("inv_std", inv_std),
+        ("inv_std", used.inv_std(eps)),
         ("dx", gradients.dx),
         ("dweight", gradients.dweight),
         ("dbias", gradients.dbias),
     ];
     if train {
         let running = case.config.running.unwrap();
-        let (after, _) = reference::update_running(before, &used, view.count(), running);
+        let (after, _) = reference::update_running(before, &used, view.count(), running).unwrap();
         truth.extend([
             ("batch_mean", used.mean),
             ("batch_var", used.variance),
