@@ -1,5 +1,5 @@
-//! The planner, the shader table and the recorded dispatches: what the tests and tools of this project
-//! need of the library's inside.
+//! The planner, the shader table, the recorded dispatches and activations in f64: what the tests and tools of
+//! this project need of the library's inside.
 //!
 //! Nothing here is part of the public API: any release may change or drop any of it. The feature
 //! `internals` also makes public: `Context::with_tuning`, `Context::compiled`, `Gpu::with_tuning`,
@@ -18,7 +18,7 @@ pub mod operation {
     pub use crate::operation::*;
 }
 
-/// Activations in f64, and how steep they are.
+/// An activation in f64, and how steep it is at most.
 #[cfg(feature = "reference")]
 pub mod epilogue {
     pub use crate::reference::epilogue::{activate, steepest};

@@ -23,7 +23,7 @@
 //! host compare them with what the device holds ([`Finding::held`]), as `wgbn` does. These three add findings
 //! to a report only when they fail.
 //!
-//! Each judge refuses slices that are not as long as the view says, those of the results as well: no report is of them.
+//! Where a slice is not as long as the view says, be it an input or a result, a judge returns an error and no report.
 
 mod backward;
 mod ends;

@@ -205,9 +205,8 @@ fn check_inference(view: &View, x: &[f32], p: Parameters<'_>) -> Worst {
     let mut y = vec![f32::NAN; x.len()];
     inference(view, x, p, &mean, &variance, EPS, &mut y).unwrap();
     let y_true = reference::normalize(view, x, &given, p, EPS).unwrap();
-    let inv_std = given.inv_std(EPS);
-    for c in 0..view.channels() {
-        let scale = inv_std[c] * f64::from(p.weight(c));
+    for (c, inv_std) in given.inv_std(EPS).into_iter().enumerate() {
+        let scale = inv_std * f64::from(p.weight(c));
         let x_hat = |i: usize| ((f64::from(x[i]) - given.mean[c]) * scale).abs();
         let scale = largest(view, c, x_hat) + f64::from(p.bias(c)).abs();
         for i in view.runs(c).flatten() {
