@@ -149,7 +149,7 @@ pub enum BindError {
     },
     /// A buffer or texture that belongs to another device, that was destroyed, or that wgpu refused for a
     /// reason of its own.
-    #[error("{name} cannot be bound: {reason}")]
+    #[error("{name} cannot be used: {reason}")]
     Unusable {
         /// The role of the buffer or texture.
         name: &'static str,

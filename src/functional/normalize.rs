@@ -71,8 +71,8 @@ impl<'a> AffineStep<'a> {
 /// The moments may be of another batch, if that tensor has as many axes and its kept axes are as long.
 ///
 /// # Errors
-/// Shapes that do not broadcast; `eps` negative or not finite; a tensor too large; no memory; a lost device, where wgpu
-/// tells it at once.
+/// Shapes that do not broadcast; `eps` negative or not finite; a tensor too large; a tensor that was destroyed or that
+/// cannot be copied from, by its name; no memory; a lost device, where wgpu tells it at once.
 pub fn normalize<'a>(
     x: &Tensor,
     statistics: impl Into<Statistics<'a>>,
@@ -191,7 +191,8 @@ fn statistics_rows(
             same_shape("variance", variance.shape(), mean.shape())?;
             same_element("mean", mean.element(), Element::F32)?;
             same_element("variance", variance.element(), Element::F32)?;
-            stack(x.gpu(), 3, reduction, &[Some(mean), Some(variance)])
+            let rows = [("mean", Some(mean)), ("variance", Some(variance))];
+            stack(x.gpu(), 3, reduction, rows)
         }
     }
 }
@@ -203,7 +204,8 @@ fn affine_rows(
     own_shapes: &[Vec<usize>],
     affine: AffineStep<'_>,
 ) -> Result<Tensor, Error> {
-    for (name, tensor) in [("scale", affine.scale), ("shift", affine.shift)] {
+    let rows = [("scale", affine.scale), ("shift", affine.shift)];
+    for (name, tensor) in rows {
         let Some(tensor) = tensor else { continue };
         x.gpu().owns(name, tensor.gpu())?;
         same_element(name, tensor.element(), Element::F32)?;
@@ -219,7 +221,7 @@ fn affine_rows(
             }
         }
     }
-    stack(x.gpu(), 2, reduction, &[affine.scale, affine.shift])
+    stack(x.gpu(), 2, reduction, rows)
 }
 
 /// Tensors of one length copied under each other.
@@ -227,18 +229,19 @@ fn stack(
     gpu: &Gpu,
     rows: usize,
     reduction: &Reduction,
-    tensors: &[Option<&Tensor>],
+    tensors: [(&'static str, Option<&Tensor>); 2],
 ) -> Result<Tensor, Error> {
-    for tensor in tensors.iter().flatten() {
-        tensor.copies(wgpu::BufferUsages::COPY_SRC, "statistics or affine")?;
+    for (name, tensor) in tensors {
+        let Some(tensor) = tensor else { continue };
+        tensor.copies(wgpu::BufferUsages::COPY_SRC, name)?;
     }
     let len = reduction.counts().1;
     let stacked = Tensor::empty(gpu, &[rows, len])?;
     let bytes = len as u64 * 4;
-    gpu.submit(
+    let submitted = gpu.submit(
         "normalize",
         |encoder| {
-            for (k, tensor) in tensors.iter().enumerate() {
+            for (k, (_, tensor)) in tensors.iter().enumerate() {
                 let Some(tensor) = tensor else { continue };
                 let at = k as u64 * bytes;
                 encoder.copy_buffer_to_buffer(tensor.buffer(), 0, stacked.buffer(), at, bytes);
@@ -246,6 +249,7 @@ fn stack(
         },
         |_| {},
         None,
-    )?;
+    );
+    submitted.map_err(|error| gpu.blame(error, tensors))?;
     Ok(stacked)
 }

@@ -2,8 +2,9 @@
 
 use super::Gpu;
 use crate::canary::{self, Canary};
-use crate::error::{BindError, RunError};
+use crate::error::{BindError, Error, RunError};
 use crate::faults::{cause, is_lost, unusable_buffer, watched};
+use crate::tensor::Tensor;
 
 impl Gpu {
     /// A zeroed storage buffer.
@@ -85,6 +86,26 @@ impl Gpu {
             });
             self.queue().submit([work.finish()].into_iter().chain(last));
         })
+    }
+
+    /// What to say of work that was refused with `error`: which of `tensors` is unusable, where one is. It may have been
+    /// destroyed since it was bound. They are tried one by one only here, so work that is accepted pays nothing for it.
+    pub(crate) fn blame<'t>(
+        &self,
+        error: RunError,
+        tensors: impl IntoIterator<Item = (&'static str, Option<&'t Tensor>)>,
+    ) -> Error {
+        let RunError::Device { reason } = error else {
+            return error.into();
+        };
+        let mut given = tensors.into_iter();
+        let unusable = given.find_map(|(name, tensor)| {
+            unusable_buffer(self.device(), tensor?.buffer()).map(|_| name)
+        });
+        match unusable {
+            Some(name) => BindError::Unusable { name, reason }.into(),
+            None => RunError::Device { reason }.into(),
+        }
     }
 
     /// The canary's pipeline, compiled when first asked for, and kept.

@@ -11,6 +11,19 @@ use crate::shape::{same_element, same_shape};
 use crate::stats::rows;
 use crate::tensor::Tensor;
 
+/// What errors call the tensors of a backward pass.
+const BOUND: [&str; 9] = [
+    "x",
+    "dy",
+    "dx",
+    "residual",
+    "dresidual",
+    "saved",
+    "grads",
+    "grads",
+    "affine",
+];
+
 /// Gradients of one backward pass.
 #[derive(Debug)]
 #[non_exhaustive]
@@ -22,7 +35,7 @@ pub struct Gradients {
     /// Gradients of the parameters: rows of dweight and dbias, `[2, C]` in f32. For a parameter that the layer lacks,
     /// it is the gradient of a weight of 1 or a bias of 0.
     pub parameters: Tensor,
-    recorded: Recorded<9>,
+    recorded: Recorded<{ BOUND.len() }>,
 }
 
 impl Gradients {
@@ -108,7 +121,7 @@ impl BatchNorm {
     /// Afterwards, what the request leaves out is `None`. What is wanted and was `None` is made.
     ///
     /// # Errors
-    /// As [`BatchNorm::backward`]; tensors of `gradients` that do not fit. `gradients` then stays as it was.
+    /// As [`BatchNorm::backward`]; tensors of `gradients` that do not fit; a tensor that was destroyed, by its name. `gradients` then stays as it was.
     pub fn backward_into<'a>(
         &self,
         x: &Tensor,
@@ -132,14 +145,14 @@ impl BatchNorm {
         self.submit_backward(gradients, None)
     }
 
-    /// What a binding is made of, but for its scratch.
+    /// What a binding is made of, but for its scratch: tensors for [`BOUND`].
     fn bound_backward<'a>(
         &'a self,
         x: &'a Tensor,
         dy: &'a Tensor,
         request: BackwardRequest<'a>,
         outputs: &'a Outputs,
-    ) -> [Option<&'a Tensor>; 9] {
+    ) -> [Option<&'a Tensor>; BOUND.len()] {
         let saved = request.saved;
         [
             Some(x),
@@ -232,8 +245,10 @@ impl BatchNorm {
         canary: Option<&Canary>,
     ) -> Result<(), Error> {
         let encode = |pass: &mut wgpu::ComputePass<'_>| gradients.recorded.binding.encode(pass);
-        self.gpu
-            .submit("batch norm, backward", |_| {}, encode, canary)?;
+        let submitted = self
+            .gpu
+            .submit("batch norm, backward", |_| {}, encode, canary);
+        submitted.map_err(|error| self.gpu.blame(error, gradients.recorded.named(BOUND)))?;
         let outputs = [gradients.dx.as_ref(), gradients.dresidual.as_ref()];
         outputs.into_iter().flatten().for_each(Tensor::written);
         gradients.parameters.written();

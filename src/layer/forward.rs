@@ -12,6 +12,9 @@ use crate::record::{InferenceBuffers, Plan, TrainBuffers};
 use crate::shape::{same_element, same_shape};
 use crate::tensor::Tensor;
 
+/// What errors call the tensors of a forward pass.
+const BOUND: [&str; 6] = ["x", "y", "residual", "affine", "running", "saved"];
+
 /// What a forward pass gives.
 #[derive(Debug)]
 #[non_exhaustive]
@@ -20,7 +23,7 @@ pub struct Forward {
     pub y: Tensor,
     /// What [`BatchNorm::backward`] wants.
     pub saved: Saved,
-    recorded: Recorded<6>,
+    recorded: Recorded<{ BOUND.len() }>,
 }
 
 /// Where y stands among the tensors of [`BatchNorm::bound`].
@@ -70,7 +73,7 @@ impl BatchNorm {
     /// Before the call, `forward.y` may be replaced by another tensor of `x`'s shape and element.
     ///
     /// # Errors
-    /// As [`BatchNorm::forward`]; a `forward.y` that does not fit `x`. `forward` then stays as it was. Where it makes
+    /// As [`BatchNorm::forward`]; a `forward.y` that does not fit `x`; a tensor that was destroyed, by its name. `forward` then stays as it was. Where it makes
     /// nothing, wgpu tells it nothing of a lost device: the next read does.
     pub fn forward_into<'a>(
         &mut self,
@@ -115,14 +118,14 @@ impl BatchNorm {
         running.map(|running| running.momentum)
     }
 
-    /// What a binding is made of, but for its scratch.
+    /// What a binding is made of, but for its scratch: tensors for [`BOUND`].
     fn bound<'a>(
         &'a self,
         x: &'a Tensor,
         y: Option<&'a Tensor>,
         request: ForwardRequest<'a>,
         statistics: &'a Tensor,
-    ) -> [Option<&'a Tensor>; 6] {
+    ) -> [Option<&'a Tensor>; BOUND.len()] {
         [
             Some(x),
             y,
@@ -231,7 +234,7 @@ impl BatchNorm {
             None => "batch norm, training forward",
             Some(_) => "batch norm, inference",
         };
-        self.gpu.submit(
+        let submitted = self.gpu.submit(
             operation,
             |encoder| {
                 if let Some((running, frozen)) = copy {
@@ -241,7 +244,8 @@ impl BatchNorm {
             },
             |pass| forward.recorded.binding.encode(pass),
             canary,
-        )?;
+        );
+        submitted.map_err(|error| self.gpu.blame(error, forward.recorded.named(BOUND)))?;
         if copy.is_none() && self.running.is_some() {
             self.num_batches_tracked = self.num_batches_tracked.saturating_add(1);
         }

@@ -35,6 +35,15 @@ impl<const N: usize> Recorded<N> {
         }
     }
 
+    /// The tensors, each with the name of its role.
+    pub(super) fn named(
+        &self,
+        names: [&'static str; N],
+    ) -> impl Iterator<Item = (&'static str, Option<&Tensor>)> {
+        let tensors = self.tensors.iter().map(Option::as_ref);
+        names.into_iter().zip(tensors)
+    }
+
     /// The tensor of role `k`.
     #[cfg(feature = "reference")]
     pub(super) fn tensor(&self, k: usize) -> Option<&Tensor> {

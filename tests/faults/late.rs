@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 
 use testkit::gpu::own_gpu;
-use wgpu_batchnorm::error::RunError;
+use wgpu_batchnorm::error::{BindError, RunError};
 use wgpu_batchnorm::{BatchNorm, Config, Error, Gpu, Mode, wgpu};
 
 use crate::support::{SHAPE, assert_works, both, upload};
@@ -79,12 +79,12 @@ fn a_submission_that_is_refused() {
         let before = layer.state_blocking().unwrap();
         x.buffer().destroy();
         let refused = layer.forward_into(&x, Mode::Train, &mut forward);
-        let Err(Error::Run(RunError::Device { reason })) = refused else {
+        let Err(Error::Bind(BindError::Unusable { name: "x", reason })) = refused else {
             panic!("{refused:?}");
         };
         assert!(reason.contains("training forward"), "{reason}");
         let refused = layer.backward_into(&x, &dy, &forward.saved, &mut gradients);
-        let Err(Error::Run(RunError::Device { reason })) = refused else {
+        let Err(Error::Bind(BindError::Unusable { name: "x", reason })) = refused else {
             panic!("{refused:?}");
         };
         assert!(reason.contains("backward"), "{reason}");

@@ -2,8 +2,8 @@
 
 use testkit::gpu::gpu;
 use wgpu_batchnorm::checked;
-use wgpu_batchnorm::error::ConfigError;
-use wgpu_batchnorm::functional::{AffineStep, Trained, fold_into_linear, moments};
+use wgpu_batchnorm::error::{BindError, ConfigError};
+use wgpu_batchnorm::functional::{AffineStep, Trained, fold_into_linear, moments, normalize};
 use wgpu_batchnorm::{Error, Parameters, Tensor};
 
 /// Moments of one batch used on another: they fit by their kept axes.
@@ -48,4 +48,31 @@ fn empty_mean() {
     let refused = fold_into_linear(&trained, &[1.0, 2.0], None).unwrap_err();
     assert!(matches!(refused, Error::Config(ConfigError::NoChannels)));
     assert!(refused.to_string().contains("0 channels"), "{refused}");
+}
+
+/// A tensor that was destroyed is named, whichever of the five it is.
+#[test]
+fn destroyed_tensor() {
+    let gpu = gpu();
+    for name in ["x", "mean", "variance", "scale", "shift"] {
+        let tensor = |own, shape: &[usize]| {
+            let values = vec![1.0; shape.iter().product()];
+            let tensor = Tensor::upload(&gpu, shape, &values).unwrap();
+            if own == name {
+                tensor.buffer().destroy();
+            }
+            tensor
+        };
+        let x = tensor("x", &[2, 3]);
+        let (mean, variance) = (tensor("mean", &[3]), tensor("variance", &[3]));
+        let (scale, shift) = (tensor("scale", &[3]), tensor("shift", &[3]));
+        let step = AffineStep::default().with_scale(&scale).with_shift(&shift);
+        match normalize(&x, (&mean, &variance), step, 1e-5) {
+            Err(Error::Bind(BindError::Unusable { name: told, reason })) => {
+                assert_eq!(told, name, "{reason}");
+            }
+            other => panic!("{name}: {other:?}"),
+        }
+    }
+    gpu.check_blocking().unwrap();
 }

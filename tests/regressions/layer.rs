@@ -518,3 +518,61 @@ fn several_layers_in_a_file() {
     let refused = LayerState::all_to_safetensors(&twice).unwrap_err();
     assert!(refused.to_string().contains("features.0.bn."), "{refused}");
 }
+
+/// A tensor that was destroyed after it was bound is named by the pass that records nothing anew.
+#[test]
+fn destroyed_after_it_was_bound() {
+    fn wanted(saved: &Saved) -> BackwardRequest<'_> {
+        BackwardRequest::new(saved).with_dresidual(true)
+    }
+    let gpu = gpu();
+    let config = Config::pytorch().with_activation(Activation::Relu);
+    let named = |result: Result<(), Error>, name: &str| match result {
+        Err(Error::Bind(BindError::Unusable { name: told, reason })) => {
+            assert_eq!(told, name, "{reason}");
+            assert!(reason.contains("batch norm, "), "{reason}");
+        }
+        other => panic!("{name}: {other:?}"),
+    };
+    for mode in [Mode::Train, Mode::Eval] {
+        for name in [
+            "x",
+            "y",
+            "residual",
+            "affine",
+            "running",
+            "dy",
+            "dx",
+            "dresidual",
+            "grads",
+        ] {
+            let mut layer = BatchNorm::new(&gpu, 3, config).unwrap();
+            let (x, dy, residual) = (upload(&gpu, 1), upload(&gpu, 2), upload(&gpu, 3));
+            let request = ForwardRequest::new(mode).with_residual(&residual);
+            let mut forward = layer.forward(&x, request).unwrap();
+            let mut gradients = layer.backward(&x, &dy, wanted(&forward.saved)).unwrap();
+            let destroyed = match name {
+                "x" => &x,
+                "y" => &forward.y,
+                "residual" => &residual,
+                "affine" => layer.affine(),
+                "running" => layer.running().unwrap(),
+                "dy" => &dy,
+                "dx" => gradients.dx.as_ref().unwrap(),
+                "dresidual" => gradients.dresidual.as_ref().unwrap(),
+                _ => &gradients.parameters,
+            };
+            destroyed.buffer().destroy();
+            let before = layer.num_batches_tracked();
+            if ["x", "y", "residual", "affine", "running"].contains(&name) {
+                named(layer.forward_into(&x, request, &mut forward), name);
+            }
+            if !["y", "running"].contains(&name) {
+                let wanted = wanted(&forward.saved);
+                named(layer.backward_into(&x, &dy, wanted, &mut gradients), name);
+            }
+            assert_eq!(layer.num_batches_tracked(), before);
+        }
+    }
+    gpu.check_blocking().unwrap();
+}

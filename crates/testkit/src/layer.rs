@@ -30,8 +30,8 @@ pub fn layer_of(gpu: &Gpu, case: &Case) -> BatchNorm {
 }
 
 pub fn host(gradients: &Gradients) -> HostGradients {
-    let affine = gradients.parameters.read_blocking().unwrap();
-    let [dweight, dbias] = rows(&affine);
+    let parameters = gradients.parameters.read_blocking().unwrap();
+    let [dweight, dbias] = rows(&parameters);
     let dx = gradients.dx.as_ref();
     HostGradients {
         dx: dx.map_or(vec![], |dx| dx.read_blocking().unwrap()),
