@@ -121,7 +121,8 @@ impl BatchNorm {
     /// Afterwards, what the request leaves out is `None`. What is wanted and was `None` is made.
     ///
     /// # Errors
-    /// As [`BatchNorm::backward`]; tensors of `gradients` that do not fit; a tensor that was destroyed, by its name. `gradients` then stays as it was.
+    /// As [`BatchNorm::backward`]; tensors of `gradients` that do not fit; a tensor that was destroyed, by its name. `gradients`
+    /// then stays as it was.
     pub fn backward_into<'a>(
         &self,
         x: &Tensor,

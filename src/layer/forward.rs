@@ -73,8 +73,8 @@ impl BatchNorm {
     /// Before the call, `forward.y` may be replaced by another tensor of `x`'s shape and element.
     ///
     /// # Errors
-    /// As [`BatchNorm::forward`]; a `forward.y` that does not fit `x`; a tensor that was destroyed, by its name. `forward` then stays as it was. Where it makes
-    /// nothing, wgpu tells it nothing of a lost device: the next read does.
+    /// As [`BatchNorm::forward`]; a `forward.y` that does not fit `x`; a tensor that was destroyed, by its name. `forward` then stays
+    /// as it was. Where it makes nothing, wgpu tells it nothing of a lost device: the next read does.
     pub fn forward_into<'a>(
         &mut self,
         x: &Tensor,
