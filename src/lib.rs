@@ -32,35 +32,15 @@
     )
 )]
 
-#[cfg(not(wgbn_host_only))]
-mod binding;
-#[cfg(not(wgbn_host_only))]
-mod bindings;
-#[cfg(not(wgbn_host_only))]
-mod canary;
 #[cfg(feature = "reference")]
 pub mod check;
-#[cfg(all(feature = "reference", not(wgbn_host_only)))]
-pub mod checked;
 mod config;
-#[cfg(not(wgbn_host_only))]
-mod context;
 #[cfg(feature = "cpu")]
 pub mod cpu;
 mod element;
 pub mod error;
-#[cfg(not(wgbn_host_only))]
-mod faults;
-#[cfg(not(wgbn_host_only))]
-pub mod functional;
-#[cfg(not(wgbn_host_only))]
-mod gpu;
-#[cfg(not(wgbn_host_only))]
-mod image;
 #[cfg(feature = "internals")]
 pub mod internals;
-#[cfg(not(wgbn_host_only))]
-mod layer;
 #[cfg_attr(
     not(feature = "internals"),
     expect(
@@ -69,8 +49,6 @@ mod layer;
     )
 )]
 mod operation;
-#[cfg(not(wgbn_host_only))]
-mod pipeline_cache;
 #[cfg_attr(
     not(feature = "internals"),
     expect(
@@ -79,8 +57,6 @@ mod pipeline_cache;
     )
 )]
 mod plan;
-#[cfg(not(wgbn_host_only))]
-mod record;
 mod reduction;
 #[cfg(feature = "reference")]
 pub mod reference;
@@ -95,42 +71,55 @@ mod shaders;
 mod shape;
 mod state;
 mod stats;
-#[cfg(not(wgbn_host_only))]
-mod tensor;
 
-#[cfg(not(wgbn_host_only))]
-pub use binding::Binding;
-#[cfg(all(feature = "reference", not(wgbn_host_only)))]
-pub use canary::Canary;
 pub use config::{Activation, Affine, Config, Momentum, NonFinite, RunningUpdate, RunningVariance};
-#[cfg(not(wgbn_host_only))]
-pub use context::Context;
 pub use element::Element;
 pub use error::Error;
-
-#[cfg(all(feature = "blocking", not(wgbn_host_only)))]
-pub use gpu::adapters_blocking;
-#[cfg(not(wgbn_host_only))]
-pub use gpu::{Adapter, Gpu, adapters};
-#[cfg(not(wgbn_host_only))]
-pub use image::{
-    ImageDraw, ImageInferenceBuffers, ImagePlan, ImageRender, ImageRenderInputs,
-    ImageStatisticsBuffers, ImageTexture, ImageTrainBuffers, ImageWarmUp,
-};
-#[cfg(not(wgbn_host_only))]
-pub use layer::{BackwardRequest, BatchNorm, Forward, ForwardRequest, Gradients, Mode, Saved};
-#[cfg(not(wgbn_host_only))]
-pub use record::{
-    BackwardBuffers, InferenceBuffers, MomentsBuffers, MomentsRows, Plan, StatisticsRows, SumsRows,
-    TrainBuffers, WarmUp,
-};
 pub use shape::{Pattern, View};
 pub use state::LayerState;
 pub use stats::{HostGradients, Moments, Parameters, RunningStatistics, SavedStatistics};
+
+/// What needs wgpu. The files lie beside this one, and all names are re-exported below, so that `crate::binding` and the like
+/// find them.
 #[cfg(not(wgbn_host_only))]
-pub use tensor::Tensor;
+#[path = "."]
+mod with_wgpu {
+    pub(crate) mod binding;
+    pub(crate) mod bindings;
+    pub(crate) mod canary;
+    #[cfg(feature = "reference")]
+    pub mod checked;
+    pub(crate) mod context;
+    pub(crate) mod faults;
+    pub mod functional;
+    pub(crate) mod gpu;
+    pub(crate) mod image;
+    pub(crate) mod layer;
+    pub(crate) mod pipeline_cache;
+    pub(crate) mod record;
+    pub(crate) mod tensor;
+
+    pub use binding::Binding;
+    #[cfg(feature = "reference")]
+    pub use canary::Canary;
+    pub use context::Context;
+    #[cfg(feature = "blocking")]
+    pub use gpu::adapters_blocking;
+    pub use gpu::{Adapter, Gpu, adapters};
+    pub use image::{
+        ImageDraw, ImageInferenceBuffers, ImagePlan, ImageRender, ImageRenderInputs,
+        ImageStatisticsBuffers, ImageTexture, ImageTrainBuffers, ImageWarmUp,
+    };
+    pub use layer::{BackwardRequest, BatchNorm, Forward, ForwardRequest, Gradients, Mode, Saved};
+    pub use record::{
+        BackwardBuffers, InferenceBuffers, MomentsBuffers, MomentsRows, Plan, StatisticsRows,
+        SumsRows, TrainBuffers, WarmUp,
+    };
+    pub use tensor::Tensor;
+    pub use wgpu;
+}
 #[cfg(not(wgbn_host_only))]
-pub use wgpu;
+pub use with_wgpu::*;
 
 /// The programs of the README, compiled and run as tests of the documentation.
 #[cfg(doctest)]
