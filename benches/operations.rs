@@ -150,8 +150,7 @@ struct Host {
 fn cpu_path(criterion: &mut Criterion) {
     for layer in &layers().collect::<Vec<_>>() {
         let Layer { view, x, dy, .. } = layer;
-        let RunningStatistics { mean, variance, .. } = &layer.running;
-        let p = layer.parameters();
+        let input = cpu::Input::new(*view, x, layer.parameters(), EPS);
         let mut host = Host {
             out: vec![POISON; x.len()],
             gradients: HostGradients {
@@ -161,7 +160,7 @@ fn cpu_path(criterion: &mut Criterion) {
             ..Default::default()
         };
         // Backward needs this where a filter leaves training out.
-        host.saved = cpu::train_forward(view, x, p, EPS, None, &mut host.out).unwrap();
+        host.saved = cpu::train_forward(&input, None, &mut host.out).unwrap();
         let mut case = |group: &str, tensors, run: &dyn Fn(&mut Host), assert: &dyn Fn(&Host)| {
             let wait = &|| {};
             let blank = &|host: &mut Host| {
@@ -182,23 +181,22 @@ fn cpu_path(criterion: &mut Criterion) {
         case(
             "cpu/train",
             3,
-            &|h| h.saved = cpu::train_forward(view, x, p, EPS, None, &mut h.out).unwrap(),
+            &|h| h.saved = cpu::train_forward(&input, None, &mut h.out).unwrap(),
             &|h| layer.assert_train(&h.out, &h.saved),
         );
         case(
             "cpu/inference",
             2,
-            &|h| cpu::inference(view, x, p, mean, variance, EPS, &mut h.out).unwrap(),
+            &|h| cpu::inference(&input, &layer.running, &mut h.out).unwrap(),
             &|h| layer.assert_inference(&h.out),
         );
         case(
             "cpu/backward",
             5,
             &|h| {
-                let (weight, saved) = (p.weight, &h.saved);
                 let dx = Some(&mut h.gradients.dx[..]);
-                let sums = cpu::backward(view, x, dy, saved, weight, dx).unwrap();
-                (h.gradients.dweight, h.gradients.dbias) = sums;
+                let sums = cpu::backward(&input, dy, &h.saved, dx).unwrap();
+                (h.gradients.dweight, h.gradients.dbias) = (sums.dweight, sums.dbias);
             },
             &|h| layer.assert_backward(&h.gradients),
         );

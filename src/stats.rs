@@ -134,6 +134,18 @@ pub struct Parameters<'a> {
 }
 
 impl<'a> Parameters<'a> {
+    /// Sets γ, `[C]`.
+    pub fn with_weight(mut self, weight: impl Into<Option<&'a [f32]>>) -> Self {
+        self.weight = weight.into();
+        self
+    }
+
+    /// Sets β, `[C]`.
+    pub fn with_bias(mut self, bias: impl Into<Option<&'a [f32]>>) -> Self {
+        self.bias = bias.into();
+        self
+    }
+
     /// From rows of weight and bias, `[2, C]`, as the device keeps them.
     ///
     /// # Errors

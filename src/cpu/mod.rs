@@ -5,6 +5,7 @@
 //!
 //! Each call refuses slices that are not as long as their view says, and the options that the device refuses.
 
+mod arguments;
 mod columns;
 mod interleaved;
 mod operations;
@@ -13,16 +14,20 @@ mod planar;
 mod tests;
 mod wide;
 
+pub use arguments::{Input, ParameterGradients, Running, Statistics};
+
 use std::ops::Range;
 
-use crate::config::{Config, Momentum, NonFinite, RunningUpdate, RunningVariance};
+use crate::config::{Config, Momentum, NonFinite, RunningVariance};
 use crate::error::Error;
 use crate::error::ShapeError;
 use crate::shape::{View, check_channels, check_tensor};
-use crate::stats::{Moments, Parameters, RunningStatistics, SavedStatistics};
-use operations::{Backward, BackwardFrozen, Batch, Inference, Operation, Train, split};
+use crate::stats::{Moments, Parameters, SavedStatistics};
+use operations::{
+    Backward, BackwardFrozen, Batch, ChannelGradients, Inference, Operation, Train, split,
+};
 
-/// Training forward: writes `y`, moves the running statistics, returns what backward needs.
+/// Training forward: writes `y`, moves `running`, if there is any, and returns what backward needs.
 ///
 /// A channel whose statistics f32 cannot hold is NaN in `y` and in all that is saved.
 ///
@@ -30,30 +35,27 @@ use operations::{Backward, BackwardFrozen, Batch, Inference, Operation, Train, s
 /// A slice that is not as long as its view says; options out of range; one value per channel where the
 /// running variance is unbiased or none is kept. Nothing is written then.
 pub fn train_forward(
-    view: &View,
-    x: &[f32],
-    p: Parameters<'_>,
-    eps: f32,
-    running: Option<(&mut RunningStatistics, RunningUpdate)>,
+    input: &Input<'_>,
+    running: Option<Running<'_>>,
     y: &mut [f32],
 ) -> Result<SavedStatistics, Error> {
+    let (view, x, eps) = (&input.view, input.x, input.eps);
     let config = Config {
-        running: running.as_ref().map(|(_, options)| *options),
+        running: running.as_ref().map(|running| running.update),
         ..Config::pytorch().with_eps(eps)
     };
     config.validate_training(view)?;
-    p.check_lengths(view)?;
-    if let Some((statistics, _)) = &running {
+    check_input(input)?;
+    if let Some(Running { statistics, .. }) = &running {
         check_channels(view, "running mean", &statistics.mean)?;
         check_channels(view, "running variance", &statistics.variance)?;
         check_channels(view, "running batches", &statistics.batches)?;
     }
-    check_tensor(view, "x", x)?;
     check_tensor(view, "y", y)?;
-    let op = Train::new(view, x, p, eps);
+    let op = Train::new(view, x, input.parameters, eps);
     let batches = run(view, x, None, Some(y), &op);
-    if let Some((statistics, options)) = running {
-        update_running(statistics, &batches, view.count(), options);
+    if let Some(running) = running {
+        update_running(running, &batches, view.count());
     }
     let mut saved = SavedStatistics::default();
     for batch in batches {
@@ -67,89 +69,85 @@ pub fn train_forward(
     Ok(saved)
 }
 
-/// Inference: writes `y`, normalized by the given statistics. A negative variance gives NaN.
+/// Inference: writes `y`, normalized by the given statistics, such as a `&RunningStatistics`. A negative variance
+/// gives NaN.
 ///
 /// # Errors
 /// A slice that is not as long as its view says; `eps` negative or not finite.
-pub fn inference(
-    view: &View,
-    x: &[f32],
-    p: Parameters<'_>,
-    mean: &[f32],
-    variance: &[f32],
-    eps: f32,
+pub fn inference<'a>(
+    input: &Input<'_>,
+    statistics: impl Into<Statistics<'a>>,
     y: &mut [f32],
 ) -> Result<(), Error> {
-    Config::pytorch().with_eps(eps).validate()?;
-    p.check_lengths(view)?;
-    check_channels(view, "mean", mean)?;
-    check_channels(view, "variance", variance)?;
-    check_tensor(view, "x", x)?;
+    let (view, statistics) = (&input.view, statistics.into());
+    Config::pytorch().with_eps(input.eps).validate()?;
+    check_input(input)?;
+    check_statistics(view, &statistics)?;
     check_tensor(view, "y", y)?;
     let op = Inference {
-        mean,
-        variance,
-        parameters: p,
-        eps,
+        statistics,
+        parameters: input.parameters,
+        eps: input.eps,
     };
-    run(view, x, None, Some(y), &op);
+    run(view, input.x, None, Some(y), &op);
     Ok(())
 }
 
-/// Backward through the statistics of the batch: writes `dx`, if asked for, and returns `dweight`
-/// and `dbias`. A channel whose statistics or sums f32 cannot hold is NaN in all three.
+/// Backward through the statistics of the batch, which `saved` holds with its `eps`: writes `dx`, if asked for, and
+/// returns `dweight` and `dbias`. A channel whose statistics or sums f32 cannot hold is NaN in all three.
+///
+/// Of `input`, the bias and `eps` change nothing.
 ///
 /// # Errors
 /// A slice that is not as long as its view says.
 pub fn backward(
-    view: &View,
-    x: &[f32],
+    input: &Input<'_>,
     dy: &[f32],
     saved: &SavedStatistics,
-    weight: Option<&[f32]>,
     dx: Option<&mut [f32]>,
-) -> Result<(Vec<f32>, Vec<f32>), Error> {
-    check_gradients(view, x, dy, weight, dx.as_deref())?;
+) -> Result<ParameterGradients, Error> {
+    let view = &input.view;
+    check_gradients(input, dy, dx.as_deref())?;
     check_channels(view, "saved pivot", &saved.pivot)?;
     check_channels(view, "saved offset", &saved.offset)?;
     check_channels(view, "saved inv_std", &saved.inv_std)?;
     let op = Backward {
         count: view.count(),
         saved,
-        weight,
+        weight: input.parameters.weight,
     };
-    let gradients = run(view, x, Some(dy), dx, &op);
-    Ok(gradients.into_iter().map(|g| (g.weight, g.bias)).unzip())
+    Ok(gathered(run(view, input.x, Some(dy), dx, &op)))
 }
 
-/// Backward through given statistics: writes `dx`, if asked for, and returns `dweight` and `dbias`. Each is NaN
-/// where f32 cannot hold it, and `dweight` where f32 cannot hold `dbias`. A negative variance gives NaN throughout.
+/// Backward through given statistics, such as a `&RunningStatistics`: writes `dx`, if asked for, and returns `dweight`
+/// and `dbias`. Each is NaN where f32 cannot hold it, and `dweight` where f32 cannot hold `dbias`. A negative variance
+/// gives NaN throughout.
+///
+/// Of `input`, the bias changes nothing.
 ///
 /// # Errors
 /// A slice that is not as long as its view says; `eps` negative or not finite.
-#[expect(clippy::too_many_arguments, reason = "as many as the formula has")]
-pub fn backward_frozen(
-    view: &View,
-    x: &[f32],
+pub fn backward_frozen<'a>(
+    input: &Input<'_>,
     dy: &[f32],
-    mean: &[f32],
-    variance: &[f32],
-    weight: Option<&[f32]>,
-    eps: f32,
+    statistics: impl Into<Statistics<'a>>,
     dx: Option<&mut [f32]>,
-) -> Result<(Vec<f32>, Vec<f32>), Error> {
-    Config::pytorch().with_eps(eps).validate()?;
-    check_gradients(view, x, dy, weight, dx.as_deref())?;
-    check_channels(view, "mean", mean)?;
-    check_channels(view, "variance", variance)?;
+) -> Result<ParameterGradients, Error> {
+    let (view, statistics) = (&input.view, statistics.into());
+    Config::pytorch().with_eps(input.eps).validate()?;
+    check_gradients(input, dy, dx.as_deref())?;
+    check_statistics(view, &statistics)?;
     let op = BackwardFrozen {
-        mean,
-        variance,
-        weight,
-        eps,
+        statistics,
+        weight: input.parameters.weight,
+        eps: input.eps,
     };
-    let gradients = run(view, x, Some(dy), dx, &op);
-    Ok(gradients.into_iter().map(|g| (g.weight, g.bias)).unzip())
+    Ok(gathered(run(view, input.x, Some(dy), dx, &op)))
+}
+
+fn gathered(gradients: Vec<ChannelGradients>) -> ParameterGradients {
+    let (dweight, dbias) = gradients.into_iter().map(|g| (g.weight, g.bias)).unzip();
+    ParameterGradients { dweight, dbias }
 }
 
 /// The mergeable statistics of every channel.
@@ -238,40 +236,39 @@ fn tree<T: Send>(
     merge(a, b)
 }
 
-fn check_gradients(
-    view: &View,
-    x: &[f32],
-    dy: &[f32],
-    weight: Option<&[f32]>,
-    dx: Option<&[f32]>,
-) -> Result<(), ShapeError> {
-    check_tensor(view, "x", x)?;
-    check_tensor(view, "dy", dy)?;
-    weight.map_or(Ok(()), |w| check_channels(view, "weight", w))?;
-    dx.map_or(Ok(()), |dx| check_tensor(view, "dx", dx))
+fn check_input(input: &Input<'_>) -> Result<(), ShapeError> {
+    input.parameters.check_lengths(&input.view)?;
+    check_tensor(&input.view, "x", input.x)
+}
+
+fn check_gradients(input: &Input<'_>, dy: &[f32], dx: Option<&[f32]>) -> Result<(), ShapeError> {
+    check_input(input)?;
+    check_tensor(&input.view, "dy", dy)?;
+    dx.map_or(Ok(()), |dx| check_tensor(&input.view, "dx", dx))
+}
+
+fn check_statistics(view: &View, statistics: &Statistics<'_>) -> Result<(), ShapeError> {
+    check_channels(view, "mean", statistics.mean)?;
+    check_channels(view, "variance", statistics.variance)
 }
 
 /// Moves running statistics by a batch with `count` values per channel.
-fn update_running(
-    statistics: &mut RunningStatistics,
-    batches: &[Batch],
-    count: usize,
-    options: RunningUpdate,
-) {
+fn update_running(running: Running<'_>, batches: &[Batch], count: usize) {
+    let Running { statistics, update } = running;
     let m = count as f64;
     for (c, batch) in batches.iter().enumerate() {
         let mean = batch.mean;
-        let variance = match options.variance {
+        let variance = match update.variance {
             RunningVariance::Biased => batch.variance,
             RunningVariance::Unbiased => batch.variance * m / (m - 1.0),
         };
         let finite = batch.is_finite() && (variance as f32).is_finite();
-        if !finite && options.non_finite == NonFinite::Skip {
+        if !finite && update.non_finite == NonFinite::Skip {
             continue;
         }
         let counted = &mut statistics.batches[c];
         *counted = counted.saturating_add(1);
-        let factor = match options.momentum {
+        let factor = match update.momentum {
             Momentum::Exponential(momentum) => f64::from(momentum),
             Momentum::Cumulative => 1.0 / f64::from(*counted),
         };

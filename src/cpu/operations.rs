@@ -1,5 +1,6 @@
 //! What each operation sums over a channel, and what it then does to every element.
 
+use super::arguments::Statistics;
 use crate::shape::View;
 use crate::stats::{Parameters, SavedStatistics};
 
@@ -136,8 +137,7 @@ impl Operation for Train<'_> {
 
 /// Inference: values normalized by given statistics.
 pub(super) struct Inference<'a> {
-    pub mean: &'a [f32],
-    pub variance: &'a [f32],
+    pub statistics: Statistics<'a>,
     pub parameters: Parameters<'a>,
     pub eps: f32,
 }
@@ -156,10 +156,10 @@ impl Operation for Inference<'_> {
     }
 
     fn finish(&self, c: usize, _: f64, _: [f64; 2]) -> ((), Coefficients) {
-        let inv_std = inv_std(f64::from(self.variance[c]), self.eps);
+        let inv_std = inv_std(f64::from(self.statistics.variance[c]), self.eps);
         let scale = inv_std * f64::from(self.parameters.weight(c));
         let bias = self.parameters.bias(c);
-        ((), [self.mean[c], scale as f32, bias, 0.0, 0.0])
+        ((), [self.statistics.mean[c], scale as f32, bias, 0.0, 0.0])
     }
 
     fn map([mean, scale, bias, ..]: Coefficients, x: f32, _: f32) -> f32 {
@@ -168,18 +168,18 @@ impl Operation for Inference<'_> {
 }
 
 /// `dweight` and `dbias` of one channel.
-pub(super) struct ParameterGradients {
+pub(super) struct ChannelGradients {
     pub weight: f32,
     pub bias: f32,
 }
 
 /// From `Σdy` and `Σdy·(x−μ)`; NaN, both, where one of them is not finite.
-fn parameter_gradients([dy, dy_d]: [f64; 2], inv_std: f64) -> ParameterGradients {
+fn parameter_gradients([dy, dy_d]: [f64; 2], inv_std: f64) -> ChannelGradients {
     let (weight, bias) = ((dy_d * inv_std) as f32, dy as f32);
     if weight.is_finite() && bias.is_finite() {
-        ParameterGradients { weight, bias }
+        ChannelGradients { weight, bias }
     } else {
-        ParameterGradients {
+        ChannelGradients {
             weight: f32::NAN,
             bias: f32::NAN,
         }
@@ -194,7 +194,7 @@ pub(super) struct Backward<'a> {
 }
 
 impl Operation for Backward<'_> {
-    type Summary = ParameterGradients;
+    type Summary = ChannelGradients;
 
     fn center(&self, c: usize) -> f64 {
         // The offset follows in `finish`: added here, f64 would round it away beside a large pivot.
@@ -205,7 +205,7 @@ impl Operation for Backward<'_> {
         [dy, dy * d]
     }
 
-    fn finish(&self, c: usize, center: f64, sums: [f64; 2]) -> (ParameterGradients, Coefficients) {
+    fn finish(&self, c: usize, center: f64, sums: [f64; 2]) -> (ChannelGradients, Coefficients) {
         let inv_std = f64::from(self.saved.inv_std[c]);
         let offset = f64::from(self.saved.offset[c]);
         let sums = [sums[0], sums[1] - offset * sums[0]];
@@ -231,25 +231,24 @@ impl Operation for Backward<'_> {
 
 /// Backward through given statistics, which do not depend on `x`.
 pub(super) struct BackwardFrozen<'a> {
-    pub mean: &'a [f32],
-    pub variance: &'a [f32],
+    pub statistics: Statistics<'a>,
     pub weight: Option<&'a [f32]>,
     pub eps: f32,
 }
 
 impl Operation for BackwardFrozen<'_> {
-    type Summary = ParameterGradients;
+    type Summary = ChannelGradients;
 
     fn center(&self, c: usize) -> f64 {
-        f64::from(self.mean[c])
+        f64::from(self.statistics.mean[c])
     }
 
     fn terms(d: f64, dy: f64) -> [f64; 2] {
         [dy, dy * d]
     }
 
-    fn finish(&self, c: usize, _: f64, sums: [f64; 2]) -> (ParameterGradients, Coefficients) {
-        let inv_std = inv_std(f64::from(self.variance[c]), self.eps);
+    fn finish(&self, c: usize, _: f64, sums: [f64; 2]) -> (ChannelGradients, Coefficients) {
+        let inv_std = inv_std(f64::from(self.statistics.variance[c]), self.eps);
         let scale = f64::from(self.weight.map_or(1.0, |w| w[c])) * inv_std;
         let k = [scale as f32, 0.0, 0.0, 0.0, 0.0];
         let mut gradients = parameter_gradients(sums, inv_std);

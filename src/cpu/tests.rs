@@ -2,7 +2,9 @@
 //! on threads.
 
 use super::*;
+use crate::config::RunningUpdate;
 use crate::reference;
+use crate::stats::RunningStatistics;
 
 const EPS: f32 = 1e-5;
 
@@ -145,7 +147,9 @@ fn check_forward(view: &View, x: &[f32], p: Parameters<'_>) -> Worst {
     };
     let old = RunningStatistics::new(view.channels()).unwrap();
     let mut new = old.clone();
-    let saved = train_forward(view, x, p, EPS, Some((&mut new, options)), &mut y).unwrap();
+    let input = Input::new(*view, x, p, EPS);
+    let update = Some(Running::new(&mut new, options));
+    let saved = train_forward(&input, update, &mut y).unwrap();
     let merged = moments(view, x).unwrap();
     let (y_true, batch) = reference::train_forward(view, x, p, EPS).unwrap();
     let (running, batches) =
@@ -203,7 +207,8 @@ fn check_inference(view: &View, x: &[f32], p: Parameters<'_>) -> Worst {
     let mut worst = Worst(0.0);
     let (mean, variance, given) = given(view, x);
     let mut y = vec![f32::NAN; x.len()];
-    inference(view, x, p, &mean, &variance, EPS, &mut y).unwrap();
+    let input = Input::new(*view, x, p, EPS);
+    inference(&input, Statistics::new(&mean, &variance), &mut y).unwrap();
     let y_true = reference::normalize(view, x, &given, p, EPS).unwrap();
     for (c, inv_std) in given.inv_std(EPS).into_iter().enumerate() {
         let scale = inv_std * f64::from(p.weight(c));
@@ -218,10 +223,11 @@ fn check_inference(view: &View, x: &[f32], p: Parameters<'_>) -> Worst {
 
 fn check_backward(view: &View, x: &[f32], dy: &[f32], weight: Option<&[f32]>) -> Worst {
     let mut y = vec![f32::NAN; x.len()];
-    let saved = train_forward(view, x, Parameters::default(), EPS, None, &mut y).unwrap();
+    let input = Input::new(*view, x, Parameters::default().with_weight(weight), EPS);
+    let saved = train_forward(&input, None, &mut y).unwrap();
     let mut dx = y;
-    let got = backward(view, x, dy, &saved, weight, Some(&mut dx)).unwrap();
-    assert_eq!(got, backward(view, x, dy, &saved, weight, None).unwrap());
+    let got = backward(&input, dy, &saved, Some(&mut dx)).unwrap();
+    assert_eq!(got, backward(&input, dy, &saved, None).unwrap());
     let batch = reference::moments(view, x).unwrap();
     let g = reference::backward(view, x, dy, weight, EPS).unwrap();
     compare_gradients(view, x, dy, weight, (&batch, true), &g, (&dx, got))
@@ -230,8 +236,10 @@ fn check_backward(view: &View, x: &[f32], dy: &[f32], weight: Option<&[f32]>) ->
 fn check_frozen(view: &View, x: &[f32], dy: &[f32], weight: Option<&[f32]>) -> Worst {
     let (mean, variance, given) = given(view, x);
     let mut dx = vec![f32::NAN; x.len()];
-    let got = backward_frozen(view, x, dy, &mean, &variance, weight, EPS, Some(&mut dx)).unwrap();
-    let skipped = backward_frozen(view, x, dy, &mean, &variance, weight, EPS, None).unwrap();
+    let input = Input::new(*view, x, Parameters::default().with_weight(weight), EPS);
+    let statistics = Statistics::new(&mean, &variance);
+    let got = backward_frozen(&input, dy, statistics, Some(&mut dx)).unwrap();
+    let skipped = backward_frozen(&input, dy, statistics, None).unwrap();
     assert_eq!(got, skipped);
     let g = reference::backward_frozen(view, x, dy, &given, weight, EPS).unwrap();
     compare_gradients(view, x, dy, weight, (&given, false), &g, (&dx, got))
@@ -244,8 +252,9 @@ fn compare_gradients(
     weight: Option<&[f32]>,
     (statistics, through_batch): (&reference::Moments, bool),
     g: &reference::Gradients,
-    (dx, (dweight, dbias)): (&[f32], (Vec<f32>, Vec<f32>)),
+    (dx, got): (&[f32], ParameterGradients),
 ) -> Worst {
+    let ParameterGradients { dweight, dbias } = got;
     let mut worst = Worst(0.0);
     let m = view.count() as f64;
     let inv_std = statistics.inv_std(EPS);
@@ -322,11 +331,12 @@ fn ten_million_values_are_within_bounds() {
 
 /// Everything the path computes, as bits.
 fn everything(view: &View, x: &[f32], dy: &[f32]) -> Vec<u32> {
-    let none = Parameters::default();
+    let input = Input::new(*view, x, Parameters::default(), EPS);
     let mut y = vec![0.0; x.len()];
     let mut dx = vec![0.0; x.len()];
-    let saved = train_forward(view, x, none, EPS, None, &mut y).unwrap();
-    let (dweight, dbias) = backward(view, x, dy, &saved, None, Some(&mut dx)).unwrap();
+    let saved = train_forward(&input, None, &mut y).unwrap();
+    let ParameterGradients { dweight, dbias } =
+        backward(&input, dy, &saved, Some(&mut dx)).unwrap();
     let m2 = moments(view, x).unwrap().m2().to_vec();
     let SavedStatistics {
         pivot,
@@ -379,10 +389,10 @@ fn a_channel_that_is_not_finite_is_nan_and_alone() {
         let forward_backward = |x: &[f32], options: RunningUpdate| {
             let (mut y, mut dx) = (vec![0.0; x.len()], vec![0.0; x.len()]);
             let mut running = RunningStatistics::new(4).unwrap();
-            let update = Some((&mut running, options));
-            let saved =
-                train_forward(&view, x, Parameters::default(), EPS, update, &mut y).unwrap();
-            let gradients = backward(&view, x, &dy, &saved, None, Some(&mut dx)).unwrap();
+            let input = Input::new(view, x, Parameters::default(), EPS);
+            let update = Some(Running::new(&mut running, options));
+            let saved = train_forward(&input, update, &mut y).unwrap();
+            let gradients = backward(&input, &dy, &saved, Some(&mut dx)).unwrap();
             (y, dx, saved, gradients, running)
         };
         let mut options = RunningUpdate {
@@ -402,7 +412,8 @@ fn a_channel_that_is_not_finite_is_nan_and_alone() {
             let mut x = x.clone();
             x[view.runs(1).flatten().nth(place).unwrap()] = bad;
             options.non_finite = NonFinite::Skip;
-            let (y, dx, saved, (dweight, dbias), running) = forward_backward(&x, options);
+            let (y, dx, saved, gradients, running) = forward_backward(&x, options);
+            let ParameterGradients { dweight, dbias } = gradients;
             assert!(is_nan(&view, &y, 1) && is_nan(&view, &dx, 1), "{bad}");
             assert!(dweight[1].is_nan() && dbias[1].is_nan());
             assert!(saved.inv_std[1].is_nan() && saved.batch_mean[1].is_nan());
@@ -411,7 +422,8 @@ fn a_channel_that_is_not_finite_is_nan_and_alone() {
                 assert_eq!(bits(&view, &y, c), bits(&view, &good.0, c));
                 assert_eq!(bits(&view, &dx, c), bits(&view, &good.1, c));
                 assert_eq!(saved.inv_std[c], good.2.inv_std[c]);
-                assert_eq!((dweight[c], dbias[c]), (good.3.0[c], good.3.1[c]));
+                assert_eq!(dweight[c], good.3.dweight[c]);
+                assert_eq!(dbias[c], good.3.dbias[c]);
                 assert_eq!(running.mean[c], good.4.mean[c]);
                 assert_eq!(running.variance[c], good.4.variance[c]);
             }
@@ -432,18 +444,19 @@ fn gradients_that_are_not_finite_are_nan() {
         let mut random = Random(7);
         let (x, mut dy) = (random.take(view.len()), random.take(view.len()));
         let mut y = vec![0.0; x.len()];
-        let saved = train_forward(&view, &x, Parameters::default(), EPS, None, &mut y).unwrap();
+        let input = Input::new(view, &x, Parameters::default(), EPS);
+        let saved = train_forward(&input, None, &mut y).unwrap();
         let bad = view.runs(2).flatten().nth(view.count() / 3).unwrap();
         dy[bad] = f32::INFINITY;
         let mut dx = y;
-        let (dweight, dbias) = backward(&view, &x, &dy, &saved, None, Some(&mut dx)).unwrap();
+        let got = backward(&input, &dy, &saved, Some(&mut dx)).unwrap();
+        let ParameterGradients { dweight, dbias } = got;
         assert!(is_nan(&view, &dx, 2) && dweight[2].is_nan() && dbias[2].is_nan());
         assert_eq!(dx.iter().filter(|v| v.is_nan()).count(), view.count());
 
-        let (mean, variance) = (&saved.batch_mean, &saved.batch_var);
-        let out = Some(&mut dx[..]);
-        let (dweight, dbias) =
-            backward_frozen(&view, &x, &dy, mean, variance, None, EPS, out).unwrap();
+        let statistics = Statistics::new(&saved.batch_mean, &saved.batch_var);
+        let got = backward_frozen(&input, &dy, statistics, Some(&mut dx)).unwrap();
+        let ParameterGradients { dweight, dbias } = got;
         assert!(dweight[2].is_nan() && dbias[2].is_nan());
         assert!(dweight[1].is_finite() && dbias[1].is_finite());
         assert_eq!(dx[bad], f32::INFINITY);
@@ -459,37 +472,21 @@ fn inference_takes_each_element_alone_and_no_negative_variance() {
         x[5] = f32::NAN;
         x[17] = f32::INFINITY;
         let (mean, mut variance) = (vec![0.5; 4], vec![2.0; 4]);
+        let input = Input::new(view, &x, Parameters::default(), EPS);
         let mut y = vec![0.0; x.len()];
-        inference(
-            &view,
-            &x,
-            Parameters::default(),
-            &mean,
-            &variance,
-            EPS,
-            &mut y,
-        )
-        .unwrap();
+        inference(&input, Statistics::new(&mean, &variance), &mut y).unwrap();
         assert!(y[5].is_nan() && y[17] == f32::INFINITY);
         assert_eq!(y.iter().filter(|v| !v.is_finite()).count(), 2);
 
         // Of less size than eps.
         variance[3] = -1e-9;
-        inference(
-            &view,
-            &x,
-            Parameters::default(),
-            &mean,
-            &variance,
-            EPS,
-            &mut y,
-        )
-        .unwrap();
+        inference(&input, Statistics::new(&mean, &variance), &mut y).unwrap();
         assert!(is_nan(&view, &y, 3));
         let mut dx = vec![0.0; x.len()];
-        let out = Some(&mut dx[..]);
-        let (dweight, dbias) =
-            backward_frozen(&view, &dy, &dy, &mean, &variance, None, EPS, out).unwrap();
+        let input = Input::new(view, &dy, Parameters::default(), EPS);
+        let statistics = Statistics::new(&mean, &variance);
+        let got = backward_frozen(&input, &dy, statistics, Some(&mut dx)).unwrap();
+        let ParameterGradients { dweight, dbias } = got;
         assert!(is_nan(&view, &dx, 3) && dweight[3].is_nan() && dbias[3].is_nan());
         assert_eq!(dx.iter().filter(|v| v.is_nan()).count(), view.count());
         assert!(
@@ -517,14 +514,15 @@ fn one_value_per_channel_and_constant_channels_give_the_bias() {
             non_finite: NonFinite::Skip,
         };
         let mut running = RunningStatistics::new(2).unwrap();
-        let update = Some((&mut running, options));
-        let saved = train_forward(&view, &x, p, f32::MIN_POSITIVE, update, &mut y).unwrap();
+        let update = Some(Running::new(&mut running, options));
+        let input = Input::new(view, &x, p, f32::MIN_POSITIVE);
+        let saved = train_forward(&input, update, &mut y).unwrap();
         assert_eq!(y, fill(&view, |c, _| p.bias(c)));
         assert_eq!(saved.batch_var, [0.0; 2]);
         assert_eq!(running.mean, [0.1, 1e6 + 0.5]);
         assert_eq!(running.variance, [0.0; 2]);
-        let (dweight, _) = backward(&view, &x, &dy, &saved, p.weight, Some(&mut dx)).unwrap();
-        assert_eq!(dweight, [0.0; 2]);
+        let gradients = backward(&input, &dy, &saved, Some(&mut dx)).unwrap();
+        assert_eq!(gradients.dweight, [0.0; 2]);
         assert!(dx.iter().all(|v| v.is_finite()));
     }
 }
@@ -543,8 +541,9 @@ fn cumulative_running_statistics_are_the_plain_average() {
     let mut y = vec![0.0; view.len()];
     for k in 1..=10 {
         let x = random.take(view.len());
-        let update = Some((&mut running, options));
-        let saved = train_forward(&view, &x, Parameters::default(), EPS, update, &mut y).unwrap();
+        let update = Some(Running::new(&mut running, options));
+        let input = Input::new(view, &x, Parameters::default(), EPS);
+        let saved = train_forward(&input, update, &mut y).unwrap();
         for (c, sum) in sums.iter_mut().enumerate() {
             *sum += f64::from(saved.batch_var[c]);
             approx::assert_relative_eq!(
@@ -558,13 +557,62 @@ fn cumulative_running_statistics_are_the_plain_average() {
 }
 
 #[test]
-fn a_weight_of_the_wrong_length_is_refused() {
-    let view = view(2, 3, 4);
-    let p = Parameters {
-        weight: Some(&[1.0; 2]),
-        bias: None,
-    };
-    let mut y = [0.0; 24];
-    let refused = train_forward(&view, &[0.0; 24], p, EPS, None, &mut y).unwrap_err();
-    assert_eq!(refused.to_string(), "weight has 2 values, expected 3");
+fn what_is_of_the_wrong_length_is_refused_by_name() {
+    let (view, none) = (view(2, 3, 4), Parameters::default());
+    let (short, long) = (&[1.0; 2][..], &[1.0; 25][..]);
+    let (x, mut y) = ([0.0; 24], [0.0; 24]);
+    let input = Input::new(view, &x, none, EPS);
+    let saved = train_forward(&input, None, &mut y).unwrap();
+    let given = Statistics::new(&[0.0; 3], &[1.0; 3]);
+
+    for (input, told) in [
+        (
+            Input::new(view, &x, none.with_weight(short), EPS),
+            "weight has 2 values, expected 3",
+        ),
+        (
+            Input::new(view, &x, none.with_bias(short), EPS),
+            "bias has 2 values, expected 3",
+        ),
+        (
+            Input::new(view, long, none, EPS),
+            "x has 25 values, expected 24",
+        ),
+    ] {
+        for refused in [
+            train_forward(&input, None, &mut y).map(drop),
+            inference(&input, given, &mut y),
+            backward(&input, &x, &saved, None).map(drop),
+            backward_frozen(&input, &x, given, None).map(drop),
+        ] {
+            assert_eq!(refused.unwrap_err().to_string(), told);
+        }
+    }
+
+    for (statistics, told) in [
+        (
+            Statistics::new(short, &[1.0; 3]),
+            "mean has 2 values, expected 3",
+        ),
+        (
+            Statistics::new(&[0.0; 3], short),
+            "variance has 2 values, expected 3",
+        ),
+    ] {
+        for refused in [
+            inference(&input, statistics, &mut y),
+            backward_frozen(&input, &x, statistics, None).map(drop),
+        ] {
+            assert_eq!(refused.unwrap_err().to_string(), told);
+        }
+    }
+
+    let options = Config::pytorch().running.unwrap();
+    let mut running = RunningStatistics::new(3).unwrap();
+    running.variance.pop();
+    let before = running.clone();
+    let refused = train_forward(&input, Some(Running::new(&mut running, options)), &mut y);
+    let told = "running variance has 2 values, expected 3";
+    assert_eq!(refused.unwrap_err().to_string(), told);
+    assert_eq!(running, before);
 }

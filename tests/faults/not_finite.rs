@@ -1,8 +1,9 @@
 //! A batch that is not finite in the middle of training: left out by its channel, counted, told.
 
 use wgpu_batchnorm::checked::Checked;
+use wgpu_batchnorm::cpu::{self, Input, Running};
 use wgpu_batchnorm::{
-    BatchNorm, Config, LayerState, Mode, Parameters, RunningStatistics, Tensor, View, cpu,
+    BatchNorm, Config, LayerState, Mode, Parameters, RunningStatistics, Tensor, View,
 };
 
 use crate::support::normals;
@@ -89,9 +90,9 @@ fn on_the_cpu() {
         for (step, x) in batches(&view, shape, bad).iter().enumerate() {
             let before = running.clone();
             let mut y = vec![0.0; x.len()];
-            let parameters = Parameters::default();
-            let moving = Some((&mut running, options));
-            let saved = cpu::train_forward(&view, x, parameters, 1e-5, moving, &mut y).unwrap();
+            let input = Input::new(view, x, Parameters::default(), 1e-5);
+            let moved = Some(Running::new(&mut running, options));
+            let saved = cpu::train_forward(&input, moved, &mut y).unwrap();
             assert_left_out(step, &before, &running);
             let told: Vec<_> = saved.batch_mean.iter().map(|mean| mean.is_nan()).collect();
             assert_eq!(told, [false, step == BAD, false]);

@@ -99,8 +99,9 @@ fn huge_spread() {
     let mut after = before.clone();
     let mut y = vec![0.0; 80];
     let p = Parameters::default();
-    let moving = Some((&mut after, options));
-    let saved = cpu::train_forward(&view, &x, p, 1e-5, moving, &mut y).unwrap();
+    let input = cpu::Input::new(view, &x, p, 1e-5);
+    let moved = Some(cpu::Running::new(&mut after, options));
+    let saved = cpu::train_forward(&input, moved, &mut y).unwrap();
     assert!(y.iter().all(|y| y.is_finite()) && after.batches == [1, 1]);
     let input = check::Input::new(view, &x, p, 1e-5);
     let judged = |y: &[f32], saved| {
@@ -152,12 +153,12 @@ fn frozen_overflow() {
         }
         // The CPU path sums in f64.
         let view = View::new(&shape, 1).unwrap();
-        let (mean, variance) = ([0.0; 2], [1.0; 2]);
+        let running = RunningStatistics::new(2).unwrap();
         let host = x.read_blocking().unwrap();
-        let sums =
-            cpu::backward_frozen(&view, &host, &[1.0; 8], &mean, &variance, None, 1e-5, None);
-        let (dweight, dbias) = sums.unwrap();
-        assert_eq!(dbias, [4.0, 4.0], "{first:?}");
+        let input = cpu::Input::new(view, &host, Parameters::default(), 1e-5);
+        let sums = cpu::backward_frozen(&input, &[1.0; 8], &running, None).unwrap();
+        assert_eq!(sums.dbias, [4.0, 4.0], "{first:?}");
+        let dweight = sums.dweight;
         let exact = first.iter().sum::<f32>() == 0.0 || first[..2] == [3e38, 3e38];
         assert!(dweight[0].is_nan() || exact, "{first:?}: {dweight:?}");
     }

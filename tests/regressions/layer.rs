@@ -223,18 +223,19 @@ fn one_value_on_the_cpu() {
     options.non_finite = wgpu_batchnorm::NonFinite::Propagate;
     let mut running = RunningStatistics::new(2).unwrap();
     let mut y = [7.0; 2];
-    let moving = Some((&mut running, options));
-    let p = Default::default();
-    let refused = cpu::train_forward(&view, &[1.0, 2.0], p, 1e-5, moving, &mut y);
+    let moved = Some(cpu::Running::new(&mut running, options));
+    let input = cpu::Input::new(view, &[1.0, 2.0], Default::default(), 1e-5);
+    let refused = cpu::train_forward(&input, moved, &mut y);
     assert!(matches!(
         refused,
         Err(Error::Config(ConfigError::OneValuePerChannel { .. }))
     ));
     assert_eq!((running, y), (RunningStatistics::new(2).unwrap(), [7.0; 2]));
-    let refused = cpu::train_forward(&view, &[1.0, 2.0], p, 1e-5, None, &mut y);
+    let refused = cpu::train_forward(&input, None, &mut y);
     assert!(refused.is_err());
     // Slices that do not fit are errors as well.
-    let refused = cpu::train_forward(&view, &[1.0], p, 1e-5, None, &mut y);
+    let short = cpu::Input::new(view, &[1.0], Default::default(), 1e-5);
+    let refused = cpu::train_forward(&short, None, &mut y);
     assert!(refused.is_err());
     assert!(cpu::moments(&view, &[1.0]).is_err());
 }

@@ -182,36 +182,29 @@ impl Engine for Cpu {
 
     fn run(&self, case: &Case) -> Outcome {
         use wgpu_batchnorm::cpu;
-        let (view, eps) = (&case.view, case.config.eps);
-        let parameters = case.parameters();
-        let nan = || vec![f32::NAN; view.len()];
+        let input = cpu::Input::new(case.view, &case.x, case.parameters(), case.config.eps);
+        let gradients = |dx, of: cpu::ParameterGradients| HostGradients {
+            dx,
+            dweight: of.dweight,
+            dbias: of.dbias,
+        };
+        let nan = || vec![f32::NAN; case.view.len()];
         let mut y = nan();
         let mut running = case.running.clone();
-        let moving = running.as_mut().zip(case.config.running);
-        let saved = cpu::train_forward(view, &case.x, parameters, eps, moving, &mut y).unwrap();
-        let weight = case.weight.as_deref();
+        let moved = running.as_mut().zip(case.config.running);
+        let moved = moved.map(|(statistics, update)| cpu::Running::new(statistics, update));
+        let saved = cpu::train_forward(&input, moved, &mut y).unwrap();
         let mut dx = nan();
-        let (dweight, dbias) =
-            cpu::backward(view, &case.x, &case.dy, &saved, weight, Some(&mut dx)).unwrap();
+        let sums = cpu::backward(&input, &case.dy, &saved, Some(&mut dx)).unwrap();
+        let through_batch = gradients(dx, sums);
         let frozen = case.running.as_ref().map(|running| {
-            let (mean, variance) = (&running.mean, &running.variance);
             let mut y = nan();
-            cpu::inference(view, &case.x, parameters, mean, variance, eps, &mut y).unwrap();
+            cpu::inference(&input, running, &mut y).unwrap();
             let mut dx = nan();
-            let (dweight, dbias) = cpu::backward_frozen(
-                view,
-                &case.x,
-                &case.dy,
-                mean,
-                variance,
-                weight,
-                eps,
-                Some(&mut dx),
-            )
-            .unwrap();
+            let sums = cpu::backward_frozen(&input, &case.dy, running, Some(&mut dx)).unwrap();
             Frozen {
                 y,
-                gradients: HostGradients { dx, dweight, dbias },
+                gradients: gradients(dx, sums),
                 dresidual: vec![],
             }
         });
@@ -219,7 +212,7 @@ impl Engine for Cpu {
             y,
             saved,
             running,
-            gradients: HostGradients { dx, dweight, dbias },
+            gradients: through_batch,
             dresidual: vec![],
             frozen,
         }

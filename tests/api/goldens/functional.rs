@@ -72,7 +72,8 @@ fn normalize_agrees() {
         let exact = reference::normalize(&view, &x, &statistics, parameters, eps).unwrap();
 
         let mut host = vec![f32::NAN; view.len()];
-        cpu::inference(&view, &x, parameters, &mean, &variance, eps, &mut host).unwrap();
+        let input = cpu::Input::new(view, &x, parameters, eps);
+        cpu::inference(&input, cpu::Statistics::new(&mean, &variance), &mut host).unwrap();
 
         // NumPy aligns from the right: `[C, 1, 1]` is the second axis of four.
         let mut along = vec![view.channels()];

@@ -10,7 +10,8 @@ use super::sample::Effort;
 use super::subject::Subject;
 use super::timer::{self, Timing};
 use crate::failure::Failure;
-use wgpu_batchnorm::{HostGradients, RunningStatistics, SavedStatistics, cpu};
+use wgpu_batchnorm::cpu::{self, Input, ParameterGradients, Running};
+use wgpu_batchnorm::{HostGradients, RunningStatistics, SavedStatistics};
 
 /// The CPU path.
 pub struct CpuSubject<'a> {
@@ -44,12 +45,11 @@ impl<'a> CpuSubject<'a> {
             dx: vec![1.0; len],
         };
         let mut y = vec![0.0; len];
-        let (view, eps) = (&inputs.view, inputs.config.eps);
         Ok(Self {
             inputs,
             sets: (0..sets).map(set).collect(),
             state: State {
-                saved: cpu::train_forward(view, &inputs.x, inputs.parameters(), eps, None, &mut y)?,
+                saved: cpu::train_forward(&input(inputs, &inputs.x), None, &mut y)?,
                 running: inputs.running.clone(),
                 results: Results::default(),
             },
@@ -98,34 +98,35 @@ impl Subject for CpuSubject<'_> {
     }
 }
 
+impl Results {
+    fn keep_sums(&mut self, sums: ParameterGradients) {
+        (self.gradients.dweight, self.gradients.dbias) = (sums.dweight, sums.dbias);
+    }
+}
+
+fn input<'a>(inputs: &'a Inputs, x: &'a [f32]) -> Input<'a> {
+    Input::new(inputs.view, x, inputs.parameters(), inputs.config.eps)
+}
+
 fn run(inputs: &Inputs, op: Op, set: &mut Set, state: &mut State) -> Result<(), Failure> {
-    let Inputs { view, config, .. } = inputs;
-    let eps = config.eps;
-    let weight = Some(&inputs.weight[..]);
-    let RunningStatistics { mean, variance, .. } = &inputs.running;
+    let running = &inputs.running;
+    let host = input(inputs, &set.x);
     match op {
         Op::Train => {
-            let moved = config.running.map(|how| (&mut state.running, how));
-            let p = inputs.parameters();
-            state.saved = cpu::train_forward(view, &set.x, p, eps, moved, &mut set.y)?;
+            let update = inputs.config.running;
+            let moved = update.map(|update| Running::new(&mut state.running, update));
+            state.saved = cpu::train_forward(&host, moved, &mut set.y)?;
         }
-        Op::Inference => {
-            let p = inputs.parameters();
-            cpu::inference(view, &set.x, p, mean, variance, eps, &mut set.y)?;
-        }
+        Op::Inference => cpu::inference(&host, running, &mut set.y)?,
         Op::Backward => {
-            let (x, dy, dx) = (&set.x, &set.dy, Some(&mut set.dx[..]));
-            let (dweight, dbias) = cpu::backward(view, x, dy, &state.saved, weight, dx)?;
-            let gradients = &mut state.results.gradients;
-            (gradients.dweight, gradients.dbias) = (dweight, dbias);
+            let sums = cpu::backward(&host, &set.dy, &state.saved, Some(&mut set.dx))?;
+            state.results.keep_sums(sums);
         }
         Op::Frozen => {
-            let (x, dy, dx) = (&set.x, &set.dy, Some(&mut set.dx[..]));
-            let sums = cpu::backward_frozen(view, x, dy, mean, variance, weight, eps, dx)?;
-            let gradients = &mut state.results.gradients;
-            (gradients.dweight, gradients.dbias) = sums;
+            let sums = cpu::backward_frozen(&host, &set.dy, running, Some(&mut set.dx))?;
+            state.results.keep_sums(sums);
         }
-        Op::Moments => state.results.moments = Some(cpu::moments(view, &set.x)?),
+        Op::Moments => state.results.moments = Some(cpu::moments(&inputs.view, &set.x)?),
         Op::Step => {
             run(inputs, Op::Train, set, state)?;
             run(inputs, Op::Backward, set, state)?;

@@ -146,18 +146,9 @@ mod tests {
 
     fn inference(inputs: &Inputs) -> Results {
         let mut y = vec![0.0; inputs.x.len()];
-        let RunningStatistics { mean, variance, .. } = &inputs.running;
-        let (view, eps) = (&inputs.view, inputs.config.eps);
-        cpu::inference(
-            view,
-            &inputs.x,
-            inputs.parameters(),
-            mean,
-            variance,
-            eps,
-            &mut y,
-        )
-        .unwrap();
+        let (view, parameters) = (inputs.view, inputs.parameters());
+        let input = cpu::Input::new(view, &inputs.x, parameters, inputs.config.eps);
+        cpu::inference(&input, &inputs.running, &mut y).unwrap();
         Results {
             y,
             ..Default::default()

@@ -3,8 +3,9 @@
 use std::time::Instant;
 
 use wgpu_batchnorm::check::{self, Report, TrainResult};
+use wgpu_batchnorm::cpu;
 use wgpu_batchnorm::error::ShapeError;
-use wgpu_batchnorm::{Element, HostGradients, Mode, cpu, functional};
+use wgpu_batchnorm::{Element, HostGradients, Mode, RunningStatistics, functional};
 
 use super::{BackwardResult, ForwardResult, Job, MomentsResult};
 use crate::failure::Failure;
@@ -23,17 +24,13 @@ fn narrowed(element: Element, values: Vec<f32>) -> (Vec<u8>, Vec<f32>) {
 }
 
 pub fn forward(job: &Job<'_>, mode: Mode) -> Result<ForwardResult, Failure> {
-    let Job { config, view, .. } = *job;
-    let Stored {
-        element, values: x, ..
-    } = job.x;
-    let mut y = vec![0.0; x.len()];
-    let parameters = job.parameters();
+    let element = job.x.element;
+    let input = cpu_input(job);
+    let mut y = vec![0.0; job.x.values.len()];
     if mode == Mode::Eval {
         let running = job.running()?;
-        let (mean, variance) = (&running.mean, &running.variance);
         let start = Instant::now();
-        cpu::inference(&view, x, parameters, mean, variance, config.eps, &mut y)?;
+        cpu::inference(&input, running, &mut y)?;
         let time = start.elapsed();
         let (stored, y) = narrowed(element, y);
         return checked(
@@ -50,8 +47,7 @@ pub fn forward(job: &Job<'_>, mode: Mode) -> Result<ForwardResult, Failure> {
     }
     let mut running = job.state.running.clone();
     let start = Instant::now();
-    let moving = running.as_mut().zip(config.running);
-    let saved = cpu::train_forward(&view, x, parameters, config.eps, moving, &mut y)?;
+    let saved = cpu::train_forward(&input, moved(job, &mut running), &mut y)?;
     let time = start.elapsed();
     let (stored, y) = narrowed(element, y);
     checked(
@@ -96,32 +92,43 @@ fn input<'a>(job: &'a Job<'_>) -> check::Input<'a> {
         .with_epilogue(check::Epilogue::default().with_element(job.x.element))
 }
 
+fn cpu_input<'a>(job: &'a Job<'_>) -> cpu::Input<'a> {
+    cpu::Input::new(job.view, job.x.values, job.parameters(), job.config.eps)
+}
+
+/// These running statistics, to be moved as the job says.
+fn moved<'a>(
+    job: &Job<'_>,
+    running: &'a mut Option<RunningStatistics>,
+) -> Option<cpu::Running<'a>> {
+    let moved = running.as_mut().zip(job.config.running);
+    moved.map(|(statistics, update)| cpu::Running::new(statistics, update))
+}
+
 pub fn backward(job: &Job<'_>, dy: &[f32], mode: Mode) -> Result<BackwardResult, Failure> {
-    let Job { config, view, .. } = *job;
-    let Stored {
-        element, values: x, ..
-    } = job.x;
-    let weight = job.state.weight.as_deref();
-    let mut dx = vec![0.0; x.len()];
-    let (time, (dweight, dbias)) = if mode == Mode::Eval {
+    let element = job.x.element;
+    let host = cpu_input(job);
+    let mut dx = vec![0.0; job.x.values.len()];
+    let (time, sums) = if mode == Mode::Eval {
         let running = job.running()?;
-        let (mean, variance) = (&running.mean, &running.variance);
         let start = Instant::now();
-        let dx = Some(&mut dx[..]);
-        let sums = cpu::backward_frozen(&view, x, dy, mean, variance, weight, config.eps, dx)?;
+        let sums = cpu::backward_frozen(&host, dy, running, Some(&mut dx))?;
         (start.elapsed(), sums)
     } else {
-        let mut y = vec![0.0; x.len()];
+        let mut y = vec![0.0; job.x.values.len()];
         // Their like moves on a copy: what one value per channel may do depends on it.
         let mut running = job.state.running.clone();
-        let moving = running.as_mut().zip(config.running);
-        let saved = cpu::train_forward(&view, x, job.parameters(), config.eps, moving, &mut y)?;
+        let saved = cpu::train_forward(&host, moved(job, &mut running), &mut y)?;
         let start = Instant::now();
-        let sums = cpu::backward(&view, x, dy, &saved, weight, Some(&mut dx))?;
+        let sums = cpu::backward(&host, dy, &saved, Some(&mut dx))?;
         (start.elapsed(), sums)
     };
     let (stored, dx) = narrowed(element, dx);
-    let gradients = HostGradients { dx, dweight, dbias };
+    let gradients = HostGradients {
+        dx,
+        dweight: sums.dweight,
+        dbias: sums.dbias,
+    };
     let judged = || match (mode, &job.state.running) {
         (Mode::Eval, Some(running)) => {
             let (mean, variance) = (&running.mean, &running.variance);

@@ -1,0 +1,109 @@
+//! What the operations take and give besides tensors.
+
+use crate::config::RunningUpdate;
+use crate::shape::View;
+use crate::stats::{Parameters, RunningStatistics};
+
+/// What an operation reads, in the words of the checks' own input (`check::Input`). Everything is f32: what the
+/// checks say besides, of storage, residual and activation, the CPU path does not have.
+///
+/// ```
+/// use wgpu_batchnorm::cpu::{self, Input, Running};
+/// use wgpu_batchnorm::{Config, Parameters, RunningStatistics, View};
+///
+/// // Two examples of two channels.
+/// let view = View::new(&[2, 2], 1)?;
+/// let (x, dy) = ([1.0, 10.0, 3.0, 30.0], [1.0, 0.0, 0.0, 1.0]);
+/// let parameters = Parameters::default().with_bias(&[0.5, 0.0][..]);
+/// let input = Input::new(view, &x, parameters, 1e-5);
+///
+/// let mut y = [0.0; 4];
+/// let mut statistics = RunningStatistics::new(2)?;
+/// let update = Config::pytorch().running;
+/// let running = update.map(|update| Running::new(&mut statistics, update));
+/// let saved = cpu::train_forward(&input, running, &mut y)?;
+/// assert_eq!(saved.batch_mean, [2.0, 20.0]);
+/// assert!((y[0] + 0.5).abs() < 1e-4 && (y[2] - 1.5).abs() < 1e-4);
+/// assert!((statistics.mean[1] - 2.0).abs() < 1e-6); // 0.1·20
+///
+/// let mut dx = [0.0; 4];
+/// let gradients = cpu::backward(&input, &dy, &saved, Some(&mut dx))?;
+/// assert_eq!(gradients.dbias, [1.0, 1.0]);
+///
+/// cpu::inference(&input, &statistics, &mut y)?;
+/// # Ok::<_, wgpu_batchnorm::Error>(())
+/// ```
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct Input<'a> {
+    /// The view of `x`.
+    pub view: View,
+    /// The input.
+    pub x: &'a [f32],
+    /// Weight and bias.
+    pub parameters: Parameters<'a>,
+    /// Added to variances.
+    pub eps: f32,
+}
+
+impl<'a> Input<'a> {
+    /// `x` seen as `view`, normalized with `parameters` and `eps`.
+    pub fn new(view: View, x: &'a [f32], parameters: Parameters<'a>, eps: f32) -> Self {
+        Self {
+            view,
+            x,
+            parameters,
+            eps,
+        }
+    }
+}
+
+/// Statistics that were known before: what inference and backward through frozen statistics use. `[C]` each.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct Statistics<'a> {
+    /// The mean.
+    pub mean: &'a [f32],
+    /// The variance, to which `eps` is added.
+    pub variance: &'a [f32],
+}
+
+impl<'a> Statistics<'a> {
+    /// This mean and this variance, `[C]` each. Running statistics are such statistics by `From`.
+    pub fn new(mean: &'a [f32], variance: &'a [f32]) -> Self {
+        Self { mean, variance }
+    }
+}
+
+impl<'a> From<&'a RunningStatistics> for Statistics<'a> {
+    fn from(running: &'a RunningStatistics) -> Self {
+        Self::new(&running.mean, &running.variance)
+    }
+}
+
+/// Running statistics that training forward moves.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Running<'a> {
+    /// Before the call, and after it.
+    pub statistics: &'a mut RunningStatistics,
+    /// How the batch updates them.
+    pub update: RunningUpdate,
+}
+
+impl<'a> Running<'a> {
+    /// `statistics`, which the batch updates as `update` says.
+    pub fn new(statistics: &'a mut RunningStatistics, update: RunningUpdate) -> Self {
+        Self { statistics, update }
+    }
+}
+
+/// What backward returns beside the `dx` that it writes, `[C]` each.
+#[derive(Clone, Debug, Default, PartialEq)]
+#[non_exhaustive]
+pub struct ParameterGradients {
+    /// Gradient of the weight.
+    pub dweight: Vec<f32>,
+    /// Gradient of the bias.
+    pub dbias: Vec<f32>,
+}
