@@ -22,6 +22,19 @@ pub(crate) fn rows<const N: usize>(values: &[f32]) -> Result<[Vec<f32>; N], Shap
     }))
 }
 
+/// Rows of one length, one after the other.
+fn concatenated<const N: usize>(rows: [(&'static str, &[f32]); N]) -> Result<Vec<f32>, ShapeError> {
+    let expected = rows[0].1.len();
+    match rows.iter().find(|(_, row)| row.len() != expected) {
+        None => Ok(rows.map(|(_, row)| row).concat()),
+        Some((tensor, row)) => Err(ShapeError::Length {
+            tensor,
+            got: row.len(),
+            expected,
+        }),
+    }
+}
+
 /// One value for each channel.
 pub(crate) fn filled<T: Copy>(channels: usize, value: T) -> Result<Vec<T>, ShapeError> {
     let mut values = Vec::new();
@@ -71,9 +84,16 @@ impl RunningStatistics {
     }
 
     /// Rows of mean, variance and batches (as u32 bits), `[3, C]`, as the device keeps them.
-    pub fn to_rows(&self) -> Vec<f32> {
+    ///
+    /// # Errors
+    /// A variance or batches of another length than the mean.
+    pub fn to_rows(&self) -> Result<Vec<f32>, ShapeError> {
         let batches: &[f32] = bytemuck::cast_slice(&self.batches);
-        [&self.mean[..], &self.variance, batches].concat()
+        concatenated([
+            ("running_mean", &self.mean),
+            ("running_var", &self.variance),
+            ("batches", batches),
+        ])
     }
 }
 
@@ -112,15 +132,17 @@ impl SavedStatistics {
     }
 
     /// Rows of pivot, offset, inv_std, batch mean and batch variance, `[5, C]`, as the device keeps them.
-    pub fn to_rows(&self) -> Vec<f32> {
-        [
-            &self.pivot[..],
-            &self.offset,
-            &self.inv_std,
-            &self.batch_mean,
-            &self.batch_var,
-        ]
-        .concat()
+    ///
+    /// # Errors
+    /// A row of another length than the pivot.
+    pub fn to_rows(&self) -> Result<Vec<f32>, ShapeError> {
+        concatenated([
+            ("pivot", &self.pivot),
+            ("offset", &self.offset),
+            ("inv_std", &self.inv_std),
+            ("batch_mean", &self.batch_mean),
+            ("batch_var", &self.batch_var),
+        ])
     }
 }
 
@@ -441,7 +463,7 @@ mod tests {
         assert_eq!((running.mean[0], running.variance[0]), (1.0, 2.0));
         assert_eq!(running.batches, [7]);
         assert_eq!(
-            RunningStatistics::from_rows(&running.to_rows()).unwrap(),
+            RunningStatistics::from_rows(&running.to_rows().unwrap()).unwrap(),
             running
         );
         assert!(RunningStatistics::from_rows(&[0.0; 4]).is_err());
@@ -452,7 +474,7 @@ mod tests {
             (&saved.inv_std, &saved.batch_var),
             (&vec![4.0, 5.0], &vec![8.0, 9.0])
         );
-        assert_eq!(saved.to_rows(), rows);
+        assert_eq!(saved.to_rows().unwrap(), rows);
         assert!(SavedStatistics::from_rows(&rows[1..]).is_err());
 
         let rows = [1.0, 2.0, 3.0, 4.0];

@@ -66,13 +66,17 @@ pub enum ConfigError {
     /// Inference without running statistics.
     #[error("inference needs running_mean and running_var, and this configuration keeps none")]
     NoRunningStatistics,
-    /// A variance below zero.
-    #[error("the variance of channel {channel} is {got:?}, expected at least 0")]
-    NegativeVariance {
+    /// A running mean or variance that a channel cannot be normalized by.
+    #[error("{statistic} of channel {channel} is {got:?}, expected {expected}")]
+    RunningStatistic {
+        /// "running_mean" or "running_var".
+        statistic: &'static str,
         /// The channel.
         channel: usize,
         /// The value given.
         got: f32,
+        /// What was expected.
+        expected: &'static str,
     },
     /// Momentum changed where no running statistics are kept.
     #[error("momentum has no meaning here: no running statistics are moved")]

@@ -42,16 +42,35 @@ pub enum StateError {
         /// What was expected.
         expected: Vec<usize>,
     },
-    /// A value no layer can have.
-    #[error("tensor {name:?} holds {got} at {index}, expected {expected}")]
+    /// A count no layer can have.
+    #[error("tensor {name:?} holds {got}, expected {expected}")]
     Value {
         /// Its name, prefix included.
         name: String,
         /// The value found.
         got: String,
-        /// Where.
-        index: usize,
         /// What was expected.
         expected: &'static str,
+    },
+    /// A value that no channel can have.
+    #[error("tensor {name:?} holds {got:?} in channel {channel}, expected {expected}")]
+    Channel {
+        /// Its name, prefix included.
+        name: String,
+        /// The channel.
+        channel: usize,
+        /// The value found.
+        got: f32,
+        /// What was expected.
+        expected: &'static str,
+    },
+    /// A prefix under which a file has no tensor of a layer.
+    #[error(
+        "no tensor of a layer has the prefix {prefix:?}: neither weight, bias, running_mean, running_var nor \
+         num_batches_tracked"
+    )]
+    Prefix {
+        /// The prefix given.
+        prefix: String,
     },
 }

@@ -48,7 +48,9 @@ impl<'a> Trained<'a> {
 /// trained with one, `[C]`. Computed in f64 and rounded once.
 ///
 /// # Errors
-/// An empty mean, which has no channels; lengths that do not fit C; a negative running variance; `eps` negative or not finite.
+/// An empty mean, which has no channels; lengths that do not fit C; `eps` negative or not finite; a channel, which is
+/// named, whose running variance is negative, whose running mean or variance is not finite, or whose running variance
+/// and `eps` are both 0.
 pub fn fold_into_linear(
     trained: &Trained<'_>,
     weight: &[f32],
@@ -89,13 +91,7 @@ pub fn fold_into_linear(
     };
     for (c, row) in weight.chunks_exact(per_channel).enumerate() {
         let variance = trained.variance[c];
-        if variance < 0.0 {
-            return Err(ConfigError::NegativeVariance {
-                channel: c,
-                got: variance,
-            }
-            .into());
-        }
+        check_channel(trained, c)?;
         let inv_std = 1.0 / (f64::from(variance) + f64::from(trained.eps)).sqrt();
         let scale = inv_std * f64::from(parameters.weight(c));
         let own = bias.map_or(0.0, |b| f64::from(b[c]));
@@ -106,4 +102,27 @@ pub fn fold_into_linear(
         folded.bias.push(shift as f32);
     }
     Ok(folded)
+}
+
+/// Refuses a channel that would fold into weights that are no numbers, or into zeros.
+fn check_channel(trained: &Trained<'_>, c: usize) -> Result<(), ConfigError> {
+    let (mean, variance) = (trained.mean[c], trained.variance[c]);
+    let refuse = |statistic, got, expected| {
+        Err(ConfigError::RunningStatistic {
+            statistic,
+            channel: c,
+            got,
+            expected,
+        })
+    };
+    if !mean.is_finite() {
+        return refuse("running_mean", mean, "a finite number");
+    }
+    if !variance.is_finite() || variance < 0.0 {
+        return refuse("running_var", variance, "a finite number of at least 0");
+    }
+    if variance == 0.0 && trained.eps == 0.0 {
+        return refuse("running_var", variance, "a number above 0, as eps is 0");
+    }
+    Ok(())
 }

@@ -22,7 +22,7 @@ impl BatchNorm {
         let state = LayerState::from_safetensors(bytes, prefix, channels, &config)?;
         // Errors name tensors as the file does.
         state.validate_under(prefix, channels, &config)?;
-        Self::with_state(gpu, config, channels, &state)
+        Self::with_state(gpu, channels, config, &state)
     }
 
     /// The layer's state as a safetensors file under PyTorch's names. Several layers go into one file by

@@ -85,8 +85,8 @@ impl BatchNorm {
     /// As [`BatchNorm::new`]; a state that is not such a layer's.
     pub fn with_state(
         gpu: &Gpu,
-        config: Config,
         channels: usize,
+        config: Config,
         state: &LayerState,
     ) -> Result<Self, Error> {
         let mut layer = Self::blank(gpu, config, channels)?;
@@ -225,7 +225,7 @@ impl BatchNorm {
     /// [`fold_into_linear`].
     ///
     /// # Errors
-    /// A layer without running statistics; lengths that do not fit; a failed device.
+    /// A layer without running statistics; what [`fold_into_linear`] refuses; a failed device.
     pub async fn fold_into_linear(
         &self,
         weight: &[f32],
@@ -294,7 +294,7 @@ impl BatchNorm {
 
     fn write_running(&self, running: &RunningStatistics) -> Result<(), Error> {
         match &self.running {
-            Some(tensor) => tensor.write(&running.to_rows()),
+            Some(tensor) => tensor.write(&running.to_rows()?),
             None => Ok(()),
         }
     }

@@ -3,8 +3,8 @@
 use safetensors::tensor::{Dtype, TensorView};
 use safetensors::{SafeTensorError, SafeTensors};
 
-use super::{LayerState, non_negative};
-use crate::config::{Config, Momentum};
+use super::{LayerState, each_channel};
+use crate::config::{Affine, Config, Momentum};
 use crate::error::StateError;
 use crate::stats::RunningStatistics;
 
@@ -16,9 +16,10 @@ impl LayerState {
     /// and a file without that number to have counted none.
     ///
     /// # Errors
-    /// Not a safetensors file; running mean and variance one without the other; cumulative
-    /// averaging without `num_batches_tracked`; wrong dtypes or shapes; a negative variance
-    /// or count.
+    /// Not a safetensors file; a prefix under which it has no tensor of a layer, where `config` asks for any; running mean
+    /// and variance one without the other; cumulative averaging without `num_batches_tracked`; wrong dtypes or shapes; a
+    /// running mean that is not finite or a running variance that is negative or not finite, with its channel; a
+    /// negative count.
     pub fn from_safetensors(
         bytes: &[u8],
         prefix: &str,
@@ -37,7 +38,12 @@ impl LayerState {
             (Some(_), None) => return Err(missing("running_var")),
             (None, Some(_)) => return Err(missing("running_mean")),
             (Some(mean), Some(variance)) => {
-                non_negative(format!("{prefix}running_var"), &variance)?;
+                let [mean_name, variance_name] =
+                    ["running_mean", "running_var"].map(|name| format!("{prefix}{name}"));
+                each_channel(mean_name, &mean, "a finite mean", f32::is_finite)?;
+                let expected = "a finite variance of at least 0";
+                let good = |v: f32| v.is_finite() && v >= 0.0;
+                each_channel(variance_name, &variance, expected, good)?;
                 let cumulative = config.running.map(|r| r.momentum) == Some(Momentum::Cumulative);
                 if cumulative && tracked.is_none() {
                     return Err(missing("num_batches_tracked"));
@@ -50,9 +56,17 @@ impl LayerState {
                 })
             }
         };
+        let (weight, bias) = (read("weight")?, read("bias")?);
+        let none = weight.is_none() && bias.is_none() && running.is_none() && tracked.is_none();
+        let asked = config.affine != Affine::None || config.running.is_some();
+        if none && asked {
+            return Err(StateError::Prefix {
+                prefix: prefix.to_owned(),
+            });
+        }
         Ok(Self {
-            weight: read("weight")?,
-            bias: read("bias")?,
+            weight,
+            bias,
             running,
             num_batches_tracked: tracked.unwrap_or(0),
         })
@@ -63,8 +77,11 @@ impl LayerState {
     /// Batches that a channel did not count, because they were not finite, are not told
     /// apart: PyTorch's format has one count a layer.
     ///
+    /// Values that are not finite are written as they are, so that a training run that went to NaN can still be saved
+    /// and looked at. [`LayerState::from_safetensors`] refuses running statistics that are not finite.
+    ///
     /// # Errors
-    /// What the writer refuses.
+    /// Weight, bias and running statistics of unequal lengths, the first that differs by name; what the writer refuses.
     pub fn to_safetensors(&self, prefix: &str) -> Result<Vec<u8>, StateError> {
         Self::all_to_safetensors(&[(prefix, self)])
     }
@@ -73,7 +90,7 @@ impl LayerState {
     /// reads each of them by its prefix.
     ///
     /// # Errors
-    /// Two layers of one prefix; what the writer refuses.
+    /// Two layers of one prefix; as [`LayerState::to_safetensors`].
     pub fn all_to_safetensors(layers: &[(&str, &Self)]) -> Result<Vec<u8>, StateError> {
         let mut tensors = Vec::new();
         for (k, (prefix, state)) in layers.iter().enumerate() {
@@ -82,6 +99,8 @@ impl LayerState {
                     reason: format!("two layers have the prefix {prefix:?}"),
                 });
             }
+            let first = state.rows().into_iter().find_map(|(_, row)| row);
+            state.check_lengths(prefix, first.map_or(0, <[f32]>::len))?;
             tensors.extend(state.tensors(prefix));
         }
         let views = tensors.iter().map(|(name, dtype, shape, bytes)| {
@@ -94,21 +113,14 @@ impl LayerState {
 
     /// Each tensor with its name, type and shape, and its bytes, little endian.
     fn tensors(&self, prefix: &str) -> Vec<(String, Dtype, Vec<usize>, Vec<u8>)> {
-        let running = self.running.as_ref();
-        let rows = [
-            ("weight", self.weight.as_ref()),
-            ("bias", self.bias.as_ref()),
-            ("running_mean", running.map(|r| &r.mean)),
-            ("running_var", running.map(|r| &r.variance)),
-        ];
-        let rows = rows.into_iter().filter_map(|(name, values)| {
+        let rows = self.rows().into_iter().filter_map(|(name, values)| {
             let values = values?;
             let bytes = values.iter().flat_map(|v| v.to_le_bytes()).collect();
             let shape = vec![values.len()];
             Some((format!("{prefix}{name}"), Dtype::F32, shape, bytes))
         });
         let mut tensors: Vec<_> = rows.collect();
-        if running.is_some() {
+        if self.running.is_some() {
             let dtype = match i64::try_from(self.num_batches_tracked) {
                 Ok(_) => Dtype::I64,
                 Err(_) => Dtype::U64,
@@ -206,7 +218,6 @@ fn batches_tracked(file: &SafeTensors<'_>, name: String) -> Result<Option<u64>, 
         Err(_) => Err(StateError::Value {
             name,
             got: count.to_string(),
-            index: 0,
             expected: "a count of at least 0",
         }),
     }

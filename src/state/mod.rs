@@ -58,8 +58,11 @@ impl LayerState {
 
     /// Checks that the state is one of a layer of `channels` channels with `config`.
     ///
+    /// Statistics that are not finite pass: a layer has them whose running statistics take batches that are not finite
+    /// ([`NonFinite::Propagate`](crate::NonFinite)), and its state can be loaded again. A file is refused for them.
+    ///
     /// # Errors
-    /// A tensor too many, one missing, another length than C, a negative running variance.
+    /// A tensor too many, one missing, another length than C, a negative running variance, with its channel.
     pub fn validate(&self, channels: usize, config: &Config) -> Result<(), StateError> {
         self.validate_under("", channels, config)
     }
@@ -71,57 +74,72 @@ impl LayerState {
         channels: usize,
         config: &Config,
     ) -> Result<(), StateError> {
-        let running = self.running.as_ref();
-        for (name, values, wanted) in [
-            ("weight", self.weight.as_ref(), config.affine.has_weight()),
-            ("bias", self.bias.as_ref(), config.affine.has_bias()),
-            (
-                "running_mean",
-                running.map(|r| &r.mean),
-                config.running.is_some(),
-            ),
-            (
-                "running_var",
-                running.map(|r| &r.variance),
-                config.running.is_some(),
-            ),
-        ] {
-            let name = || format!("{prefix}{name}");
+        let [weight, bias] = [config.affine.has_weight(), config.affine.has_bias()];
+        let running = config.running.is_some();
+        let wanted = [weight, bias, running, running];
+        for ((name, values), wanted) in self.rows().into_iter().zip(wanted) {
+            let name = format!("{prefix}{name}");
             match values {
-                None if wanted => return Err(StateError::Missing { name: name() }),
-                Some(_) if !wanted => return Err(StateError::Unexpected { name: name() }),
-                Some(values) if values.len() != channels => {
-                    return Err(StateError::Shape {
-                        name: name(),
-                        got: vec![values.len()],
-                        expected: vec![channels],
-                    });
-                }
+                None if wanted => return Err(StateError::Missing { name }),
+                Some(_) if !wanted => return Err(StateError::Unexpected { name }),
                 _ => {}
             }
         }
-        let Some(running) = running else {
-            return Ok(());
-        };
-        if running.batches.len() != channels {
-            return Err(StateError::Shape {
-                name: format!("{prefix}batches"),
-                got: vec![running.batches.len()],
-                expected: vec![channels],
-            });
+        self.check_lengths(prefix, channels)?;
+        match &self.running {
+            Some(running) => non_negative(format!("{prefix}running_var"), &running.variance),
+            None => Ok(()),
         }
-        non_negative(format!("{prefix}running_var"), &running.variance)
+    }
+
+    /// What there is one of for each channel, under PyTorch's names.
+    fn rows(&self) -> [(&'static str, Option<&[f32]>); 4] {
+        let running = self.running.as_ref();
+        [
+            ("weight", self.weight.as_deref()),
+            ("bias", self.bias.as_deref()),
+            ("running_mean", running.map(|r| &r.mean[..])),
+            ("running_var", running.map(|r| &r.variance[..])),
+        ]
+    }
+
+    /// Refuses rows that are not as long as there are channels; they are named as a file with `prefix` names them.
+    fn check_lengths(&self, prefix: &str, channels: usize) -> Result<(), StateError> {
+        let rows = self.rows().map(|(name, row)| (name, row.map(<[f32]>::len)));
+        let batches = self.running.as_ref().map(|r| r.batches.len());
+        for (name, len) in rows.into_iter().chain([("batches", batches)]) {
+            if let Some(len) = len.filter(|&len| len != channels) {
+                return Err(StateError::Shape {
+                    name: format!("{prefix}{name}"),
+                    got: vec![len],
+                    expected: vec![channels],
+                });
+            }
+        }
+        Ok(())
     }
 }
 
 fn non_negative(name: String, variance: &[f32]) -> Result<(), StateError> {
-    match variance.iter().position(|&v| v < 0.0) {
+    each_channel(name, variance, "a variance of at least 0", |v| {
+        v >= 0.0 || v.is_nan()
+    })
+}
+
+/// Refuses the first channel whose value is not `good`.
+fn each_channel(
+    name: String,
+    values: &[f32],
+    expected: &'static str,
+    good: impl Fn(f32) -> bool,
+) -> Result<(), StateError> {
+    match values.iter().position(|&v| !good(v)) {
         None => Ok(()),
-        Some(index) => Err(StateError::Value {
+        Some(channel) => Err(StateError::Channel {
             name,
-            got: variance[index].to_string(),
-            index,
-            expected: "a variance of at least 0",
+            channel,
+            got: values[channel],
+            expected,
         }),
     }
 }

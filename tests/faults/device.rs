@@ -106,7 +106,7 @@ fn destroyed_after_a_pass() {
         // What was read goes on, on a new device.
         let fresh = own_gpu();
         let config = Config::pytorch();
-        let mut layer = Checked::new(BatchNorm::with_state(&fresh, config, 3, &before).unwrap());
+        let mut layer = Checked::new(BatchNorm::with_state(&fresh, 3, config, &before).unwrap());
         let x = upload(&fresh, &SHAPE, 1);
         layer.forward_blocking(&x, Mode::Train).unwrap();
         assert_eq!(layer.layer().num_batches_tracked(), 2);

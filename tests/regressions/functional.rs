@@ -76,3 +76,33 @@ fn destroyed_tensor() {
     }
     gpu.check_blocking().unwrap();
 }
+
+/// Folding with statistics that are not finite, or with a variance of 0 and no eps: the weights were NaN, infinite or 0.
+#[test]
+fn unfoldable_channel() {
+    let fold = |mean: &[f32], variance: &[f32], eps| {
+        let trained = Trained::new(Parameters::default(), mean, variance, eps);
+        fold_into_linear(&trained, &[1.0, 2.0], None)
+    };
+    let (mean, finite) = ([0.5, 0.25], "a finite number of at least 0");
+    for (variance, expected) in [
+        (f32::NAN, finite),
+        (f32::INFINITY, finite),
+        (-1e-5, finite),
+        (0.0, "a number above 0, as eps is 0"),
+        (-0.0, "a number above 0, as eps is 0"),
+    ] {
+        let refused = fold(&mean, &[1.0, variance], 0.0).unwrap_err().to_string();
+        let told = format!("running_var of channel 1 is {variance:?}, expected {expected}");
+        assert_eq!(refused, told);
+    }
+    for bad in [f32::NAN, f32::NEG_INFINITY] {
+        let refused = fold(&[0.5, bad], &[1.0, 1.0], 1e-5)
+            .unwrap_err()
+            .to_string();
+        let told = format!("running_mean of channel 1 is {bad:?}, expected a finite number");
+        assert_eq!(refused, told);
+    }
+    // A variance of 0 with an eps is ordinary: 1/√0.25 is 2.
+    assert_eq!(fold(&mean, &[0.0, 0.0], 0.25).unwrap().weight, [2.0, 4.0]);
+}

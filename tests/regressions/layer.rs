@@ -61,7 +61,7 @@ fn gradients_of_another_layer() {
         let config = Config::pytorch();
         let mut state = LayerState::new(3, &config).unwrap();
         state.weight = Some(vec![weight; 3]);
-        BatchNorm::with_state(&gpu, config, 3, &state).unwrap()
+        BatchNorm::with_state(&gpu, 3, config, &state).unwrap()
     };
     let (mut first, mut second) = (layer(1.0), layer(4.0));
     let (x, dy) = (upload(&gpu, 1), upload(&gpu, 2));
@@ -176,7 +176,7 @@ fn huge_channels() {
             let state = LayerState::default();
             for refused in [
                 BatchNorm::new(&gpu, channels, config),
-                BatchNorm::with_state(&gpu, config, channels, &state),
+                BatchNorm::with_state(&gpu, channels, config, &state),
             ] {
                 let refused = refused.unwrap_err();
                 assert!(
@@ -204,7 +204,7 @@ fn last_count() {
         let again = LayerState::from_safetensors(&bytes, "bn.", 3, &config).unwrap();
         assert_eq!(again, state);
 
-        let mut layer = BatchNorm::with_state(&gpu, config, 3, &state).unwrap();
+        let mut layer = BatchNorm::with_state(&gpu, 3, config, &state).unwrap();
         layer.forward(&x, Mode::Train).unwrap();
         assert_eq!(layer.num_batches_tracked(), count.saturating_add(1));
         // The counts of channels are 32 bits on the device, and stay at their end too.

@@ -10,3 +10,4 @@ mod layer;
 mod lengths;
 mod planning;
 mod recording;
+mod state;

@@ -26,7 +26,7 @@ pub fn state_of(case: &Case) -> LayerState {
 }
 
 pub fn layer_of(gpu: &Gpu, case: &Case) -> BatchNorm {
-    BatchNorm::with_state(gpu, case.config, case.view.channels(), &state_of(case)).unwrap()
+    BatchNorm::with_state(gpu, case.view.channels(), case.config, &state_of(case)).unwrap()
 }
 
 pub fn host(gradients: &Gradients) -> HostGradients {

@@ -9,7 +9,7 @@ pub fn rows<const N: usize>(values: &[f32]) -> [Vec<f32>; N] {
 
 /// `[3][C]`.
 pub fn running_rows(running: &RunningStatistics) -> Vec<f32> {
-    running.to_rows()
+    running.to_rows().unwrap()
 }
 
 /// `[3][C]`.

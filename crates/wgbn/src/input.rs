@@ -4,6 +4,7 @@ use std::path::Path;
 
 use safetensors::SafeTensors;
 use safetensors::tensor::Dtype;
+use wgpu_batchnorm::error::StateError;
 use wgpu_batchnorm::{Config, Element, LayerState, View};
 
 use crate::args::Mode;
@@ -100,14 +101,15 @@ impl Inputs {
             .map_err(|e| Failure::Input(e.to_string()))?;
         let mut state = LayerState::default();
         if !self.bytes.is_empty() {
-            let file = parse(&self.bytes)?;
-            if !prefix.is_empty() && !file.names().iter().any(|name| name.starts_with(prefix)) {
-                return Err(bad(&format!(
-                    "--prefix: no tensor's name starts with {prefix:?}"
-                )));
-            }
-            state = LayerState::from_safetensors(&self.bytes, prefix, view.channels(), &config)
-                .map_err(|e| Failure::Input(e.to_string()))?;
+            let channels = view.channels();
+            state = match LayerState::from_safetensors(&self.bytes, prefix, channels, &config) {
+                // Nobody asked for a layer of the file: it may hold `x` alone.
+                Err(StateError::Prefix { .. }) if prefix.is_empty() => state,
+                Err(error @ StateError::Prefix { .. }) => {
+                    return Err(bad(&format!("--prefix: {error}")));
+                }
+                read => read.map_err(|e| Failure::Input(e.to_string()))?,
+            };
         }
         let config = config.with_affine(state.affine());
         if state.running.is_none() {

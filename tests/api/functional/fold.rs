@@ -180,7 +180,7 @@ fn what_does_not_fit_is_named() {
     let refused = fold(&negative, &weight, None);
     assert_refused!(
         refused,
-        Error::Config(ConfigError::NegativeVariance { channel: 2, .. })
+        Error::Config(ConfigError::RunningStatistic { channel: 2, .. })
     );
     for eps in [f32::NAN, -1.0, f32::INFINITY] {
         let refused = fold(

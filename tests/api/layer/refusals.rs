@@ -17,7 +17,7 @@ fn unharmed(gpu: &Gpu, config: Config, refused: impl FnOnce(&mut BatchNorm)) {
     let x = upload(gpu, &SHAPE, &ordinary(&SHAPE, 1));
     layer.forward(&x, Mode::Train).unwrap();
     let state = layer.state_blocking().unwrap();
-    let mut twin = BatchNorm::with_state(gpu, config, 3, &state).unwrap();
+    let mut twin = BatchNorm::with_state(gpu, 3, config, &state).unwrap();
     refused(&mut layer);
     assert_eq!(layer.state_blocking().unwrap(), state);
     let [y, expected] = [&mut layer, &mut twin].map(|layer| {

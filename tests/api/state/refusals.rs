@@ -119,7 +119,7 @@ fn missing_tensors() {
     assert_eq!(refused, StateError::Missing { name });
 }
 
-/// A prefix of no layer in the file is the likeliest mistake: the name looked for is told.
+/// A prefix of no layer in the file is the likeliest mistake: it is told.
 #[test]
 fn a_wrong_prefix_is_told() {
     let gpu = gpu();
@@ -127,7 +127,7 @@ fn a_wrong_prefix_is_told() {
     let bytes = file(&checkpoint());
     let refused = BatchNorm::from_safetensors(&gpu, 3, config, &bytes, "layer1.0.bn3.");
     let text = refused.unwrap_err().to_string();
-    assert_eq!(text, r#"tensor "layer1.0.bn3.weight" is missing"#);
+    assert!(text.contains(r#"the prefix "layer1.0.bn3.""#), "{text}");
 }
 
 #[test]
@@ -209,13 +209,19 @@ fn values_that_cannot_be() {
     for (entry, index) in [
         (f32s("running_var", &[1.0, 2.0, -1e-3]), 2),
         (words("running_var", Dtype::F16, &[0xbc00, 0, 0]), 0),
-        (tracked(-1), 0),
-        (tracked(i64::MIN), 0),
     ] {
         let name = entry.name.clone();
         let refused = refusal(config, &file(&with(entry)));
         assert!(
-            matches!(&refused, StateError::Value { name: n, index: i, .. } if *n == name && *i == index),
+            matches!(&refused, StateError::Channel { name: n, channel, .. } if *n == name && *channel == index),
+            "{refused}"
+        );
+    }
+    for entry in [tracked(-1), tracked(i64::MIN)] {
+        let name = entry.name.clone();
+        let refused = refusal(config, &file(&with(entry)));
+        assert!(
+            matches!(&refused, StateError::Value { name: n, .. } if *n == name),
             "{refused}"
         );
     }

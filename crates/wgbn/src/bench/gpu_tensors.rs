@@ -64,7 +64,7 @@ pub fn sets(device: &GpuDevice, inputs: &Inputs, count: usize) -> Result<Vec<Set
 /// An error where the device does not hold the inputs as the host has them, bit for bit.
 pub fn held(set: &Set, shared: &Shared, inputs: &Inputs) -> Result<(), Failure> {
     let affine = [&inputs.weight[..], &inputs.bias].concat();
-    let running = inputs.running.to_rows();
+    let running = inputs.running.to_rows()?;
     for (name, tensor, given) in [
         ("x on the device", &set.x, &inputs.x),
         ("dy on the device", &set.dy, &inputs.dy),
@@ -88,7 +88,7 @@ impl Shared {
         let gpu = &device.gpu;
         let c = inputs.view.channels();
         let affine = [&inputs.weight[..], &inputs.bias].concat();
-        let running = inputs.running.to_rows();
+        let running = inputs.running.to_rows()?;
         let words = workspace_bytes.div_ceil(4).max(1);
         Ok(Self {
             affine: Tensor::upload(gpu, &[2, c], &affine)?,
@@ -103,7 +103,7 @@ impl Shared {
 
     /// Statistics as they were before any training.
     pub fn reset(&self, inputs: &Inputs) -> Result<(), Failure> {
-        Ok(self.running.write(&inputs.running.to_rows())?)
+        Ok(self.running.write(&inputs.running.to_rows()?)?)
     }
 
     pub fn read_saved(&self) -> Result<SavedStatistics, Failure> {

@@ -33,7 +33,7 @@ fn read(tensor: &Tensor) -> Result<(Vec<u8>, Vec<f32>), Failure> {
 
 /// A layer in the job's state, and the input.
 fn layer(gpu: &Gpu, job: &Job<'_>) -> Result<(BatchNorm, Tensor), Failure> {
-    let layer = BatchNorm::with_state(gpu, job.config, job.view.channels(), job.state)?;
+    let layer = BatchNorm::with_state(gpu, job.view.channels(), job.config, job.state)?;
     let x = upload(gpu, job.shape, job.x)?;
     wait(gpu);
     Ok((layer, x))
@@ -45,7 +45,7 @@ fn second_layer(
     job: &Job<'_>,
     tensors: &[(&'static str, &Tensor, Stored<'_>)],
 ) -> Result<(BatchNorm, Vec<Finding>), Failure> {
-    let layer = BatchNorm::with_state(gpu, job.config, job.view.channels(), job.state)?;
+    let layer = BatchNorm::with_state(gpu, job.view.channels(), job.config, job.state)?;
     let mut findings = state_held(&layer, job.state)?;
     for (name, tensor, given) in tensors {
         findings.extend(held(name, tensor, *given)?);

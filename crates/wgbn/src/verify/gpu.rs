@@ -118,7 +118,7 @@ impl Layers<'_> {
     fn layer(&self) -> Result<(BatchNorm, Vec<Finding>), Failure> {
         let Self { gpu, values, .. } = self;
         let channels = values.view.channels();
-        let layer = BatchNorm::with_state(gpu, self.trial.config(), channels, &values.state)?;
+        let layer = BatchNorm::with_state(gpu, channels, self.trial.config(), &values.state)?;
         let mut findings = state_held(&layer, &values.state)?;
         findings.extend(self.inputs.of_residual.iter().cloned());
         Ok((layer, findings))

@@ -64,7 +64,7 @@ fn tensors_that_are_missing() {
     refused(
         &small(),
         &[&prefixed, &trained],
-        "no tensor's name starts with \"bn1.\"",
+        "--prefix: no tensor of a layer has the prefix \"bn1.\"",
     );
     let half = small().under("bn1.").without("bn1.running_var");
     refused(&half, &[&prefixed], "\"bn1.running_var\"");
@@ -158,12 +158,20 @@ fn values_that_no_layer_has() {
     for (variance, got) in [
         (-0.5, "-0.5"),
         (f32::NEG_INFINITY, "-inf"),
-        (-1e-45, "-0.0000000000"),
+        (-1e-45, "-1e-45"),
+        (f32::NAN, "NaN"),
+        (f32::INFINITY, "inf"),
     ] {
         let input = small().f32("running_var", &[3], &[1.0, variance, 1.0]);
-        let needle = format!("tensor \"running_var\" holds {got}");
+        let needle = format!("tensor \"running_var\" holds {got} in channel 1");
         refused(&input, &all, &needle);
     }
+    let input = small().f32("running_mean", &[3], &[1.0, 2.0, f32::NAN]);
+    refused(
+        &input,
+        &all,
+        "tensor \"running_mean\" holds NaN in channel 2",
+    );
     let needle = "tensor \"num_batches_tracked\" holds -1";
     refused(&small().count(-1), &[FORWARD], needle);
 }

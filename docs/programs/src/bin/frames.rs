@@ -61,7 +61,7 @@ fn main() -> Result {
         &queue,
         &pool,
         running.start,
-        &RunningStatistics::new(4)?.to_rows(),
+        &RunningStatistics::new(4)?.to_rows()?,
     ); // mean 0, variance 1
 
     let buffers = InferenceBuffers::new(pool.slice(x), pool.slice(running))

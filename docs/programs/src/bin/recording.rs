@@ -32,7 +32,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let x = filled(plan.tensor_bytes(), &values);
     let y = filled(plan.tensor_bytes(), &[]);
     let affine = filled(plan.affine_bytes(), &parameters.to_rows(16)?);
-    let running = filled(plan.running_bytes(), &RunningStatistics::new(16)?.to_rows());
+    let running = filled(plan.running_bytes(), &RunningStatistics::new(16)?.to_rows()?);
     let saved = filled(plan.saved_bytes(), &[]); // what backward needs
     let workspace = filled(plan.workspace_bytes(), &[]);
 
