@@ -50,21 +50,21 @@ fn layers() -> impl Iterator<Item = Layer> {
             dy: values(104_729),
             weight: (0..c).map(|c| 1.0 + c as f32 / 64.0).collect(),
             bias: (0..c).map(|c| c as f32 / 8.0).collect(),
-            running: RunningStatistics {
-                mean: (0..c).map(|c| c as f32 + 0.75).collect(),
-                variance: vec![0.5; c],
-                batches: vec![1; c],
-            },
+            running: RunningStatistics::from_parts(
+                (0..c).map(|c| c as f32 + 0.75).collect(),
+                vec![0.5; c],
+                vec![1; c],
+            )
+            .unwrap(),
         }
     })
 }
 
 impl Layer {
     fn parameters(&self) -> Parameters<'_> {
-        Parameters {
-            weight: Some(&self.weight),
-            bias: Some(&self.bias),
-        }
+        Parameters::default()
+            .with_weight(&self.weight[..])
+            .with_bias(&self.bias[..])
     }
 
     fn input(&self) -> Input<'_> {
@@ -153,10 +153,7 @@ fn cpu_path(criterion: &mut Criterion) {
         let input = cpu::Input::new(*view, x, layer.parameters(), EPS);
         let mut host = Host {
             out: vec![POISON; x.len()],
-            gradients: HostGradients {
-                dx: vec![POISON; x.len()],
-                ..Default::default()
-            },
+            gradients: HostGradients::new(vec![POISON; x.len()], vec![], vec![]),
             ..Default::default()
         };
         // Backward needs this where a filter leaves training out.
@@ -327,7 +324,7 @@ impl<'a> Device<'a> {
     fn gradients(&self) -> HostGradients {
         let [dweight, dbias] = self.rows(&self.grads);
         let dx = self.out.read_blocking().unwrap();
-        HostGradients { dx, dweight, dbias }
+        HostGradients::new(dx, dweight, dbias)
     }
 }
 

@@ -131,10 +131,9 @@ async fn run() -> Result<(), Box<dyn Error>> {
 
     // The same in f64 on the same x.
     let x = read(&x);
-    let parameters = Parameters {
-        weight: Some(&weight),
-        bias: Some(&bias),
-    };
+    let parameters = Parameters::default()
+        .with_weight(&weight[..])
+        .with_bias(&bias[..]);
     let (y, batch) = reference::train_forward(&plan.view(), &x, parameters, config.eps)?;
     let pairs = read(&z).into_iter().zip(&y);
     let worst = pairs.map(|(z, y)| (f64::from(z) - y.max(0.0)).abs());

@@ -6,6 +6,7 @@ use crate::shape::View;
 
 /// How running statistics move at each counted batch.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
 pub enum Momentum {
     /// `new = (1 − momentum)·old + momentum·batch`: PyTorch's sense.
     Exponential(f32),
@@ -36,7 +37,8 @@ impl Momentum {
     }
 }
 
-/// Which batch variance goes into the running variance.
+/// Which batch variance goes into the running variance. The sum of squares is divided by m or by m − 1, and there is no
+/// third estimate of the variance in use: this enum is complete.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum RunningVariance {
     /// σ² = Σ(x−μ)²/m: Keras, ONNX, flax.
@@ -51,6 +53,7 @@ pub enum RunningVariance {
 /// Devices hold Σ(x−μ)² in f32. A channel of m values where that sum exceeds 3.4e38 counts as not finite there, too, though its
 /// variance is: from |x − μ| of about 1.8e19/√m on. The CPU path reaches further.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum NonFinite {
     /// They keep their value, and the batch does not count for that channel.
     Skip,
@@ -60,6 +63,7 @@ pub enum NonFinite {
 
 /// Which affine parameters there are. A missing weight is 1, a missing bias 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Affine {
     /// weight (γ) and bias (β).
     Both,

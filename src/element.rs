@@ -2,6 +2,7 @@
 
 /// How tensors are stored. Statistics and parameters are f32 always.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Element {
     /// IEEE single precision.
     F32,

@@ -14,7 +14,7 @@ pub struct View {
     inner: usize,
 }
 
-/// How a channel's values lie in memory.
+/// How a channel's values lie in memory. In a [`View`] the channels are either neighbours or not, so this enum is complete.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Pattern {
     /// Contiguous runs of `inner` values of one channel.

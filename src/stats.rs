@@ -22,11 +22,13 @@ pub(crate) fn rows<const N: usize>(values: &[f32]) -> Result<[Vec<f32>; N], Shap
     }))
 }
 
-/// Rows of one length, one after the other.
-fn concatenated<const N: usize>(rows: [(&'static str, &[f32]); N]) -> Result<Vec<f32>, ShapeError> {
+/// The rows, where they are as long as the first.
+fn of_one_length<'a, const N: usize>(
+    rows: [(&'static str, &'a [f32]); N],
+) -> Result<[&'a [f32]; N], ShapeError> {
     let expected = rows[0].1.len();
     match rows.iter().find(|(_, row)| row.len() != expected) {
-        None => Ok(rows.map(|(_, row)| row).concat()),
+        None => Ok(rows.map(|(_, row)| row)),
         Some((tensor, row)) => Err(ShapeError::Length {
             tensor,
             got: row.len(),
@@ -48,6 +50,7 @@ pub(crate) fn filled<T: Copy>(channels: usize, value: T) -> Result<Vec<T>, Shape
 
 /// Running statistics of a layer: what inference uses.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct RunningStatistics {
     /// Running mean, `[C]`.
     pub mean: Vec<f32>,
@@ -70,6 +73,24 @@ impl RunningStatistics {
         })
     }
 
+    /// From mean, variance and batches counted, `[C]` each.
+    ///
+    /// # Errors
+    /// A variance or batches of another length than the mean.
+    pub fn from_parts(
+        mean: Vec<f32>,
+        variance: Vec<f32>,
+        batches: Vec<u32>,
+    ) -> Result<Self, ShapeError> {
+        let statistics = Self {
+            mean,
+            variance,
+            batches,
+        };
+        statistics.rows()?;
+        Ok(statistics)
+    }
+
     /// From rows of mean, variance and batches (as u32 bits), `[3, C]`, as the device keeps them.
     ///
     /// # Errors
@@ -88,11 +109,14 @@ impl RunningStatistics {
     /// # Errors
     /// A variance or batches of another length than the mean.
     pub fn to_rows(&self) -> Result<Vec<f32>, ShapeError> {
-        let batches: &[f32] = bytemuck::cast_slice(&self.batches);
-        concatenated([
+        Ok(self.rows()?.concat())
+    }
+
+    fn rows(&self) -> Result<[&[f32]; 3], ShapeError> {
+        of_one_length([
             ("running_mean", &self.mean),
             ("running_var", &self.variance),
-            ("batches", batches),
+            ("batches", bytemuck::cast_slice(&self.batches)),
         ])
     }
 }
@@ -136,18 +160,28 @@ impl SavedStatistics {
     /// # Errors
     /// A row of another length than the pivot.
     pub fn to_rows(&self) -> Result<Vec<f32>, ShapeError> {
-        concatenated([
+        let rows = of_one_length([
             ("pivot", &self.pivot),
             ("offset", &self.offset),
             ("inv_std", &self.inv_std),
             ("batch_mean", &self.batch_mean),
             ("batch_var", &self.batch_var),
-        ])
+        ])?;
+        Ok(rows.concat())
     }
 }
 
 /// Parameters of the affine step, `[C]` each; a missing weight is 1, a missing bias 0.
+///
+/// ```
+/// use wgpu_batchnorm::Parameters;
+/// let weight = vec![2.0; 3];
+/// let parameters = Parameters::default().with_weight(&weight[..]);
+/// assert_eq!(parameters.to_rows(3)?, [2.0, 2.0, 2.0, 0.0, 0.0, 0.0]);
+/// # Ok::<_, wgpu_batchnorm::error::ShapeError>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default)]
+#[non_exhaustive]
 pub struct Parameters<'a> {
     /// γ.
     pub weight: Option<&'a [f32]>,
@@ -232,13 +266,21 @@ impl<'a> Parameters<'a> {
 
 /// Gradients of one backward pass on the host.
 #[derive(Clone, Debug, Default, PartialEq)]
+#[non_exhaustive]
 pub struct HostGradients {
-    /// Gradient of the input, in its shape.
+    /// Gradient of the input, in its shape; empty where it was not asked for.
     pub dx: Vec<f32>,
     /// Gradient of the weight, `[C]`.
     pub dweight: Vec<f32>,
     /// Gradient of the bias, `[C]`.
     pub dbias: Vec<f32>,
+}
+
+impl HostGradients {
+    /// From the gradients of the input, the weight and the bias; an empty `dx` where none was asked for.
+    pub fn new(dx: Vec<f32>, dweight: Vec<f32>, dbias: Vec<f32>) -> Self {
+        Self { dx, dweight, dbias }
+    }
 }
 
 /// Mergeable statistics of a batch, per channel.

@@ -13,6 +13,7 @@ use late::Late;
 
 /// Which adapter to take.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Adapter {
     /// The one wgpu ranks highest; a software adapter where there is no other.
     #[default]

@@ -4,6 +4,7 @@ use crate::tensor::Tensor;
 
 /// Which statistics a forward pass normalizes with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Mode {
     /// The batch's own; running statistics move.
     Train,

@@ -7,8 +7,21 @@ use crate::config::{Affine, Config};
 use crate::error::{ShapeError, StateError};
 use crate::stats::{RunningStatistics, filled};
 
-/// Parameters and statistics of one layer on the host, `[C]` each.
+/// Parameters and statistics of one layer on the host, `[C]` each. Its default is a layer that has none of them.
+///
+/// ```
+/// use wgpu_batchnorm::{Affine, LayerState, RunningStatistics};
+/// let running = RunningStatistics::from_parts(vec![0.5; 3], vec![2.0; 3], vec![10; 3])?;
+/// let state = LayerState::default()
+///     .with_bias(vec![0.25; 3])
+///     .with_running(running)
+///     .with_num_batches_tracked(12);
+/// assert_eq!(state.affine(), Affine::Bias);
+/// assert_eq!(state.skipped_batches(), [2, 2, 2]);
+/// # Ok::<_, wgpu_batchnorm::Error>(())
+/// ```
 #[derive(Clone, Debug, Default, PartialEq)]
+#[non_exhaustive]
 pub struct LayerState {
     /// γ, where the layer has one.
     pub weight: Option<Vec<f32>>,
@@ -35,6 +48,30 @@ impl LayerState {
             running: running.transpose()?,
             num_batches_tracked: 0,
         })
+    }
+
+    /// Sets γ, `[C]`, or that there is none.
+    pub fn with_weight(mut self, weight: impl Into<Option<Vec<f32>>>) -> Self {
+        self.weight = weight.into();
+        self
+    }
+
+    /// Sets β, `[C]`, or that there is none.
+    pub fn with_bias(mut self, bias: impl Into<Option<Vec<f32>>>) -> Self {
+        self.bias = bias.into();
+        self
+    }
+
+    /// Sets the running statistics, or that there are none.
+    pub fn with_running(mut self, running: impl Into<Option<RunningStatistics>>) -> Self {
+        self.running = running.into();
+        self
+    }
+
+    /// Sets the training forwards counted.
+    pub fn with_num_batches_tracked(mut self, count: u64) -> Self {
+        self.num_batches_tracked = count;
+        self
     }
 
     /// How many training batches each channel left out because they were not finite there, `[C]`;

@@ -97,11 +97,9 @@ fn on_the_cpu() {
             let told: Vec<_> = saved.batch_mean.iter().map(|mean| mean.is_nan()).collect();
             assert_eq!(told, [false, step == BAD, false]);
         }
-        let state = LayerState {
-            running: Some(running),
-            num_batches_tracked: STEPS as u64,
-            ..LayerState::default()
-        };
+        let state = LayerState::default()
+            .with_running(running)
+            .with_num_batches_tracked(STEPS as u64);
         assert_eq!(state.skipped_batches(), [0, 1, 0]);
     }
 }

@@ -97,11 +97,7 @@ fn has_subnormals() -> bool {
     case.x.fill(1e-30);
     case.weight = Some(vec![1e-10]);
     case.bias = Some(vec![0.0]);
-    case.running = Some(RunningStatistics {
-        mean: vec![0.0],
-        variance: vec![1.0],
-        batches: vec![0],
-    });
+    case.running = Some(RunningStatistics::from_parts(vec![0.0], vec![1.0], vec![0]).unwrap());
     let gpu = GpuEngine::new(&gpu(), "subnormal", Tuning::CPU_ADAPTER);
     gpu.run(&case).frozen.unwrap().y[0] != 0.0
 }

@@ -249,9 +249,9 @@ fn contents(plan: &Plan, case: &Case) -> [Vec<f32>; 13] {
 /// The values as they are stored, two halves a word.
 fn words(element: Element, values: &[f32]) -> Vec<f32> {
     let narrow = |v: f32| match element {
-        Element::F32 => unreachable!("stored as it is"),
         Element::F16 => f16::from_f32(v).to_bits(),
         Element::Bf16 => bf16::from_f32(v).to_bits(),
+        other => unreachable!("{other:?} is not stored as halves"),
     };
     if element == Element::F32 {
         return values.to_vec();

@@ -32,11 +32,12 @@ fn case(shape: &[usize], config: Config, value: impl Fn(usize, usize) -> f32) ->
     let biases = channels().map(|_| integer(&mut random, 3));
     case.bias = case.bias.map(|_| biases.collect());
     let powers = channels().map(|c| [1.0, 4.0, 16.0][c % 3]);
-    case.running = case.running.map(|_| RunningStatistics {
-        mean: channels().map(|c| (c % 7) as f32 - 3.0).collect(),
-        variance: powers.map(|power| power - config.eps).collect(),
+    case.running = case.running.map(|_| {
+        let mean = channels().map(|c| (c % 7) as f32 - 3.0).collect();
+        let variance = powers.map(|power| power - config.eps).collect();
         // The next batch is the first, second, fourth or eighth.
-        batches: channels().map(|c| (1 << (c % 4)) - 1).collect(),
+        let batches = channels().map(|c| (1 << (c % 4)) - 1).collect();
+        RunningStatistics::from_parts(mean, variance, batches).unwrap()
     });
     case
 }

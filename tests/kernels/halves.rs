@@ -31,11 +31,7 @@ fn every_pattern_is_read_and_rounded_to_nearest_even() {
     let gpu = gpu();
     // y = x·weight: frozen statistics of mean 0 and variance 1, eps 0.
     let config = Config::pytorch().with_affine(Affine::Weight).with_eps(0.0);
-    let unit = RunningStatistics {
-        mean: vec![0.0],
-        variance: vec![1.0],
-        batches: vec![0],
-    };
+    let unit = RunningStatistics::from_parts(vec![0.0], vec![1.0], vec![0]).unwrap();
     let running = Tensor::upload(&gpu, &[3, 1], &running_rows(&unit)).unwrap();
     for element in [Element::F16, Element::Bf16] {
         // Four values a load, and one.

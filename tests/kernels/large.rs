@@ -62,11 +62,12 @@ impl Selection {
     }
 
     fn running(&self, running: &RunningStatistics) -> RunningStatistics {
-        RunningStatistics {
-            mean: self.row(&running.mean),
-            variance: self.row(&running.variance),
-            batches: self.row(&running.batches),
-        }
+        RunningStatistics::from_parts(
+            self.row(&running.mean),
+            self.row(&running.variance),
+            self.row(&running.batches),
+        )
+        .unwrap()
     }
 
     /// Of any tensor, all values are numbers: what nothing wrote is NaN.
@@ -140,11 +141,7 @@ fn assert_right(case: impl FnOnce() -> Case, pieces: usize, channels: &[usize]) 
     run(&gpu, &[&plan.bind_backward(&b.backward()).unwrap()]);
     let grads = selection.rows(&b.grads.read(), 2);
     let [dweight, dbias] = rows(&grads);
-    let gradients = HostGradients {
-        dx: selection.tensor(b.dx.read()),
-        dweight,
-        dbias,
-    };
+    let gradients = HostGradients::new(selection.tensor(b.dx.read()), dweight, dbias);
     enforce(&check::backward(&input, &case.dy, &gradients, None).unwrap());
 }
 

@@ -340,7 +340,7 @@ fn two_bindings_of_one_plan_keep_their_own_options() {
             for (b, before) in [(&one, None), (&other, Some((&there[..], &there[..])))] {
                 let [dweight, dbias] = rows(&b.grads.read());
                 let dx = vec![];
-                let gradients = HostGradients { dx, dweight, dbias };
+                let gradients = HostGradients::new(dx, dweight, dbias);
                 let report = check::backward(&case.input(), &case.dy, &gradients, before).unwrap();
                 assert!(report.passed(), "{}: {:?}", case.name, report.worst());
             }

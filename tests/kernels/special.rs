@@ -138,6 +138,7 @@ fn an_input_that_is_not_finite_stays_in_its_channel() {
                             assert!(mean.is_nan() && variance.is_nan(), "{what}");
                             assert_eq!(counted, 1, "{what}");
                         }
+                        other => panic!("{other:?} is not tested here"),
                     }
                 }
             }

@@ -33,16 +33,8 @@ fn moments_and_normalization_through_strides() {
         let given = Statistics::Moments(&moments);
         let (binding, y) = bind_normalize(&tensor, given, AffineStep::default(), EPS).unwrap();
         run(&gpu, &[&binding]);
-        let input = check::Input::new(
-            view,
-            &gathered,
-            Parameters {
-                weight: None,
-                bias: None,
-            },
-            EPS,
-        )
-        .with_epilogue(check::Epilogue::default().with_element(element));
+        let input = check::Input::new(view, &gathered, Parameters::default(), EPS)
+            .with_epilogue(check::Epilogue::default().with_element(element));
         let given = reference::Moments::new(got.mean(), got.variance()).unwrap();
         let (y, _) = gather(&y.read_blocking().unwrap(), &groups);
         let report = check::normalize(&input, &given, &y).unwrap();

@@ -49,10 +49,7 @@ fn tiny_scale() {
         let input = check::Input::new(
             View::new(&[2, 1], 1).unwrap(),
             &[1e10, -1e10],
-            Parameters {
-                weight: Some(&weight),
-                bias: None,
-            },
+            Parameters::default().with_weight(&weight[..]),
             1e-5,
         );
         check::inference(&input, &[0.0], &[1e20], &[y, -y])

@@ -77,20 +77,15 @@ impl Given {
     }
 
     fn gradients(&self) -> HostGradients {
-        HostGradients {
-            dx: self.tensor("dx"),
-            dweight: self.row("dweight"),
-            dbias: self.row("dbias"),
-        }
+        HostGradients::new(self.tensor("dx"), self.row("dweight"), self.row("dbias"))
     }
 
     /// Calls `f` with weight and bias.
     fn with_parameters<T>(&self, f: impl FnOnce(Parameters<'_>) -> T) -> T {
         let (weight, bias) = (self.row("weight"), self.row("bias"));
-        f(Parameters {
-            weight: Some(&weight),
-            bias: Some(&bias),
-        })
+        f(Parameters::default()
+            .with_weight(&weight[..])
+            .with_bias(&bias[..]))
     }
 
     /// Calls `f` with all that a judge reads.

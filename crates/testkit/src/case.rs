@@ -32,13 +32,12 @@ impl Case {
         let c = view.channels();
         let weight = random.normals(c, 1.0, 0.5);
         let bias = random.normals(c, 0.0, 1.0);
-        let running = config.running.map(|_| RunningStatistics {
+        let running = config.running.map(|_| {
             // Near the batch, so that inference normalizes to ordinary numbers.
-            mean: (0..c)
-                .map(|c| x[view.runs(c).next().unwrap().start])
-                .collect(),
-            variance: (0..c).map(|_| (0.5 + random.uniform()) as f32).collect(),
-            batches: (0..c).map(|c| c as u32 % 5).collect(),
+            let mean = (0..c).map(|c| x[view.runs(c).next().unwrap().start]);
+            let variance = (0..c).map(|_| (0.5 + random.uniform()) as f32).collect();
+            let batches = (0..c).map(|c| c as u32 % 5).collect();
+            RunningStatistics::from_parts(mean.collect(), variance, batches).unwrap()
         });
         Self {
             name: format!("{shape:?} axis {} {kind:?} {config:?}", config.axis),
@@ -67,10 +66,9 @@ impl Case {
     }
 
     pub fn parameters(&self) -> Parameters<'_> {
-        Parameters {
-            weight: self.weight.as_deref(),
-            bias: self.bias.as_deref(),
-        }
+        Parameters::default()
+            .with_weight(self.weight.as_deref())
+            .with_bias(self.bias.as_deref())
     }
 
     pub fn input(&self) -> check::Input<'_> {

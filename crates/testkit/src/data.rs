@@ -42,6 +42,7 @@ pub fn stored(element: Element, values: &[f32]) -> Vec<f32> {
         Element::F32 => v,
         Element::F16 => f16::from_f32(v).to_f32(),
         Element::Bf16 => bf16::from_f32(v).to_f32(),
+        other => panic!("the test kit does not know how {other:?} rounds"),
     };
     values.iter().map(keep).collect()
 }

@@ -146,11 +146,14 @@ impl Golden {
             weight: self.input("weight"),
             bias: self.input("bias"),
             residual: None,
-            running: Some(RunningStatistics {
-                mean: self.input("running_mean").unwrap(),
-                variance: self.input("running_var").unwrap(),
-                batches: vec![tracked as u32; view.channels()],
-            }),
+            running: Some(
+                RunningStatistics::from_parts(
+                    self.input("running_mean").unwrap(),
+                    self.input("running_var").unwrap(),
+                    vec![tracked as u32; view.channels()],
+                )
+                .unwrap(),
+            ),
             shape,
             config,
         }

@@ -282,11 +282,7 @@ impl Engine for GpuEngine {
         let read = |tensor: &Tensor| tensor.read_blocking().unwrap();
         let gradients = |dx: &Tensor, grads: &Tensor| {
             let [dweight, dbias] = rows(&read(grads));
-            HostGradients {
-                dx: read(dx),
-                dweight,
-                dbias,
-            }
+            HostGradients::new(read(dx), dweight, dbias)
         };
         Outcome {
             y: read(&y),

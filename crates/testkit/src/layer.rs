@@ -17,12 +17,10 @@ pub struct Layer {
 
 /// What a case's layer starts from.
 pub fn state_of(case: &Case) -> LayerState {
-    LayerState {
-        weight: case.weight.clone(),
-        bias: case.bias.clone(),
-        running: case.running.clone(),
-        num_batches_tracked: 0,
-    }
+    LayerState::default()
+        .with_weight(case.weight.clone())
+        .with_bias(case.bias.clone())
+        .with_running(case.running.clone())
 }
 
 pub fn layer_of(gpu: &Gpu, case: &Case) -> BatchNorm {
@@ -33,11 +31,11 @@ pub fn host(gradients: &Gradients) -> HostGradients {
     let parameters = gradients.parameters.read_blocking().unwrap();
     let [dweight, dbias] = rows(&parameters);
     let dx = gradients.dx.as_ref();
-    HostGradients {
-        dx: dx.map_or(vec![], |dx| dx.read_blocking().unwrap()),
+    HostGradients::new(
+        dx.map_or(vec![], |dx| dx.read_blocking().unwrap()),
         dweight,
         dbias,
-    }
+    )
 }
 
 impl Layer {

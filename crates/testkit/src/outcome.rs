@@ -122,10 +122,8 @@ impl Engine for Reference {
         use wgpu_batchnorm::reference;
         let (view, eps) = (&case.view, case.config.eps);
         let round = |v: &[f64]| -> Vec<f32> { v.iter().map(|&v| v as f32).collect() };
-        let gradients = |g: reference::Gradients| HostGradients {
-            dx: round(&g.dx),
-            dweight: round(&g.dweight),
-            dbias: round(&g.dbias),
+        let gradients = |g: reference::Gradients| {
+            HostGradients::new(round(&g.dx), round(&g.dweight), round(&g.dbias))
         };
         let (y, batch) = reference::train_forward(view, &case.x, case.parameters(), eps).unwrap();
         let weight = case.weight.as_deref();
@@ -134,11 +132,8 @@ impl Engine for Reference {
             let count = view.count();
             let moved = reference::update_running(before, &batch, count, running);
             let (after, batches) = moved.unwrap();
-            RunningStatistics {
-                mean: round(&after.mean),
-                variance: round(&after.variance),
-                batches,
-            }
+            RunningStatistics::from_parts(round(&after.mean), round(&after.variance), batches)
+                .unwrap()
         });
         let frozen = case.running.as_ref().map(|running| {
             let widen = |v: &[f32]| v.iter().map(|&v| f64::from(v)).collect();
@@ -183,11 +178,8 @@ impl Engine for Cpu {
     fn run(&self, case: &Case) -> Outcome {
         use wgpu_batchnorm::cpu;
         let input = cpu::Input::new(case.view, &case.x, case.parameters(), case.config.eps);
-        let gradients = |dx, of: cpu::ParameterGradients| HostGradients {
-            dx,
-            dweight: of.dweight,
-            dbias: of.dbias,
-        };
+        let gradients =
+            |dx, of: cpu::ParameterGradients| HostGradients::new(dx, of.dweight, of.dbias);
         let nan = || vec![f32::NAN; case.view.len()];
         let mut y = nan();
         let mut running = case.running.clone();

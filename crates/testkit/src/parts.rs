@@ -206,14 +206,17 @@ impl Split<'_> {
             }
         }
         let [dweight, dbias] = rows(&parts[0].grads.read_blocking()?);
-        let gradients = HostGradients { dx, dweight, dbias };
+        let gradients = HostGradients::new(dx, dweight, dbias);
         let mut report = check::backward(&batch.input, batch.dy, &gradients, None)?;
         if batch.input.epilogue.residual.is_some() {
             let judged = check::dresidual(&batch.input, batch.dy, None, &dresidual)?;
             report.findings.extend(judged.findings);
         }
-        let HostGradients { dx, dweight, dbias } = gradients;
-        let mut results = vec![("dx", dx), ("dweight", dweight), ("dbias", dbias)];
+        let mut results = vec![
+            ("dx", gradients.dx),
+            ("dweight", gradients.dweight),
+            ("dbias", gradients.dbias),
+        ];
         if !dresidual.is_empty() {
             results.push(("dresidual", dresidual));
         }

@@ -34,7 +34,7 @@ pub fn run(args: &FileArgs) -> Result<(), Failure> {
     }
     let mut outputs = Outputs::default();
     let channels = [view.channels()];
-    outputs.add_stored("dx", job.x.element, job.shape, result.stored);
+    outputs.add_stored("dx", job.x.element, job.shape, result.stored)?;
     outputs.add("dweight", &channels, &gradients.dweight);
     outputs.add("dbias", &channels, &gradients.dbias);
     outputs.write(&args.output)?;

@@ -82,10 +82,9 @@ pub struct MomentsResult {
 
 impl Job<'_> {
     pub fn parameters(&self) -> Parameters<'_> {
-        Parameters {
-            weight: self.state.weight.as_deref(),
-            bias: self.state.bias.as_deref(),
-        }
+        Parameters::default()
+            .with_weight(self.state.weight.as_deref())
+            .with_bias(self.state.bias.as_deref())
     }
 
     fn running(&self) -> Result<&RunningStatistics, Failure> {

@@ -37,7 +37,7 @@ pub fn run(args: &FileArgs) -> Result<(), Failure> {
     }
     let mut outputs = Outputs::default();
     let y = std::mem::take(&mut result.stored);
-    outputs.add_stored("y", job.x.element, job.shape, y);
+    outputs.add_stored("y", job.x.element, job.shape, y)?;
     add_statistics(&mut outputs, &view, &result, state.num_batches_tracked);
     outputs.write(&args.output)?;
     spinner.finish_and_clear();

@@ -23,17 +23,17 @@ pub struct HostTensor {
 }
 
 impl HostTensor {
-    fn new(shape: Vec<usize>, element: Element, bytes: &[u8]) -> Self {
+    fn new(shape: Vec<usize>, element: Element, bytes: &[u8]) -> Result<Self, Failure> {
         let halves = match element {
             Element::F32 => vec![],
-            Element::F16 | Element::Bf16 => bytes.to_vec(),
+            _ => bytes.to_vec(),
         };
-        Self {
+        Ok(Self {
             shape,
             element,
-            values: widened(element, bytes),
+            values: widened(element, bytes)?,
             halves,
-        }
+        })
     }
 
     /// Its values as the file has them.
@@ -169,7 +169,7 @@ fn tensor(file: &SafeTensors<'_>, name: &str) -> Result<Option<HostTensor>, Fail
         }
     };
     let shape = view.shape().to_vec();
-    Ok(Some(HostTensor::new(shape, element, view.data())))
+    HostTensor::new(shape, element, view.data()).map(Some)
 }
 
 fn read_npy(bytes: &[u8]) -> Result<HostTensor, Failure> {
@@ -224,7 +224,7 @@ fn read_npy(bytes: &[u8]) -> Result<HostTensor, Failure> {
             data.len()
         )));
     }
-    Ok(HostTensor::new(shape, element, data))
+    HostTensor::new(shape, element, data)
 }
 
 /// Refuses what npyz cannot take: nested brackets, in which it tries every combination, and axes

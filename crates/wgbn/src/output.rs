@@ -8,6 +8,7 @@ use safetensors::tensor::{Dtype, TensorView};
 use wgpu_batchnorm::Element;
 
 use crate::failure::Failure;
+use crate::stored::unknown;
 
 /// The tensors of an output file, in order.
 #[derive(Debug, Default)]
@@ -19,7 +20,7 @@ impl Outputs {
     /// Adds an f32 tensor.
     pub fn add(&mut self, name: &'static str, shape: &[usize], values: &[f32]) {
         let bytes = bytemuck::cast_slice(values).to_vec();
-        self.add_stored(name, Element::F32, shape, bytes);
+        self.tensors.push((name, Dtype::F32, shape.to_vec(), bytes));
     }
 
     /// Adds a tensor of these bytes, little endian.
@@ -29,13 +30,15 @@ impl Outputs {
         element: Element,
         shape: &[usize],
         bytes: Vec<u8>,
-    ) {
+    ) -> Result<(), Failure> {
         let dtype = match element {
             Element::F32 => Dtype::F32,
             Element::F16 => Dtype::F16,
             Element::Bf16 => Dtype::BF16,
+            other => return Err(unknown(other)),
         };
         self.tensors.push((name, dtype, shape.to_vec(), bytes));
+        Ok(())
     }
 
     /// Adds a 0-d int64; a count beyond its range stays at the largest.

@@ -32,10 +32,9 @@ impl Values {
 
     fn trained(&self, affine: Affine) -> Trained<'_> {
         Trained::new(
-            Parameters {
-                weight: affine.has_weight().then_some(&self.weight),
-                bias: affine.has_bias().then_some(&self.bias),
-            },
+            Parameters::default()
+                .with_weight(affine.has_weight().then_some(&self.weight[..]))
+                .with_bias(affine.has_bias().then_some(&self.bias[..])),
             &self.mean,
             &self.variance,
             EPS,

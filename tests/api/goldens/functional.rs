@@ -63,10 +63,9 @@ fn normalize_agrees() {
         let mean = golden.input("mean").unwrap();
         let variance = golden.input("variance").unwrap();
         let (scale, shift) = (golden.input("scale"), golden.input("offset"));
-        let parameters = Parameters {
-            weight: scale.as_deref(),
-            bias: shift.as_deref(),
-        };
+        let parameters = Parameters::default()
+            .with_weight(scale.as_deref())
+            .with_bias(shift.as_deref());
 
         let statistics = reference::Moments::new(wide(&mean), wide(&variance)).unwrap();
         let exact = reference::normalize(&view, &x, &statistics, parameters, eps).unwrap();

@@ -180,10 +180,7 @@ fn states_of_another_layer() {
             state.weight = Some(vec![9.0; 3]);
             let mut running = RunningStatistics::new(3).unwrap();
             change(&mut state, &mut running);
-            LayerState {
-                running: Some(running),
-                ..state
-            }
+            state.with_running(running)
         };
         for (what, state) in [
             ("weight", change(&|state, _| state.weight = None)),

@@ -165,10 +165,9 @@ fn reports(
         let input = check::Input::new(
             view,
             &gathered,
-            Parameters {
-                weight: scale.as_deref(),
-                bias: shift.as_deref(),
-            },
+            Parameters::default()
+                .with_weight(scale.as_deref())
+                .with_bias(shift.as_deref()),
             draw.eps,
         )
         .with_epilogue(check::Epilogue::default().with_element(draw.element));

@@ -84,15 +84,14 @@ impl Subject for CpuSubject<'_> {
         set.dx.fill(f32::NAN);
         self.state.running = self.inputs.running.clone();
         run(self.inputs, op, set, &mut self.state)?;
-        let results = std::mem::take(&mut self.state.results);
+        let mut results = std::mem::take(&mut self.state.results);
+        let dweight = std::mem::take(&mut results.gradients.dweight);
+        let dbias = std::mem::take(&mut results.gradients.dbias);
         Ok(Results {
             y: set.y.clone(),
             saved: self.state.saved.clone(),
             running: Some(self.state.running.clone()),
-            gradients: HostGradients {
-                dx: set.dx.clone(),
-                ..results.gradients
-            },
+            gradients: HostGradients::new(set.dx.clone(), dweight, dbias),
             ..results
         })
     }

@@ -119,7 +119,7 @@ impl Shared {
     pub fn read_gradients(&self, dx: &Tensor) -> Result<HostGradients, Failure> {
         let [dweight, dbias] = rows(&self.grads)?;
         let dx = dx.read_blocking()?;
-        Ok(HostGradients { dx, dweight, dbias })
+        Ok(HostGradients::new(dx, dweight, dbias))
     }
 }
 

@@ -49,19 +49,18 @@ impl Inputs {
             dy,
             weight: random.normals(c, 1.0, 0.25),
             bias: random.normals(c, 0.0, 1.0),
-            running: RunningStatistics {
-                mean: mean.iter().map(|m| m + 0.1).collect(),
+            running: RunningStatistics::from_parts(
+                mean.iter().map(|m| m + 0.1).collect(),
                 variance,
-                batches: vec![3; c],
-            },
+                vec![3; c],
+            )?,
         })
     }
 
     pub fn parameters(&self) -> Parameters<'_> {
-        Parameters {
-            weight: Some(&self.weight),
-            bias: Some(&self.bias),
-        }
+        Parameters::default()
+            .with_weight(&self.weight[..])
+            .with_bias(&self.bias[..])
     }
 
     /// The axes that a mean per channel reduces.

@@ -57,11 +57,11 @@ impl<'a> Part<'a> {
     }
 
     pub fn running(&self, r: &RunningStatistics) -> RunningStatistics {
-        RunningStatistics {
-            mean: self.row(&r.mean),
-            variance: self.row(&r.variance),
-            batches: self.row(&r.batches),
-        }
+        let mut mine = r.clone();
+        mine.mean = self.row(&r.mean);
+        mine.variance = self.row(&r.variance);
+        mine.batches = self.row(&r.batches);
+        mine
     }
 
     /// What a report says was compared.

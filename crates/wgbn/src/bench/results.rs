@@ -32,10 +32,9 @@ pub fn check(inputs: &Inputs, op: Op, results: &Results) -> Result<String, Failu
         part.row(&inputs.weight),
         part.row(&inputs.bias),
     );
-    let parameters = Parameters {
-        weight: Some(&weight),
-        bias: Some(&bias),
-    };
+    let parameters = Parameters::default()
+        .with_weight(&weight[..])
+        .with_bias(&bias[..]);
     let input = Input::new(part.view, &x, parameters, inputs.config.eps);
     let frozen = part.running(&inputs.running);
     let reports = match op {
@@ -86,11 +85,11 @@ fn backward(
     results: &Results,
 ) -> Result<Report, ShapeError> {
     let g = &results.gradients;
-    let gradients = HostGradients {
-        dx: part.tensor(&g.dx).into_owned(),
-        dweight: part.row(&g.dweight),
-        dbias: part.row(&g.dbias),
-    };
+    let gradients = HostGradients::new(
+        part.tensor(&g.dx).into_owned(),
+        part.row(&g.dweight),
+        part.row(&g.dbias),
+    );
     let dy = part.tensor(&part.inputs.dy);
     match op {
         Op::Frozen => {

@@ -12,15 +12,13 @@ use crate::failure::Failure;
 use crate::stored::{Stored, rounded, widened};
 
 /// Rounds to `element` what the CPU path computed in f32: as it is stored, and widened again.
-fn narrowed(element: Element, values: Vec<f32>) -> (Vec<u8>, Vec<f32>) {
-    let stored = rounded(element, &values);
-    match element {
-        Element::F32 => (stored, values),
-        Element::F16 | Element::Bf16 => {
-            let values = widened(element, &stored);
-            (stored, values)
-        }
-    }
+fn narrowed(element: Element, values: Vec<f32>) -> Result<(Vec<u8>, Vec<f32>), Failure> {
+    let stored = rounded(element, &values)?;
+    let values = match element {
+        Element::F32 => values,
+        element => widened(element, &stored)?,
+    };
+    Ok((stored, values))
 }
 
 pub fn forward(job: &Job<'_>, mode: Mode) -> Result<ForwardResult, Failure> {
@@ -32,7 +30,7 @@ pub fn forward(job: &Job<'_>, mode: Mode) -> Result<ForwardResult, Failure> {
         let start = Instant::now();
         cpu::inference(&input, running, &mut y)?;
         let time = start.elapsed();
-        let (stored, y) = narrowed(element, y);
+        let (stored, y) = narrowed(element, y)?;
         return checked(
             job,
             ForwardResult {
@@ -49,7 +47,7 @@ pub fn forward(job: &Job<'_>, mode: Mode) -> Result<ForwardResult, Failure> {
     let start = Instant::now();
     let saved = cpu::train_forward(&input, moved(job, &mut running), &mut y)?;
     let time = start.elapsed();
-    let (stored, y) = narrowed(element, y);
+    let (stored, y) = narrowed(element, y)?;
     checked(
         job,
         ForwardResult {
@@ -123,12 +121,8 @@ pub fn backward(job: &Job<'_>, dy: &[f32], mode: Mode) -> Result<BackwardResult,
         let sums = cpu::backward(&host, dy, &saved, Some(&mut dx))?;
         (start.elapsed(), sums)
     };
-    let (stored, dx) = narrowed(element, dx);
-    let gradients = HostGradients {
-        dx,
-        dweight: sums.dweight,
-        dbias: sums.dbias,
-    };
+    let (stored, dx) = narrowed(element, dx)?;
+    let gradients = HostGradients::new(dx, sums.dweight, sums.dbias);
     let judged = || match (mode, &job.state.running) {
         (Mode::Eval, Some(running)) => {
             let (mean, variance) = (&running.mean, &running.variance);

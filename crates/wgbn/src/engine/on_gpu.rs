@@ -27,7 +27,7 @@ pub fn upload(gpu: &Gpu, shape: &[usize], tensor: Stored<'_>) -> Result<Tensor, 
 /// As it is stored, and widened.
 fn read(tensor: &Tensor) -> Result<(Vec<u8>, Vec<f32>), Failure> {
     let bytes = tensor.read_bytes_blocking()?;
-    let values = widened(tensor.element(), &bytes);
+    let values = widened(tensor.element(), &bytes)?;
     Ok((bytes, values))
 }
 
@@ -152,11 +152,11 @@ pub fn backward(
         None => (vec![], vec![]),
     };
     Ok(BackwardResult {
-        gradients: HostGradients {
+        gradients: HostGradients::new(
             dx,
-            dweight: gradients.dweight_blocking()?,
-            dbias: gradients.dbias_blocking()?,
-        },
+            gradients.dweight_blocking()?,
+            gradients.dbias_blocking()?,
+        ),
         stored,
         report,
         time,

@@ -324,10 +324,9 @@ fn in_parts<V: Fn(&str) -> String>(
         input: check::Input::new(
             values.view,
             &x,
-            Parameters {
-                weight: values.state.weight.as_deref(),
-                bias: values.state.bias.as_deref(),
-            },
+            Parameters::default()
+                .with_weight(values.state.weight.as_deref())
+                .with_bias(values.state.bias.as_deref()),
             config.eps,
         )
         .with_epilogue(

@@ -242,10 +242,9 @@ impl Image<'_> {
     }
 
     fn parameters(&self) -> Parameters<'_> {
-        Parameters {
-            weight: self.state.weight.as_deref(),
-            bias: self.state.bias.as_deref(),
-        }
+        Parameters::default()
+            .with_weight(self.state.weight.as_deref())
+            .with_bias(self.state.bias.as_deref())
     }
 
     /// Running statistics on the device, as they are before a step.

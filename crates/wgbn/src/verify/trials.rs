@@ -127,8 +127,7 @@ impl fmt::Display for Trial {
         }
         match self.element {
             Element::F32 => {}
-            Element::F16 => f.write_str(", f16")?,
-            Element::Bf16 => f.write_str(", bf16")?,
+            element => write!(f, ", {}", element.name())?,
         }
         if self.activation != Activation::None {
             write!(f, ", {:?}", self.activation)?;

@@ -43,34 +43,31 @@ impl Values {
         };
         let bias = normals(&mut random, c, 0.0, 1.0, 3);
         let config = trial.config();
-        let running = config.running.map(|_| RunningStatistics {
-            mean: (0..c)
-                .map(|c| match exact {
-                    // Near the batch, so that inference gives ordinary numbers.
-                    false => x[c * view.inner()],
-                    true => (c % 7) as f32 - 3.0,
-                })
-                .collect(),
-            variance: (0..c)
-                .map(|c| match exact {
-                    false => (0.5 + random.uniform()) as f32,
-                    true => [1.0, 4.0, 16.0][c % 3] - config.eps,
-                })
-                .collect(),
+        let running = config.running.map(|_| {
+            let mean = (0..c).map(|c| match exact {
+                // Near the batch, so that inference gives ordinary numbers.
+                false => x[c * view.inner()],
+                true => (c % 7) as f32 - 3.0,
+            });
+            let variance = (0..c).map(|c| match exact {
+                false => (0.5 + random.uniform()) as f32,
+                true => [1.0, 4.0, 16.0][c % 3] - config.eps,
+            });
             // The next batch is the first, second, fourth or eighth.
-            batches: (0..c).map(|c| (1 << (c % 4)) - 1).collect(),
+            let batches = (0..c).map(|c| (1 << (c % 4)) - 1);
+            RunningStatistics::from_parts(mean.collect(), variance.collect(), batches.collect())
         });
+        let running = running.transpose()?;
         Ok(Self {
             view,
             x,
             dy,
             residual,
-            state: LayerState {
-                weight: config.affine.has_weight().then_some(weight),
-                bias: config.affine.has_bias().then_some(bias),
-                num_batches_tracked: running.as_ref().map_or(0, |_| 3),
-                running,
-            },
+            state: LayerState::default()
+                .with_weight(config.affine.has_weight().then_some(weight))
+                .with_bias(config.affine.has_bias().then_some(bias))
+                .with_num_batches_tracked(running.as_ref().map_or(0, |_| 3))
+                .with_running(running),
         })
     }
 }

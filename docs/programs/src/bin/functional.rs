@@ -19,10 +19,9 @@ fn main() -> Result<(), Error> {
 
     // A trained layer of one channel folds into the linear layer before it: w' = w·γ/√(σ² + ε).
     let trained = Trained::new(
-        Parameters {
-            weight: Some(&[2.0]),
-            bias: Some(&[1.0]),
-        },
+        Parameters::default()
+            .with_weight(&[2.0][..])
+            .with_bias(&[1.0][..]),
         &[3.0],
         &[4.0],
         0.0,

@@ -25,14 +25,16 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         buffer
     };
     let values: Vec<f32> = (0..8 * 16 * 32 * 32).map(|i| (i % 13) as f32).collect();
-    let parameters = Parameters {
-        weight: Some(&[2.0; 16]),
-        bias: Some(&[0.5; 16]),
-    };
+    let parameters = Parameters::default()
+        .with_weight(&[2.0; 16][..])
+        .with_bias(&[0.5; 16][..]);
     let x = filled(plan.tensor_bytes(), &values);
     let y = filled(plan.tensor_bytes(), &[]);
     let affine = filled(plan.affine_bytes(), &parameters.to_rows(16)?);
-    let running = filled(plan.running_bytes(), &RunningStatistics::new(16)?.to_rows()?);
+    let running = filled(
+        plan.running_bytes(),
+        &RunningStatistics::new(16)?.to_rows()?,
+    );
     let saved = filled(plan.saved_bytes(), &[]); // what backward needs
     let workspace = filled(plan.workspace_bytes(), &[]);
 
