@@ -115,7 +115,8 @@ fn prefix_of_nothing() {
 /// A state of unequal lengths was written, and no layer could read the file.
 #[test]
 fn unequal_lengths_in_a_file() {
-    let cases: [(&str, fn(&mut LayerState, &mut RunningStatistics)); 4] = [
+    type Change = fn(&mut LayerState, &mut RunningStatistics);
+    let cases: [(&str, Change); 4] = [
         ("bias", |state, _| state.bias = Some(vec![0.0; 4])),
         ("running_mean", |_, running| running.mean.push(0.0)),
         ("running_var", |_, running| running.variance.push(1.0)),
