@@ -140,7 +140,6 @@ fn unwritten_outputs() {
         o.saved.batch_mean[0] = f32::NAN
     });
     good.caught("dbias", "dbias", |_, o| o.gradients.dbias.fill(f32::NAN));
-    good.caught("the end of y", "y", |_, o| o.y.truncate(100));
     good.caught("infinity", "y", |_, o| o.y[5] = f32::INFINITY);
 }
 
