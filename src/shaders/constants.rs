@@ -5,7 +5,7 @@
 pub struct Constants {
     /// Invocations of a workgroup.
     pub workgroup: u32,
-    /// [`Activation::code`](crate::Activation::code).
+    /// The code of the activation, 0 for none.
     pub activation: u32,
     /// Whether there is a residual.
     pub residual: bool,
