@@ -7,13 +7,13 @@
 //!   into a pass. [`Context::plan_image`] does the same for textures.
 //! - [`functional`] has moments over any axes, normalization, and folding into the weights before.
 //!
-//! Tensors are row-major and dense. C is the number of channels; values that there are one of for each channel are f32.
+//! Tensors are row-major and dense. C is the number of channels; per-channel values are f32, and counts of batches u32.
 //! Formulas are those of Ioffe and Szegedy, *Batch Normalization: Accelerating Deep Network Training by Reducing
 //! Internal Covariate Shift*, 2015; [`Config`] says which of the frameworks' variants of them are used.
 //!
-//! Running statistics that a pass normalized with are *frozen* for the backward pass: they do not depend on the batch, so they
-//! are constants, and without an activation dx = dy·weight·inv_std. `backward_frozen` names that pass; `backward` goes through
-//! the batch's own statistics.
+//! Where forward used running statistics, backward treats them as constants: they are *frozen*, and without an activation
+//! dx = dy·weight·inv_std. The layer and [`Plan::bind_backward`] choose this pass by the statistics that they are given;
+//! elsewhere it is a function of its own, `backward_frozen`.
 //!
 //! | feature | what it adds |
 //! |---|---|

@@ -27,7 +27,7 @@ impl View {
     /// Collapses `shape` around the channel axis; a negative `axis` counts from the end.
     ///
     /// # Errors
-    /// Rank below 2, an axis out of range, an axis of length zero, or a size beyond `usize`.
+    /// Rank below 2, an axis out of range, an axis of length zero, or more elements than can be addressed.
     pub fn new(shape: &[usize], axis: isize) -> Result<Self, ShapeError> {
         if shape.len() < 2 {
             return Err(ShapeError::Rank {
@@ -46,7 +46,7 @@ impl View {
     /// The view of these lengths.
     ///
     /// # Errors
-    /// A length of zero, or a size beyond `usize`.
+    /// A length of zero, or more elements than can be addressed.
     pub fn from_lengths(outer: usize, channels: usize, inner: usize) -> Result<Self, ShapeError> {
         checked_len(&[outer, channels, inner])?;
         Ok(Self::of_lengths(outer, channels, inner))
@@ -150,7 +150,7 @@ pub fn resolve_axis(shape: &[usize], axis: isize) -> Result<usize, ShapeError> {
 /// The element count of `shape`.
 ///
 /// # Errors
-/// An axis of length zero, or a product beyond `usize`.
+/// An axis of length zero, or a product of more elements than can be addressed.
 pub fn checked_len(shape: &[usize]) -> Result<usize, ShapeError> {
     if shape.contains(&0) {
         return Err(ShapeError::Empty {

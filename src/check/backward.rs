@@ -10,8 +10,8 @@ use crate::reference::{self, Gradients, Moments};
 use crate::shape::{check_channels, check_tensor};
 use crate::stats::HostGradients;
 
-/// Checks backward through batch statistics; an empty `dx` was skipped. `before` is what the
-/// gradients were added to.
+/// Checks backward through batch statistics. `dx` is not judged if it is empty. `before` holds dweight and dbias,
+/// `[C]` each, from before a pass that added to them.
 ///
 /// # Errors
 /// A slice that is not as long as the view says.
@@ -74,8 +74,8 @@ fn check_gradients(
     check_channels(view, "dbias before", dbias)
 }
 
-/// Checks the gradient of the residual, through batch statistics or these frozen ones: of mean and
-/// variance.
+/// Checks the gradient of the residual, of the shape of `x`. `frozen` holds mean and variance, `[C]` each, or is `None`
+/// for batch statistics.
 ///
 /// # Errors
 /// A slice that is not as long as the view says.

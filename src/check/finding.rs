@@ -25,8 +25,8 @@ pub struct Finding {
 }
 
 impl Finding {
-    /// What `tensor` holds at `index`, and what it should: beyond any bound, unless
-    /// [`with_error`](Self::with_error) says how far off it is.
+    /// A finding that fails: what `tensor` holds at `index`, and what it should hold.
+    /// [`with_error`](Self::with_error) sets how far off it is, and how far it may be.
     pub fn new(tensor: &'static str, index: usize, got: f32, expected: f64) -> Self {
         Self {
             tensor,
@@ -131,7 +131,11 @@ impl Report {
 
     /// The finding closest to its bound, or furthest beyond it.
     pub fn worst(&self) -> Option<&Finding> {
-        let ratio = |f: &Finding| f.error / f.bound;
+        // Of no error, a bound of 0 makes no NaN.
+        let ratio = |f: &Finding| match f.error {
+            0.0 => 0.0,
+            error => error / f.bound,
+        };
         self.findings
             .iter()
             .max_by(|a, b| ratio(a).total_cmp(&ratio(b)))

@@ -189,7 +189,7 @@ pub fn inference(
     normalize(input, &widen(mean, variance), y)
 }
 
-/// Checks functional normalization with the given statistics.
+/// Checks functional normalization with the given statistics, `[C]` each.
 ///
 /// # Errors
 /// A slice that is not as long as the view says, or statistics of another number of channels.
@@ -237,7 +237,7 @@ fn judge_y(input: &Input<'_>, z: Vec<f64>, statistics: &Moments, y: &[f32]) -> F
     })
 }
 
-/// Checks functional moments.
+/// Checks functional moments: mean and biased variance, `[C]` each.
 ///
 /// # Errors
 /// A slice that is not as long as the view says.
@@ -271,7 +271,8 @@ pub fn moments(
     Ok(Report { findings })
 }
 
-/// Checks mean and variance of `x` over `axes`, of a tensor of `shape`.
+/// Checks mean and biased variance of `x` over `axes`, of a tensor of `shape`; their values lie in row-major order of the
+/// axes that are kept.
 ///
 /// # Errors
 /// Axes out of range or named twice; another number of values than `shape` has, or of statistics than its other axes.

@@ -7,10 +7,10 @@
 //! must be infinite with its sign.
 //!
 //! With an activation g, an error of its argument z may be magnified by the largest |g'| near z, and a smooth
-//! g itself may be off by so much of the largest |y|: the scale of `y` is the sum of both. Backward has dz =
-//! dy·g'(z) in place of dy, and to the bounds is added what the rounding of z changes of g', at a kink and
-//! elsewhere (`upstream.rs`), each z as far off as f32 may leave that element (`rounding.rs`). The bound of
-//! its `dweight` also grows by what rounding changes of small x̂ (`rounding.rs`).
+//! g itself is computed with an error of the same share of |y|. So scale(y) = scale(z)·max|g'|, plus max|y| where g
+//! is smooth. Backward has dz = dy·g'(z) in place of dy. Its bounds also allow for the change of g' that the rounding
+//! of z can cause, at a kink and elsewhere (`upstream.rs`): each z as far off as f32 may leave that element
+//! (`rounding.rs`). The bound of `dweight` also allows for the rounding of small x̂ (`rounding.rs`).
 //!
 //! What a sound device may lose at the ends of f32 is granted (`ends.rs`).
 //!
@@ -48,13 +48,13 @@ use crate::error::ShapeError;
 use crate::shape::{View, check_tensor};
 use crate::stats::Parameters;
 
-/// Bound on `y`, means, variances and `inv_std`.
+/// Bound on the errors of `y`, means, variances and `inv_std`, each over its channel's scale.
 pub const FORWARD_BOUND: f64 = 5e-7;
-/// Bound on `dx`, `dweight` and `dbias`.
+/// Bound on the errors of `dx`, `dweight` and `dbias`, each over its channel's scale.
 pub const BACKWARD_BOUND: f64 = 1e-6;
 const SCALE_FLOOR: f64 = 1.2e-38;
 
-/// What forward operations read.
+/// What the operations read: `x`, of any shape that `view` describes, and what it is normalized with.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct Input<'a> {

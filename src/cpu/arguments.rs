@@ -4,8 +4,8 @@ use crate::config::RunningUpdate;
 use crate::shape::View;
 use crate::stats::{Parameters, RunningStatistics};
 
-/// What an operation reads, in the words of the checks' own input (`check::Input`). Everything is f32: what the
-/// checks say besides, of storage, residual and activation, the CPU path does not have.
+/// What an operation reads. It has the fields of `check::Input` without an epilogue: the CPU path is f32, without
+/// residual or activation.
 ///
 /// ```
 /// use wgpu_batchnorm::cpu::{self, Input, Running};
@@ -38,11 +38,11 @@ use crate::stats::{Parameters, RunningStatistics};
 pub struct Input<'a> {
     /// The view of `x`.
     pub view: View,
-    /// The input.
+    /// The input, of the view's shape.
     pub x: &'a [f32],
     /// Weight and bias.
     pub parameters: Parameters<'a>,
-    /// Added to variances.
+    /// Added to variances under the root.
     pub eps: f32,
 }
 
@@ -58,18 +58,18 @@ impl<'a> Input<'a> {
     }
 }
 
-/// Statistics that were known before: what inference and backward through frozen statistics use. `[C]` each.
+/// Statistics that do not depend on the batch: what inference and backward through frozen statistics use. `[C]` each.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct Statistics<'a> {
     /// The mean.
     pub mean: &'a [f32],
-    /// The variance, to which `eps` is added.
+    /// The variance, biased or unbiased, to which `eps` is added.
     pub variance: &'a [f32],
 }
 
 impl<'a> Statistics<'a> {
-    /// This mean and this variance, `[C]` each. Running statistics are such statistics by `From`.
+    /// This mean and this variance, `[C]` each. A `&RunningStatistics` converts into it.
     pub fn new(mean: &'a [f32], variance: &'a [f32]) -> Self {
         Self { mean, variance }
     }

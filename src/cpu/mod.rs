@@ -3,7 +3,10 @@
 //! Sums are kept in f64 and in an order that only the view decides, so a result has the same bits
 //! however many threads took part. Work runs on rayon's current thread pool.
 //!
-//! Each call refuses slices that are not as long as their view says, and the options that the device refuses.
+//! Each call refuses slices that are not as long as their view says, and the options it uses where a device would refuse
+//! them. Rayon panics where the system gives it no threads at all.
+//!
+//! Formulas are those of the [crate]'s source; x̂ = (x − mean)/√(variance + eps), and m is the number of values per channel.
 
 mod arguments;
 mod columns;
@@ -27,7 +30,8 @@ use operations::{
     Backward, BackwardFrozen, Batch, ChannelGradients, Inference, Operation, Train, split,
 };
 
-/// Training forward: writes `y`, moves `running`, if there is any, and returns what backward needs.
+/// Training forward: writes `y = x̂·weight + bias` with the batch's own mean and biased variance, in the shape of `x`,
+/// moves `running`, if there is any, and returns what backward needs, `[C]` each.
 ///
 /// A channel whose statistics f32 cannot hold is NaN in `y` and in all that is saved.
 ///
@@ -69,8 +73,8 @@ pub fn train_forward(
     Ok(saved)
 }
 
-/// Inference: writes `y`, normalized by the given statistics, such as a `&RunningStatistics`. A negative variance
-/// gives NaN.
+/// Inference: writes `y = x̂·weight + bias` with the given statistics, such as a `&RunningStatistics`, in the shape of
+/// `x`. A negative variance gives NaN.
 ///
 /// # Errors
 /// A slice that is not as long as its view says; `eps` negative or not finite.
@@ -93,8 +97,9 @@ pub fn inference<'a>(
     Ok(())
 }
 
-/// Backward through the statistics of the batch, which `saved` holds with its `eps`: writes `dx`, if asked for, and
-/// returns `dweight` and `dbias`. A channel whose statistics or sums f32 cannot hold is NaN in all three.
+/// Backward through the statistics of the batch, which `saved` holds with its `eps`: writes
+/// `dx = weight·inv_std·(dy − dbias/m − x̂·dweight/m)`, if asked for, and returns `dweight = Σdy·x̂` and `dbias = Σdy`,
+/// `[C]` each; `dy` and `dx` have the shape of `x`. A channel whose statistics or sums f32 cannot hold is NaN in all three.
 ///
 /// Of `input`, the bias and `eps` change nothing.
 ///
@@ -119,9 +124,9 @@ pub fn backward(
     Ok(gathered(run(view, input.x, Some(dy), dx, &op)))
 }
 
-/// Backward through given statistics, such as a `&RunningStatistics`: writes `dx`, if asked for, and returns `dweight`
-/// and `dbias`. Each is NaN where f32 cannot hold it, and `dweight` where f32 cannot hold `dbias`. A negative variance
-/// gives NaN throughout.
+/// Backward through given statistics, such as a `&RunningStatistics`: writes `dx = dy·weight·inv_std`, if asked for, and
+/// returns `dweight = Σdy·x̂` and `dbias = Σdy`, `[C]` each; `dy` and `dx` have the shape of `x`. A gradient beyond f32 is
+/// NaN; where `dbias` is NaN, so is `dweight`. A negative variance gives NaN throughout.
 ///
 /// Of `input`, the bias changes nothing.
 ///
@@ -150,7 +155,7 @@ fn gathered(gradients: Vec<ChannelGradients>) -> ParameterGradients {
     ParameterGradients { dweight, dbias }
 }
 
-/// The mergeable statistics of every channel.
+/// The mergeable statistics of every channel; a channel that is not finite has NaN.
 ///
 /// # Errors
 /// An `x` that is not as long as its view says.

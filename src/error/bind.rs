@@ -56,7 +56,7 @@ pub enum BindError {
         expected: &'static str,
     },
     /// A backward pass after a tensor of its forward pass was written.
-    #[error("{tensor} was written since the forward pass whose gradients these would be")]
+    #[error("{tensor} was written since the forward pass")]
     Stale {
         /// The tensor's name.
         tensor: &'static str,

@@ -36,8 +36,9 @@ pub enum PlanError {
         /// What wgpu said.
         reason: String,
     },
-    /// A tensor, scratch or statistics that one binding cannot hold, or that 32 bits cannot count the bytes of.
-    #[error("{what} of {got} bytes exceeds {limit}, which is {max} bytes here")]
+    /// Scratch or statistics that one binding cannot hold, a tensor that needs more bindings than there may be, or one that
+    /// 32 bits cannot count the bytes of.
+    #[error("{what} of {got} bytes exceeds what {limit} allows, which is {max} bytes here")]
     TooLarge {
         /// What would be so large.
         what: &'static str,
@@ -45,7 +46,7 @@ pub enum PlanError {
         got: u64,
         /// The limit's name.
         limit: &'static str,
-        /// Its value.
+        /// The most that it allows here.
         max: u64,
     },
 }

@@ -2,7 +2,7 @@
 
 use crate::element::Element;
 
-/// A shape or an axis that is no batch normalization's.
+/// A shape or an axis that batch normalization cannot use.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ShapeError {
@@ -32,7 +32,7 @@ pub enum ShapeError {
         /// The shape given.
         shape: Vec<usize>,
     },
-    /// More elements than this machine can address.
+    /// More elements than this machine can address, or has memory for.
     #[error("shape {shape:?} has more elements than can be addressed")]
     Overflow {
         /// The shape given.

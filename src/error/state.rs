@@ -64,6 +64,12 @@ pub enum StateError {
         /// What was expected.
         expected: &'static str,
     },
+    /// Two layers that would be written under one prefix.
+    #[error("two layers have the prefix {prefix:?}")]
+    RepeatedPrefix {
+        /// The prefix.
+        prefix: String,
+    },
     /// A prefix under which a file has no tensor of a layer.
     #[error(
         "no tensor of a layer has the prefix {prefix:?}: neither weight, bias, running_mean, running_var nor \

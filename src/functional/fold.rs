@@ -41,8 +41,7 @@ impl<'a> Trained<'a> {
 }
 
 /// Folds a trained batch norm into the linear or convolution layer before it, so that
-/// `weight'·u + bias' = BN(weight·u + bias)`: the layer's own bias is dropped, as in the paper's
-/// `z = g(BN(Wu))`.
+/// `weight'·u + bias' = BN(weight·u + bias)`. The bias that is returned contains the layer's own and replaces it.
 ///
 /// `weight` is row-major with the C output channels first, `[C, …]`; `bias`, where the layer was
 /// trained with one, `[C]`. Computed in f64 and rounded once.

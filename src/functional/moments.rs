@@ -27,7 +27,7 @@ impl DeviceMoments {
         self.reduction.statistics_shape(self.keep_dims)
     }
 
-    /// How many values each mean is of.
+    /// How many values are behind each mean.
     pub fn count(&self) -> f64 {
         self.reduction.counts().0 as f64
     }
@@ -142,7 +142,8 @@ impl PreparedMoments {
     }
 }
 
-/// [`moments`] on the CPU path, of a tensor on the host: with the shape of mean and variance.
+/// [`moments`] on the CPU path, of a tensor on the host: with the shape of mean and variance, whose values lie in
+/// row-major order of the axes that are kept.
 ///
 /// # Errors
 /// Axes out of range or named twice; another number of values than `shape` has.

@@ -66,7 +66,7 @@ impl<'a> AffineStep<'a> {
 }
 
 /// `(x − mean)/√(variance + eps)·scale + shift`: `tf.nn.batch_normalization`. One dispatch, submitted and not
-/// waited for.
+/// waited for. The result has the shape and the element type of `x`.
 ///
 /// The moments may be of another batch, if that tensor has as many axes and its kept axes are as long.
 ///

@@ -31,7 +31,7 @@ impl Moments {
         Ok(Self { mean, variance })
     }
 
-    /// `1/√(σ²+eps)` of every channel, `[C]`.
+    /// `1/√(σ²+eps)` of every channel, `[C]`; NaN where that is the root of a negative number.
     pub fn inv_std(&self, eps: f32) -> Vec<f64> {
         let of = |variance: &f64| 1.0 / (variance + f64::from(eps)).sqrt();
         self.variance.iter().map(of).collect()
@@ -141,7 +141,8 @@ pub fn normalize(
 }
 
 /// The running statistics after a batch of `count` values per channel with moments `batch`, and how many batches each
-/// channel has then counted.
+/// channel has then counted: `new = (1 − momentum)·old + momentum·batch`, with the variance biased or, times
+/// count/(count − 1), unbiased, as `running` says. The unbiased variance of one value is not finite.
 ///
 /// # Errors
 /// Running statistics, or a variance, of another number of channels than the mean of `batch`.
@@ -236,8 +237,7 @@ pub(crate) fn backward_by<T: Into<f64> + Copy>(
 }
 
 /// Gradients through frozen statistics: the same sums with the given moments,
-/// `dx = dy·γ·inv_std`. A sum that is not finite in f32 is NaN; dγ is NaN with dβ, and dβ is itself where only dγ is
-/// not finite.
+/// `dx = dy·γ·inv_std`. A sum beyond f32 is NaN; where dβ is NaN, so is dγ, and not the reverse.
 ///
 /// # Errors
 /// A slice that is not as long as its view says, or statistics of another number of channels.

@@ -95,8 +95,8 @@ impl LayerState {
         let mut tensors = Vec::new();
         for (k, (prefix, state)) in layers.iter().enumerate() {
             if layers[..k].iter().any(|(other, _)| other == prefix) {
-                return Err(StateError::Format {
-                    reason: format!("two layers have the prefix {prefix:?}"),
+                return Err(StateError::RepeatedPrefix {
+                    prefix: (*prefix).to_owned(),
                 });
             }
             let first = state.rows().into_iter().find_map(|(_, row)| row);

@@ -95,8 +95,8 @@ impl LayerState {
 
     /// Checks that the state is one of a layer of `channels` channels with `config`.
     ///
-    /// Statistics that are not finite pass: a layer has them whose running statistics take batches that are not finite
-    /// ([`NonFinite::Propagate`](crate::NonFinite)), and its state can be loaded again. A file is refused for them.
+    /// Statistics that are not finite pass: a layer with [`NonFinite::Propagate`](crate::NonFinite) can have such, and its
+    /// state can be loaded again. A file is refused for them.
     ///
     /// # Errors
     /// A tensor too many, one missing, another length than C, a negative running variance, with its channel.

@@ -229,20 +229,26 @@ impl<'a> Parameters<'a> {
     /// # Errors
     /// A weight or a bias of another length; more channels than there is memory for.
     pub fn to_rows(&self, channels: usize) -> Result<Vec<f32>, ShapeError> {
-        let row = |tensor, values: Option<&[f32]>, missing| match values {
-            None => filled(channels, missing),
-            Some(values) if values.len() == channels => Ok(values.to_vec()),
+        let row = |tensor, values: Option<&[f32]>, missing, row: &mut [f32]| match values {
+            None => {
+                row.fill(missing);
+                Ok(())
+            }
+            Some(values) if values.len() == channels => {
+                row.copy_from_slice(values);
+                Ok(())
+            }
             Some(values) => Err(ShapeError::Length {
                 tensor,
                 got: values.len(),
                 expected: channels,
             }),
         };
-        Ok([
-            row("weight", self.weight, 1.0)?,
-            row("bias", self.bias, 0.0)?,
-        ]
-        .concat())
+        let mut rows = filled(channels.saturating_mul(2), 0.0)?;
+        let (weight, bias) = rows.split_at_mut(channels);
+        row("weight", self.weight, 1.0, weight)?;
+        row("bias", self.bias, 0.0, bias)?;
+        Ok(rows)
     }
 
     /// Refuses a weight or a bias that has not one value for each channel.

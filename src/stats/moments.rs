@@ -86,7 +86,8 @@ impl Moments {
         m2.map(|&m2| f64::from(m2) / self.count).collect()
     }
 
-    /// The moments of both batches together, by Chan's formula; pivots stay this one's. What comes out
+    /// The moments of both batches together, by the formula of Chan, Golub and LeVeque, *Updating
+    /// Formulae and a Pairwise Algorithm for Computing Sample Variances*, 1979; pivots stay this one's. What comes out
     /// is rounded to f32 rows: of many parts, see [`Moments::merge_all`].
     ///
     /// # Errors
