@@ -204,7 +204,6 @@ pub(crate) fn check_channels<T>(
 }
 
 /// Refuses a slice of another length than `expected`.
-#[cfg(any(feature = "cpu", feature = "reference"))]
 pub(crate) fn check_len(
     tensor: &'static str,
     got: usize,

@@ -9,7 +9,7 @@ use crate::element::Element;
 use crate::error::Error;
 use crate::error::{BindError, PlanError, RunError, ShapeError};
 use crate::gpu::Gpu;
-use crate::shape::checked_len;
+use crate::shape::{check_len, checked_len};
 
 /// A tensor on a device, row-major and dense: f32, or f16 or bf16 packed two to a 32-bit word.
 ///
@@ -196,13 +196,7 @@ impl Tensor {
     /// # Errors
     /// Another number of values than the tensor has; a buffer without `COPY_DST`, or one that wgpu refuses.
     pub fn write(&self, values: &[f32]) -> Result<(), Error> {
-        if values.len() != self.len() {
-            return Err(Error::Shape(ShapeError::Length {
-                tensor: "values",
-                got: values.len(),
-                expected: self.len(),
-            }));
-        }
+        check_len("values", values.len(), self.len())?;
         let halves: Vec<u16>;
         let bytes = match self.element {
             Element::F32 => bytemuck::cast_slice(values),

@@ -2,6 +2,7 @@
 
 use crate::error::Error;
 use crate::error::{ConfigError, ShapeError};
+use crate::shape::check_len;
 use crate::stats::Parameters;
 
 /// The weights and bias of a linear or convolution layer with a trained batch norm folded in.
@@ -62,14 +63,7 @@ pub fn fold_into_linear(
     if !(trained.eps.is_finite() && trained.eps >= 0.0) {
         return Err(ConfigError::Eps { got: trained.eps }.into());
     }
-    let length = |tensor, got| match got == channels {
-        true => Ok(()),
-        false => Err(ShapeError::Length {
-            tensor,
-            got,
-            expected: channels,
-        }),
-    };
+    let length = |tensor, got| check_len(tensor, got, channels);
     length("running_var", trained.variance.len())?;
     let parameters = trained.parameters;
     parameters.weight.map_or(Ok(()), |w| length("γ", w.len()))?;

@@ -6,6 +6,7 @@ pub(crate) use moments::COUNTS;
 pub use moments::Moments;
 
 use crate::error::ShapeError;
+use crate::shape::check_len;
 #[cfg(any(feature = "cpu", feature = "reference"))]
 use crate::shape::{View, check_channels};
 
@@ -29,14 +30,10 @@ fn of_one_length<'a, const N: usize>(
     rows: [(&'static str, &'a [f32]); N],
 ) -> Result<[&'a [f32]; N], ShapeError> {
     let expected = rows[0].1.len();
-    match rows.iter().find(|(_, row)| row.len() != expected) {
-        None => Ok(rows.map(|(_, row)| row)),
-        Some((tensor, row)) => Err(ShapeError::Length {
-            tensor,
-            got: row.len(),
-            expected,
-        }),
+    for (tensor, row) in rows {
+        check_len(tensor, row.len(), expected)?;
     }
+    Ok(rows.map(|(_, row)| row))
 }
 
 /// One value for each channel.
@@ -229,20 +226,15 @@ impl<'a> Parameters<'a> {
     /// # Errors
     /// A weight or a bias of another length; more channels than there is memory for.
     pub fn to_rows(&self, channels: usize) -> Result<Vec<f32>, ShapeError> {
-        let row = |tensor, values: Option<&[f32]>, missing, row: &mut [f32]| match values {
-            None => {
-                row.fill(missing);
-                Ok(())
+        let row = |tensor, values: Option<&[f32]>, missing, row: &mut [f32]| {
+            match values {
+                None => row.fill(missing),
+                Some(values) => {
+                    check_len(tensor, values.len(), channels)?;
+                    row.copy_from_slice(values);
+                }
             }
-            Some(values) if values.len() == channels => {
-                row.copy_from_slice(values);
-                Ok(())
-            }
-            Some(values) => Err(ShapeError::Length {
-                tensor,
-                got: values.len(),
-                expected: channels,
-            }),
+            Ok::<_, ShapeError>(())
         };
         let mut rows = filled(channels.saturating_mul(2), 0.0)?;
         let (weight, bias) = rows.split_at_mut(channels);

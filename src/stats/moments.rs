@@ -2,6 +2,7 @@
 
 use super::rows;
 use crate::error::{ConfigError, ShapeError};
+use crate::shape::check_len;
 
 /// Counts of values per channel: up to 2^53, f64 holds each whole number.
 pub(crate) const COUNTS: std::ops::RangeInclusive<f64> = 0.0..=9_007_199_254_740_992.0;
@@ -93,13 +94,7 @@ impl Moments {
     /// # Errors
     /// Moments of another number of channels.
     pub fn merge(&self, other: &Self) -> Result<Self, ShapeError> {
-        if self.m2.len() != other.m2.len() {
-            return Err(ShapeError::Length {
-                tensor: "the other moments",
-                got: other.m2.len(),
-                expected: self.m2.len(),
-            });
-        }
+        check_len("the other moments", other.m2.len(), self.m2.len())?;
         // An empty side leaves the other as it is, bit for bit.
         if other.count == 0.0 {
             return Ok(self.clone());
