@@ -13,6 +13,8 @@
 
 mod cuts;
 pub(crate) mod describe;
+#[cfg(test)]
+mod figures;
 mod grid;
 mod load;
 mod machine;

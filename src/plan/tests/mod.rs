@@ -4,6 +4,7 @@
 //! too long, scratch is bounded, the same question has the same answer. Which of many such plans it is, a
 //! later planner may choose otherwise.
 
+mod contract;
 mod limits;
 mod pieces;
 mod sizes;

@@ -1,0 +1,168 @@
+//! What a grid makes of a tensor: how many bytes it has in flight, how evenly it divides the work, how many
+//! lanes and how much of each memory sector it uses. It is arithmetic on the grid; nothing runs.
+
+use std::collections::HashSet;
+
+use super::grid::Grid;
+use super::pieces::Piece;
+
+/// Lanes that a GPU runs in step, at least: a workgroup's lanes count in multiples of it.
+const WAVE: u32 = 32;
+/// Bytes that memory hands out together.
+const SECTOR: u64 = 32;
+/// Loads that a lane has in flight: its walk goes by fours.
+const UNROLLED: u64 = 4;
+
+/// What of a GPU decides how many workgroups live on it at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Processors {
+    /// Multiprocessors; a workgroup runs on one.
+    pub count: u32,
+    /// 32-bit registers of a multiprocessor.
+    pub registers: u32,
+    /// Lanes that live on a multiprocessor at most.
+    pub lanes: u32,
+    /// Workgroups that live on a multiprocessor at most.
+    pub workgroups: u32,
+}
+
+impl Processors {
+    /// Workgroups of so many lanes, of so many registers each, that live on one multiprocessor.
+    fn live(&self, lanes: u32, registers: u32) -> u32 {
+        let by_registers = self.registers / (lanes * registers);
+        by_registers.min(self.lanes / lanes).min(self.workgroups)
+    }
+}
+
+/// A grid on a piece of a tensor.
+#[derive(Clone, Copy, Debug)]
+pub struct Figures<'a> {
+    piece: &'a Piece,
+    grid: &'a Grid,
+    load_bytes: u64,
+}
+
+impl<'a> Figures<'a> {
+    /// Of a grid on a piece whose loads have so many bytes.
+    pub fn new(piece: &'a Piece, grid: &'a Grid, load_bytes: u64) -> Self {
+        Self {
+            piece,
+            grid,
+            load_bytes,
+        }
+    }
+
+    /// Workgroups that have something to do.
+    pub fn workgroups(&self) -> u64 {
+        u64::from(self.grid.groups) * u64::from(self.grid.splits)
+    }
+
+    /// Bytes of a tensor that are on their way at once: of all workgroups that live together, each lane's loads.
+    pub fn in_flight(&self, on: &Processors, registers: u32) -> u64 {
+        let live = u64::from(on.live(self.grid.workgroup, registers)) * u64::from(on.count);
+        let used = u64::from(self.grid.columns * self.grid.slots);
+        self.workgroups().min(live) * used * UNROLLED * self.load_bytes
+    }
+
+    /// How much more than its share the busiest of so many multiprocessors has to walk, where each takes the
+    /// next workgroup when it is done with one: 0 is even, 1 is twice as much.
+    pub fn imbalance(&self, processors: u32) -> f64 {
+        let mut work: Vec<u64> = vec![0; processors as usize];
+        for (split, group) in self.order() {
+            let least = work.iter_mut().min().expect("there are multiprocessors");
+            *least += self.slots_walked(group, split);
+        }
+        let total: u64 = work.iter().sum();
+        let busiest = work.iter().max().copied().unwrap_or(0);
+        busiest as f64 * f64::from(processors) / total as f64 - 1.0
+    }
+
+    /// Loads that are needed ÷ loads that lanes have room for, where a wave is as long as its longest lane.
+    pub fn lanes_used(&self) -> f64 {
+        let walked: u64 = self.order().map(|(s, g)| self.slots_walked(g, s)).sum();
+        self.piece.view.len() as f64 / walked as f64
+    }
+
+    /// Bytes that one workgroup walks ÷ bytes of the memory sectors that they lie in.
+    pub fn sectors_used(&self) -> f64 {
+        let (group, split) = (self.grid.groups / 2, self.grid.splits / 2);
+        let (mut loads, mut sectors) = (0, HashSet::new());
+        for lane in (0..self.grid.workgroup).map(|index| self.lane(group, split, index)) {
+            for k in 0..lane.len {
+                for column in 0..self.grid.lane_columns {
+                    let channel = lane.channel + column * self.grid.columns;
+                    let at = self.address(channel, lane.first + k * self.grid.rows);
+                    let bytes = at * self.load_bytes..(at + 1) * self.load_bytes;
+                    sectors.extend(bytes.start / SECTOR..=(bytes.end - 1) / SECTOR);
+                    loads += 1;
+                }
+            }
+        }
+        (loads * self.load_bytes) as f64 / (sectors.len() as u64 * SECTOR) as f64
+    }
+
+    /// Workgroups in the order that they start: splits and groups.
+    fn order(&self) -> impl Iterator<Item = (u32, u32)> + use<> {
+        let splits = self.grid.splits;
+        (0..self.grid.groups).flat_map(move |group| (0..splits).map(move |split| (split, group)))
+    }
+
+    /// Loads that the waves of one workgroup have room for.
+    fn slots_walked(&self, group: u32, split: u32) -> u64 {
+        let waves = (0..self.grid.workgroup).step_by(WAVE as usize).map(|first| {
+            let lanes = first..(first + WAVE).min(self.grid.workgroup);
+            let longest = lanes.map(|index| self.lane(group, split, index).len).max();
+            u64::from(longest.unwrap_or(0)) * u64::from(WAVE)
+        });
+        waves.sum::<u64>() * u64::from(self.grid.lane_columns)
+    }
+
+    fn lane(&self, group: u32, split: u32, index: u32) -> Lane {
+        Lane::locate(self.piece, self.grid, group * self.grid.splits + split, index)
+    }
+
+    /// Where a position of a channel lies in the tensor, in loads.
+    fn address(&self, channel: u32, position: u32) -> u64 {
+        let (_, channels, inner) = self.piece.view.lengths();
+        let (channels, inner) = (channels as u64, inner as u64);
+        let (outer, place) = (u64::from(position) / inner, u64::from(position) % inner);
+        self.piece.start as u64 + (outer * channels + u64::from(channel)) * inner + place
+    }
+}
+
+/// `Lane` and `locate` of `shaders/shared/lanes.wgsl`, as far as a walk needs them.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Lane {
+    pub(super) channel: u32,
+    pub(super) live: bool,
+    pub(super) slot: u32,
+    pub(super) split: u32,
+    pub(super) first: u32,
+    pub(super) len: u32,
+}
+
+impl Lane {
+    pub(super) fn locate(piece: &Piece, grid: &Grid, workgroup: u32, index: u32) -> Self {
+        let (channels, count) = (piece.view.channels() as u32, piece.view.count() as u32);
+        let (team, in_team) = (index / grid.team, index % grid.team);
+        let (row, column) = (in_team / grid.columns, in_team % grid.columns);
+        let channel = (workgroup / grid.splits) * grid.columns * grid.lane_columns + column;
+        let live = row < grid.rows && channel < channels;
+        let split = workgroup % grid.splits;
+        let start = (split * (grid.workgroup / grid.team) + team) * grid.span;
+        let end = (start + grid.span).min(count);
+        let first = start + row;
+        let len = match live && first < end {
+            true => (end - first).div_ceil(grid.rows),
+            false => 0,
+        };
+        Self {
+            channel: channel.min(channels - 1),
+            live,
+            slot: team * grid.rows + row,
+            split,
+            first,
+            len,
+        }
+    }
+}

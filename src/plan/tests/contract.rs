@@ -1,0 +1,135 @@
+//! What plans for GPUs must be, tensor by tensor: enough bytes in flight, even work, few partials, lanes and memory
+//! sectors used.
+
+use super::super::figures::{Figures, Processors};
+use super::*;
+
+/// An H100 SXM: NVIDIA's "H100 Tensor Core GPU Architecture" (2022), and its compute capability 9.0.
+const H100: Processors = Processors {
+    count: 132,
+    registers: 65_536,
+    lanes: 2_048,
+    workgroups: 32,
+};
+/// Registers that a kernel may take.
+const REGISTERS: u32 = 80;
+/// Bytes that a multiprocessor of it wants in flight.
+const IN_FLIGHT: u64 = 48 << 10;
+/// Above so many bytes there is work enough for each multiprocessor to have its share.
+const LARGE: u64 = 25_000_000;
+
+/// A tensor that users bring.
+struct Tensor {
+    name: String,
+    view: View,
+    element: Element,
+}
+
+fn tensors() -> Vec<Tensor> {
+    let mut views = Vec::new();
+    // ResNet-50 at a batch of 32: every batch normalization in it.
+    let layers = [
+        (64, 112),
+        (64, 56),
+        (256, 56),
+        (128, 56),
+        (128, 28),
+        (512, 28),
+        (256, 28),
+        (256, 14),
+        (1024, 14),
+        (512, 14),
+        (512, 7),
+        (2048, 7),
+    ];
+    for (channels, side) in layers {
+        let name = format!("32×{channels}×{side}×{side}");
+        views.push((format!("{name} NCHW"), view(32, channels, side * side)));
+        views.push((format!("{name} NHWC"), view(32 * side * side, channels, 1)));
+    }
+    for (rows, channels) in [(4096, 512), (256, 1024), (50_176, 64), (8192, 4096)] {
+        views.push((format!("{rows}×{channels}"), view(rows, channels, 1)));
+    }
+    views.push(("1×3×3000000".to_owned(), view(1, 3, 3_000_000)));
+    views.push(("1920×1080, three channels".to_owned(), view(1, 3, 1920 * 1080)));
+    views.push(("1920×1080, four channels".to_owned(), view(1920 * 1080, 4, 1)));
+    let elements = [Element::F32, Element::F16];
+    let each = |(name, view): (String, View)| {
+        elements.map(|element| Tensor {
+            name: format!("{name} {element:?}"),
+            view,
+            element,
+        })
+    };
+    views.into_iter().flat_map(each).collect()
+}
+
+/// The dispatches that walk the tensor, how many tensors each reads, and whether it merges partials.
+fn walks(schedule: &Schedule) -> Vec<(&'static str, Grid, u64, bool)> {
+    let piece = &schedule.pieces[0];
+    let mut walks = vec![("inference", piece.apply, 1, false)];
+    match schedule.resident_train {
+        Some(grid) => walks.push(("train", grid, 1, false)),
+        None => walks.extend([
+            ("train, moments", piece.reduce, 1, false),
+            ("train, y", piece.map, 1, true),
+        ]),
+    }
+    match schedule.resident_backward {
+        Some(grid) => walks.push(("backward", grid, 2, false)),
+        None => walks.extend([
+            ("backward, sums", piece.reduce, 2, false),
+            ("backward, dx", piece.map, 2, true),
+        ]),
+    }
+    walks
+}
+
+/// What is wrong with the plan of one tensor.
+fn faults(tensor: &Tensor) -> Vec<String> {
+    let schedule =
+        super::super::plan_dense(tensor.view, tensor.element, &LAYER, &machine(Tuning::DISCRETE)).unwrap();
+    let bytes = tensor.element.bytes_of(tensor.view.len());
+    let mut faults = Vec::new();
+    for (name, grid, tensors, merges) in walks(&schedule) {
+        let figures = Figures::new(&schedule.pieces[0], &grid, schedule.load_bytes());
+        let mut fault = |what: &str, got: f64, wanted: f64| {
+            faults.push(format!("{}, {name}: {what} {got:.3}, wanted {wanted:.3}", tensor.name));
+        };
+        let in_flight = tensors * figures.in_flight(&H100, REGISTERS);
+        let wanted = (IN_FLIGHT * u64::from(H100.count)).min(tensors * bytes);
+        if in_flight < wanted {
+            fault("MB in flight", in_flight as f64 / 1e6, wanted as f64 / 1e6);
+        }
+        if bytes > LARGE {
+            for processors in [96, 108, 132] {
+                let more = figures.imbalance(processors);
+                if more > 0.15 {
+                    fault(&format!("more on the busiest of {processors}"), more, 0.15);
+                }
+            }
+        }
+        let reread = figures.workgroups() * u64::from(schedule.partials) * 16 * u64::from(grid.columns)
+            * (schedule.view.channels() / schedule.loads.channels()) as u64;
+        if merges && reread as f64 > 0.02 * bytes as f64 {
+            fault("partials read, of the tensor", reread as f64 / bytes as f64, 0.02);
+        }
+        if figures.lanes_used() < 0.85 {
+            fault("lanes used", figures.lanes_used(), 0.85);
+        }
+        let sectors = match (tensor.view.inner(), tensor.element) {
+            (49, Element::F16) => 0.75,
+            _ => 0.85,
+        };
+        if figures.sectors_used() < sectors {
+            fault("sectors used", figures.sectors_used(), sectors);
+        }
+    }
+    faults
+}
+
+#[test]
+fn plans_for_gpus_keep_the_contract() {
+    let faults: Vec<_> = tensors().iter().flat_map(faults).collect();
+    assert!(faults.is_empty(), "{} faults:\n{}", faults.len(), faults.join("\n"));
+}
