@@ -3,7 +3,7 @@
 //
 // A workgroup serves `columns` neighbouring channels and one split of their positions. It is cut
 // into teams; a team's lanes read one contiguous stream: `columns` channels side by side, `rows`
-// positions at a time. Planar tensors have one column, interleaved ones as many as fit.
+// positions at a time. Planar tensors have one column, or, of short channels, several that lie APART.
 struct Lane {
     // Among all channels, and among the piece's.
     channel: u32,
@@ -22,12 +22,16 @@ struct Lane {
 fn locate(workgroup: u32, index: u32) -> Lane {
     let team = index / params.team;
     let in_team = index % params.team;
-    let row = in_team / params.columns;
+    var row = in_team / params.columns;
     var lane: Lane;
     lane.column = in_team % params.columns;
+    if (has(APART)) {
+        row = in_team % params.rows;
+        lane.column = in_team / params.rows;
+    }
     lane.split = workgroup % params.splits;
     let channel = (workgroup / params.splits) * (params.columns * COLUMNS) + lane.column;
-    lane.live = row < params.rows && channel < params.channels;
+    lane.live = row < params.rows && lane.column < params.columns && channel < params.channels;
     lane.local = min(channel, params.channels - 1u);
     lane.channel = params.first_channel + lane.local;
     lane.slot = team * params.rows + row;

@@ -4,7 +4,7 @@ fn merged_moments(lane: Lane, pivot: PerChannel) -> Partial {
     let slots = min(params.slots, params.partials);
     var cascade: Cascade;
     if (lane.slot < slots) {
-        let base = lane.channel * params.partials;
+        let base = params.partials_start + lane.channel * params.partials;
         for (var k = lane.slot; k < params.partials; k += slots) {
             let part = partials[base + k];
             // Pieces of a tensor have pivots of their own.
@@ -16,5 +16,5 @@ fn merged_moments(lane: Lane, pivot: PerChannel) -> Partial {
 }
 
 fn merged_pivot(lane: Lane) -> PerChannel {
-    return partials[lane.channel * params.partials].pivot;
+    return partials[params.partials_start + lane.channel * params.partials].pivot;
 }

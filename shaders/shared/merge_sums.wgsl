@@ -4,7 +4,7 @@ fn merged_sums(lane: Lane) -> Partial {
     let slots = min(params.slots, params.partials);
     var cascade: Cascade;
     if (lane.slot < slots) {
-        let base = lane.channel * params.partials;
+        let base = params.partials_start + lane.channel * params.partials;
         for (var k = lane.slot; k < params.partials; k += slots) {
             cascade = push(cascade, partials[base + k]);
         }

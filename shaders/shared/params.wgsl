@@ -36,6 +36,8 @@ struct Params {
     // Partials per channel of the whole tensor, and the first that is this piece's.
     partials: u32,
     first_partial: u32,
+    // Where the partials to merge start in scratch: behind others where these were folded to one a channel.
+    partials_start: u32,
     flags: u32,
     // Always 0, unknown to the compiler: see `hidden`.
     zero: u32,
@@ -66,6 +68,8 @@ const FROM_MOMENTS = 256u;
 const FROM_SUMS = 512u;
 // An image's alpha is copied.
 const KEEP_ALPHA = 1024u;
+// A channel's lanes are neighbours, not those of channels side by side.
+const APART = 2048u;
 
 fn has(flag: u32) -> bool {
     return (params.flags & flag) != 0u;

@@ -27,6 +27,7 @@ pub struct Params {
     pub wrap_step: u32,
     pub partials: u32,
     pub first_partial: u32,
+    pub partials_start: u32,
     pub flags: u32,
     pub zero: u32,
     pub eps: f32,
@@ -51,6 +52,7 @@ pub mod flags {
     pub const FROM_MOMENTS: u32 = 256;
     pub const FROM_SUMS: u32 = 512;
     pub const KEEP_ALPHA: u32 = 1024;
+    pub const APART: u32 = 2048;
 }
 
 impl Params {
@@ -77,7 +79,8 @@ impl Params {
             wrap_step: grid.wrap_step,
             partials: schedule.partials,
             first_partial: piece.first_partial,
-            flags: 0,
+            partials_start: 0,
+            flags: if grid.apart { flags::APART } else { 0 },
             zero: 0,
             eps: 0.0,
             momentum: 0.0,
@@ -92,6 +95,13 @@ impl Params {
         if set {
             self.flags |= flag;
         }
+        self
+    }
+
+    /// The partials as a fold left them: one a channel, behind the `partials` a channel that it read.
+    pub(crate) fn with_folded(mut self) -> Self {
+        self.partials_start = self.all_channels * self.partials;
+        self.partials = 1;
         self
     }
 
@@ -207,6 +217,7 @@ mod tests {
             wrap_step,
             partials,
             first_partial,
+            partials_start,
             flags,
             zero,
             eps,
@@ -275,6 +286,7 @@ mod tests {
             (flags::FROM_MOMENTS, "FROM_MOMENTS"),
             (flags::FROM_SUMS, "FROM_SUMS"),
             (flags::KEEP_ALPHA, "KEEP_ALPHA"),
+            (flags::APART, "APART"),
         ];
         assert_eq!(constants, flags);
     }

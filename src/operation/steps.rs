@@ -67,10 +67,14 @@ impl Operation {
     /// and runs none.
     pub(crate) fn kernels(self, schedule: &Schedule, asked: &Asked) -> Vec<(Kernel, Stage)> {
         let reduced = |kernel, then, stage| vec![(kernel, Stage::Reduce), (then, stage)];
+        let mapped = |kernel, fold, then| match schedule.folds {
+            true => vec![(kernel, Stage::Reduce), (fold, Stage::Merge), (then, Stage::Map)],
+            false => reduced(kernel, then, Stage::Map),
+        };
         match self {
             Self::Train | Self::ImageTrain => match schedule.resident_train {
                 Some(grid) => vec![(Kernel::TrainResident, Stage::Resident(grid))],
-                None => reduced(Kernel::Moments, Kernel::Normalize, Stage::Map),
+                None => mapped(Kernel::Moments, Kernel::MomentsFold, Kernel::Normalize),
             },
             Self::TrainPart => vec![(Kernel::Normalize, Stage::Map)],
             Self::Inference | Self::ImageInference | Self::Normalize => {
@@ -80,7 +84,7 @@ impl Operation {
             Self::MergeMoments => vec![(Kernel::MomentsMerge, Stage::Merge)],
             Self::Backward => match (asked.has(Role::Out), schedule.resident_backward) {
                 (true, Some(grid)) => vec![(Kernel::BackwardResident, Stage::Resident(grid))],
-                (true, None) => reduced(Kernel::BackwardSums, Kernel::BackwardDx, Stage::Map),
+                (true, None) => mapped(Kernel::BackwardSums, Kernel::SumsFold, Kernel::BackwardDx),
                 (false, _) => reduced(Kernel::BackwardSums, Kernel::Gradients, Stage::Merge),
             },
             Self::BackwardPart => vec![(Kernel::BackwardDx, Stage::Map)],
@@ -110,7 +114,7 @@ impl Operation {
                 let step = move |(piece, grid): (Piece, Grid)| Step {
                     variant: variant(kernel, storage, schedule, &grid),
                     constants: constants(kernel, config, schedule, &grid, asked),
-                    params: self.params(kernel, config, schedule, (&piece, &grid), asked),
+                    params: self.params((kernel, stage), config, schedule, (&piece, &grid), asked),
                     piece,
                     grid,
                 };
@@ -135,13 +139,16 @@ impl Operation {
     /// What a dispatch of `kernel` is told. Kernels ignore what is not for them.
     fn params(
         self,
-        kernel: Kernel,
+        (kernel, stage): (Kernel, Stage),
         config: &Config,
         schedule: &Schedule,
         (piece, grid): (&Piece, &Grid),
         asked: &Asked,
     ) -> Params {
         let mut params = Params::new(schedule, piece, grid);
+        if schedule.folds && stage == Stage::Map {
+            params = params.with_folded();
+        }
         if self == Self::ImageStatistics && kernel == Kernel::Normalize {
             params.count = 0;
         }

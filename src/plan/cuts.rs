@@ -18,6 +18,13 @@ pub(super) const MIN_POSITIONS: usize = 16;
 /// A lane's share is a multiple of so many loads, so that few are left over beside its tiles of four.
 pub(super) const TILE: usize = 16;
 
+/// Loads that a lane has in flight.
+pub(super) const ROUNDS: usize = 4;
+/// Bytes that neighbouring lanes read together, where channels lie side by side.
+const LINE: u64 = 128;
+/// Lanes that read neighbours of a run together, where runs are short.
+const NEIGHBOURS: usize = 8;
+
 /// What decided how often a channel is split.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum SplitLimit {
@@ -25,19 +32,40 @@ pub enum SplitLimit {
     Fill,
     /// A lane's share would be too small to start one for.
     Share,
+    /// A workgroup walks as many bytes as it should.
+    Bytes,
     /// Merging and keeping more partials would cost more than it gains.
     Merge,
     /// A lane could not finish a larger share.
     Loop,
 }
 
+/// Partials per channel that may be left.
+pub(super) fn most_partials(view: &View, load: Load, element: Element, machine: &Machine) -> usize {
+    match machine.tuning.workgroup_bytes {
+        Some(_) => kept(view, element, machine),
+        None => mergeable(view, load, element),
+    }
+}
+
 /// Partials per channel that are cheap to merge and to keep. Every workgroup of the second dispatch
 /// reads all of its channels: what they read together, partials², stays far below the channel's own
 /// loads. And scratch stays below a hundredth of the tensor, or two partials a channel.
-pub(super) fn mergeable(view: &View, load: Load, element: Element) -> usize {
+fn mergeable(view: &View, load: Load, element: Element) -> usize {
     let merged = load.count(view).count().isqrt() / 4;
     let kept = view.count() * element.bytes() as usize / (100 * PARTIAL_BYTES as usize);
     merged.min(kept.max(2))
+}
+
+/// The same for GPUs, where merging may be a dispatch of its own: as many partials as a fiftieth of the tensor, and
+/// as scratch holds in the larger of a twenty-fifth of the tensor and 1 MiB, and in a binding.
+fn kept(view: &View, element: Element, machine: &Machine) -> usize {
+    let (_, binding) = machine.binding_bytes();
+    let scratch = (element.bytes_of(view.len()) / 25).max(1 << 20).min(binding);
+    let partials = scratch / (PARTIAL_BYTES * view.channels() as u64);
+    // One more is what they are folded to.
+    let cheap = element.bytes_of(view.count()) / (50 * PARTIAL_BYTES);
+    (partials.saturating_sub(1).min(cheap) as usize).max(1)
 }
 
 /// What the grids of one schedule share.
@@ -49,6 +77,9 @@ pub(super) struct Cut {
     pub(super) team: u32,
     pub(super) columns: u32,
     pub(super) lane_columns: u32,
+    /// Lanes of a channel that are neighbours, where a team has several channels: planar tensors.
+    pub(super) rows: u32,
+    pub(super) apart: bool,
     pub(super) max_positions: usize,
 }
 
@@ -59,8 +90,12 @@ impl Cut {
         load: Load,
         load_bytes: u64,
         max_positions: usize,
+        kept: usize,
         tuning: &Tuning,
     ) -> Self {
+        if tuning.workgroup_bytes.is_some() {
+            return Self::by_bytes(view, pattern, load_bytes, max_positions, kept, tuning);
+        }
         let cut = |workgroup, team, columns, lane_columns| Self {
             view,
             load_bytes,
@@ -68,6 +103,8 @@ impl Cut {
             team,
             columns,
             lane_columns,
+            rows: team / columns,
+            apart: false,
             max_positions: max_positions / lane_columns as usize,
         };
         let team = tuning.planar_team;
@@ -97,8 +134,64 @@ impl Cut {
         cut(team, team, columns, 1)
     }
 
+    /// For GPUs: a workgroup is one team, which takes as many channels as keep its lanes busy. On interleaved
+    /// tensors these lie side by side, so that neighbouring lanes read a line of memory; on planar ones a
+    /// channel's lanes are neighbours.
+    fn by_bytes(
+        view: View,
+        pattern: Pattern,
+        load_bytes: u64,
+        max_positions: usize,
+        kept: usize,
+        tuning: &Tuning,
+    ) -> Self {
+        let (channels, count) = (view.channels() as u32, view.count());
+        let lanes = tuning.planar_workgroup;
+        // Rounds of loads that a lane has in flight, where there is so much.
+        let busy = count.checked_div(ROUNDS).unwrap_or(0).max(1);
+        let (rows, apart) = match pattern {
+            Pattern::Planar => (busy.max(view.inner().min(NEIGHBOURS)), true),
+            Pattern::Interleaved => {
+                let line = (LINE / load_bytes).max(1) as u32;
+                let groups = channels.div_ceil(line) as usize;
+                let line = match groups * kept < tuning.fill as usize {
+                    true => line.div_ceil(2),
+                    false => line,
+                };
+                (busy.min((lanes / line.min(lanes)) as usize), false)
+            }
+        };
+        let rows = (1 << rows.min(lanes as usize).ilog2()).min(lanes);
+        let groups = channels.div_ceil((lanes / rows).min(channels));
+        let columns = channels.div_ceil(groups);
+        Self {
+            view,
+            load_bytes,
+            workgroup: lanes,
+            team: lanes,
+            columns,
+            lane_columns: 1,
+            rows: if apart { rows } else { lanes / columns },
+            apart,
+            max_positions,
+        }
+    }
+
+    /// The same channels, with lanes for so many partials of each.
+    pub(super) fn merging(&self, partials: u32) -> Self {
+        let channels = self.view.channels() as u32;
+        let rows = partials.next_power_of_two().min(self.workgroup);
+        let rows = 1 << rows.ilog2();
+        Self {
+            columns: (self.workgroup / rows).min(channels),
+            rows,
+            apart: true,
+            ..*self
+        }
+    }
+
     fn rows(&self) -> u32 {
-        self.team / self.columns
+        self.rows
     }
 
     fn teams(&self) -> u32 {
@@ -109,9 +202,31 @@ impl Cut {
         (self.view.channels() as u32).div_ceil(self.columns * self.lane_columns)
     }
 
+    /// Workgroups per channel group, where each is to walk so many bytes.
+    fn splits_by_bytes(&self, bytes: usize, tuning: &Tuning, kept: usize) -> (u32, SplitLimit) {
+        let count = self.view.count();
+        let position = self.columns as usize * self.load_bytes as usize;
+        let least = count.div_ceil(self.rows as usize * self.max_positions);
+        let round = self.rows as usize * ROUNDS * position;
+        let tensor = self.view.len() * self.load_bytes as usize;
+        let bytes = (tensor / tuning.fill as usize).clamp(round.min(bytes), bytes);
+        let wanted = (count * position).div_ceil(bytes);
+        if kept.min(wanted) < least {
+            (least as u32, SplitLimit::Loop)
+        } else if kept < wanted {
+            (kept as u32, SplitLimit::Merge)
+        } else {
+            (wanted as u32, SplitLimit::Bytes)
+        }
+    }
+
     /// Workgroups per channel group: enough to fill the device, none too small to be worth it,
     /// none that a lane could not finish, no more than are `mergeable`.
-    pub(super) fn splits(&self, fill: u32, mergeable: usize) -> (u32, SplitLimit) {
+    pub(super) fn splits(&self, tuning: &Tuning, mergeable: usize) -> (u32, SplitLimit) {
+        if let Some(bytes) = tuning.workgroup_bytes {
+            return self.splits_by_bytes(bytes, tuning, mergeable.max(1));
+        }
+        let fill = tuning.fill;
         let count = self.view.count();
         let slots = (self.rows() * self.teams()) as usize;
         let least = count.div_ceil(slots * self.max_positions);
@@ -134,7 +249,7 @@ impl Cut {
 
     /// The grid of a dispatch that merges nothing.
     pub(super) fn unmerged(&self, machine: &Machine) -> Grid {
-        let (splits, _) = self.splits(machine.tuning.fill, usize::MAX);
+        let (splits, _) = self.splits(&machine.tuning, usize::MAX);
         self.grid(splits, true, machine)
     }
 
@@ -161,7 +276,9 @@ impl Cut {
         let (rows, teams) = (self.rows(), self.teams());
         // Whole tiles, so that only the last team of a channel has a remainder.
         let share = count.div_ceil((splits * teams) as usize);
-        let granule = if share >= rows as usize * TILE {
+        let granule = if self.apart || machine.tuning.workgroup_bytes.is_some() {
+            rows as usize * ROUNDS
+        } else if share >= rows as usize * TILE {
             rows as usize * TILE
         } else {
             rows as usize
@@ -182,6 +299,7 @@ impl Cut {
             lane_columns: self.lane_columns,
             rows,
             slots: rows * teams,
+            apart: self.apart,
             groups,
             splits,
             span: span as u32,

@@ -127,6 +127,7 @@ fn loads(schedule: &Schedule) -> String {
 fn splits(schedule: &Schedule) -> String {
     let splits = schedule.pieces[0].reduce.splits;
     let why = match schedule.bound {
+        SplitLimit::Bytes => "so that each walks enough, and all are many",
         SplitLimit::Fill => "that fills the device",
         SplitLimit::Share => "a lane's share would be too small with more",
         SplitLimit::Merge => "more partials would cost too much to merge and to keep",

@@ -60,8 +60,10 @@ impl<'a> Figures<'a> {
     /// Bytes of a tensor that are on their way at once: of all workgroups that live together, each lane's loads.
     pub fn in_flight(&self, on: &Processors, registers: u32) -> u64 {
         let live = u64::from(on.live(self.grid.workgroup, registers)) * u64::from(on.count);
-        let used = u64::from(self.grid.columns * self.grid.slots);
-        self.workgroups().min(live) * used * UNROLLED * self.load_bytes
+        let lanes = u64::from(self.grid.columns * self.grid.slots);
+        let each = self.piece.view.len() as u64 / self.workgroups();
+        let loads = (lanes * UNROLLED).min(each);
+        self.workgroups().min(live) * loads * self.load_bytes
     }
 
     /// How much more than its share the busiest of so many multiprocessors has to walk, where each takes the
@@ -145,9 +147,12 @@ impl Lane {
     pub(super) fn locate(piece: &Piece, grid: &Grid, workgroup: u32, index: u32) -> Self {
         let (channels, count) = (piece.view.channels() as u32, piece.view.count() as u32);
         let (team, in_team) = (index / grid.team, index % grid.team);
-        let (row, column) = (in_team / grid.columns, in_team % grid.columns);
+        let (row, column) = match grid.apart {
+            true => (in_team % grid.rows, in_team / grid.rows),
+            false => (in_team / grid.columns, in_team % grid.columns),
+        };
         let channel = (workgroup / grid.splits) * grid.columns * grid.lane_columns + column;
-        let live = row < grid.rows && channel < channels;
+        let live = row < grid.rows && column < grid.columns && channel < channels;
         let split = workgroup % grid.splits;
         let start = (split * (grid.workgroup / grid.team) + team) * grid.span;
         let end = (start + grid.span).min(count);

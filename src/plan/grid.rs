@@ -11,6 +11,7 @@ pub struct Grid {
     pub lane_columns: u32,
     pub rows: u32,
     pub slots: u32,
+    pub apart: bool,
     pub groups: u32,
     pub splits: u32,
     pub span: u32,

@@ -42,6 +42,9 @@ pub struct Tuning {
     pub fill: u32,
     /// Most bytes of a tensor that a workgroup may read twice and still find in fast memory.
     pub resident_bytes: usize,
+    /// Bytes of a tensor that a workgroup walks in one dispatch, where work is cut by bytes: many workgroups
+    /// balance themselves on a GPU of any size. `None` where it is cut to `fill` the device.
+    pub workgroup_bytes: Option<usize>,
 }
 
 /// What kind of device it is, as far as the planner cares.
@@ -87,6 +90,7 @@ impl Tuning {
         lane_columns: 4,
         fill: 16,
         resident_bytes: 256 << 10,
+        workgroup_bytes: None,
     };
     /// Integrated GPUs: fewer cores to fill, smaller caches. Not yet measured on one.
     pub const INTEGRATED: Self = Self {
@@ -103,6 +107,7 @@ impl Tuning {
         lane_columns: 1,
         fill: 1024,
         resident_bytes: 32 << 10,
+        workgroup_bytes: Some(32 << 10),
     };
 }
 

@@ -1,7 +1,7 @@
 //! From a view and a machine to the grids of every operation.
 
 use super::cuts::{
-    Cut, MAX_POSITIONS, MAX_POSITIONS_STRIDED, PARTIAL_BYTES, SplitLimit, mergeable,
+    Cut, MAX_POSITIONS, MAX_POSITIONS_STRIDED, PARTIAL_BYTES, SplitLimit, most_partials,
 };
 use super::grid::Grid;
 use super::load::Load;
@@ -44,6 +44,9 @@ pub struct Schedule {
     pub bound: SplitLimit,
     /// Dispatches that only merge partials.
     pub merge: Grid,
+    /// Whether one dispatch merges the partials of a channel to one, before those that write a tensor: where
+    /// each of these would have too many to merge.
+    pub folds: bool,
     /// Training forward in one dispatch, where that pays.
     pub resident_train: Option<Grid>,
     /// Backward through batch statistics in one dispatch, where that pays.
@@ -120,6 +123,7 @@ fn plan_pieces(
     let load = Load::of(&view);
     let loads = load.count(&view);
     let bytes = load.values() * element.bytes();
+    let most = most_partials(&view, load, element, machine);
     let cut = |part| {
         Cut::new(
             part,
@@ -127,6 +131,7 @@ fn plan_pieces(
             load,
             bytes,
             MAX_POSITIONS,
+            most,
             &machine.tuning,
         )
     };
@@ -134,16 +139,15 @@ fn plan_pieces(
     let sharing = sharing.max().unwrap_or(1);
     // Pieces of one tensor leave equally many partials, so that these have one stride.
     let largest = cut(pieces[0].view);
-    let (splits, bound) = largest.splits(
-        machine.tuning.fill,
-        mergeable(&view, load, element) / sharing,
-    );
+    let by_bytes = machine.tuning.workgroup_bytes.is_some();
+    let (splits, bound) = largest.splits(&machine.tuning, most / sharing);
     let whole = pieces.len() == 1;
     for piece in &mut pieces {
         let cut = cut(piece.view);
-        let grid = cut.grid(splits, whole, machine);
-        (piece.reduce, piece.map) = (grid, grid);
+        piece.reduce = cut.grid(splits, whole, machine);
         piece.apply = cut.unmerged(machine);
+        // What merges for itself has as few workgroups as merging allows.
+        piece.map = if by_bytes { piece.apply } else { piece.reduce };
     }
     let splits = pieces[0].reduce.splits;
     for piece in &mut pieces {
@@ -156,6 +160,8 @@ fn plan_pieces(
             cut(loads).finishes() && (splits == 1 || cut(loads).resident(tensors, &machine.tuning));
         (whole && fits).then(|| cut(loads).grid(1, true, machine))
     };
+    let partials = per_channel.unwrap_or(0) + splits;
+    let maps = pieces.iter().map(|piece| piece.map.splits).sum();
     Schedule {
         view,
         element,
@@ -163,9 +169,10 @@ fn plan_pieces(
         loads,
         axes: None,
         pieces,
-        partials: per_channel.unwrap_or(0) + splits,
+        partials,
         bound,
-        merge: cut(loads).grid(1, true, machine),
+        merge: merge_grid(&cut(loads), partials, machine),
+        folds: too_many(&view, element, partials, maps, machine),
         resident_train: resident(1),
         resident_backward: resident(2),
     }
@@ -212,15 +219,17 @@ pub fn plan_strided(
         true => Pattern::Interleaved,
         false => Pattern::Planar,
     };
+    let most = most_partials(&view, Load::Scalar, element, machine);
     let cut = Cut::new(
         view,
         pattern,
         Load::Scalar,
         element.bytes(),
         MAX_POSITIONS_STRIDED,
+        most,
         &machine.tuning,
     );
-    let (splits, bound) = cut.splits(machine.tuning.fill, mergeable(&view, Load::Scalar, element));
+    let (splits, bound) = cut.splits(&machine.tuning, most);
     let grid = cut.grid(splits, true, machine);
     let schedule = Schedule {
         view,
@@ -236,12 +245,29 @@ pub fn plan_strided(
         }],
         partials: grid.splits,
         bound,
-        merge: cut.grid(1, true, machine),
+        merge: merge_grid(&cut, grid.splits, machine),
+        folds: too_many(&view, element, grid.splits, grid.splits, machine),
         resident_train: None,
         resident_backward: None,
     };
     needs.workspace_fits(&schedule, machine)?;
     Ok(schedule)
+}
+
+/// Whether so many partials a channel are too many for each workgroup of a map to merge for itself: together they
+/// would read more than a fiftieth of the tensor.
+fn too_many(view: &View, element: Element, partials: u32, maps: u32, machine: &Machine) -> bool {
+    let read = u64::from(maps) * u64::from(partials) * PARTIAL_BYTES;
+    let by_bytes = machine.tuning.workgroup_bytes.is_some();
+    by_bytes && partials > 1 && read > element.bytes_of(view.count()) / 50
+}
+
+/// The grid of dispatches that merge so many partials a channel and walk no tensor.
+fn merge_grid(cut: &Cut, partials: u32, machine: &Machine) -> Grid {
+    match machine.tuning.workgroup_bytes {
+        Some(_) => cut.merging(partials).grid(1, true, machine),
+        None => cut.grid(1, true, machine),
+    }
 }
 
 /// Refuses `bytes` that one binding cannot hold.
@@ -271,6 +297,7 @@ impl Schedule {
 
     /// Scratch that any one operation needs, in bytes.
     pub fn workspace_bytes(&self) -> u64 {
-        self.view.channels() as u64 * u64::from(self.partials) * PARTIAL_BYTES
+        let partials = u64::from(self.partials) + u64::from(self.folds);
+        self.view.channels() as u64 * partials * PARTIAL_BYTES
     }
 }

@@ -33,8 +33,12 @@ kernels! {
     Inference = "inference",
     /// Functional moments 2: merged moments.
     MomentsFinish = "moments_finish",
+    /// Training forward between 1 and 2: many partials to one.
+    MomentsFold = "moments_fold",
     /// Backward 1 through batch statistics: partial sums.
     BackwardSums = "backward_sums",
+    /// Backward between 1 and 2: many partials to one.
+    SumsFold = "sums_fold",
     /// Backward 2 through batch statistics: dx, dweight, dbias.
     BackwardDx = "backward_dx",
     /// Backward 1 through frozen statistics: dx and partial sums.
@@ -54,8 +58,17 @@ impl Kernel {
     pub(crate) fn walks(self) -> bool {
         !matches!(
             self,
-            Self::MomentsFinish | Self::Gradients | Self::MomentsMerge
+            Self::MomentsFinish
+                | Self::Gradients
+                | Self::MomentsMerge
+                | Self::MomentsFold
+                | Self::SumsFold
         )
+    }
+
+    /// Whether the kernel merges partials to one a channel. Only workgroups of lanes with a channel each do.
+    pub(crate) fn folds(self) -> bool {
+        matches!(self, Self::MomentsFold | Self::SumsFold)
     }
 
     /// Whether the kernel maps `x` to `out`, each value to its own place.

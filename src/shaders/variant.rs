@@ -85,6 +85,7 @@ impl Variant {
                     .map(|kernel| Self::new(kernel, storage, Walk::Dense, Load::Channel4, 1)),
             );
         }
+        all.retain(|variant| !variant.kernel.folds() || variant.columns == 1);
         let mut seen = std::collections::HashSet::new();
         all.retain(|variant| seen.insert(*variant));
         all

@@ -109,8 +109,13 @@ fn faults(tensor: &Tensor) -> Vec<String> {
                 }
             }
         }
-        let reread = figures.workgroups() * u64::from(schedule.partials) * 16 * u64::from(grid.columns)
-            * (schedule.view.channels() / schedule.loads.channels()) as u64;
+        // Once to merge them to one, or once in each workgroup.
+        let readers = match schedule.folds {
+            true => schedule.loads.channels() as u64,
+            false => figures.workgroups() * u64::from(grid.columns),
+        };
+        let each = 16 * (schedule.view.channels() / schedule.loads.channels()) as u64;
+        let reread = readers * u64::from(schedule.partials) * each;
         if merges && reread as f64 > 0.02 * bytes as f64 {
             fault("partials read, of the tensor", reread as f64 / bytes as f64, 0.02);
         }

@@ -63,6 +63,7 @@ fn tunings() -> Vec<Tuning> {
         fill,
         lane_columns: 4,
         resident_bytes: 1 << 12,
+        workgroup_bytes: None,
     };
     vec![
         Tuning::CPU_ADAPTER,

@@ -86,7 +86,7 @@ pub(super) fn assert_covers(schedule: &Schedule, over: Over, channel_of: &dyn Fn
     let elements = schedule.load_bytes() as usize / 4;
     let together = schedule.view.channels() / channels;
     let partials = match over {
-        Over::Reduce | Over::Map => schedule.partials as usize,
+        Over::Reduce => schedule.partials as usize,
         _ => 1,
     };
     let mut visits = vec![0u8; schedule.loads.len()];
@@ -109,9 +109,9 @@ pub(super) fn assert_covers(schedule: &Schedule, over: Over, channel_of: &dyn Fn
                     let channel = piece.first_channel + (lane.channel + beside) as usize;
                     if lane.live && lane.slot == 0 {
                         let partial = (piece.first_partial + lane.split) as usize;
-                        if !matches!(over, Over::Apply) {
+                        spoken[channel] += u8::from(partial == 0);
+                        if let Over::Reduce = over {
                             written[channel * partials + partial] += 1;
-                            spoken[channel] += u8::from(partial == 0);
                         }
                     }
                     let mut visit = |address: u32| {
@@ -129,9 +129,9 @@ pub(super) fn assert_covers(schedule: &Schedule, over: Over, channel_of: &dyn Fn
         }
     }
     assert!(visits.iter().all(|&n| n == 1), "{at}");
-    let each = u8::from(!matches!(over, Over::Apply));
+    let each = u8::from(matches!(over, Over::Reduce));
     assert!(written.iter().all(|&n| n == each), "{at}");
-    assert!(spoken.iter().all(|&n| n == each), "{at}");
+    assert!(spoken.iter().all(|&n| n == 1), "{at}");
 }
 
 #[test]
