@@ -29,6 +29,10 @@ pub(crate) fn describe(schedule: &Schedule, machine: &Machine) -> String {
         let on = grid(on);
         format!("split: {reduce} leave {partials} partial(s) a channel; then {last} on {on}")
     };
+    let fold = match schedule.folds {
+        true => format!("one a channel on {}; then ", grid(&schedule.merge)),
+        false => String::new(),
+    };
     let resident = |whole: &Option<Grid>, last: &str| match whole {
         Some(whole) if schedule.partials == 1 => {
             format!("one dispatch of {}: no channel need be split", grid(whole))
@@ -38,7 +42,7 @@ pub(crate) fn describe(schedule: &Schedule, machine: &Machine) -> String {
             grid(whole),
             machine.tuning.resident_bytes >> 10
         ),
-        None => split(last, &first.map),
+        None => split(&format!("{fold}{last}"), &first.map),
     };
     line("splits", splits(schedule));
     line("train", resident(&schedule.resident_train, "y"));

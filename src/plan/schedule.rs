@@ -255,11 +255,13 @@ pub fn plan_strided(
 }
 
 /// Whether so many partials a channel are too many for each workgroup of a map to merge for itself: together they
-/// would read more than a fiftieth of the tensor.
+/// would read more than a fiftieth of the tensor. A binding has to hold what they are folded to as well.
 fn too_many(view: &View, element: Element, partials: u32, maps: u32, machine: &Machine) -> bool {
     let read = u64::from(maps) * u64::from(partials) * PARTIAL_BYTES;
+    let (_, binding) = machine.binding_bytes();
+    let kept = (u64::from(partials) + 1) * PARTIAL_BYTES * view.channels() as u64;
     let by_bytes = machine.tuning.workgroup_bytes.is_some();
-    by_bytes && partials > 1 && read > element.bytes_of(view.count()) / 50
+    by_bytes && partials > 1 && read > element.bytes_of(view.count()) / 50 && kept <= binding
 }
 
 /// The grid of dispatches that merge so many partials a channel and walk no tensor.

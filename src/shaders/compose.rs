@@ -74,6 +74,8 @@ const FILES: &[(&str, &str)] = files![
     "kernels/normalize"
     "kernels/inference"
     "kernels/moments_finish"
+    "kernels/moments_fold"
+    "kernels/sums_fold"
     "kernels/backward_sums"
     "kernels/backward_dx"
     "kernels/backward_frozen"

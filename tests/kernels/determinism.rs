@@ -59,6 +59,7 @@ const SPLIT: Tuning = Tuning {
     lane_columns: 1,
     fill: 4096,
     resident_bytes: 0,
+    workgroup_bytes: None,
 };
 
 /// Every operation in both patterns, each with its options.

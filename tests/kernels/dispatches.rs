@@ -53,7 +53,8 @@ fn operations_record_what_the_design_allows() {
     for case in cases() {
         let plan = plan(&gpu, &case);
         let b = Buffers::apart(&gpu, &plan, &case);
-        let resident = |grid: Option<_>| if grid.is_some() { 1 } else { 2 };
+        let folds = usize::from(plan.schedule().folds);
+        let resident = |grid: Option<_>| if grid.is_some() { 1 } else { 2 + folds };
         let train = resident(plan.schedule().resident_train);
         assert_eq!(plan.bind_train(&b.train()).unwrap().dispatch_count(), train);
         for dx in [Some(b.dx.slice()), None] {

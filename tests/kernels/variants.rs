@@ -31,6 +31,7 @@ fn every_variant_that_walks_no_strides_runs_and_is_right() {
             lane_columns: columns as u32,
             fill: 1,
             resident_bytes: 1 << 22,
+            workgroup_bytes: None,
         };
         let context = context(&gpu, tuning);
         let implementation = GpuEngine::new(&gpu, "variants", tuning);

@@ -2,16 +2,14 @@
 
 use wgpu_batchnorm::internals::plan::Tuning;
 
-pub const MANY_TEAMS: (&str, Tuning) = (
-    "many teams, odd fill",
+/// So few bytes a workgroup that small channels are split as well, and their partials folded.
+pub const SMALL_SHARES: (&str, Tuning) = (
+    "a GPU's sizes, in small shares",
     Tuning {
-        planar_workgroup: 64,
-        planar_team: 16,
-        interleaved_workgroup: 40,
-        interleaved_columns: 12,
-        lane_columns: 2,
-        fill: 77,
+        fill: 1 << 16,
         resident_bytes: 0,
+        workgroup_bytes: Some(1 << 10),
+        ..Tuning::DISCRETE
     },
 );
 
@@ -25,5 +23,6 @@ pub const LANES_ALONE: (&str, Tuning) = (
         lane_columns: 4,
         fill: 5,
         resident_bytes: 1 << 20,
+        workgroup_bytes: None,
     },
 );

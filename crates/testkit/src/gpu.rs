@@ -11,7 +11,7 @@ use wgpu_batchnorm::{
 };
 
 use crate::case::Case;
-use crate::cuts::{LANES_ALONE, MANY_TEAMS};
+use crate::cuts::{LANES_ALONE, SMALL_SHARES};
 pub use crate::layout::{rows, running_of, running_rows, saved_of};
 use crate::log::append;
 use crate::outcome::{Engine, Frozen, Outcome};
@@ -139,7 +139,7 @@ pub fn tunings() -> Vec<(&'static str, Tuning)> {
     vec![
         ("cpu adapter", Tuning::CPU_ADAPTER),
         ("gpu", Tuning::DISCRETE),
-        MANY_TEAMS,
+        SMALL_SHARES,
         LANES_ALONE,
     ]
 }

@@ -47,7 +47,11 @@ pub fn of(kernel: Kernel) -> Vec<HotLoop> {
         Kernel::BackwardDx => vec![hot(Pass::Map, 2)],
         Kernel::BackwardFrozen => vec![hot(Pass::Both, 2)],
         Kernel::BackwardResident => vec![hot(Pass::Reduce, 2), hot(Pass::Map, 2)],
-        Kernel::MomentsFinish | Kernel::Gradients | Kernel::MomentsMerge => vec![],
+        Kernel::MomentsFinish
+        | Kernel::MomentsFold
+        | Kernel::SumsFold
+        | Kernel::Gradients
+        | Kernel::MomentsMerge => vec![],
     }
 }
 

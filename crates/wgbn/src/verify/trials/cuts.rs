@@ -2,7 +2,7 @@
 
 use wgpu_batchnorm::internals::plan::Tuning;
 
-use testkit::cuts::{LANES_ALONE, MANY_TEAMS};
+use testkit::cuts::{LANES_ALONE, SMALL_SHARES};
 
 /// Who cuts the work.
 #[derive(Clone, Copy, Debug)]
@@ -18,7 +18,7 @@ pub enum Cut {
 pub const SIZES: [(&str, Cut); 8] = [
     ("the adapter's own sizes", Cut::Own),
     ("a GPU's sizes", Cut::By(Tuning::DISCRETE)),
-    (MANY_TEAMS.0, Cut::By(MANY_TEAMS.1)),
+    (SMALL_SHARES.0, Cut::By(SMALL_SHARES.1)),
     (LANES_ALONE.0, Cut::By(LANES_ALONE.1)),
     ("1 column a lane", Cut::By(columns(1))),
     ("2 columns a lane", Cut::By(columns(2))),
@@ -40,5 +40,6 @@ const fn columns(lane_columns: u32) -> Tuning {
         lane_columns,
         fill: 1,
         resident_bytes: 1 << 20,
+        workgroup_bytes: None,
     }
 }
