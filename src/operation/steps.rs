@@ -68,7 +68,11 @@ impl Operation {
     pub(crate) fn kernels(self, schedule: &Schedule, asked: &Asked) -> Vec<(Kernel, Stage)> {
         let reduced = |kernel, then, stage| vec![(kernel, Stage::Reduce), (then, stage)];
         let mapped = |kernel, fold, then| match schedule.folds {
-            true => vec![(kernel, Stage::Reduce), (fold, Stage::Merge), (then, Stage::Map)],
+            true => vec![
+                (kernel, Stage::Reduce),
+                (fold, Stage::Merge),
+                (then, Stage::Map),
+            ],
             false => reduced(kernel, then, Stage::Map),
         };
         match self {

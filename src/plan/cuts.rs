@@ -61,7 +61,9 @@ fn mergeable(view: &View, load: Load, element: Element) -> usize {
 /// as scratch holds in the larger of a twenty-fifth of the tensor and 1 MiB, and in a binding.
 fn kept(view: &View, element: Element, machine: &Machine) -> usize {
     let (_, binding) = machine.binding_bytes();
-    let scratch = (element.bytes_of(view.len()) / 25).max(1 << 20).min(binding);
+    let scratch = (element.bytes_of(view.len()) / 25)
+        .max(1 << 20)
+        .min(binding);
     let partials = scratch / (PARTIAL_BYTES * view.channels() as u64);
     // One more is what they are folded to.
     let cheap = element.bytes_of(view.count()) / (50 * PARTIAL_BYTES);

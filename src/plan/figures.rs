@@ -111,16 +111,23 @@ impl<'a> Figures<'a> {
 
     /// Loads that the waves of one workgroup have room for.
     fn slots_walked(&self, group: u32, split: u32) -> u64 {
-        let waves = (0..self.grid.workgroup).step_by(WAVE as usize).map(|first| {
-            let lanes = first..(first + WAVE).min(self.grid.workgroup);
-            let longest = lanes.map(|index| self.lane(group, split, index).len).max();
-            u64::from(longest.unwrap_or(0)) * u64::from(WAVE)
-        });
+        let waves = (0..self.grid.workgroup)
+            .step_by(WAVE as usize)
+            .map(|first| {
+                let lanes = first..(first + WAVE).min(self.grid.workgroup);
+                let longest = lanes.map(|index| self.lane(group, split, index).len).max();
+                u64::from(longest.unwrap_or(0)) * u64::from(WAVE)
+            });
         waves.sum::<u64>() * u64::from(self.grid.lane_columns)
     }
 
     fn lane(&self, group: u32, split: u32, index: u32) -> Lane {
-        Lane::locate(self.piece, self.grid, group * self.grid.splits + split, index)
+        Lane::locate(
+            self.piece,
+            self.grid,
+            group * self.grid.splits + split,
+            index,
+        )
     }
 
     /// Where a position of a channel lies in the tensor, in loads.

@@ -9,6 +9,7 @@ use wgpu_batchnorm::{Config, Element};
 
 use crate::shards::judged;
 use testkit::case::Case;
+use testkit::cuts::SMALL_SHARES;
 use testkit::data::Kind;
 use testkit::dawn;
 use testkit::gpu::{GpuEngine, context, gpu};
@@ -45,6 +46,15 @@ fn every_variant_that_walks_no_strides_runs_and_is_right() {
             let whole = judge(&case, &implementation.run(&case));
             assert!(whole.passed(), "{}: {:?}", case.name, whole.worst());
         }
+    }
+    // Channels that are split into many parts, which one dispatch folds.
+    let (name, tuning) = SMALL_SHARES;
+    let folding = GpuEngine::new(&gpu, name, tuning);
+    for (shape, axis) in [(vec![11, 3, 15, 21], 1), (vec![3001, 16], -1)] {
+        let config = Config::pytorch().with_axis(axis);
+        let case = Case::new(&shape, config, Kind::ALL[0], 71);
+        let whole = judge(&case, &folding.run(&case));
+        assert!(whole.passed(), "{}: {:?}", case.name, whole.worst());
     }
     let all = Variant::all().into_iter();
     let dense = |v: &Variant| v.walk == Walk::Dense && !matches!(v.storage, Storage::Texture(_));

@@ -51,8 +51,14 @@ fn tensors() -> Vec<Tensor> {
         views.push((format!("{rows}×{channels}"), view(rows, channels, 1)));
     }
     views.push(("1×3×3000000".to_owned(), view(1, 3, 3_000_000)));
-    views.push(("1920×1080, three channels".to_owned(), view(1, 3, 1920 * 1080)));
-    views.push(("1920×1080, four channels".to_owned(), view(1920 * 1080, 4, 1)));
+    views.push((
+        "1920×1080, three channels".to_owned(),
+        view(1, 3, 1920 * 1080),
+    ));
+    views.push((
+        "1920×1080, four channels".to_owned(),
+        view(1920 * 1080, 4, 1),
+    ));
     let elements = [Element::F32, Element::F16];
     let each = |(name, view): (String, View)| {
         elements.map(|element| Tensor {
@@ -87,14 +93,22 @@ fn walks(schedule: &Schedule) -> Vec<(&'static str, Grid, u64, bool)> {
 
 /// What is wrong with the plan of one tensor.
 fn faults(tensor: &Tensor) -> Vec<String> {
-    let schedule =
-        super::super::plan_dense(tensor.view, tensor.element, &LAYER, &machine(Tuning::DISCRETE)).unwrap();
+    let schedule = super::super::plan_dense(
+        tensor.view,
+        tensor.element,
+        &LAYER,
+        &machine(Tuning::DISCRETE),
+    )
+    .unwrap();
     let bytes = tensor.element.bytes_of(tensor.view.len());
     let mut faults = Vec::new();
     for (name, grid, tensors, merges) in walks(&schedule) {
         let figures = Figures::new(&schedule.pieces[0], &grid, schedule.load_bytes());
         let mut fault = |what: &str, got: f64, wanted: f64| {
-            faults.push(format!("{}, {name}: {what} {got:.3}, wanted {wanted:.3}", tensor.name));
+            faults.push(format!(
+                "{}, {name}: {what} {got:.3}, wanted {wanted:.3}",
+                tensor.name
+            ));
         };
         let in_flight = tensors * figures.in_flight(&H100, REGISTERS);
         let wanted = (IN_FLIGHT * u64::from(H100.count)).min(tensors * bytes);
@@ -117,7 +131,11 @@ fn faults(tensor: &Tensor) -> Vec<String> {
         let each = 16 * (schedule.view.channels() / schedule.loads.channels()) as u64;
         let reread = readers * u64::from(schedule.partials) * each;
         if merges && reread as f64 > 0.02 * bytes as f64 {
-            fault("partials read, of the tensor", reread as f64 / bytes as f64, 0.02);
+            fault(
+                "partials read, of the tensor",
+                reread as f64 / bytes as f64,
+                0.02,
+            );
         }
         if figures.lanes_used() < 0.85 {
             fault("lanes used", figures.lanes_used(), 0.85);
@@ -136,5 +154,10 @@ fn faults(tensor: &Tensor) -> Vec<String> {
 #[test]
 fn plans_for_gpus_keep_the_contract() {
     let faults: Vec<_> = tensors().iter().flat_map(faults).collect();
-    assert!(faults.is_empty(), "{} faults:\n{}", faults.len(), faults.join("\n"));
+    assert!(
+        faults.is_empty(),
+        "{} faults:\n{}",
+        faults.len(),
+        faults.join("\n")
+    );
 }

@@ -116,7 +116,10 @@ fn merging_reads_less_than_the_tensor() {
             for schedule in large_plans(view, tuning) {
                 let partials = u64::from(schedule.partials);
                 let least = schedule.partials as usize == schedule.pieces.len();
-                let maps = schedule.pieces.iter().map(|piece| u64::from(piece.map.splits));
+                let maps = schedule
+                    .pieces
+                    .iter()
+                    .map(|piece| u64::from(piece.map.splits));
                 let readers = if schedule.folds { 1 } else { maps.sum() };
                 let few = readers * partials * 16 <= view.count() as u64 * 4;
                 assert!(least || few, "{view:?}: {partials}");
