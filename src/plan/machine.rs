@@ -105,7 +105,7 @@ impl Tuning {
         interleaved_workgroup: 256,
         interleaved_columns: 32,
         lane_columns: 1,
-        fill: 1024,
+        fill: 528,
         resident_bytes: 32 << 10,
         workgroup_bytes: Some(32 << 10),
     };

@@ -71,6 +71,11 @@ fn tunings() -> Vec<Tuning> {
         cut(64, 16, 40, 77),
         cut(32, 1, 8, 5),
         cut(6, 3, 24, 1),
+        Tuning {
+            workgroup_bytes: Some(1 << 10),
+            fill: 1 << 16,
+            ..Tuning::DISCRETE
+        },
     ]
 }
 

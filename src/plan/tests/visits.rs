@@ -1,41 +1,8 @@
 //! Every element is visited exactly once.
 
+use super::super::figures::Lane;
 use super::super::machine::ALIGNMENT;
 use super::*;
-
-/// `Lane` and `locate` of `shaders/shared/lanes.wgsl`, as far as a walk needs them.
-struct Lane {
-    channel: u32,
-    live: bool,
-    slot: u32,
-    split: u32,
-    first: u32,
-    len: u32,
-}
-
-fn locate(view: &View, grid: &Grid, workgroup: u32, index: u32) -> Lane {
-    let (channels, count) = (view.channels() as u32, view.count() as u32);
-    let (team, in_team) = (index / grid.team, index % grid.team);
-    let (row, column) = (in_team / grid.columns, in_team % grid.columns);
-    let channel = (workgroup / grid.splits) * grid.columns * grid.lane_columns + column;
-    let live = row < grid.rows && channel < channels;
-    let split = workgroup % grid.splits;
-    let start = (split * (grid.workgroup / grid.team) + team) * grid.span;
-    let end = (start + grid.span).min(count);
-    let first = start + row;
-    let len = match live && first < end {
-        true => (end - first).div_ceil(grid.rows),
-        false => 0,
-    };
-    Lane {
-        channel: channel.min(channels - 1),
-        live,
-        slot: team * grid.rows + row,
-        split,
-        first,
-        len,
-    }
-}
 
 /// The addresses of `shaders/shared/walk_dense.wgsl`. Stepping past the end may wrap.
 fn dense_walk(piece: &Piece, grid: &Grid, lane: &Lane) -> impl Iterator<Item = u32> + use<> {
@@ -103,7 +70,7 @@ pub(super) fn assert_covers(schedule: &Schedule, over: Over, channel_of: &dyn Fn
         assert!(grid.lane_columns == 1 || grid.slots == 1);
         for workgroup in 0..workgroups {
             for index in 0..grid.workgroup {
-                let lane = locate(&piece.view, &grid, workgroup, index);
+                let lane = Lane::locate(&piece, &grid, workgroup, index);
                 for k in 0..grid.lane_columns {
                     let beside = k * grid.columns;
                     let channel = piece.first_channel + (lane.channel + beside) as usize;
@@ -233,12 +200,16 @@ pub(super) fn assert_lanes_are_where_they_should(
         for split in [0, grid.splits / 2, last_split] {
             for index in [0, grid.workgroup / 2, grid.workgroup - 1] {
                 let at = format!("{view:?} {over:?} {grid:?} {group} {split} {index}");
-                let lane = locate(view, grid, group * grid.splits + split, index);
+                let lane = Lane::locate(piece, grid, group * grid.splits + split, index);
                 let (team, in_team) = (wide(index / grid.team), wide(index % grid.team));
                 let teams = wide(grid.workgroup / grid.team);
                 let start = (wide(split) * teams + team) * wide(grid.span);
                 let end = view.count().min(start + wide(grid.span));
-                let first = start + in_team / wide(grid.columns);
+                let row = match grid.apart {
+                    true => in_team % wide(grid.rows),
+                    false => in_team / wide(grid.columns),
+                };
+                let first = start + row;
                 assert_eq!(wide(lane.first), first, "{at}");
                 if lane.live {
                     let positions = (first..end).step_by(wide(grid.rows));
