@@ -119,7 +119,8 @@ fn no_nan_can_be_seen() {
                 assert!(!quiet || name == "nan_bits", "{label}: {name}");
             }
         }
-        assert_eq!(hides, 1, "{label}");
+        // A kernel that only adds asks for no NaN, and has none of this.
+        assert_eq!(hides, usize::from(source.contains("fn hidden(")), "{label}");
     }
 }
 
