@@ -77,6 +77,7 @@ impl Operation {
         };
         match self {
             Self::Train | Self::ImageTrain => match schedule.resident_train {
+                Some(grid) if grid.held > 0 => vec![(Kernel::TrainHeld, Stage::Resident(grid))],
                 Some(grid) => vec![(Kernel::TrainResident, Stage::Resident(grid))],
                 None => mapped(Kernel::Moments, Kernel::MomentsFold, Kernel::Normalize),
             },
@@ -87,6 +88,9 @@ impl Operation {
             Self::Moments => reduced(Kernel::Moments, Kernel::MomentsFinish, Stage::Merge),
             Self::MergeMoments => vec![(Kernel::MomentsMerge, Stage::Merge)],
             Self::Backward => match (asked.has(Role::Out), schedule.resident_backward) {
+                (true, Some(grid)) if grid.held > 0 => {
+                    vec![(Kernel::BackwardHeld, Stage::Resident(grid))]
+                }
                 (true, Some(grid)) => vec![(Kernel::BackwardResident, Stage::Resident(grid))],
                 (true, None) => mapped(Kernel::BackwardSums, Kernel::SumsFold, Kernel::BackwardDx),
                 (false, _) => reduced(Kernel::BackwardSums, Kernel::Gradients, Stage::Merge),
@@ -160,7 +164,10 @@ impl Operation {
         let count = asked.count.unwrap_or(schedule.view.count() as u64);
         let params = params.with_count(count);
         // Only the kernels that finish training move running statistics.
-        let trains = matches!(kernel, Kernel::Normalize | Kernel::TrainResident);
+        let trains = matches!(
+            kernel,
+            Kernel::Normalize | Kernel::TrainResident | Kernel::TrainHeld
+        );
         let params = match trains && asked.has(Role::Statistics) {
             true => params.with_running(config, count),
             false => params,
@@ -218,6 +225,7 @@ fn constants(
         dresidual: activates && asked.has(Role::Dresidual),
         // Without an output of its own, y goes over x.
         in_place: kernel.maps() && !asked.has(Role::Out),
+        held: grid.held,
         bfloat: schedule.element == Element::Bf16,
     }
 }

@@ -1,5 +1,7 @@
 //! From a view to grids: teams and lanes, and how often a channel is split.
 
+use std::cmp::Reverse;
+
 use super::grid::{Grid, fold};
 use super::load::{COLUMNS, Load};
 use super::machine::{Machine, Tuning};
@@ -24,6 +26,13 @@ pub(super) const ROUNDS: usize = 4;
 const LINE: u64 = 128;
 /// Lanes that read neighbours of a run together, where runs are short.
 const NEIGHBOURS: usize = 8;
+
+/// Loads that a lane may hold in registers, and lanes of a workgroup that holds channels: 256 is what every device
+/// grants, and so many lanes of 128 registers leave room for a second workgroup.
+const HELD: [u32; 4] = [1, 2, 4, 8];
+const HOLDERS: [u32; 2] = [128, 256];
+/// Bytes that memory hands out together.
+pub(super) const SECTOR: u64 = 32;
 
 /// What decided how often a channel is split.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -82,6 +91,8 @@ pub(super) struct Cut {
     /// Lanes of a channel that are neighbours, where a team has several channels: planar tensors.
     pub(super) rows: u32,
     pub(super) apart: bool,
+    /// Loads that a lane holds, 0 where it keeps none.
+    pub(super) held: u32,
     pub(super) max_positions: usize,
 }
 
@@ -107,6 +118,7 @@ impl Cut {
             lane_columns,
             rows: team / columns,
             apart: false,
+            held: 0,
             max_positions: max_positions / lane_columns as usize,
         };
         let team = tuning.planar_team;
@@ -175,8 +187,48 @@ impl Cut {
             lane_columns: 1,
             rows: if apart { rows } else { lanes / columns },
             apart,
+            held: 0,
             max_positions,
         }
+    }
+
+    /// For GPUs: workgroups whose lanes hold their channels in registers, where these have room for one: those that
+    /// leave the least room empty, then those that read the widest lines, then the smallest. None holds more bytes than
+    /// a workgroup should walk.
+    pub(super) fn holding(&self, pattern: Pattern, tuning: &Tuning) -> Option<Self> {
+        let most = tuning.workgroup_bytes? as u64;
+        let (channels, count) = (self.view.channels() as u32, self.view.count() as u32);
+        let line = (LINE / self.load_bytes).max(1) as u32;
+        let sector = (SECTOR / self.load_bytes).max(1) as u32;
+        let near = match pattern {
+            Pattern::Planar => self.view.inner().min(NEIGHBOURS) as u32,
+            Pattern::Interleaved => 1,
+        };
+        let all = HOLDERS
+            .into_iter()
+            .flat_map(|lanes| HELD.map(|held| (lanes, held)));
+        let cuts = all.filter_map(|(lanes, held)| {
+            let columns = (lanes / count.div_ceil(held).max(near)).min(channels);
+            let scattered = pattern == Pattern::Interleaved && columns < sector.min(channels);
+            if columns == 0 || scattered {
+                return None;
+            }
+            let columns = channels.div_ceil(channels.div_ceil(columns));
+            if u64::from(columns) * u64::from(count) * self.load_bytes > most {
+                return None;
+            }
+            Some(Self {
+                workgroup: lanes,
+                team: lanes,
+                columns,
+                rows: lanes / columns,
+                apart: pattern == Pattern::Planar,
+                held,
+                ..*self
+            })
+        });
+        let room = |cut: &Self| u64::from(cut.groups()) * u64::from(cut.workgroup * cut.held);
+        cuts.min_by_key(|cut| (room(cut), Reverse(cut.columns.min(line)), cut.workgroup))
     }
 
     /// The same channels, with lanes for so many partials of each.
@@ -301,6 +353,7 @@ impl Cut {
             lane_columns: self.lane_columns,
             rows,
             slots: rows * teams,
+            held: self.held,
             apart: self.apart,
             groups,
             splits,

@@ -34,6 +34,11 @@ pub(crate) fn describe(schedule: &Schedule, machine: &Machine) -> String {
         false => String::new(),
     };
     let resident = |whole: &Option<Grid>, last: &str| match whole {
+        Some(whole) if whole.held > 0 => format!(
+            "one dispatch of {}: registers hold a workgroup's channels, {} load(s) a lane",
+            grid(whole),
+            whole.held
+        ),
         Some(whole) if schedule.partials == 1 => {
             format!("one dispatch of {}: no channel need be split", grid(whole))
         }

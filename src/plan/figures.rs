@@ -3,13 +3,12 @@
 
 use std::collections::HashSet;
 
+use super::cuts::SECTOR;
 use super::grid::Grid;
 use super::pieces::Piece;
 
 /// Lanes that a GPU runs in step, at least: a workgroup's lanes count in multiples of it.
 const WAVE: u32 = 32;
-/// Bytes that memory hands out together.
-const SECTOR: u64 = 32;
 /// Loads that a lane has in flight: its walk goes by fours.
 const UNROLLED: u64 = 4;
 
@@ -62,7 +61,11 @@ impl<'a> Figures<'a> {
         let live = u64::from(on.live(self.grid.workgroup, registers)) * u64::from(on.count);
         let lanes = u64::from(self.grid.columns * self.grid.slots);
         let each = self.piece.view.len() as u64 / self.workgroups();
-        let loads = (lanes * UNROLLED).min(each);
+        let unrolled = match self.grid.held {
+            0 => UNROLLED,
+            held => u64::from(held),
+        };
+        let loads = (lanes * unrolled).min(each);
         self.workgroups().min(live) * loads * self.load_bytes
     }
 

@@ -11,6 +11,8 @@ pub struct Grid {
     pub lane_columns: u32,
     pub rows: u32,
     pub slots: u32,
+    /// Loads that a lane holds in registers: a constant of the pipeline; 0 where it keeps none.
+    pub held: u32,
     pub apart: bool,
     pub groups: u32,
     pub splits: u32,

@@ -154,11 +154,15 @@ fn plan_pieces(
         piece.first_partial *= splits;
     }
     let per_channel = pieces.iter().map(|piece| piece.first_partial).max();
+    let holding = cut(loads).holding(view.pattern(), &machine.tuning);
+    let held = holding
+        .filter(|_| whole)
+        .map(|cut| cut.grid(1, true, machine));
     let resident = |tensors| {
         // Where nothing is split, two dispatches would have the same grid.
         let fits =
             cut(loads).finishes() && (splits == 1 || cut(loads).resident(tensors, &machine.tuning));
-        (whole && fits).then(|| cut(loads).grid(1, true, machine))
+        held.or((whole && fits).then(|| cut(loads).grid(1, true, machine)))
     };
     let partials = per_channel.unwrap_or(0) + splits;
     let maps = pieces.iter().map(|piece| piece.map.splits).sum();

@@ -13,6 +13,8 @@ pub struct Constants {
     pub dresidual: bool,
     /// Whether `out` lies where `x` lay.
     pub in_place: bool,
+    /// Loads that a lane holds in registers.
+    pub held: u32,
     /// Whether halves are bf16.
     pub bfloat: bool,
 }
@@ -26,6 +28,7 @@ impl Constants {
             ("RESIDUAL", f64::from(u8::from(self.residual))),
             ("DRESIDUAL", f64::from(u8::from(self.dresidual))),
             ("IN_PLACE", f64::from(u8::from(self.in_place))),
+            ("HELD", f64::from(self.held)),
             ("BFLOAT", f64::from(u8::from(self.bfloat))),
         ];
         let declared = |(name, _): &(&str, f64)| source.contains(&format!("override {name}:"));

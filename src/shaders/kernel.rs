@@ -49,6 +49,10 @@ kernels! {
     TrainResident = "train_resident",
     /// Backward through batch statistics in one dispatch.
     BackwardResident = "backward_resident",
+    /// Training forward in one dispatch, of channels that registers hold.
+    TrainHeld = "train_held",
+    /// Backward through batch statistics in one dispatch, of channels that registers hold.
+    BackwardHeld = "backward_held",
     /// The moments of two batches into those of both.
     MomentsMerge = "moments_merge",
 }
@@ -71,11 +75,16 @@ impl Kernel {
         matches!(self, Self::MomentsFold | Self::SumsFold)
     }
 
+    /// Whether the kernel keeps its channels in registers. Each of its lanes has one.
+    pub(crate) fn holds(self) -> bool {
+        matches!(self, Self::TrainHeld | Self::BackwardHeld)
+    }
+
     /// Whether the kernel maps `x` to `out`, each value to its own place.
     pub(crate) fn maps(self) -> bool {
         matches!(
             self,
-            Self::Normalize | Self::Inference | Self::TrainResident
+            Self::Normalize | Self::Inference | Self::TrainResident | Self::TrainHeld
         )
     }
 

@@ -85,7 +85,8 @@ impl Variant {
                     .map(|kernel| Self::new(kernel, storage, Walk::Dense, Load::Channel4, 1)),
             );
         }
-        all.retain(|variant| !variant.kernel.folds() || variant.columns == 1);
+        // Plans of lanes with several channels neither fold nor hold.
+        all.retain(|v| v.columns == 1 || !(v.kernel.folds() || v.kernel.holds()));
         let mut seen = std::collections::HashSet::new();
         all.retain(|variant| seen.insert(*variant));
         all

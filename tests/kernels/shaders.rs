@@ -19,6 +19,7 @@ const FULL: Constants = Constants {
     residual: true,
     dresidual: true,
     in_place: true,
+    held: 8,
     bfloat: true,
 };
 
@@ -29,6 +30,7 @@ const PLAIN: Constants = Constants {
     residual: false,
     dresidual: false,
     in_place: false,
+    held: 1,
     bfloat: false,
 };
 
@@ -66,8 +68,11 @@ fn bindings(module: &Module) -> BTreeMap<u32, (String, AddressSpace)> {
 fn the_list_is_closed_and_its_labels_unique() {
     let variants = Variant::all();
     // 8 kernels that walk in 5 widths, 2 of them strided as well, words or halves; 3 that
-    // merge in 4 widths, 2 that fold in 2. On textures 1 that reads, and 2 that write 2 formats.
-    assert_eq!(variants.len(), 2 * (8 * 5 + 2) + 3 * 4 + 2 * 2 + 1 + 2 * 2);
+    // merge in 4 widths, 2 that fold in 2, 2 that hold in 3. On textures 1 that reads, and 2 that write 2 formats.
+    assert_eq!(
+        variants.len(),
+        2 * (8 * 5 + 2) + 3 * 4 + 2 * 2 + 2 * 2 * 3 + 1 + 2 * 2
+    );
     assert!(variants.len() < 150);
     let mut labels: Vec<_> = variants.iter().map(Variant::label).collect();
     labels.sort_unstable();

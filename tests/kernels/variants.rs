@@ -56,6 +56,20 @@ fn every_variant_that_walks_no_strides_runs_and_is_right() {
         let whole = judge(&case, &folding.run(&case));
         assert!(whole.passed(), "{}: {:?}", case.name, whole.worst());
     }
+    // Channels that registers hold.
+    let holding = GpuEngine::new(&gpu, "held", Tuning::DISCRETE);
+    for (shape, axis) in [
+        (vec![11, 3, 45], 1),
+        (vec![11, 3, 44], 1),
+        (vec![301, 16], -1),
+    ] {
+        for element in [Element::F32, Element::F16] {
+            let config = Config::pytorch().with_axis(axis).with_element(element);
+            let case = Case::new(&shape, config, Kind::ALL[0], 71);
+            let whole = judge(&case, &holding.run(&case));
+            assert!(whole.passed(), "{}: {:?}", case.name, whole.worst());
+        }
+    }
     let all = Variant::all().into_iter();
     let dense = |v: &Variant| v.walk == Walk::Dense && !matches!(v.storage, Storage::Texture(_));
     let all: BTreeSet<String> = all.filter(dense).map(|v| v.label()).collect();

@@ -11,8 +11,9 @@ const H100: Processors = Processors {
     lanes: 2_048,
     workgroups: 32,
 };
-/// Registers that a kernel may take.
+/// Registers that a kernel may take, and those of a workgroup that holds channels in them.
 const REGISTERS: u32 = 80;
+const HELD_REGISTERS: u32 = 32_768;
 /// Bytes that a multiprocessor of it wants in flight.
 const IN_FLIGHT: u64 = 48 << 10;
 /// Above so many bytes there is work enough for each multiprocessor to have its share.
@@ -110,7 +111,11 @@ fn faults(tensor: &Tensor) -> Vec<String> {
                 tensor.name
             ));
         };
-        let in_flight = tensors * figures.in_flight(&H100, REGISTERS);
+        let registers = match grid.held {
+            0 => REGISTERS,
+            _ => HELD_REGISTERS / grid.workgroup,
+        };
+        let in_flight = tensors * figures.in_flight(&H100, registers);
         let wanted = (IN_FLIGHT * u64::from(H100.count)).min(tensors * bytes);
         if in_flight < wanted {
             fault("MB in flight", in_flight as f64 / 1e6, wanted as f64 / 1e6);
@@ -154,7 +159,7 @@ fn faults(tensor: &Tensor) -> Vec<String> {
 /// Lines of the contract that the plans of some tensor still miss; the planner before work was cut by bytes missed 452.
 /// All but one are bytes in flight: loads of halves and of odd runs are narrow, and the last workgroups of small tensors
 /// wait for a place.
-const FAULTS_LEFT: usize = 122;
+const FAULTS_LEFT: usize = 114;
 
 #[test]
 fn plans_for_gpus_come_no_further_from_the_contract() {

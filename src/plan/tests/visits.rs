@@ -71,6 +71,8 @@ pub(super) fn assert_covers(schedule: &Schedule, over: Over, channel_of: &dyn Fn
         for workgroup in 0..workgroups {
             for index in 0..grid.workgroup {
                 let lane = Lane::locate(&piece, &grid, workgroup, index);
+                // Registers have to hold all of it.
+                assert!(grid.held == 0 || lane.len <= grid.held, "{at}");
                 for k in 0..grid.lane_columns {
                     let beside = k * grid.columns;
                     let channel = piece.first_channel + (lane.channel + beside) as usize;

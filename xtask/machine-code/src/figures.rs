@@ -35,6 +35,11 @@ pub fn cases() -> Vec<Case> {
         for &(element, bfloat) in elements {
             let plain = Constants {
                 workgroup: workgroup(&variant),
+                held: if variant.label().contains("held") {
+                    8
+                } else {
+                    0
+                },
                 bfloat,
                 ..Constants::default()
             };

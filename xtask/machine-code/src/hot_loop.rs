@@ -47,7 +47,10 @@ pub fn of(kernel: Kernel) -> Vec<HotLoop> {
         Kernel::BackwardDx => vec![hot(Pass::Map, 2)],
         Kernel::BackwardFrozen => vec![hot(Pass::Both, 2)],
         Kernel::BackwardResident => vec![hot(Pass::Reduce, 2), hot(Pass::Map, 2)],
-        Kernel::MomentsFinish
+        // Registers hold the tensor: there is no loop over it.
+        Kernel::TrainHeld
+        | Kernel::BackwardHeld
+        | Kernel::MomentsFinish
         | Kernel::MomentsFold
         | Kernel::SumsFold
         | Kernel::Gradients

@@ -1,0 +1,23 @@
+// needs: entry, held, held_sums, reduce_workgroup, write_dx, out, dresidual, write_gradients, saved_channel, affine, saved_rows, grads
+// Backward through batch statistics in one dispatch, where the lanes of a workgroup hold its channels in registers:
+// the sums, then dweight, dbias and dx. Each tensor is read once, and dx and dresidual are written once.
+//
+// Each lane reads its share of x, dy and, behind an activation, the residual. The lanes of a channel read
+// neighbouring words at a time: those of one run, or of channels side by side.
+// Barriers: those of `reduce`, before dx.
+// Registers a lane: see tests/machine-code.
+
+fn put(at: u32, dx: Value, pair: Taken, map: Map) {
+    store_dresidual(at, pair.dz, map.statistics.finite);
+    store(at, dx, map.finite);
+}
+
+fn run(lane: Lane) {
+    let s = saved_channel(lane.channel);
+    let at = places_of(lane);
+    let held = hold(s, at);
+    let sums = reduce(lane, held_sums(held, lane.len), params.slots);
+    let map = dx_map(s, sums);
+    write_gradients(lane, sums, map.finite, map.finite);
+    write_held(lane, map, held, at);
+}
