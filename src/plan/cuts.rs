@@ -27,9 +27,11 @@ const LINE: u64 = 128;
 /// Lanes that read neighbours of a run together, where runs are short.
 const NEIGHBOURS: usize = 8;
 
-/// Loads that a lane may hold in registers, and lanes of a workgroup that holds channels: 256 is what every device
-/// grants, and so many lanes of 128 registers leave room for a second workgroup.
+/// Loads that a lane may hold in registers.
 const HELD: [u32; 4] = [1, 2, 4, 8];
+/// Lanes of a workgroup that holds its channels, 256 only of single values. Eight loads of four values take up to 240
+/// registers, those of one value up to 78 (`tests/machine-code/ampere.txt`), so that two workgroups live on a
+/// multiprocessor of 65,536.
 const HOLDERS: [u32; 2] = [128, 256];
 /// Bytes that memory hands out together.
 pub(super) const SECTOR: u64 = 32;
@@ -195,7 +197,7 @@ impl Cut {
     /// For GPUs: workgroups whose lanes hold their channels in registers, where these have room for one: those that
     /// leave the least room empty, then those that read the widest lines, then the smallest. None holds more bytes than
     /// a workgroup should walk.
-    pub(super) fn holding(&self, pattern: Pattern, tuning: &Tuning) -> Option<Self> {
+    pub(super) fn holding(&self, pattern: Pattern, load: Load, tuning: &Tuning) -> Option<Self> {
         let most = tuning.workgroup_bytes? as u64;
         let (channels, count) = (self.view.channels() as u32, self.view.count() as u32);
         let line = (LINE / self.load_bytes).max(1) as u32;
@@ -204,9 +206,13 @@ impl Cut {
             Pattern::Planar => self.view.inner().min(NEIGHBOURS) as u32,
             Pattern::Interleaved => 1,
         };
-        let all = HOLDERS
-            .into_iter()
-            .flat_map(|lanes| HELD.map(|held| (lanes, held)));
+        let holders = match load {
+            Load::Scalar => &HOLDERS[..],
+            Load::Run4 | Load::Channel4 => &HOLDERS[..1],
+        };
+        let all = holders
+            .iter()
+            .flat_map(|&lanes| HELD.map(|held| (lanes, held)));
         let cuts = all.filter_map(|(lanes, held)| {
             let columns = (lanes / count.div_ceil(held).max(near)).min(channels);
             let scattered = pattern == Pattern::Interleaved && columns < sector.min(channels);

@@ -154,7 +154,7 @@ fn plan_pieces(
         piece.first_partial *= splits;
     }
     let per_channel = pieces.iter().map(|piece| piece.first_partial).max();
-    let holding = cut(loads).holding(view.pattern(), &machine.tuning);
+    let holding = cut(loads).holding(view.pattern(), load, &machine.tuning);
     let held = holding
         .filter(|_| whole)
         .map(|cut| cut.grid(1, true, machine));

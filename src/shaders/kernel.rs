@@ -76,7 +76,7 @@ impl Kernel {
     }
 
     /// Whether the kernel keeps its channels in registers. Each of its lanes has one.
-    pub(crate) fn holds(self) -> bool {
+    pub fn holds(self) -> bool {
         matches!(self, Self::TrainHeld | Self::BackwardHeld)
     }
 

@@ -149,6 +149,28 @@ fn hot_pixels_where_the_pivot_was() {
     }
 }
 
+#[test]
+fn a_hot_first_value_of_a_channel() {
+    // Registers that hold a channel find its mean about its first value, which may be far from all others. The shapes
+    // are held by values, by fours of a run and by fours of channels, and the last is not held.
+    let shapes = [
+        (&[2, 3, 15, 17][..], 1),
+        (&[2, 3, 16, 18], 1),
+        (&[510, 8], -1),
+        (&[134, 61, 3], -1),
+    ];
+    let cases = shapes.map(|(shape, axis)| {
+        let config = Config::pytorch().with_axis(axis).without_running();
+        let mut case = Case::new(shape, config, Kind::ALL[0], 28);
+        for c in 0..case.view.channels() {
+            let first = case.view.runs(c).flatten().next().unwrap();
+            case.x[first] = 1e6;
+        }
+        case
+    });
+    assert_accurate(&implementations(), cases.into_iter());
+}
+
 const LARGE_MEAN: Kind = Kind::Normal {
     mean: 1e4,
     std: 1.0,

@@ -35,11 +35,7 @@ pub fn cases() -> Vec<Case> {
         for &(element, bfloat) in elements {
             let plain = Constants {
                 workgroup: workgroup(&variant),
-                held: if variant.label().contains("held") {
-                    8
-                } else {
-                    0
-                },
+                held: if variant.kernel.holds() { 8 } else { 0 },
                 bfloat,
                 ..Constants::default()
             };
@@ -69,6 +65,7 @@ pub fn cases() -> Vec<Case> {
 fn workgroup(variant: &Variant) -> u32 {
     let tuning = Tuning::DISCRETE;
     match variant.load {
+        Load::Run4 | Load::Channel4 if variant.kernel.holds() => 128,
         Load::Run4 => tuning.planar_workgroup,
         Load::Channel4 if variant.columns > 1 => tuning.planar_team,
         Load::Channel4 => tuning.interleaved_workgroup,
