@@ -3,7 +3,8 @@
 //
 // A workgroup serves `columns` neighbouring channels and one split of their positions. It is cut
 // into teams; a team's lanes read one contiguous stream: `columns` channels side by side, `rows`
-// positions at a time. Planar tensors have one column, or, of short channels, several that lie APART.
+// positions at a time. How many adjacent lanes walk one channel says what lies side by side in memory: a
+// value of each channel, a short run of each, or no other channel at all.
 struct Lane {
     // Among all channels, and among the piece's.
     channel: u32,
@@ -22,13 +23,10 @@ struct Lane {
 fn locate(workgroup: u32, index: u32) -> Lane {
     let team = index / params.team;
     let in_team = index % params.team;
-    var row = in_team / params.columns;
+    let across = in_team / params.adjacent;
+    let row = (across / params.columns) * params.adjacent + in_team % params.adjacent;
     var lane: Lane;
-    lane.column = in_team % params.columns;
-    if (has(APART)) {
-        row = in_team % params.rows;
-        lane.column = in_team / params.rows;
-    }
+    lane.column = across % params.columns;
     lane.split = workgroup % params.splits;
     let channel = (workgroup / params.splits) * (params.columns * COLUMNS) + lane.column;
     lane.live = row < params.rows && lane.column < params.columns && channel < params.channels;

@@ -19,8 +19,9 @@ struct Params {
     // Lanes that share a contiguous stream, and the channels side by side in it.
     team: u32,
     columns: u32,
-    // Lanes of a team that walk the same channel.
+    // Lanes of a team that walk the same channel, and how many of them are adjacent.
     rows: u32,
+    adjacent: u32,
     // Lanes of a workgroup that walk the same channel.
     slots: u32,
     // Groups of `columns` channels, and workgroups to each.
@@ -68,8 +69,6 @@ const FROM_MOMENTS = 256u;
 const FROM_SUMS = 512u;
 // An image's alpha is copied.
 const KEEP_ALPHA = 1024u;
-// A channel's lanes are neighbours, not those of channels side by side.
-const APART = 2048u;
 
 fn has(flag: u32) -> bool {
     return (params.flags & flag) != 0u;

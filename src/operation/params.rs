@@ -18,6 +18,7 @@ pub struct Params {
     pub team: u32,
     pub columns: u32,
     pub rows: u32,
+    pub adjacent: u32,
     pub slots: u32,
     pub groups: u32,
     pub splits: u32,
@@ -52,7 +53,6 @@ pub mod flags {
     pub const FROM_MOMENTS: u32 = 256;
     pub const FROM_SUMS: u32 = 512;
     pub const KEEP_ALPHA: u32 = 1024;
-    pub const APART: u32 = 2048;
 }
 
 impl Params {
@@ -70,6 +70,7 @@ impl Params {
             team: grid.team,
             columns: grid.columns,
             rows: grid.rows,
+            adjacent: grid.adjacent,
             slots: grid.slots,
             groups: grid.groups,
             splits: grid.splits,
@@ -80,7 +81,7 @@ impl Params {
             partials: schedule.partials,
             first_partial: piece.first_partial,
             partials_start: 0,
-            flags: if grid.apart { flags::APART } else { 0 },
+            flags: 0,
             zero: 0,
             eps: 0.0,
             momentum: 0.0,
@@ -208,6 +209,7 @@ mod tests {
             team,
             columns,
             rows,
+            adjacent,
             slots,
             groups,
             splits,
@@ -286,7 +288,6 @@ mod tests {
             (flags::FROM_MOMENTS, "FROM_MOMENTS"),
             (flags::FROM_SUMS, "FROM_SUMS"),
             (flags::KEEP_ALPHA, "KEEP_ALPHA"),
-            (flags::APART, "APART"),
         ];
         assert_eq!(constants, flags);
     }

@@ -24,8 +24,10 @@ pub(super) const TILE: usize = 16;
 pub(super) const ROUNDS: usize = 4;
 /// Bytes that neighbouring lanes read together, where channels lie side by side.
 const LINE: u64 = 128;
-/// Lanes that read neighbours of a run together, where runs are short.
-const NEIGHBOURS: usize = 8;
+/// Runs of fewer bytes are short: one alone would leave parts of its first and last sector unused.
+const SHORT: u64 = 256;
+/// Fewest lanes that read a run together where runs are not short.
+const NEIGHBOURS: u32 = 8;
 
 /// Loads that a lane may hold in registers.
 const HELD: [u32; 4] = [1, 2, 4, 8];
@@ -81,6 +83,19 @@ fn kept(view: &View, element: Element, machine: &Machine) -> usize {
     (partials.saturating_sub(1).min(cheap) as usize).max(1)
 }
 
+/// Loads of a channel that lie side by side. Where axes alternate, the view does not say it: then the walk's fastest
+/// axis is taken to be long.
+fn run_of(view: &View, pattern: Pattern, load: Load) -> u32 {
+    match (pattern, load, view.inner()) {
+        (Pattern::Planar, Load::Scalar, 1) => SHORT as u32,
+        (_, _, inner) => inner as u32,
+    }
+}
+
+fn short(run: u32, load_bytes: u64) -> bool {
+    u64::from(run) * load_bytes < SHORT
+}
+
 /// What the grids of one schedule share.
 #[derive(Clone, Copy)]
 pub(super) struct Cut {
@@ -90,9 +105,9 @@ pub(super) struct Cut {
     pub(super) team: u32,
     pub(super) columns: u32,
     pub(super) lane_columns: u32,
-    /// Lanes of a channel that are neighbours, where a team has several channels: planar tensors.
+    /// Lanes of a team that walk one channel, and how many of them are adjacent: they read what lies side by side.
     pub(super) rows: u32,
-    pub(super) apart: bool,
+    pub(super) adjacent: u32,
     /// Loads that a lane holds, 0 where it keeps none.
     pub(super) held: u32,
     pub(super) max_positions: usize,
@@ -109,7 +124,8 @@ impl Cut {
         tuning: &Tuning,
     ) -> Self {
         if tuning.workgroup_bytes.is_some() {
-            return Self::by_bytes(view, pattern, load_bytes, max_positions, kept, tuning);
+            let run = run_of(&view, pattern, load);
+            return Self::by_bytes(view, run, load_bytes, max_positions, kept, tuning);
         }
         let cut = |workgroup, team, columns, lane_columns| Self {
             view,
@@ -119,7 +135,7 @@ impl Cut {
             columns,
             lane_columns,
             rows: team / columns,
-            apart: false,
+            adjacent: 1,
             held: 0,
             max_positions: max_positions / lane_columns as usize,
         };
@@ -150,12 +166,12 @@ impl Cut {
         cut(team, team, columns, 1)
     }
 
-    /// For GPUs: a workgroup is one team, which takes as many channels as keep its lanes busy. On interleaved
-    /// tensors these lie side by side, so that neighbouring lanes read a line of memory; on planar ones a
-    /// channel's lanes are neighbours.
+    /// For GPUs: a workgroup is one team, which takes as many channels as keep its lanes busy. Where runs are short, as
+    /// on interleaved tensors, where they are one load, its lanes read those of several channels side by side, so that
+    /// they fill a line of memory.
     fn by_bytes(
         view: View,
-        pattern: Pattern,
+        run: u32,
         load_bytes: u64,
         max_positions: usize,
         kept: usize,
@@ -165,32 +181,49 @@ impl Cut {
         let lanes = tuning.planar_workgroup;
         // Rounds of loads that a lane has in flight, where there is so much.
         let busy = count.checked_div(ROUNDS).unwrap_or(0).max(1);
-        let (rows, apart) = match pattern {
-            Pattern::Planar => (busy.max(view.inner().min(NEIGHBOURS)), true),
-            Pattern::Interleaved => {
-                let line = (LINE / load_bytes).max(1) as u32;
+        let rows = match short(run, load_bytes) {
+            false => busy.max(NEIGHBOURS as usize),
+            true => {
+                let line = (LINE / load_bytes).max(1).div_ceil(u64::from(run)) as u32;
                 let groups = channels.div_ceil(line) as usize;
                 let line = match groups * kept < tuning.fill as usize {
                     true => line.div_ceil(2),
                     false => line,
                 };
-                (busy.min((lanes / line.min(lanes)) as usize), false)
+                busy.min((lanes / line.min(lanes)) as usize)
             }
         };
-        let rows = (1 << rows.min(lanes as usize).ilog2()).min(lanes);
-        let groups = channels.div_ceil((lanes / rows).min(channels));
-        let columns = channels.div_ceil(groups);
-        Self {
+        let rows = 1 << rows.min(lanes as usize).ilog2();
+        let cut = Self {
             view,
             load_bytes,
             workgroup: lanes,
             team: lanes,
-            columns,
+            columns: 1,
             lane_columns: 1,
-            rows: if apart { rows } else { lanes / columns },
-            apart,
+            rows,
+            adjacent: rows,
             held: 0,
             max_positions,
+        };
+        cut.beside(run, lanes / rows.max(run).min(lanes))
+    }
+
+    /// The same workgroup over so many channels, or over fewer where these then divide evenly, with as many lanes for
+    /// each as there is room for.
+    fn beside(self, run: u32, columns: u32) -> Self {
+        let channels = self.view.channels() as u32;
+        let columns = channels.div_ceil(channels.div_ceil(columns.min(channels)));
+        let rows = self.workgroup / columns;
+        let (rows, adjacent) = match short(run, self.load_bytes) {
+            true => (rows / run * run, run),
+            false => (rows, rows),
+        };
+        Self {
+            columns,
+            rows,
+            adjacent,
+            ..self
         }
     }
 
@@ -202,10 +235,7 @@ impl Cut {
         let (channels, count) = (self.view.channels() as u32, self.view.count() as u32);
         let line = (LINE / self.load_bytes).max(1) as u32;
         let sector = (SECTOR / self.load_bytes).max(1) as u32;
-        let near = match pattern {
-            Pattern::Planar => self.view.inner().min(NEIGHBOURS) as u32,
-            Pattern::Interleaved => 1,
-        };
+        let run = run_of(&self.view, pattern, load);
         let holders = match load {
             Load::Scalar => &HOLDERS[..],
             Load::Run4 | Load::Channel4 => &HOLDERS[..1],
@@ -214,27 +244,29 @@ impl Cut {
             .iter()
             .flat_map(|&lanes| HELD.map(|held| (lanes, held)));
         let cuts = all.filter_map(|(lanes, held)| {
-            let columns = (lanes / count.div_ceil(held).max(near)).min(channels);
-            let scattered = pattern == Pattern::Interleaved && columns < sector.min(channels);
-            if columns == 0 || scattered {
-                return None;
-            }
-            let columns = channels.div_ceil(channels.div_ceil(columns));
-            if u64::from(columns) * u64::from(count) * self.load_bytes > most {
-                return None;
-            }
-            Some(Self {
+            let rows = match short(run, self.load_bytes) {
+                true => count.div_ceil(held).next_multiple_of(run),
+                false => count.div_ceil(held).max(NEIGHBOURS),
+            };
+            let workgroup = Self {
                 workgroup: lanes,
                 team: lanes,
-                columns,
-                rows: lanes / columns,
-                apart: pattern == Pattern::Planar,
                 held,
                 ..*self
-            })
+            };
+            let cut = (rows <= lanes).then(|| workgroup.beside(run, lanes / rows))?;
+            let scattered = run * cut.columns < sector.min(run * channels);
+            let bytes = u64::from(cut.columns) * u64::from(count) * self.load_bytes;
+            (bytes <= most && !scattered).then_some(cut)
         });
         let room = |cut: &Self| u64::from(cut.groups()) * u64::from(cut.workgroup * cut.held);
-        cuts.min_by_key(|cut| (room(cut), Reverse(cut.columns.min(line)), cut.workgroup))
+        cuts.min_by_key(|cut| {
+            (
+                room(cut),
+                Reverse((run * cut.columns).min(line)),
+                cut.workgroup,
+            )
+        })
     }
 
     /// The same channels, with lanes for so many partials of each.
@@ -245,7 +277,7 @@ impl Cut {
         Self {
             columns: (self.workgroup / rows).min(channels),
             rows,
-            apart: true,
+            adjacent: rows,
             ..*self
         }
     }
@@ -336,7 +368,7 @@ impl Cut {
         let (rows, teams) = (self.rows(), self.teams());
         // Whole tiles, so that only the last team of a channel has a remainder.
         let share = count.div_ceil((splits * teams) as usize);
-        let granule = if self.apart || machine.tuning.workgroup_bytes.is_some() {
+        let granule = if machine.tuning.workgroup_bytes.is_some() {
             rows as usize * ROUNDS
         } else if share >= rows as usize * TILE {
             rows as usize * TILE
@@ -360,7 +392,7 @@ impl Cut {
             rows,
             slots: rows * teams,
             held: self.held,
-            apart: self.apart,
+            adjacent: self.adjacent,
             groups,
             splits,
             span: span as u32,

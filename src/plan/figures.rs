@@ -157,10 +157,9 @@ impl Lane {
     pub(super) fn locate(piece: &Piece, grid: &Grid, workgroup: u32, index: u32) -> Self {
         let (channels, count) = (piece.view.channels() as u32, piece.view.count() as u32);
         let (team, in_team) = (index / grid.team, index % grid.team);
-        let (row, column) = match grid.apart {
-            true => (in_team % grid.rows, in_team / grid.rows),
-            false => (in_team / grid.columns, in_team % grid.columns),
-        };
+        let across = in_team / grid.adjacent;
+        let row = (across / grid.columns) * grid.adjacent + in_team % grid.adjacent;
+        let column = across % grid.columns;
         let channel = (workgroup / grid.splits) * grid.columns * grid.lane_columns + column;
         let live = row < grid.rows && column < grid.columns && channel < channels;
         let split = workgroup % grid.splits;

@@ -13,7 +13,7 @@ pub struct Grid {
     pub slots: u32,
     /// Loads that a lane holds in registers: a constant of the pipeline; 0 where it keeps none.
     pub held: u32,
-    pub apart: bool,
+    pub adjacent: u32,
     pub groups: u32,
     pub splits: u32,
     pub span: u32,

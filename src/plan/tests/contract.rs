@@ -51,6 +51,18 @@ fn tensors() -> Vec<Tensor> {
     for (rows, channels) in [(4096, 512), (256, 1024), (50_176, 64), (8192, 4096)] {
         views.push((format!("{rows}×{channels}"), view(rows, channels, 1)));
     }
+    // Short runs.
+    for (rows, channels, inner) in [
+        (50_000, 64, 2),
+        (20_000, 96, 4),
+        (20_000, 64, 6),
+        (10_000, 70, 9),
+    ] {
+        views.push((
+            format!("{rows}×{channels}×{inner}"),
+            view(rows, channels, inner),
+        ));
+    }
     views.push(("1×3×3000000".to_owned(), view(1, 3, 3_000_000)));
     views.push((
         "1920×1080, three channels".to_owned(),
@@ -159,7 +171,7 @@ fn faults(tensor: &Tensor) -> Vec<String> {
 /// Lines of the contract that the plans of some tensor still miss; the planner before work was cut by bytes missed 452.
 /// All but one are bytes in flight: loads of halves and of odd runs are narrow, and the last workgroups of small tensors
 /// wait for a place.
-const FAULTS_LEFT: usize = 120;
+const FAULTS_LEFT: usize = 157;
 
 #[test]
 fn plans_for_gpus_come_no_further_from_the_contract() {

@@ -167,7 +167,8 @@ fn assert_grid_reaches_all(view: &View, grid: &Grid) {
         view.channels().div_ceil(together),
         "{at}"
     );
-    assert_eq!(grid.team / grid.columns, grid.rows, "{at}");
+    let rows = grid.team / grid.columns / grid.adjacent * grid.adjacent;
+    assert_eq!(rows, grid.rows, "{at}");
     let (runs, step) = (
         wide(grid.rows) / view.inner(),
         wide(grid.rows) % view.inner(),

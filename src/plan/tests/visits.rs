@@ -207,10 +207,8 @@ pub(super) fn assert_lanes_are_where_they_should(
                 let teams = wide(grid.workgroup / grid.team);
                 let start = (wide(split) * teams + team) * wide(grid.span);
                 let end = view.count().min(start + wide(grid.span));
-                let row = match grid.apart {
-                    true => in_team % wide(grid.rows),
-                    false => in_team / wide(grid.columns),
-                };
+                let (adjacent, columns) = (wide(grid.adjacent), wide(grid.columns));
+                let row = in_team / (adjacent * columns) * adjacent + in_team % adjacent;
                 let first = start + row;
                 assert_eq!(wide(lane.first), first, "{at}");
                 if lane.live {
