@@ -5,8 +5,8 @@
 // Each lane reads its share of x, dy and, behind an activation, the residual. The lanes of a channel read
 // neighbouring words at a time: those of one run, or of channels side by side.
 // Barriers: those of `reduce`, before dx.
-// Registers a lane on Ampere (NVK, f32, no activation, eight loads): 69 by values, 222 by fours of a run, 240 by
-// fours of channels.
+// Registers a lane on Ampere (NVK, f32, no activation): 69 by values, 222 by fours of a run, 240 by
+// fours of channels, where it holds eight loads.
 
 fn put(at: u32, dx: Value, pair: Taken, map: Map) {
     store_dresidual(at, pair.dz, map.statistics.finite);

@@ -3,7 +3,7 @@
 
 use std::collections::HashSet;
 
-use super::cuts::SECTOR;
+use super::by_bytes::SECTOR;
 use super::grid::Grid;
 use super::pieces::Piece;
 

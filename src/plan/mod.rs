@@ -7,10 +7,12 @@
 //! | `load` | how wide loads are |
 //! | `pieces` | how a tensor is cut where one binding does not hold it |
 //! | `cuts` | teams and lanes of a dispatch, and how often a channel is split |
+//! | `by_bytes` | the same for GPUs: by bytes, lines of memory and registers |
 //! | `grid` | how workgroups fold into a grid |
 //! | `schedule` | the grids of every operation on one view |
 //! | `describe` | all of that in words |
 
+mod by_bytes;
 mod cuts;
 pub(crate) mod describe;
 #[cfg(test)]
