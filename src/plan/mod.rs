@@ -15,8 +15,6 @@
 mod by_bytes;
 mod cuts;
 pub(crate) mod describe;
-#[cfg(test)]
-mod figures;
 mod grid;
 mod load;
 mod machine;
@@ -30,5 +28,7 @@ pub use machine::{DeviceClass, LARGEST_BINDING, Machine, Tuning};
 pub use pieces::Piece;
 pub use schedule::{Axes, Needs, Schedule, plan_dense, plan_image, plan_strided};
 
+#[cfg(test)]
+mod figures;
 #[cfg(test)]
 mod tests;
