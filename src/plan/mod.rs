@@ -10,19 +10,25 @@
 //! | `by_bytes` | the same for GPUs: by bytes, lines of memory and registers |
 //! | `grid` | how workgroups fold into a grid |
 //! | `schedule` | the grids of every operation on one view |
+//! | `figures` | what a grid makes of a tensor: bytes in flight, balance, lanes and sectors used |
+//! | `hardware` | devices whose time is predicted, with the source of each number |
 //! | `describe` | all of that in words |
 
 mod by_bytes;
 mod cuts;
 pub(crate) mod describe;
+mod figures;
 mod grid;
+mod hardware;
 mod load;
 mod machine;
 mod pieces;
 mod schedule;
 
 pub use cuts::SplitLimit;
+pub use figures::Processors;
 pub use grid::Grid;
+pub use hardware::{ALL, H100, Hardware, IRIS_XE, M2, Number, RX_7900_XTX, Source};
 pub use load::{COLUMNS, Load};
 pub use machine::{DeviceClass, LARGEST_BINDING, Machine, Tuning};
 pub use pieces::Piece;
