@@ -140,7 +140,10 @@ fn second_passes_go_backwards_where_the_plan_says_so() {
         assert_eq!(!turned.is_empty(), expected, "{operation:?}");
         assert!(turned.is_sorted_by(|a, b| a.piece.start > b.piece.start));
         for step in turned {
-            assert!(matches!(step.variant.kernel, Kernel::Normalize | Kernel::BackwardDx));
+            assert!(matches!(
+                step.variant.kernel,
+                Kernel::Normalize | Kernel::BackwardDx
+            ));
         }
         let reduces = |step: &&&Step| matches!(step.variant.kernel, Kernel::Moments);
         let firsts: Vec<_> = others.iter().filter(reduces).collect();

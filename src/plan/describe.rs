@@ -90,9 +90,17 @@ pub fn describe_on(schedule: &Schedule, machine: &Machine, on: Option<&Hardware>
     for work in Work::ALL {
         let (name, took) = (work.name(), time(seconds(work, schedule, on)));
         let of_copy = of_copy(work, schedule, on);
-        line("", format!("{name} {took}, at {of_copy:.2} of a copy's rate"));
-        for dispatch in expect(work, schedule, on) {
-            line("", format!("    {}", expected(&dispatch)));
+        line(
+            "",
+            format!("{name} {took}, at {of_copy:.2} of a copy's rate"),
+        );
+        // Those of pieces that are alike on one line.
+        for alike in expect(work, schedule, on).chunk_by(|a, b| a == b) {
+            let times = match alike.len() {
+                1 => String::new(),
+                times => format!("{times} times "),
+            };
+            line("", format!("    {times}{}", expected(&alike[0])));
         }
     }
     text

@@ -75,8 +75,7 @@ impl<'a> Figures<'a> {
     /// How much more than its share the busiest of so many multiprocessors has to walk, where each takes the
     /// next workgroup when it is done with one: 0 is even, 1 is twice as much.
     pub fn imbalance(&self, processors: u32) -> f64 {
-        let mut work: BinaryHeap<Reverse<u64>> =
-            (0..processors).map(|_| Reverse(0)).collect();
+        let mut work: BinaryHeap<Reverse<u64>> = (0..processors).map(|_| Reverse(0)).collect();
         for slots in self.walks() {
             if let Some(mut least) = work.peek_mut() {
                 least.0 += slots;
@@ -119,7 +118,9 @@ impl<'a> Figures<'a> {
             let share = u64::from(self.grid.span) * u64::from(self.grid.workgroup / self.grid.team);
             let whole = (self.piece.view.count() as u64 / share).min(splits.into()) as u32;
             let first = (whole > 0).then(|| self.slots_walked(group, 0));
-            let alike = first.into_iter().flat_map(|slots| (0..whole).map(move |_| slots));
+            let alike = first
+                .into_iter()
+                .flat_map(|slots| (0..whole).map(move |_| slots));
             let others = (whole..splits).map(|split| self.slots_walked(group, split));
             alike.chain(others).collect()
         };
@@ -162,7 +163,10 @@ impl<'a> Figures<'a> {
 
 /// `Lane` and `locate` of `shaders/shared/lanes.wgsl`, as far as a walk needs them.
 #[derive(Clone, Copy, Debug)]
-#[cfg_attr(not(test), expect(dead_code, reason = "tests of what lanes visit read the rest"))]
+#[cfg_attr(
+    not(test),
+    expect(dead_code, reason = "tests of what lanes visit read the rest")
+)]
 pub(super) struct Lane {
     pub(super) channel: u32,
     pub(super) live: bool,

@@ -112,7 +112,9 @@ pub const H100: Hardware = Hardware {
         lanes: 2_048,
         workgroups: 32,
     },
-    processors_source: Source::Published("NVIDIA, CUDA C++ Programming Guide, compute capability 9.0"),
+    processors_source: Source::Published(
+        "NVIDIA, CUDA C++ Programming Guide, compute capability 9.0",
+    ),
 };
 
 /// AMD's RX 7900 XTX: Navi 31, 96 compute units.
@@ -216,7 +218,8 @@ pub const IRIS_XE: Hardware = Hardware {
 };
 
 /// How lavapipe's numbers were fitted.
-const FITTED: &str = "docs/measurements/model-2026-11-28.md: fitted to rows of `wgbn bench --suite small,resnet50`";
+const FITTED: &str =
+    "docs/measurements/model-2026-11-28.md: fitted to rows of `wgbn bench --suite small,resnet50`";
 
 /// lavapipe, Mesa's Vulkan on the CPU, on two threads of an Intel Xeon.
 pub const LAVAPIPE: Hardware = Hardware {

@@ -142,7 +142,10 @@ impl Machine {
     pub(crate) fn piece_bytes(&self) -> (&'static str, u64) {
         match self.binding_bytes() {
             (_, binding) if binding <= self.tuning.piece_bytes => ("one binding holds", binding),
-            _ => ("a dispatch that drivers wait for walks", self.tuning.piece_bytes),
+            _ => (
+                "a dispatch that drivers wait for walks",
+                self.tuning.piece_bytes,
+            ),
         }
     }
 }

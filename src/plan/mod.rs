@@ -14,13 +14,15 @@
 //! | `hardware` | devices whose time is predicted, with the source of each number |
 //! | `instructions` | how many instructions kernels run |
 //! | `cache` | what the second pass over a tensor finds in a cache, and so in which order it goes |
-//! | `model` | how long each dispatch is expected to take |
+//! | `dispatch` | what one dispatch reads, writes and computes, and how long that should take |
+//! | `model` | the dispatches of an operation, how long they should take, and that beside a copy |
 //! | `describe` | all of that in words |
 
 mod by_bytes;
 mod cache;
 mod cuts;
 pub mod describe;
+mod dispatch;
 mod figures;
 mod grid;
 pub mod hardware;
@@ -40,7 +42,5 @@ pub use machine::{DeviceClass, LARGEST_BINDING, Machine, Tuning};
 pub use pieces::Piece;
 pub use schedule::{Axes, Needs, Schedule, plan_dense, plan_image, plan_strided};
 
-#[cfg(test)]
-mod figures;
 #[cfg(test)]
 mod tests;

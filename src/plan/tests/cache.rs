@@ -57,7 +57,8 @@ fn lines(schedule: &Schedule, grid: &Grid, workgroup: u32) -> Vec<u64> {
     for index in 0..grid.workgroup {
         let lane = Lane::locate(piece, grid, workgroup, index);
         let walk = dense_walk(piece, grid, &lane).enumerate();
-        rounds.extend(walk.map(|(round, at)| (round, u64::from(at) * schedule.load_bytes() / LINE)));
+        rounds
+            .extend(walk.map(|(round, at)| (round, u64::from(at) * schedule.load_bytes() / LINE)));
     }
     // Lanes go side by side.
     rounds.sort_by_key(|&(round, _)| round);
@@ -129,8 +130,15 @@ fn passes_are_turned_where_a_cache_then_has_more() {
             let schedule = plan(view, cache);
             let [there, back] = [false, true].map(|to| simulated(&schedule, to, cache));
             let more = back as f64 - there as f64 > 0.02 * tensor as f64;
-            assert_eq!(reverses(tensor, tensor, cache), more, "{view:?} {quarters}/4");
-            assert!(back as f64 >= there as f64 - 0.01 * tensor as f64, "{view:?} {quarters}/4");
+            assert_eq!(
+                reverses(tensor, tensor, cache),
+                more,
+                "{view:?} {quarters}/4"
+            );
+            assert!(
+                back as f64 >= there as f64 - 0.01 * tensor as f64,
+                "{view:?} {quarters}/4"
+            );
         }
     }
 }
@@ -140,7 +148,12 @@ fn the_choice_flips_with_the_caches_size() {
     let view = view(32, 64, 56 * 56);
     // Backward's second pass reads two tensors of 26 MB and writes one.
     let most = 3 * 4 * view.len() as u64;
-    for (cache, reversed) in [(most - 1, true), (most, false), (32 << 20, true), (0, false)] {
+    for (cache, reversed) in [
+        (most - 1, true),
+        (most, false),
+        (32 << 20, true),
+        (0, false),
+    ] {
         assert_eq!(plan(view, cache).reversed, reversed, "{cache}");
     }
     let reversed = |tuning| plan_dense(view, &machine(tuning)).unwrap().reversed;

@@ -136,16 +136,25 @@ fn info_says_what_is_expected_of_a_class() {
                 assert!(number("partial_bytes_read") <= number("bytes_read"));
                 assert!(number("loads_per_lane") >= 0.0 && number("bytes_in_flight") >= 0.0);
                 let kernel = dispatch["kernel"].as_str().unwrap();
-                assert!(text.succeeded().contains(&format!("    {kernel} ")), "{kernel}");
+                assert!(
+                    text.succeeded().contains(&format!("    {kernel} ")),
+                    "{kernel}"
+                );
             }
-            assert!(moved >= least * bytes && took > 0.0, "{arguments} {operation}");
+            assert!(
+                moved >= least * bytes && took > 0.0,
+                "{arguments} {operation}"
+            );
         }
     }
     let refused = |line: &str, said: &str| folder.refused(&format!("info {line}"), 2, said);
     refused("--as discrete", "--shape");
     refused("--shape 2,3 --as abacus", "abacus");
     refused("--shape 2,3 --machine abacus", "iris-xe");
-    refused("--shape 2,3 --as discrete --machine h100", "cannot be used with");
+    refused(
+        "--shape 2,3 --as discrete --machine h100",
+        "cannot be used with",
+    );
     refused("--shape 2,3 --axis 5 --as discrete", "axis 5");
 }
 
