@@ -10,7 +10,7 @@ use crate::shape::Pattern;
 /// One line a decision, and what is expected on the device that stands for the machine's class.
 pub(crate) fn describe(schedule: &Schedule, machine: &Machine) -> String {
     let class = DeviceClass::of(&machine.tuning);
-    describe_on(schedule, machine, class.and_then(Hardware::of).as_ref())
+    describe_on(schedule, machine, class.and_then(Hardware::of))
 }
 
 /// The same, and what is expected on this device.

@@ -241,7 +241,7 @@ pub const LAVAPIPE: Hardware = Hardware {
         0.0,
         "docs/measurements/model-2026-11-28.md: no row needs one",
     ),
-    // Of a submission and its wait as well.
+    // Of a submission and its wait as well. This and the instructions are the largest that the search tried.
     dispatch: measured(400.0, FITTED),
     instructions: measured(60.0, FITTED),
     load: measured(20.0, FITTED),
@@ -256,17 +256,17 @@ pub const LAVAPIPE: Hardware = Hardware {
 };
 
 /// All of them; the first of a class stands for it.
-pub const ALL: [Hardware; 5] = [H100, RX_7900_XTX, IRIS_XE, M2, LAVAPIPE];
+pub static ALL: [Hardware; 5] = [H100, RX_7900_XTX, IRIS_XE, M2, LAVAPIPE];
 
 impl Hardware {
     /// The device that stands for a class where nothing else is known.
-    pub fn of(class: DeviceClass) -> Option<Self> {
-        ALL.into_iter().find(|hardware| hardware.class == class)
+    pub fn of(class: DeviceClass) -> Option<&'static Self> {
+        ALL.iter().find(|hardware| hardware.class == class)
     }
 
     /// The device of this name.
     #[cfg(any(test, feature = "internals"))]
-    pub fn named(name: &str) -> Option<Self> {
-        ALL.into_iter().find(|hardware| hardware.name == name)
+    pub fn named(name: &str) -> Option<&'static Self> {
+        ALL.iter().find(|hardware| hardware.name == name)
     }
 }

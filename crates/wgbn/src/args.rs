@@ -139,7 +139,7 @@ pub struct InfoArgs {
     pub class: Option<Class>,
     /// The same for a machine of the model's table: h100, rx-7900-xtx, m2, iris-xe or lavapipe.
     #[arg(long, value_parser = machine, conflicts_with = "class", requires = "shape")]
-    pub machine: Option<Hardware>,
+    pub machine: Option<&'static Hardware>,
     /// Exit with status 3 where there is no adapter.
     #[arg(long, conflicts_with_all = ["class", "machine"])]
     pub require_adapter: bool,
@@ -244,9 +244,9 @@ pub enum NonFiniteArg {
     Propagate,
 }
 
-fn machine(text: &str) -> Result<Hardware, String> {
+fn machine(text: &str) -> Result<&'static Hardware, String> {
     Hardware::named(text).ok_or_else(|| {
-        let names = hardware::ALL.map(|hardware| hardware.name);
+        let names = hardware::ALL.each_ref().map(|hardware| hardware.name);
         format!("expected one of {}", names.join(", "))
     })
 }

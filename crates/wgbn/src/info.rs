@@ -14,7 +14,7 @@ pub fn run(args: &InfoArgs) -> Result<(), Failure> {
         // Before anything is printed.
         View::new(shape, args.axis).map_err(Error::from)?;
         if let Some(on) = planned::for_whom(args) {
-            return planned::run(args, shape, &on);
+            return planned::run(args, shape, on);
         }
     }
     let adapters = adapters_blocking();

@@ -12,7 +12,7 @@ use crate::args::{Class, ElementArg, InfoArgs};
 use crate::failure::Failure;
 
 /// The machine that is asked for, or the one that stands for the class that is.
-pub fn for_whom(args: &InfoArgs) -> Option<Hardware> {
+pub fn for_whom(args: &InfoArgs) -> Option<&'static Hardware> {
     let class = args.class.map(|class| match class {
         Class::Discrete => DeviceClass::Discrete,
         Class::Integrated => DeviceClass::Integrated,

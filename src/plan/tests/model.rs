@@ -160,7 +160,7 @@ fn no_dispatch_lasts_longer_than_drivers_wait() {
 
 #[test]
 fn rows_of_the_table_have_names_and_sources() {
-    for on in hardware::ALL {
+    for on in &hardware::ALL {
         assert_eq!(Hardware::named(on.name), Some(on));
         let numbers = [
             on.bandwidth,
