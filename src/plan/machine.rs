@@ -50,6 +50,9 @@ pub struct Tuning {
     pub cache_bytes: u64,
     /// Most bytes of a tensor that one dispatch walks, so that none lasts so long that a driver gives up on it.
     pub piece_bytes: u64,
+    /// Whether kernels bind what they only read as read-only, where each buffer that is written holds nothing
+    /// else.
+    pub read_only: bool,
 }
 
 /// What kind of device it is, as far as the planner cares.
@@ -100,6 +103,7 @@ impl Tuning {
         cache_bytes: 0,
         // Nobody waits for a CPU with a watch.
         piece_bytes: u64::MAX,
+        read_only: false,
     };
     /// Integrated GPUs: fewer cores to fill, smaller caches. Not yet measured on one.
     pub const INTEGRATED: Self = Self {
@@ -126,6 +130,7 @@ impl Tuning {
         cache_bytes: 32 << 20,
         // Four times as many take 45 ms at 96 GB/s, a tenth of an RX 7900 XTX.
         piece_bytes: 1 << 30,
+        read_only: true,
     };
 }
 

@@ -30,6 +30,8 @@ pub struct Variant {
     pub load: Load,
     /// Its channels a lane, one of [`COLUMNS`].
     pub columns: u32,
+    /// Whether what it only reads is declared so, or all of it writable.
+    pub read_only: bool,
 }
 
 impl Variant {
@@ -55,7 +57,24 @@ impl Variant {
                 load => load,
             },
             columns,
+            read_only: false,
         }
+    }
+
+    /// The variant with what it only reads declared so, where there is one. Kernels that walk no tensor read
+    /// little, textures are never writable where they are read, and lanes of several channels are those of
+    /// software adapters, which gain nothing.
+    pub(crate) fn reading(self) -> Self {
+        let texture = matches!(self.storage, Storage::Texture(_));
+        Self {
+            read_only: self.kernel.walks() && !texture && self.columns == 1,
+            ..self
+        }
+    }
+
+    /// Whether the variant declares that it only reads what is bound for `role`.
+    pub fn only_reads(&self, role: Role) -> bool {
+        self.read_only && !self.kernel.writes().contains(&role)
     }
 
     /// Every variant there is.
@@ -87,9 +106,17 @@ impl Variant {
         }
         // Plans of lanes with several channels neither fold nor hold.
         all.retain(|v| v.columns == 1 || !(v.kernel.folds() || v.kernel.holds()));
+        let reading: Vec<_> = all.iter().map(|variant| variant.reading()).collect();
+        all.extend(reading);
         let mut seen = std::collections::HashSet::new();
         all.retain(|variant| seen.insert(*variant));
         all
+    }
+
+    /// Whether wgpu is to bound its loops and guard its divisions. A strided walk's loop over axes is unrolled into
+    /// twice the code where it is not bounded.
+    pub fn guarded(&self) -> bool {
+        self.walk == Walk::Strided
     }
 
     /// The variant's name in labels and messages.
@@ -114,7 +141,11 @@ impl Variant {
             Storage::Texture(Some(TexelFormat::Rgba8Unorm)) => "_texture_rgba8unorm",
             Storage::Texture(Some(TexelFormat::Rgba16Float)) => "_texture_rgba16float",
         };
-        format!("{}{walk}{load}{columns}{storage}", self.kernel.name())
+        let access = if self.read_only { "_read" } else { "" };
+        format!(
+            "{}{walk}{load}{columns}{storage}{access}",
+            self.kernel.name()
+        )
     }
 
     /// The variant's WGSL.
@@ -125,7 +156,14 @@ impl Variant {
             given += &format!("alias Out = texture_storage_2d<{name}, write>;\n");
         }
         let kernel = format!("kernels/{}", self.kernel.name());
-        compose(&kernel, &given, &|name| self.choice(name))
+        let mut source = compose(&kernel, &given, &|name| self.choice(name));
+        for role in Role::ALL {
+            if self.only_reads(role) {
+                let declared = |access| format!("@binding({}) var<storage, {access}>", role as u32);
+                source = source.replace(&declared("read_write"), &declared("read"));
+            }
+        }
+        source
     }
 
     /// The file that serves for `name` in this variant, where there are several that might.
@@ -137,6 +175,7 @@ impl Variant {
         let several = self.columns > 1;
         Some(match name {
             "load" => load_file(self.load),
+            "walk" if texture => "shared/walk_texture",
             "walk" => match self.walk {
                 Walk::Dense => "shared/walk_dense",
                 Walk::Strided => "shared/walk_strided",

@@ -62,6 +62,7 @@ const SPLIT: Tuning = Tuning {
     workgroup_bytes: None,
     cache_bytes: 0,
     piece_bytes: u64::MAX,
+    read_only: false,
 };
 
 /// Every operation in both patterns, each with its options.

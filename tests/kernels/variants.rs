@@ -22,7 +22,9 @@ fn every_variant_that_walks_no_strides_runs_and_is_right() {
     // Single values, fours of a run, and fours of channels, so many of them a lane.
     let planar = [(vec![11, 3, 15, 21], 1, 1), (vec![11, 3, 16, 80], 1, 1)];
     let interleaved = [1, 2, 4].map(|columns| (vec![11, 100, 16 * columns], -1, columns));
-    for (shape, axis, columns) in planar.into_iter().chain(interleaved) {
+    let cases = planar.into_iter().chain(interleaved);
+    let both = cases.flat_map(|case| [true, false].map(|read_only| (case.clone(), read_only)));
+    for ((shape, axis, columns), read_only) in both {
         // One dispatch does all of it, and parts are done in two.
         let tuning = Tuning {
             planar_workgroup: 8,
@@ -35,6 +37,7 @@ fn every_variant_that_walks_no_strides_runs_and_is_right() {
             workgroup_bytes: None,
             cache_bytes: 0,
             piece_bytes: u64::MAX,
+            read_only,
         };
         let context = context(&gpu, tuning);
         let implementation = GpuEngine::new(&gpu, "variants", tuning);
@@ -59,7 +62,13 @@ fn every_variant_that_walks_no_strides_runs_and_is_right() {
         assert!(whole.passed(), "{}: {:?}", case.name, whole.worst());
     }
     // Channels that registers hold.
-    let holding = GpuEngine::new(&gpu, "held", Tuning::DISCRETE);
+    let holding = [true, false].map(|read_only| {
+        let tuning = Tuning {
+            read_only,
+            ..Tuning::DISCRETE
+        };
+        GpuEngine::new(&gpu, "held", tuning)
+    });
     for (shape, axis) in [
         (vec![11, 3, 45], 1),
         (vec![11, 3, 44], 1),
@@ -68,8 +77,10 @@ fn every_variant_that_walks_no_strides_runs_and_is_right() {
         for element in [Element::F32, Element::F16] {
             let config = Config::pytorch().with_axis(axis).with_element(element);
             let case = Case::new(&shape, config, Kind::ALL[0], 71);
-            let whole = judge(&case, &holding.run(&case));
-            assert!(whole.passed(), "{}: {:?}", case.name, whole.worst());
+            for holding in &holding {
+                let whole = judge(&case, &holding.run(&case));
+                assert!(whole.passed(), "{}: {:?}", case.name, whole.worst());
+            }
         }
     }
     let all = Variant::all().into_iter();

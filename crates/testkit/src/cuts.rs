@@ -12,6 +12,7 @@ pub const SMALL_SHARES: (&str, Tuning) = (
         workgroup_bytes: Some(1 << 10),
         // Second passes go backwards.
         cache_bytes: 1 << 10,
+        read_only: false,
         ..Tuning::DISCRETE
     },
 );
@@ -29,5 +30,6 @@ pub const LANES_ALONE: (&str, Tuning) = (
         workgroup_bytes: None,
         cache_bytes: 0,
         piece_bytes: u64::MAX,
+        read_only: true,
     },
 );

@@ -68,6 +68,7 @@ fn tunings() -> Vec<Tuning> {
         workgroup_bytes: None,
         cache_bytes: 0,
         piece_bytes: u64::MAX,
+        read_only: false,
     };
     vec![
         Tuning::CPU_ADAPTER,

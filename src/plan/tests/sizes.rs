@@ -192,6 +192,7 @@ fn one_dispatch_does_what_a_workgroup_can_finish() {
         workgroup_bytes: None,
         cache_bytes: 0,
         piece_bytes: u64::MAX,
+        read_only: false,
         ..Tuning::CPU_ADAPTER
     };
     let beyond = view(1, 1, 1 << 22);

@@ -92,8 +92,9 @@ fn options(variant: &Variant, robust: Robust) -> Options<'static> {
         },
         // The library asks for that: it writes what it reads.
         zero_initialize_workgroup_memory: ZeroInitializeWorkgroupMemoryMode::None,
-        force_loop_bounding: true,
-        emit_int_div_checks: true,
+        // As `Context` asks for.
+        force_loop_bounding: variant.guarded(),
+        emit_int_div_checks: variant.guarded(),
         ..Options::default()
     }
 }
