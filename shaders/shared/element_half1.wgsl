@@ -11,7 +11,11 @@ fn shift_of(at: u32) -> u32 {
 }
 
 fn decode(word: Word, at: u32) -> Value {
-    return widen((word >> shift_of(at)) & 0xffffu);
+    let half = word >> shift_of(at);
+    if (PROVED) {
+        return unpack2x16float(half).x;
+    }
+    return widen(half & 0xffffu);
 }
 
 // The bits of `word` that have to change for its half at `at` to hold the value.

@@ -7,6 +7,9 @@ fn word_of(at: u32) -> u32 {
 }
 
 fn decode(word: Word, at: u32) -> Value {
+    if (PROVED) {
+        return vec4(unpack2x16float(word.x), unpack2x16float(word.y));
+    }
     let low = word & vec2(0xffffu);
     let high = word >> vec2(16u);
     return widen(ValueBits(low.x, high.x, low.y, high.y));

@@ -1,8 +1,11 @@
 // needs: load, numerics
-// f16 and bf16 as integers: no device feature, no rounding but to the nearest even.
+// f16 and bf16 without a device feature. All rounding is to the nearest even.
 
 // bf16 instead of f16.
 override BFLOAT: bool;
+// f16 by the device's float instructions, which it was proved to have right (`shaders/proof/halves`). Both ways give
+// the same bits; integers alone are right everywhere.
+override PROVED: bool;
 
 // A half in the low bits of each word.
 fn widen(half: ValueBits) -> Value {
@@ -26,13 +29,15 @@ fn to_bf16(bits: ValueBits) -> ValueBits {
     return (bits + ValueBits(0x7fffu) + odd) >> ValueBits(16u);
 }
 
-fn to_f16(bits: ValueBits) -> ValueBits {
-    // The mask of `is_number`, so that one operation serves both.
-    let magnitude = bits & ValueBits(hidden(0x7fffffffu));
-    // Normal halves: the exponent's bias goes, thirteen bits are rounded away.
+// Normal halves from an f32's magnitude: the exponent's bias goes, thirteen bits are rounded away.
+fn normal_f16(magnitude: ValueBits) -> ValueBits {
     let odd = (magnitude >> ValueBits(13u)) & ValueBits(1u);
-    let normal = (magnitude + ValueBits(0xfffu) + odd - ValueBits(112u << 23u)) >> ValueBits(13u);
-    // Below 2^-14: multiples of 2^-24. Below 2^-25 all is rounded away.
+    // 0xfff − 112·2^23, modulo 2^32.
+    return (magnitude + odd + ValueBits(0xc8000fffu)) >> ValueBits(13u);
+}
+
+// Below 2^-14: multiples of 2^-24. Below 2^-25 all is rounded away.
+fn subnormal_f16(magnitude: ValueBits) -> ValueBits {
     let exponent = magnitude >> ValueBits(23u);
     let gone = min(ValueBits(126u) - min(exponent, ValueBits(112u)), ValueBits(25u));
     let digits = (magnitude & ValueBits(0x7fffffu)) | ValueBits(0x800000u);
@@ -40,12 +45,27 @@ fn to_f16(bits: ValueBits) -> ValueBits {
     let rest = digits - (kept << gone);
     let middle = ValueBits(1u) << (gone - ValueBits(1u));
     let tie = select(ValueBits(0u), kept & ValueBits(1u), rest == middle);
-    let up = select(tie, ValueBits(1u), rest > middle);
-    let subnormal = kept + up;
-    let half = select(normal, subnormal, magnitude < ValueBits(113u << 23u));
-    // What rounds past 65,504 is infinite: from 65,520 on.
-    let finite = select(half, ValueBits(0x7c00u), magnitude >= ValueBits(0x477ff000u));
-    return finite | ((bits >> ValueBits(16u)) & ValueBits(0x8000u));
+    return kept + select(tie, ValueBits(1u), rest > middle);
+}
+
+// The same by one addition: from 0.5 to 1, an f32 is a multiple of 2^-24. No compiler knows the 0.5.
+fn subnormal_f16_proved(magnitude: ValueBits) -> ValueBits {
+    let sum = bitcast<Value>(magnitude) + bitcast<f32>(hidden(0x3f000000u));
+    return bitcast<ValueBits>(sum) - ValueBits(0x3f000000u);
+}
+
+fn to_f16(bits: ValueBits) -> ValueBits {
+    // The mask of `is_number`, so that one operation serves both.
+    let magnitude = bits & ValueBits(hidden(0x7fffffffu));
+    var subnormal: ValueBits;
+    if (PROVED) {
+        subnormal = subnormal_f16_proved(magnitude);
+    } else {
+        subnormal = subnormal_f16(magnitude);
+    }
+    let half = select(normal_f16(magnitude), subnormal, magnitude < ValueBits(113u << 23u));
+    // What rounds past 65,504 is infinite.
+    return min(half, ValueBits(0x7c00u)) | ((bits >> ValueBits(16u)) & ValueBits(0x8000u));
 }
 
 // NaN, 0x7fc0 in both formats, where a value is one or is not `finite`.
@@ -56,5 +76,5 @@ fn narrow(value: Value, finite: Flag) -> ValueBits {
         half = to_bf16(bits);
     }
     let nan = ValueBits(0x7fc0u);
-    return select(nan, select(nan, half, is_number(value)), finite);
+    return select(nan, half, is_number(value) & ValueFlag(finite));
 }

@@ -89,6 +89,7 @@ const FILES: &[(&str, &str)] = files![
     "kernels/backward_held"
     "kernels/moments_merge"
     "render/normalize"
+    "proof/halves"
     "columns/one/parts"
     "columns/several/parts"
     "columns/one/write"

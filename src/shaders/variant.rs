@@ -189,6 +189,18 @@ fn load_file(load: Load) -> &'static str {
     }
 }
 
+/// The WGSL of the kernel that shows what a device makes of f16. It is no variant of a kernel, but reads and rounds with
+/// the text that they do.
+pub fn proof_source() -> String {
+    compose("proof/halves", "", &|name| {
+        Some(match name {
+            "load" => load_file(Load::Run4),
+            "element" => "shared/element_half4",
+            _ => return None,
+        })
+    })
+}
+
 /// The WGSL of the render pipeline that normalizes into a colour target: `cover` is its vertex
 /// shader, `shade` its fragment shader. It is no variant of a kernel, but made of the same parts.
 pub fn render_source(target: Conversion) -> String {

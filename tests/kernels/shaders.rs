@@ -21,6 +21,7 @@ const FULL: Constants = Constants {
     in_place: true,
     held: 8,
     bfloat: true,
+    proved: false,
 };
 
 /// Nothing switched on.
@@ -32,6 +33,7 @@ const PLAIN: Constants = Constants {
     in_place: false,
     held: 1,
     bfloat: false,
+    proved: true,
 };
 
 /// The variant for workgroups of 64, through naga's front end and validator. No capability is
