@@ -138,7 +138,8 @@ pub(crate) fn bind(context: &Context, request: &Request<'_, '_>) -> Result<Bindi
     let mut moving = Vec::new();
     let dispatches = steps.iter().enumerate().map(|(k, step)| {
         let in_place = step.constants.in_place;
-        let pipeline = context.pipeline(step.variant, step.constants)?;
+        let constants = context.constants(step);
+        let pipeline = context.pipeline(step.variant, constants)?;
         let uniform = |at: u64, bytes: usize| wgpu::BufferBinding {
             buffer: &uniforms,
             offset: at * UNIFORM_STRIDE,
@@ -188,7 +189,7 @@ pub(crate) fn bind(context: &Context, request: &Request<'_, '_>) -> Result<Bindi
             #[cfg(feature = "internals")]
             variant: step.variant,
             #[cfg(feature = "internals")]
-            constants: step.constants,
+            constants,
             #[cfg(feature = "internals")]
             bound: all,
             grid: step.grid.dispatch,

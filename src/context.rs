@@ -1,6 +1,7 @@
 //! Compiled pipelines, shared by every plan and layer of a device.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::error::{BindError, CacheError, DeviceError, RunError};
@@ -12,8 +13,8 @@ use crate::shaders::{Constants, Role, Storage, TexelFormat, Variant};
 
 /// The recording layer's entry: pipelines of one device, compiled when first bound.
 ///
-/// A context is cheap to clone and its clones share everything. It creates no device, submits
-/// nothing and polls nothing.
+/// A context is cheap to clone and its clones share everything. It creates no device, and but for
+/// [`Context::calibrate`] it submits nothing and polls nothing.
 #[derive(Clone, Debug)]
 pub struct Context {
     shared: Arc<Shared>,
@@ -27,6 +28,8 @@ struct Shared {
     /// What the driver keeps of compiled pipelines, where the device can give it as bytes.
     cache: Mutex<Option<wgpu::PipelineCache>>,
     unused: wgpu::Buffer,
+    /// Whether the device was seen to read and round f16 right by its float instructions.
+    f16_proved: AtomicBool,
 }
 
 /// A pipeline, once it was compiled. Each has its own lock, so compiling one does not block the others.
@@ -137,8 +140,29 @@ impl Context {
                 pipelines: Mutex::default(),
                 cache: Mutex::new(pipeline_cache::empty(device)),
                 unused,
+                f16_proved: AtomicBool::new(false),
             }),
         })
+    }
+
+    /// Whether kernels of f16 that are bound now use the device's float instructions: [`Context::calibrate`] saw
+    /// that these read and round f16 right.
+    pub fn f16_proved(&self) -> bool {
+        self.shared.f16_proved.load(Ordering::Relaxed)
+    }
+
+    /// Takes for granted what another context of the same device saw.
+    pub(crate) fn trust_f16(&self, proved: bool) {
+        self.shared.f16_proved.store(proved, Ordering::Relaxed);
+    }
+
+    /// The constants of a step, with what is known of the device.
+    pub(crate) fn constants(&self, step: &Step) -> Constants {
+        let f16 = step.variant.storage == Storage::Half && !step.constants.bfloat;
+        Constants {
+            proved: f16 && self.f16_proved(),
+            ..step.constants
+        }
     }
 
     /// The kernel variants compiled so far, each as often as it has sets of constants.
@@ -164,7 +188,7 @@ impl Context {
     /// Compiles the pipelines of these dispatches.
     pub(crate) fn compile(&self, steps: &[Step]) -> Result<(), BindError> {
         for step in steps {
-            self.pipeline(step.variant, step.constants)?;
+            self.pipeline(step.variant, self.constants(step))?;
         }
         Ok(())
     }

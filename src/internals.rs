@@ -7,6 +7,8 @@
 
 #[cfg(not(wgbn_host_only))]
 pub use crate::binding::{Dispatch, Resource};
+#[cfg(not(wgbn_host_only))]
+pub use crate::proof::{HalfKernel, Made};
 
 /// An activation's number in the shaders.
 pub fn activation_code(activation: crate::Activation) -> u32 {
