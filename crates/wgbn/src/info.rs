@@ -66,11 +66,17 @@ fn print_adapter(adapter: &wgpu::Adapter) -> Result<(), Failure> {
         kind(info.device_type)
     )?;
     say!("  driver          {} {}", info.driver, info.driver_info)?;
-    let usable = match Gpu::open_blocking(adapter) {
-        Ok(_) => "yes".to_owned(),
-        Err(error) => format!("no: {error}"),
-    };
-    say!("  usable here     {usable}")?;
+    match Gpu::open_blocking(adapter) {
+        Ok(gpu) => {
+            let f16 = match gpu.context().f16_proved() {
+                true => "by float instructions, which this device has right",
+                false => "by integers: this device's float instructions read or round it otherwise",
+            };
+            say!("  usable here     yes")?;
+            say!("  f16             {f16}")?;
+        }
+        Err(error) => say!("  usable here     no: {error}")?,
+    }
     say!(
         "  largest tensor  {} f32 values, bound in pieces of {}",
         limits.max_buffer_size / 4,
@@ -109,10 +115,11 @@ fn as_json(adapter: &wgpu::Adapter, args: &InfoArgs) -> Result<Value, Failure> {
 
 fn described(adapter: &wgpu::Adapter) -> Value {
     let (info, limits, features) = (adapter.get_info(), adapter.limits(), adapter.features());
+    let gpu = Gpu::open_blocking(adapter);
     json!({
         "name": info.name, "backend": info.backend.to_string(), "kind": kind(info.device_type),
         "driver": info.driver, "driver_info": info.driver_info,
-        "usable": Gpu::open_blocking(adapter).is_ok(),
+        "usable": gpu.is_ok(), "f16_proved": gpu.is_ok_and(|gpu| gpu.context().f16_proved()),
         "max_storage_buffer_binding_size": limits.max_storage_buffer_binding_size,
         "max_buffer_size": limits.max_buffer_size,
         "max_compute_invocations_per_workgroup": limits.max_compute_invocations_per_workgroup,

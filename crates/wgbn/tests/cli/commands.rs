@@ -58,6 +58,12 @@ fn info_names_every_adapter() {
             "{text}"
         );
         assert!(adapter["max_buffer_size"].as_u64() > Some(0), "{adapter}");
+        let way = match adapter["f16_proved"].as_bool().unwrap() {
+            true => "by float instructions",
+            false => "by integers",
+        };
+        let lines = text.lines().filter(|line| line.contains("  f16 "));
+        assert!(lines.clone().any(|line| line.contains(way)), "{text}");
     }
     folder.wgbn("info --require-adapter").succeeded();
     assert!(folder.names().is_empty());
