@@ -7,7 +7,9 @@ use std::path::Path;
 use naga::back::{self, PipelineConstants};
 use naga::valid::{Capabilities, ModuleInfo, ValidationFlags, Validator};
 use naga::{AddressSpace, Module, ShaderStage, StorageAccess};
-use wgpu_batchnorm::internals::shaders::{Constants, Conversion, Role, Variant, render_source};
+use wgpu_batchnorm::internals::shaders::{
+    Constants, Conversion, Role, Variant, proof_source, render_source,
+};
 
 /// What WebGPU grants every stage by default.
 const MAX_STORAGE_BUFFERS: usize = 8;
@@ -39,13 +41,16 @@ const PLAIN: Constants = Constants {
 /// The variant for workgroups of 64, through naga's front end and validator. No capability is
 /// granted: nothing that an adapter may lack is used.
 fn resolved(variant: Variant, constants: Constants) -> (Module, ModuleInfo) {
-    let (label, source) = (variant.label(), variant.source());
-    let module = naga::front::wgsl::parse_str(&source)
-        .unwrap_or_else(|e| panic!("{label}: {}", e.emit_to_string(&source)));
+    resolved_text(&variant.label(), &variant.source(), constants)
+}
+
+fn resolved_text(label: &str, source: &str, constants: Constants) -> (Module, ModuleInfo) {
+    let module = naga::front::wgsl::parse_str(source)
+        .unwrap_or_else(|e| panic!("{label}: {}", e.emit_to_string(source)));
     let info = Validator::new(ValidationFlags::all(), Capabilities::empty())
         .validate(&module)
-        .unwrap_or_else(|e| panic!("{label}: {}", e.emit_to_string(&source)));
-    let named = constants.of(&source).into_iter();
+        .unwrap_or_else(|e| panic!("{label}: {}", e.emit_to_string(source)));
+    let named = constants.of(source).into_iter();
     let constants = PipelineConstants::from_iter(named.map(|(name, v)| (name.to_owned(), v)));
     let main = Some((ShaderStage::Compute, "main"));
     let (module, info) =
@@ -92,11 +97,13 @@ fn keep(name: &str, extension: &str, text: impl AsRef<[u8]>) {
 
 #[test]
 fn every_variant_translates_to_every_language() {
-    for variant in Variant::all() {
-        keep(&variant.label(), "wgsl", variant.source());
+    let variants = Variant::all().into_iter();
+    let variants = variants.map(|variant| (variant.label(), variant.source()));
+    for (name, source) in variants.chain([("proof_halves".to_owned(), proof_source())]) {
+        keep(&name, "wgsl", &source);
         for (constants, switched) in [(PLAIN, "plain"), (FULL, "full")] {
-            let label = format!("{}.{switched}", variant.label());
-            let (module, info) = resolved(variant, constants);
+            let label = format!("{name}.{switched}");
+            let (module, info) = resolved_text(&label, &source, constants);
 
             let spv = back::spv::write_vec(&module, &info, &back::spv::Options::default(), None);
             let spv = spv.unwrap_or_else(|e| panic!("{label}: {e}"));
