@@ -52,9 +52,7 @@ fn every_pattern_is_right(gpu: &Gpu, context: &Context) {
                 .map(|p| widened(element, p))
                 .collect();
             let x_device = Tensor::upload_as(gpu, &shape, element, &x).unwrap();
-            let plan = context
-                .plan(&config.with_element(element), &shape)
-                .unwrap();
+            let plan = context.plan(&config.with_element(element), &shape).unwrap();
             // Ties and overflow, subnormal results, all that is in range as it is.
             for weight in [1.0, 1.000_488_3, 0.75, 1.5e-5, 3.0, 40_000.0] {
                 let affine = Tensor::upload(gpu, &[2, 1], &[weight, f32::NAN]).unwrap();
@@ -129,7 +127,10 @@ fn what_a_device_gets_wrong_is_noticed() {
     assert_eq!(is_right(source.clone()), gpu.context().f16_proved());
     let wrong = [
         // A device that runs nothing.
-        ("if (at < params.count) {", "if (at == at) {} else if (at < params.count) {"),
+        (
+            "if (at < params.count) {",
+            "if (at == at) {} else if (at < params.count) {",
+        ),
         // That flushes subnormal halves, read and written.
         (
             "return vec4(unpack2x16float(word.x), unpack2x16float(word.y));",
@@ -148,10 +149,19 @@ fn what_a_device_gets_wrong_is_noticed() {
         ),
         // That rounds towards zero, or ties away from it.
         ("ValueBits(0xc8000fffu)", "ValueBits(0xc8000000u)"),
-        ("(magnitude + odd + ValueBits(0xc8000fffu))", "(magnitude + ValueBits(0xc8001000u))"),
-        ("bitcast<f32>(hidden(0x3f000000u))", "bitcast<f32>(hidden(0x3f000001u))"),
+        (
+            "(magnitude + odd + ValueBits(0xc8000fffu))",
+            "(magnitude + ValueBits(0xc8001000u))",
+        ),
+        (
+            "bitcast<f32>(hidden(0x3f000000u))",
+            "bitcast<f32>(hidden(0x3f000001u))",
+        ),
         // That has no infinity, or no NaN.
-        ("min(half, ValueBits(0x7c00u))", "min(half, ValueBits(0x7bffu))"),
+        (
+            "min(half, ValueBits(0x7c00u))",
+            "min(half, ValueBits(0x7bffu))",
+        ),
         ("return select(nan, half,", "return select(half, half,"),
     ];
     for (right, wrong) in wrong {

@@ -26,7 +26,10 @@ fn every_f32_is_rounded_to_the_nearest_f16() {
         let values: Vec<u32> = (first..=first + (CHUNK - 1)).collect();
         let made = block_on(kernel.run(gpu.device(), gpu.queue(), &HALVES, &values)).unwrap();
         assert!(made.reads_right(&HALVES));
-        assert!(made.rounds_right(&values), "some of {CHUNK} from {first:#x}");
+        assert!(
+            made.rounds_right(&values),
+            "some of {CHUNK} from {first:#x}"
+        );
         if first.is_multiple_of(1 << 28) {
             eprintln!("{first:#010x} after {:.0?}", start.elapsed());
         }

@@ -105,7 +105,9 @@ fn replay(
     for file in files(shaders, &["wgsl"])? {
         let variant = file.file_stem().unwrap_or_default().to_string_lossy();
         // The render shaders and the proof are no kernels: they are compiled and that is all.
-        let kernel = !["render_", "proof_"].iter().any(|other| variant.starts_with(other));
+        let kernel = !["render_", "proof_"]
+            .iter()
+            .any(|other| variant.starts_with(other));
         if kernel && !ran.contains(&*variant) {
             row.failures.push(format!("{variant} never ran"));
         }
