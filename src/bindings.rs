@@ -138,8 +138,8 @@ pub(crate) fn bind(context: &Context, request: &Request<'_, '_>) -> Result<Bindi
     let mut moving = Vec::new();
     let dispatches = steps.iter().enumerate().map(|(k, step)| {
         let in_place = step.constants.in_place;
-        let constants = context.constants(step);
-        let pipeline = context.pipeline(step.variant, constants)?;
+        let variant = context.variant(step);
+        let pipeline = context.pipeline(variant, step.constants)?;
         let uniform = |at: u64, bytes: usize| wgpu::BufferBinding {
             buffer: &uniforms,
             offset: at * UNIFORM_STRIDE,
@@ -187,9 +187,9 @@ pub(crate) fn bind(context: &Context, request: &Request<'_, '_>) -> Result<Bindi
             pipeline: pipeline.pipeline,
             bind_group,
             #[cfg(feature = "internals")]
-            variant: step.variant,
+            variant,
             #[cfg(feature = "internals")]
-            constants,
+            constants: step.constants,
             #[cfg(feature = "internals")]
             bound: all,
             grid: step.grid.dispatch,

@@ -156,12 +156,16 @@ impl Context {
         self.shared.f16_proved.store(proved, Ordering::Relaxed);
     }
 
-    /// The constants of a step, with what is known of the device.
-    pub(crate) fn constants(&self, step: &Step) -> Constants {
+    /// The variant of a step that suits the device.
+    pub(crate) fn variant(&self, step: &Step) -> Variant {
         let f16 = step.variant.storage == Storage::Half && !step.constants.bfloat;
-        Constants {
-            proved: f16 && self.f16_proved(),
-            ..step.constants
+        let storage = match f16 && self.f16_proved() {
+            true => Storage::F16,
+            false => step.variant.storage,
+        };
+        Variant {
+            storage,
+            ..step.variant
         }
     }
 
@@ -188,7 +192,7 @@ impl Context {
     /// Compiles the pipelines of these dispatches.
     pub(crate) fn compile(&self, steps: &[Step]) -> Result<(), BindError> {
         for step in steps {
-            self.pipeline(step.variant, self.constants(step))?;
+            self.pipeline(self.variant(step), step.constants)?;
         }
         Ok(())
     }

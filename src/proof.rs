@@ -33,11 +33,15 @@ impl Context {
     /// [`warm_up`](crate::Plan::warm_up), since pipelines that were compiled before use integers.
     ///
     /// # Errors
-    /// A device that was lost, that has no memory left, or that does not compile the kernel. The context then works as
-    /// it did before.
+    /// A device that was lost or that has no memory left. The context then works as it did before.
     pub async fn calibrate(&self, queue: &wgpu::Queue) -> Result<(), Error> {
-        let kernel = HalfKernel::new(self.device())?;
-        self.trust_f16(kernel.is_right(self.device(), queue).await?);
+        let right = match HalfKernel::new(self.device()) {
+            Ok(kernel) => kernel.is_right(self.device(), queue).await?,
+            // Some devices have no such instructions.
+            Err(BindError::Pipeline { .. }) => false,
+            Err(error) => return Err(error.into()),
+        };
+        self.trust_f16(right);
         Ok(())
     }
 
@@ -110,7 +114,6 @@ impl HalfKernel {
     pub fn of(device: &wgpu::Device, source: String) -> Result<Self, BindError> {
         let constants = Constants {
             workgroup: WORKGROUP,
-            proved: true,
             ..Constants::default()
         };
         let constants = constants.of(&source);

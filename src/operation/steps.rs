@@ -227,7 +227,5 @@ fn constants(
         in_place: kernel.maps() && !asked.has(Role::Out),
         held: grid.held,
         bfloat: schedule.element == Element::Bf16,
-        // The context knows that of its device.
-        proved: false,
     }
 }

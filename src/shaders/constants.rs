@@ -17,8 +17,6 @@ pub struct Constants {
     pub held: u32,
     /// Whether halves are bf16.
     pub bfloat: bool,
-    /// Whether the device was proved to read and round f16 right by its float instructions, which then do it.
-    pub proved: bool,
 }
 
 impl Constants {
@@ -32,7 +30,6 @@ impl Constants {
             ("IN_PLACE", f64::from(u8::from(self.in_place))),
             ("HELD", f64::from(self.held)),
             ("BFLOAT", f64::from(u8::from(self.bfloat))),
-            ("PROVED", f64::from(u8::from(self.proved))),
         ];
         let declared = |(name, _): &(&str, f64)| source.contains(&format!("override {name}:"));
         all.into_iter().filter(declared).collect()

@@ -64,7 +64,7 @@ impl Variant {
         let one = [(Load::Scalar, 1), (Load::Run4, 1)];
         let wide = COLUMNS.map(|columns| (Load::Channel4, columns));
         let mut all = Vec::new();
-        for storage in [Storage::Single, Storage::Half] {
+        for storage in [Storage::Single, Storage::Half, Storage::F16] {
             for (load, columns) in one.into_iter().chain(wide) {
                 all.extend(
                     Kernel::ALL
@@ -110,6 +110,7 @@ impl Variant {
         let storage = match self.storage {
             Storage::Single => "",
             Storage::Half => "_half",
+            Storage::F16 => "_f16",
             Storage::Texture(None) => "_texture",
             Storage::Texture(Some(TexelFormat::Rgba8Unorm)) => "_texture_rgba8unorm",
             Storage::Texture(Some(TexelFormat::Rgba16Float)) => "_texture_rgba16float",
@@ -132,7 +133,7 @@ impl Variant {
     fn choice(&self, name: &str) -> Option<&'static str> {
         let one = self.load == Load::Scalar;
         // Two lanes anywhere may share a word.
-        let shared = one && self.storage == Storage::Half;
+        let shared = one && matches!(self.storage, Storage::Half | Storage::F16);
         let texture = matches!(self.storage, Storage::Texture(_));
         let several = self.columns > 1;
         Some(match name {
@@ -142,10 +143,18 @@ impl Variant {
                 Walk::Strided => "shared/walk_strided",
             },
             "element" => match self.storage {
-                Storage::Half if one => "shared/element_half1",
-                Storage::Half => "shared/element_half4",
+                Storage::Half | Storage::F16 if one => "shared/element_half1",
+                Storage::Half | Storage::F16 => "shared/element_half4",
                 Storage::Single | Storage::Texture(_) => "shared/element_f32",
             },
+            "decode" => match self.storage {
+                Storage::F16 if one => "shared/decode_f16_1",
+                Storage::F16 => "shared/decode_f16_4",
+                _ if one => "shared/decode_half1",
+                _ => "shared/decode_half4",
+            },
+            "subnormal" if self.storage == Storage::F16 => "shared/subnormal_float",
+            "subnormal" => "shared/subnormal_integer",
             "convert" => match self.storage {
                 Storage::Texture(Some(format)) => format.conversion().file(),
                 _ => Conversion::Single.file(),
@@ -196,6 +205,8 @@ pub fn proof_source() -> String {
         Some(match name {
             "load" => load_file(Load::Run4),
             "element" => "shared/element_half4",
+            "decode" => "shared/decode_f16_4",
+            "subnormal" => "shared/subnormal_float",
             _ => return None,
         })
     })
@@ -208,6 +219,7 @@ pub fn render_source(target: Conversion) -> String {
         Some(match name {
             "load" => load_file(Load::Channel4),
             "convert" => target.file(),
+            "subnormal" => "shared/subnormal_integer",
             "x" => "shared/x_texture",
             "residual" => "shared/no_residual",
             _ => return None,

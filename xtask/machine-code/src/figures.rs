@@ -28,6 +28,7 @@ pub fn cases() -> Vec<Case> {
         let elements: &[(&str, bool)] = match variant.storage {
             Storage::Single => &[("f32", false)],
             Storage::Half => &[("f16", false), ("bf16", true)],
+            Storage::F16 => &[("f16", false)],
             Storage::Texture(_) => &[("texel", false)],
         };
         let on_gpus = variant.columns <= Tuning::DISCRETE.lane_columns;
@@ -37,8 +38,6 @@ pub fn cases() -> Vec<Case> {
                 workgroup: workgroup(&variant),
                 held: if variant.kernel.holds() { 8 } else { 0 },
                 bfloat,
-                // As on a device that has f16 right: the plainer way is for those that do not.
-                proved: element == "f16",
                 ..Constants::default()
             };
             let case = |activation, constants| Case {
