@@ -36,23 +36,13 @@ const PLAIN: Constants = Constants {
     bfloat: false,
 };
 
-/// The variant for workgroups of 64, through naga's front end and validator. No capability is
-/// granted: nothing that an adapter may lack is used.
+/// The variant for workgroups of 64, through naga's front end and validator.
 fn resolved(variant: Variant, constants: Constants) -> (Module, ModuleInfo) {
     resolved_text(&variant.label(), &variant.source(), constants)
 }
 
 fn resolved_text(label: &str, source: &str, constants: Constants) -> (Module, ModuleInfo) {
-    let module = naga::front::wgsl::parse_str(source)
-        .unwrap_or_else(|e| panic!("{label}: {}", e.emit_to_string(source)));
-    // What WebGPU has and some drivers lack: such a text is taken where it was proved to be right.
-    let capabilities = match label.contains("_f16") {
-        true => Capabilities::SHADER_FLOAT16_IN_FLOAT32,
-        false => Capabilities::empty(),
-    };
-    let info = Validator::new(ValidationFlags::all(), capabilities)
-        .validate(&module)
-        .unwrap_or_else(|e| panic!("{label}: {}", e.emit_to_string(source)));
+    let (module, info) = parsed(label, source);
     let named = constants.of(source).into_iter();
     let constants = PipelineConstants::from_iter(named.map(|(name, v)| (name.to_owned(), v)));
     let main = Some((ShaderStage::Compute, "main"));
@@ -60,6 +50,20 @@ fn resolved_text(label: &str, source: &str, constants: Constants) -> (Module, Mo
         back::pipeline_constants::process_overrides(&module, &info, main, &constants)
             .unwrap_or_else(|e| panic!("{label}: {e}"));
     (module.into_owned(), info.into_owned())
+}
+
+/// Valid with no capability granted: nothing that an adapter may lack is used.
+pub fn parsed(label: &str, source: &str) -> (Module, ModuleInfo) {
+    let module = naga::front::wgsl::parse_str(source)
+        .unwrap_or_else(|e| panic!("{label}: {}", e.emit_to_string(source)));
+    // What WebGPU has and some drivers lack: such a text is taken where it was proved to be right.
+    let capabilities = match label.contains("_f16") {
+        true => Capabilities::SHADER_FLOAT16_IN_FLOAT32,
+        false => Capabilities::empty(),
+    };
+    let info = Validator::new(ValidationFlags::all(), capabilities).validate(&module);
+    let info = info.unwrap_or_else(|e| panic!("{label}: {}", e.emit_to_string(source)));
+    (module, info)
 }
 
 /// Every global with a binding, by number.
