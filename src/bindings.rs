@@ -1,8 +1,6 @@
 //! From buffers to bind groups, everything checked before anything is made.
 
-use crate::binding::{
-    self, Binding, Dispatch, Moving, Resource, UNIFORM_STRIDE, uniforms, unused,
-};
+use crate::binding::{self, Binding, Dispatch, Moving, Resource, UNIFORM_STRIDE, uniforms, unused};
 use crate::config::Config;
 use crate::context::Context;
 use crate::error::BindError;
@@ -144,7 +142,8 @@ pub(crate) fn bind(context: &Context, request: &Request<'_, '_>) -> Result<Bindi
     let mut moving = Vec::new();
     let dispatches = steps.iter().enumerate().map(|(k, step)| {
         let in_place = step.constants.in_place;
-        let pipeline = context.pipeline(step.variant, step.constants)?;
+        let variant = context.variant(step);
+        let pipeline = context.pipeline(variant, step.constants)?;
         let uniform = |at: u64, bytes: usize| wgpu::BufferBinding {
             buffer: &uniforms,
             offset: at * UNIFORM_STRIDE,
@@ -172,11 +171,16 @@ pub(crate) fn bind(context: &Context, request: &Request<'_, '_>) -> Result<Bindi
             }
             // Nothing is given, and nothing read or written.
             if step.variant.only_reads(role) {
-                return Ok(Resource::buffer(&uniform(k as u64, UNIFORM_STRIDE as usize)));
+                return Ok(Resource::buffer(&uniform(
+                    k as u64,
+                    UNIFORM_STRIDE as usize,
+                )));
             }
             let buffer = match &placeholders {
                 Some(buffer) => buffer,
-                None => placeholders.insert(made(device, || unused(device, Role::ALL.len() as u64))?),
+                None => {
+                    placeholders.insert(made(device, || unused(device, Role::ALL.len() as u64))?)
+                }
             };
             Ok::<_, BindError>(Resource::buffer(&wgpu::BufferBinding {
                 buffer,
@@ -209,7 +213,7 @@ pub(crate) fn bind(context: &Context, request: &Request<'_, '_>) -> Result<Bindi
             pipeline: pipeline.pipeline,
             bind_group,
             #[cfg(feature = "internals")]
-            variant: step.variant,
+            variant,
             #[cfg(feature = "internals")]
             constants: step.constants,
             #[cfg(feature = "internals")]

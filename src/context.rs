@@ -1,20 +1,21 @@
 //! Compiled pipelines, shared by every plan and layer of a device.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::config::Config;
 use crate::error::{BindError, CacheError, DeviceError, RunError};
 use crate::faults::{cause, watched};
-use crate::operation::{Asked, Operation};
+use crate::operation::{Asked, Operation, Step};
 use crate::pipeline_cache;
 use crate::plan::{DeviceClass, Machine, Schedule, Tuning};
 use crate::shaders::{Constants, Role, Storage, TexelFormat, Variant};
 
 /// The recording layer's entry: pipelines of one device, compiled when first bound.
 ///
-/// A context is cheap to clone and its clones share everything. It creates no device, submits
-/// nothing and polls nothing.
+/// A context is cheap to clone and its clones share everything. It creates no device, and but for
+/// [`Context::calibrate`] it submits nothing and polls nothing.
 #[derive(Clone, Debug)]
 pub struct Context {
     shared: Arc<Shared>,
@@ -27,6 +28,8 @@ struct Shared {
     pipelines: Mutex<HashMap<(Variant, Constants), Entry>>,
     /// What the driver keeps of compiled pipelines, where the device can give it as bytes.
     cache: Mutex<Option<wgpu::PipelineCache>>,
+    /// Whether the device was seen to read and round f16 right by its float instructions.
+    f16_proved: AtomicBool,
 }
 
 /// A pipeline, once it was compiled. Each has its own lock, so compiling one does not block the others.
@@ -123,8 +126,33 @@ impl Context {
                 },
                 pipelines: Mutex::default(),
                 cache: Mutex::new(pipeline_cache::empty(device)),
+                f16_proved: AtomicBool::new(false),
             }),
         })
+    }
+
+    /// Whether kernels of f16 that are bound now use the device's float instructions: [`Context::calibrate`] saw
+    /// that these read and round f16 right.
+    pub fn f16_proved(&self) -> bool {
+        self.shared.f16_proved.load(Ordering::Relaxed)
+    }
+
+    /// Takes for granted what another context of the same device saw.
+    pub(crate) fn trust_f16(&self, proved: bool) {
+        self.shared.f16_proved.store(proved, Ordering::Relaxed);
+    }
+
+    /// The variant of a step that suits the device.
+    pub(crate) fn variant(&self, step: &Step) -> Variant {
+        let f16 = step.variant.storage == Storage::Half && !step.constants.bfloat;
+        let storage = match f16 && self.f16_proved() {
+            true => Storage::F16,
+            false => step.variant.storage,
+        };
+        Variant {
+            storage,
+            ..step.variant
+        }
     }
 
     /// The kernel variants compiled so far, each as often as it has sets of constants.
@@ -156,10 +184,13 @@ impl Context {
         mut asked: Asked,
     ) -> Result<(), BindError> {
         let read_only = self.machine().tuning.read_only;
-        for apart in [true, false].into_iter().filter(|&apart| read_only || !apart) {
+        for apart in [true, false]
+            .into_iter()
+            .filter(|&apart| read_only || !apart)
+        {
             asked.apart = apart;
             for step in operation.steps(config, schedule, &asked) {
-                self.pipeline(step.variant, step.constants)?;
+                self.pipeline(self.variant(&step), step.constants)?;
             }
         }
         Ok(())

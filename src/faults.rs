@@ -36,6 +36,48 @@ pub(crate) fn watched<T>(
     }
 }
 
+/// Does `work`; what wgpu reported of it is the error, with the operation's name.
+pub(crate) fn watched_as<T>(
+    operation: &str,
+    device: &wgpu::Device,
+    work: impl FnOnce() -> T,
+) -> Result<T, RunError> {
+    let (done, error) = watched(device, work);
+    let Some(error) = error else {
+        return Ok(done);
+    };
+    Err(match cause(device, error) {
+        RunError::Device { reason } => RunError::Device {
+            reason: format!("{operation}: {reason}"),
+        },
+        other => other,
+    })
+}
+
+/// A buffer, or the error that there is no room for it.
+pub(crate) fn allocated(
+    device: &wgpu::Device,
+    label: &str,
+    bytes: u64,
+    usage: wgpu::BufferUsages,
+) -> Result<wgpu::Buffer, RunError> {
+    let (buffer, error) = watched(device, || {
+        device.create_buffer(&wgpu::BufferDescriptor {
+            label: Some(label),
+            size: bytes,
+            usage,
+            mapped_at_creation: false,
+        })
+    });
+    match error {
+        Some(wgpu::Error::OutOfMemory { .. }) => Err(RunError::OutOfMemory {
+            reason: format!("no room for a buffer of {bytes} bytes"),
+        }),
+        Some(error) => Err(cause(device, error)),
+        None => Ok(buffer),
+    }
+}
+
 /// What is behind `error`: where the device is lost, that.
 pub(crate) fn cause(device: &wgpu::Device, error: wgpu::Error) -> RunError {
     match is_lost(device) {

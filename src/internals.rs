@@ -7,6 +7,8 @@
 
 #[cfg(not(wgbn_host_only))]
 pub use crate::binding::{Dispatch, Resource};
+#[cfg(not(wgbn_host_only))]
+pub use crate::proof::{HalfKernel, Made};
 
 pub use crate::gpu::{USEFUL, device_request};
 

@@ -96,6 +96,8 @@ mod with_wgpu {
     pub(crate) mod image;
     pub(crate) mod layer;
     pub(crate) mod pipeline_cache;
+    pub(crate) mod proof;
+    pub(crate) mod readback;
     pub(crate) mod record;
     pub(crate) mod tensor;
 

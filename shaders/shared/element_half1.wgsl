@@ -1,4 +1,4 @@
-// needs: half
+// needs: half, decode
 // Storage words of f16 and bf16 tensors where a load is one value: half a word.
 alias Word = u32;
 
@@ -8,10 +8,6 @@ fn word_of(at: u32) -> u32 {
 
 fn shift_of(at: u32) -> u32 {
     return (at & 1u) * 16u;
-}
-
-fn decode(word: Word, at: u32) -> Value {
-    return widen((word >> shift_of(at)) & 0xffffu);
 }
 
 // The bits of `word` that have to change for its half at `at` to hold the value.

@@ -92,16 +92,6 @@ impl RunError {
             named => named,
         }
     }
-
-    /// Says which operation wgpu refused.
-    pub(super) fn of(self, operation: &str) -> Self {
-        match self {
-            Self::Device { reason } => Self::Device {
-                reason: format!("{operation}: {reason}"),
-            },
-            other => other,
-        }
-    }
 }
 
 #[cfg(test)]

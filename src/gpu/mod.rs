@@ -100,7 +100,8 @@ pub fn device_request(adapter: &wgpu::Adapter) -> wgpu::DeviceDescriptor<'static
 
 impl Gpu {
     /// Opens an adapter with its own limits for buffers and workgroups, and WebGPU's defaults for the rest. Where
-    /// the adapter has them, the device gets subgroups, `SHADER_F16`, timestamps and a pipeline cache.
+    /// the adapter has them, the device gets subgroups, `SHADER_F16`, timestamps and a pipeline cache. Runs
+    /// [`Context::calibrate`] on it.
     ///
     /// # Errors
     /// [`DeviceError`]: no adapter, none of that name, one that gives no device or is below
@@ -159,11 +160,14 @@ impl Gpu {
             lost.keep(RunError::DeviceLost { reason });
         });
         let context = Context::new(&device)?;
+        // Where that fails, f16 stays with integers; whatever made it fail shows when the device is used.
+        let _ = context.calibrate(&queue).await;
         Ok(Self::assemble(device, queue, context, late))
     }
 
     /// Takes the caller's own device, whose error handlers stay the caller's. Tensors and layers of one
-    /// device go together, whichever `Gpu` they were made with.
+    /// device go together, whichever `Gpu` they were made with. Kernels of f16 are faster after
+    /// [`Context::calibrate`], which this call leaves to the caller, since it submits and waits.
     ///
     /// `queue` must be the queue that came with `device`. wgpu does not tell whether it is: it reports what is wrong
     /// with another device's queue to that device's error handler, and not to this library.
@@ -183,6 +187,7 @@ impl Gpu {
     pub fn with_tuning(&self, tuning: Tuning) -> Result<Self, DeviceError> {
         let shared = &self.shared;
         let context = Context::with_tuning(&shared.device, tuning)?;
+        context.trust_f16(shared.context.f16_proved());
         let (device, queue) = (shared.device.clone(), shared.queue.clone());
         Ok(Self::assemble(device, queue, context, shared.late.clone()))
     }

@@ -3,7 +3,8 @@
 use super::Gpu;
 use crate::canary::{self, Canary};
 use crate::error::{BindError, Error, RunError};
-use crate::faults::{cause, is_lost, unusable_buffer, watched};
+use crate::faults::{allocated, cause, is_lost, unusable_buffer, watched_as};
+use crate::readback::read;
 use crate::tensor::Tensor;
 
 impl Gpu {
@@ -12,30 +13,7 @@ impl Gpu {
         let usage = wgpu::BufferUsages::STORAGE
             | wgpu::BufferUsages::COPY_SRC
             | wgpu::BufferUsages::COPY_DST;
-        self.buffer(label, bytes, usage)
-    }
-
-    fn buffer(
-        &self,
-        label: &str,
-        bytes: u64,
-        usage: wgpu::BufferUsages,
-    ) -> Result<wgpu::Buffer, RunError> {
-        let (buffer, error) = watched(self.device(), || {
-            self.device().create_buffer(&wgpu::BufferDescriptor {
-                label: Some(label),
-                size: bytes,
-                usage,
-                mapped_at_creation: false,
-            })
-        });
-        match error {
-            Some(wgpu::Error::OutOfMemory { .. }) => Err(RunError::OutOfMemory {
-                reason: format!("no room for a buffer of {bytes} bytes"),
-            }),
-            Some(error) => Err(cause(self.device(), error)),
-            None => Ok(buffer),
-        }
+        allocated(self.device(), label, bytes, usage)
     }
 
     /// Refuses a buffer of another device or one that is destroyed: wgpu tells that of a buffer that is bound.
@@ -55,10 +33,7 @@ impl Gpu {
         operation: &'static str,
         work: impl FnOnce() -> T,
     ) -> Result<T, RunError> {
-        match watched(self.device(), work) {
-            (done, None) => Ok(done),
-            (_, Some(error)) => Err(cause(self.device(), error).of(operation)),
-        }
+        watched_as(operation, self.device(), work)
     }
 
     /// Submits what `record` puts into one compute pass, after `before` recorded its copies, and a canary
@@ -171,40 +146,7 @@ impl Gpu {
         buffer: &wgpu::Buffer,
         bytes: u64,
     ) -> Result<Vec<T>, RunError> {
-        let usage = wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST;
-        let staging = self.buffer("wgpu-batchnorm readback", bytes, usage)?;
-        self.watch("readback", || {
-            let mut encoder = self.device().create_command_encoder(&Default::default());
-            encoder.copy_buffer_to_buffer(buffer, 0, &staging, 0, bytes);
-            self.queue().submit([encoder.finish()]);
-        })?;
-        let (sender, receiver) = futures_intrusive::channel::shared::oneshot_channel();
-        let mapped = self.watch("readback", || {
-            let told = move |result| {
-                // The receiver is gone where the caller dropped the future.
-                let _ = sender.send(result);
-            };
-            staging.slice(..).map_async(wgpu::MapMode::Read, told);
-        });
-        #[cfg(not(target_arch = "wasm32"))]
-        let polled = self.device().poll(wgpu::PollType::wait_indefinitely());
-        #[cfg(target_arch = "wasm32")]
-        let polled: Result<(), wgpu::PollError> = Ok(());
-        self.fault()?;
-        mapped?;
-        let failed = |reason: String| match is_lost(self.device()) {
-            true => RunError::DeviceLost { reason },
-            false => RunError::Readback { bytes, reason },
-        };
-        polled.map_err(|e| failed(e.to_string()))?;
-        match receiver.receive().await {
-            Some(Ok(())) => {}
-            Some(Err(e)) => return Err(failed(e.to_string())),
-            None => return Err(failed("the mapping was abandoned".to_owned())),
-        }
-        let view = staging.slice(..).get_mapped_range();
-        let view = view.map_err(|e| failed(e.to_string()))?;
-        Ok(bytemuck::pod_collect_to_vec(&view))
+        read(self.device(), self.queue(), buffer, bytes, || self.fault()).await
     }
 
     /// What the device reported since the last call.

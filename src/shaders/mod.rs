@@ -20,7 +20,7 @@ pub use kernel::Kernel;
 pub use role::Role;
 pub(crate) use role::roles_of;
 pub use storage::{Conversion, Storage, TexelFormat};
-pub use variant::{Variant, Walk, render_source};
+pub use variant::{Variant, Walk, proof_source, render_source};
 
 #[cfg(test)]
 mod tests {

@@ -5,8 +5,11 @@
 pub enum Storage {
     /// 32-bit words, one for each value.
     Single,
-    /// Two halves a word; the override constant `BFLOAT` says which.
+    /// Two halves a word; the override constant `BFLOAT` says which. They are read and rounded by integers.
     Half,
+    /// Two f16 a word, read and rounded by float instructions that the device was proved to have right. That is a text
+    /// of its own, since wgpu refuses `unpack2x16float` on some devices.
+    F16,
     /// Textures, whose texels are loads of four channels: what is written has this format, where the
     /// kernel writes one.
     Texture(Option<TexelFormat>),

@@ -62,12 +62,17 @@ impl Variant {
     }
 
     /// The variant with what it only reads declared so, where there is one. Kernels that walk no tensor read
-    /// little, textures are never writable where they are read, and lanes of several channels are those of
-    /// software adapters, which gain nothing.
+    /// little, textures are never writable where they are read, lanes of several channels are those of software
+    /// adapters, which gain nothing, and resident kernels and strided walks are what GPUs seldom meet.
     pub(crate) fn reading(self) -> Self {
         let texture = matches!(self.storage, Storage::Texture(_));
+        let seldom = self.walk == Walk::Strided
+            || matches!(
+                self.kernel,
+                Kernel::TrainResident | Kernel::BackwardResident
+            );
         Self {
-            read_only: self.kernel.walks() && !texture && self.columns == 1,
+            read_only: self.kernel.walks() && !texture && self.columns == 1 && !seldom,
             ..self
         }
     }
@@ -83,7 +88,7 @@ impl Variant {
         let one = [(Load::Scalar, 1), (Load::Run4, 1)];
         let wide = COLUMNS.map(|columns| (Load::Channel4, columns));
         let mut all = Vec::new();
-        for storage in [Storage::Single, Storage::Half] {
+        for storage in [Storage::Single, Storage::Half, Storage::F16] {
             for (load, columns) in one.into_iter().chain(wide) {
                 all.extend(
                     Kernel::ALL
@@ -137,6 +142,7 @@ impl Variant {
         let storage = match self.storage {
             Storage::Single => "",
             Storage::Half => "_half",
+            Storage::F16 => "_f16",
             Storage::Texture(None) => "_texture",
             Storage::Texture(Some(TexelFormat::Rgba8Unorm)) => "_texture_rgba8unorm",
             Storage::Texture(Some(TexelFormat::Rgba16Float)) => "_texture_rgba16float",
@@ -170,7 +176,7 @@ impl Variant {
     fn choice(&self, name: &str) -> Option<&'static str> {
         let one = self.load == Load::Scalar;
         // Two lanes anywhere may share a word.
-        let shared = one && self.storage == Storage::Half;
+        let shared = one && matches!(self.storage, Storage::Half | Storage::F16);
         let texture = matches!(self.storage, Storage::Texture(_));
         let several = self.columns > 1;
         Some(match name {
@@ -181,10 +187,18 @@ impl Variant {
                 Walk::Strided => "shared/walk_strided",
             },
             "element" => match self.storage {
-                Storage::Half if one => "shared/element_half1",
-                Storage::Half => "shared/element_half4",
+                Storage::Half | Storage::F16 if one => "shared/element_half1",
+                Storage::Half | Storage::F16 => "shared/element_half4",
                 Storage::Single | Storage::Texture(_) => "shared/element_f32",
             },
+            "decode" => match self.storage {
+                Storage::F16 if one => "shared/decode_f16_1",
+                Storage::F16 => "shared/decode_f16_4",
+                _ if one => "shared/decode_half1",
+                _ => "shared/decode_half4",
+            },
+            "subnormal" if self.storage == Storage::F16 => "shared/subnormal_float",
+            "subnormal" => "shared/subnormal_integer",
             "convert" => match self.storage {
                 Storage::Texture(Some(format)) => format.conversion().file(),
                 _ => Conversion::Single.file(),
@@ -228,6 +242,20 @@ fn load_file(load: Load) -> &'static str {
     }
 }
 
+/// The WGSL of the kernel that shows what a device makes of f16. It is no variant of a kernel, but reads and rounds with
+/// the text that they do.
+pub fn proof_source() -> String {
+    compose("proof/halves", "", &|name| {
+        Some(match name {
+            "load" => load_file(Load::Run4),
+            "element" => "shared/element_half4",
+            "decode" => "shared/decode_f16_4",
+            "subnormal" => "shared/subnormal_float",
+            _ => return None,
+        })
+    })
+}
+
 /// The WGSL of the render pipeline that normalizes into a colour target: `cover` is its vertex
 /// shader, `shade` its fragment shader. It is no variant of a kernel, but made of the same parts.
 pub fn render_source(target: Conversion) -> String {
@@ -235,6 +263,7 @@ pub fn render_source(target: Conversion) -> String {
         Some(match name {
             "load" => load_file(Load::Channel4),
             "convert" => target.file(),
+            "subnormal" => "shared/subnormal_integer",
             "x" => "shared/x_texture",
             "residual" => "shared/no_residual",
             _ => return None,

@@ -1,14 +1,16 @@
 //! What compilers of real GPUs may do to a shader, though no driver here does it: held to the shaders'
 //! text, as naga reads it. The last test runs: it needs no other driver.
 
-use naga::valid::{Capabilities, ModuleInfo, ValidationFlags, Validator};
 use naga::{
     AddressSpace, Barrier, BinaryOperator, Block, Expression, Function, Handle, Literal,
     MathFunction, Module, ScalarKind, Statement, TypeInner,
 };
-use wgpu_batchnorm::internals::shaders::{Conversion, Kernel, Variant, render_source};
+use wgpu_batchnorm::internals::shaders::{
+    Conversion, Kernel, Variant, proof_source, render_source,
+};
 use wgpu_batchnorm::wgpu;
 
+use super::shaders::parsed;
 use testkit::gpu::gpu;
 
 /// Label and text of every shader.
@@ -16,15 +18,8 @@ fn sources() -> impl Iterator<Item = (String, String)> {
     let variants = Variant::all().into_iter();
     let kernels = variants.map(|variant| (variant.label(), variant.source()));
     let render = Conversion::ALL.map(|to| (format!("render {to:?}"), render_source(to)));
-    kernels.chain(render)
-}
-
-fn parsed(label: &str, source: &str) -> (Module, ModuleInfo) {
-    let module = naga::front::wgsl::parse_str(source)
-        .unwrap_or_else(|e| panic!("{label}: {}", e.emit_to_string(source)));
-    let info = Validator::new(ValidationFlags::all(), Capabilities::empty()).validate(&module);
-    let info = info.unwrap_or_else(|e| panic!("{label}: {}", e.emit_to_string(source)));
-    (module, info)
+    let proof = [("proof_f16".to_owned(), proof_source())];
+    kernels.chain(render).chain(proof)
 }
 
 /// Every statement of a block and of the blocks within it.
@@ -249,7 +244,7 @@ fn samples_come_before_what_is_stored_over_them() {
         assert_eq!(of_storage, 1, "{label}");
         found += 1;
     }
-    assert_eq!(found, 24);
+    assert_eq!(found, 27);
 }
 
 /// Loops whose end `Context::made` proves, whatever a kernel reads.
@@ -293,7 +288,10 @@ fn what_is_not_guarded_was_proved() {
                 else {
                     continue;
                 };
-                let kind = info[handle][left].ty.inner_with(&module.types).scalar_kind();
+                let kind = info[handle][left]
+                    .ty
+                    .inner_with(&module.types)
+                    .scalar_kind();
                 if kind == Some(ScalarKind::Float) {
                     continue;
                 }

@@ -50,7 +50,7 @@ fn running(gpu: Gpu) -> Gpu {
 /// Pipelines for work that is cut so; those on the tests' device are one for all tests.
 pub fn context(gpu: &Gpu, tuning: Tuning) -> Context {
     static CONTEXTS: LazyLock<Mutex<HashMap<Tuning, Context>>> = LazyLock::new(Mutex::default);
-    let fresh = || Context::with_tuning(gpu.device(), tuning).unwrap();
+    let fresh = || gpu.with_tuning(tuning).unwrap().context().clone();
     if gpu.device() != SHARED.device() {
         return fresh();
     }
@@ -165,7 +165,7 @@ impl GpuEngine {
     pub fn anew(&self) -> Self {
         Self {
             gpu: self.gpu.clone(),
-            context: Context::with_tuning(self.gpu.device(), self.tuning).unwrap(),
+            context: self.gpu.with_tuning(self.tuning).unwrap().context().clone(),
             tuning: self.tuning,
             name: self.name.clone(),
         }

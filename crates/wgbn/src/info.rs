@@ -73,7 +73,14 @@ fn print_adapter(adapter: &wgpu::Adapter) -> Result<(), Failure> {
     say!("  driver          {} {}", info.driver, info.driver_info)?;
     let opened = Gpu::open_blocking(adapter);
     match &opened {
-        Ok(_) => say!("  usable here     yes")?,
+        Ok(gpu) => {
+            let f16 = match gpu.context().f16_proved() {
+                true => "by float instructions, which this device has right",
+                false => "by integers: this device's float instructions read or round it otherwise",
+            };
+            say!("  usable here     yes")?;
+            say!("  f16             {f16}")?;
+        }
         Err(error) => say!("  usable here     no: {error}")?,
     }
     say!(
@@ -103,7 +110,9 @@ fn print_adapter(adapter: &wgpu::Adapter) -> Result<(), Failure> {
     )?;
     let Ok(gpu) = opened else { return Ok(()) };
     let (got, limits) = (gpu.device().features(), gpu.device().limits());
-    let got: Vec<_> = got_of(got).map(|(name, got)| format!("{name} {}", yes(got))).collect();
+    let got: Vec<_> = got_of(got)
+        .map(|(name, got)| format!("{name} {}", yes(got)))
+        .collect();
     say!("  opened with     {}", got.join(", "))?;
     say!(
         "                  workgroups of {} invocations, {} of shared memory",
@@ -114,7 +123,9 @@ fn print_adapter(adapter: &wgpu::Adapter) -> Result<(), Failure> {
 
 /// Each feature that the library asks for, and whether a device got it.
 fn got_of(features: Features) -> impl Iterator<Item = (&'static str, bool)> {
-    USEFUL.iter().map(move |&(feature, name)| (name, features.contains(feature)))
+    USEFUL
+        .iter()
+        .map(move |&(feature, name)| (name, features.contains(feature)))
 }
 
 fn as_json(adapter: &wgpu::Adapter, args: &InfoArgs) -> Result<Value, Failure> {
@@ -129,10 +140,13 @@ fn as_json(adapter: &wgpu::Adapter, args: &InfoArgs) -> Result<Value, Failure> {
 fn described(adapter: &wgpu::Adapter) -> Value {
     let (info, limits, features) = (adapter.get_info(), adapter.limits(), adapter.features());
     let opened = Gpu::open_blocking(adapter).ok();
+    let f16_proved = opened
+        .as_ref()
+        .is_some_and(|gpu| gpu.context().f16_proved());
     json!({
         "name": info.name, "backend": info.backend.to_string(), "kind": kind(info.device_type),
         "driver": info.driver, "driver_info": info.driver_info,
-        "usable": opened.is_some(),
+        "usable": opened.is_some(), "f16_proved": f16_proved,
         "opened_with": opened.map(|gpu| got(gpu.device())),
         "max_storage_buffer_binding_size": limits.max_storage_buffer_binding_size,
         "max_buffer_size": limits.max_buffer_size,
@@ -155,7 +169,10 @@ fn got(device: &wgpu::Device) -> Value {
             "max_compute_invocations_per_workgroup",
             limits.max_compute_invocations_per_workgroup,
         ),
-        ("max_compute_workgroup_size_x", limits.max_compute_workgroup_size_x),
+        (
+            "max_compute_workgroup_size_x",
+            limits.max_compute_workgroup_size_x,
+        ),
         (
             "max_compute_workgroup_storage_size",
             limits.max_compute_workgroup_storage_size,

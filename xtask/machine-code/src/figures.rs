@@ -28,6 +28,7 @@ pub fn cases() -> Vec<Case> {
         let elements: &[(&str, bool)] = match variant.storage {
             Storage::Single => &[("f32", false)],
             Storage::Half => &[("f16", false), ("bf16", true)],
+            Storage::F16 => &[("f16", false)],
             Storage::Texture(_) => &[("texel", false)],
         };
         let on_gpus = variant.columns <= Tuning::DISCRETE.lane_columns;

@@ -83,8 +83,8 @@ impl HotLoop {
             Storage::Single if one => (4, false),
             Storage::Single => (16, false),
             // The word that holds the half; and, where halves are written, the word that they share.
-            Storage::Half if one => (4, self.pass != Pass::Reduce),
-            Storage::Half => (8, false),
+            Storage::Half | Storage::F16 if one => (4, self.pass != Pass::Reduce),
+            Storage::Half | Storage::F16 => (8, false),
             // The hardware widens texels.
             Storage::Texture(_) => (16, false),
         };

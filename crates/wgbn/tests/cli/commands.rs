@@ -69,6 +69,12 @@ fn info_names_every_adapter() {
         }
         assert!(adapter["opened_with"]["shader_f16"].is_boolean());
         assert!(adapter["opened_with"]["pipeline_cache"].is_boolean());
+        let way = match adapter["f16_proved"].as_bool().unwrap() {
+            true => "by float instructions",
+            false => "by integers",
+        };
+        let lines = text.lines().filter(|line| line.contains("  f16 "));
+        assert!(lines.clone().any(|line| line.contains(way)), "{text}");
     }
     assert!(text.contains("opened with     subgroups "), "{text}");
     folder.wgbn("info --require-adapter").succeeded();

@@ -1,0 +1,4 @@
+// needs: widen
+fn decode(word: Word, at: u32) -> Value {
+    return widen(word >> shift_of(at));
+}
