@@ -13,7 +13,7 @@ mod steps;
 pub(crate) use buffers::rows;
 pub use buffers::{Buffer, Given, Holds};
 pub use list::Operation;
-pub(crate) use steps::Asked;
+pub(crate) use steps::{Asked, Step};
 pub use steps::Stage;
 
 #[cfg(test)]
