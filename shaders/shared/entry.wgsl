@@ -8,9 +8,13 @@ fn main(
     @builtin(num_workgroups) grid: vec3<u32>,
     @builtin(local_invocation_index) index: u32,
 ) {
-    let workgroup = id.y * grid.x + id.x;
-    if (workgroup >= params.groups * params.splits) {
+    let workgroups = params.groups * params.splits;
+    var workgroup = id.y * grid.x + id.x;
+    if (workgroup >= workgroups) {
         return;
+    }
+    if (has(REVERSED)) {
+        workgroup = workgroups - 1u - workgroup;
     }
     run(locate(workgroup, index));
 }

@@ -69,6 +69,8 @@ const FROM_MOMENTS = 256u;
 const FROM_SUMS = 512u;
 // An image's alpha is copied.
 const KEEP_ALPHA = 1024u;
+// The dispatch's first workgroup takes the last one's work, and so on.
+const REVERSED = 2048u;
 
 fn has(flag: u32) -> bool {
     return (params.flags & flag) != 0u;

@@ -53,6 +53,7 @@ pub mod flags {
     pub const FROM_MOMENTS: u32 = 256;
     pub const FROM_SUMS: u32 = 512;
     pub const KEEP_ALPHA: u32 = 1024;
+    pub const REVERSED: u32 = 2048;
 }
 
 impl Params {
@@ -288,6 +289,7 @@ mod tests {
             (flags::FROM_MOMENTS, "FROM_MOMENTS"),
             (flags::FROM_SUMS, "FROM_SUMS"),
             (flags::KEEP_ALPHA, "KEEP_ALPHA"),
+            (flags::REVERSED, "REVERSED"),
         ];
         assert_eq!(constants, flags);
     }

@@ -107,22 +107,32 @@ impl Operation {
 
     /// Its dispatches.
     pub(crate) fn steps(self, config: &Config, schedule: &Schedule, asked: &Asked) -> Vec<Step> {
-        let kernels = self.kernels(schedule, asked).into_iter();
+        let kernels = self.kernels(schedule, asked);
+        // A second pass may go backwards: over its pieces, and over each of them.
+        let reduces = kernels.iter().any(|(_, stage)| *stage == Stage::Reduce);
+        let reversed = reduces && schedule.reversed;
         kernels
+            .into_iter()
             .flat_map(|(kernel, stage)| {
+                let reversed = reversed && stage == Stage::Map;
                 let pieces = schedule.pieces.iter();
-                let grids: Vec<(Piece, Grid)> = match stage {
+                let mut grids: Vec<(Piece, Grid)> = match stage {
                     Stage::Reduce => pieces.map(|piece| (*piece, piece.reduce)).collect(),
                     Stage::Map => pieces.map(|piece| (*piece, piece.map)).collect(),
                     Stage::Apply => pieces.map(|piece| (*piece, piece.apply)).collect(),
                     Stage::Merge => vec![(schedule.whole(), schedule.merge)],
                     Stage::Resident(grid) => vec![(schedule.whole(), grid)],
                 };
+                if reversed {
+                    grids.reverse();
+                }
                 let storage = self.storage(schedule, stage, asked);
                 let step = move |(piece, grid): (Piece, Grid)| Step {
                     variant: variant(kernel, storage, schedule, &grid),
                     constants: constants(kernel, config, schedule, &grid, asked),
-                    params: self.params((kernel, stage), config, schedule, (&piece, &grid), asked),
+                    params: self
+                        .params((kernel, stage), config, schedule, (&piece, &grid), asked)
+                        .with_flag(flags::REVERSED, reversed),
                     piece,
                     grid,
                 };

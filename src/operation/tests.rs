@@ -7,7 +7,9 @@ use super::*;
 use crate::config::{Affine, Config};
 use crate::element::Element;
 use crate::error::ConfigError;
-use crate::plan::{DeviceClass, Machine, Schedule, plan_dense, plan_image};
+use crate::plan::hardware::H100;
+use crate::plan::model::{Work, expect};
+use crate::plan::{DeviceClass, Machine, Schedule, Tuning, plan_dense, plan_image};
 use crate::shaders::{Conversion, Kernel, Role, TexelFormat, render_source, roles_of};
 use crate::shape::View;
 
@@ -62,6 +64,90 @@ fn schedules_of(operation: Operation) -> Vec<Schedule> {
             vec![image()]
         }
         _ => schedules(),
+    }
+}
+
+/// What the model predicts is what runs: the same kernels, on as many workgroups.
+#[test]
+fn the_model_expects_the_dispatches_that_run() {
+    let needs = Operation::Train.needs();
+    let mut schedules = schedules();
+    for class in [DeviceClass::Discrete, DeviceClass::Integrated] {
+        for (outer, channels, inner) in [(32, 64, 3136), (8192, 4096, 1), (64, 512, 49)] {
+            let machine = Machine {
+                tuning: class.tuning(),
+                ..machine(1 << 27)
+            };
+            let view = View::from_lengths(outer, channels, inner).unwrap();
+            schedules.push(plan_dense(view, Element::F32, &needs, &machine).unwrap());
+        }
+    }
+    assert!(schedules.iter().any(|schedule| schedule.folds));
+    assert!(schedules.iter().any(|schedule| schedule.reversed));
+    for (work, operation) in [
+        (Work::Train, Operation::Train),
+        (Work::Inference, Operation::Inference),
+        (Work::Backward, Operation::Backward),
+        (Work::Frozen, Operation::BackwardFrozen),
+        (Work::Moments, Operation::Moments),
+    ] {
+        for schedule in &schedules {
+            let steps = operation.steps(&Config::pytorch(), schedule, &all(operation));
+            let mut run: Vec<_> = steps
+                .iter()
+                .map(|step| {
+                    let grid = &step.grid;
+                    let workgroups = u64::from(grid.groups) * u64::from(grid.splits);
+                    (step.variant.kernel.name(), workgroups, grid.workgroup)
+                })
+                .collect();
+            let expected = expect(work, schedule, &H100);
+            let mut expected: Vec<_> = expected
+                .iter()
+                .map(|dispatch| (dispatch.kernel, dispatch.workgroups, dispatch.lanes))
+                .collect();
+            // A reversed pass takes its pieces the other way round.
+            run.sort_unstable();
+            expected.sort_unstable();
+            assert_eq!(run, expected, "{operation:?} {:?}", schedule.view);
+        }
+    }
+}
+
+/// A second pass alone goes backwards, its pieces too, and that only behind a first.
+#[test]
+fn second_passes_go_backwards_where_the_plan_says_so() {
+    let needs = Operation::Train.needs();
+    let machine = Machine {
+        tuning: Tuning {
+            cache_bytes: 1 << 10,
+            ..Tuning::DISCRETE
+        },
+        ..machine(1 << 20)
+    };
+    let view = View::from_lengths(4, 3, 100_000).unwrap();
+    let schedule = plan_dense(view, Element::F32, &needs, &machine).unwrap();
+    assert!(schedule.reversed && schedule.pieces.len() > 1);
+    for operation in Operation::ALL {
+        if !matches!(schedules_of(operation).len(), 3) {
+            continue;
+        }
+        let steps = operation.steps(&Config::pytorch(), &schedule, &all(operation));
+        let (turned, others): (Vec<_>, Vec<_>) = steps
+            .iter()
+            .partition(|step| step.params.flags & flags::REVERSED != 0);
+        let expected = matches!(operation, Operation::Train | Operation::Backward);
+        assert_eq!(!turned.is_empty(), expected, "{operation:?}");
+        assert!(turned.is_sorted_by(|a, b| a.piece.start > b.piece.start));
+        for step in turned {
+            assert!(matches!(
+                step.variant.kernel,
+                Kernel::Normalize | Kernel::BackwardDx
+            ));
+        }
+        let reduces = |step: &&&Step| matches!(step.variant.kernel, Kernel::Moments);
+        let firsts: Vec<_> = others.iter().filter(reduces).collect();
+        assert!(firsts.is_sorted_by(|a, b| a.piece.start < b.piece.start));
     }
 }
 

@@ -2,11 +2,19 @@
 
 use std::fmt::Write as _;
 
+use super::hardware::{Hardware, Source};
+use super::model::{Expected, Work, expect, of_copy, seconds};
 use super::{DeviceClass, Grid, Load, Machine, Schedule, SplitLimit};
 use crate::shape::Pattern;
 
-/// One line a decision.
+/// One line a decision, and what is expected on the device that stands for the machine's class.
 pub(crate) fn describe(schedule: &Schedule, machine: &Machine) -> String {
+    let class = DeviceClass::of(&machine.tuning);
+    describe_on(schedule, machine, class.and_then(Hardware::of))
+}
+
+/// The same, and what is expected on this device.
+pub fn describe_on(schedule: &Schedule, machine: &Machine, on: Option<&Hardware>) -> String {
     let mut text = String::new();
     let mut line = |name: &str, words: String| {
         // Writing to a string cannot fail.
@@ -16,10 +24,10 @@ pub(crate) fn describe(schedule: &Schedule, machine: &Machine) -> String {
     line("device", device(machine));
     line("loads", loads(schedule));
     if schedule.pieces.len() > 1 {
-        let (pieces, (_, most)) = (schedule.pieces.len(), machine.binding_bytes());
+        let (pieces, (why, most)) = (schedule.pieces.len(), machine.piece_bytes());
         line(
             "pieces",
-            format!("{pieces}: one binding holds {most} bytes; a dispatch for each"),
+            format!("{pieces}: {why} {most} bytes; a dispatch for each"),
         );
     }
     let first = &schedule.pieces[0];
@@ -64,7 +72,86 @@ pub(crate) fn describe(schedule: &Schedule, machine: &Machine) -> String {
         "workspace",
         format!("{bytes} bytes, {share:.2} % of the tensor"),
     );
+    if schedule.reversed {
+        let cache = machine.tuning.cache_bytes >> 20;
+        let words = format!(
+            "second passes go from the end to the start, of which a cache of {cache} MiB has more"
+        );
+        line("order", words);
+    }
+    let Some(on) = on else {
+        return text;
+    };
+    let from = match on.bandwidth.source {
+        Source::Published(_) => "from published numbers",
+        Source::Measured(_) => "from measured numbers",
+    };
+    line("expected", format!("on {}, {from}:", on.title));
+    for work in Work::ALL {
+        let (name, took) = (work.name(), time(seconds(work, schedule, on)));
+        let of_copy = of_copy(work, schedule, on);
+        line(
+            "",
+            format!("{name} {took}, at {of_copy:.2} of a copy's rate"),
+        );
+        // Those of pieces that are alike on one line.
+        for alike in expect(work, schedule, on).chunk_by(|a, b| a == b) {
+            let times = match alike.len() {
+                1 => String::new(),
+                times => format!("{times} times "),
+            };
+            line("", format!("    {times}{}", expected(&alike[0])));
+        }
+    }
     text
+}
+
+/// What one dispatch is expected to do.
+fn expected(dispatch: &Expected) -> String {
+    let Expected {
+        kernel,
+        workgroups,
+        lanes,
+        bytes_read,
+        bytes_written,
+        ..
+    } = *dispatch;
+    let mut words = format!(
+        "{kernel} {}: {workgroups} workgroups of {lanes} lanes read {} and write {}",
+        time(dispatch.seconds),
+        bytes(bytes_read),
+        bytes(bytes_written),
+    );
+    // Writing to a string cannot fail.
+    if dispatch.bytes_found > 0 {
+        let _ = write!(words, ", a cache has {}", bytes(dispatch.bytes_found));
+    }
+    if dispatch.bytes_in_flight > 0 {
+        let percent = |share: f64| (100.0 * share).round();
+        let _ = write!(
+            words,
+            ", {} in flight, {} % more on the busiest, lanes used {} %, sectors {} %",
+            bytes(dispatch.bytes_in_flight),
+            percent(dispatch.imbalance),
+            percent(dispatch.lanes_used),
+            percent(dispatch.sectors_used),
+        );
+    }
+    words
+}
+
+fn time(seconds: f64) -> String {
+    match seconds * 1e6 {
+        micros if micros < 1e3 => format!("{micros:.1} µs"),
+        micros => format!("{:.2} ms", micros * 1e-3),
+    }
+}
+
+fn bytes(n: u64) -> String {
+    match n as f64 {
+        n if n < 1e6 => format!("{:.1} KB", n * 1e-3),
+        n => format!("{:.1} MB", n * 1e-6),
+    }
 }
 
 /// The same for an image of this width and height.

@@ -1,7 +1,8 @@
 //! What a grid makes of a tensor: how many bytes it has in flight, how evenly it divides the work, how many
 //! lanes and how much of each memory sector it uses. It is arithmetic on the grid; nothing runs.
 
-use std::collections::HashSet;
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, HashSet};
 
 use super::by_bytes::SECTOR;
 use super::grid::Grid;
@@ -27,9 +28,11 @@ pub struct Processors {
 
 impl Processors {
     /// Workgroups of so many lanes, of so many registers each, that live on one multiprocessor.
-    fn live(&self, lanes: u32, registers: u32) -> u32 {
+    pub(super) fn live(&self, lanes: u32, registers: u32) -> u32 {
         let by_registers = self.registers / (lanes * registers);
-        by_registers.min(self.lanes / lanes).min(self.workgroups)
+        let live = by_registers.min(self.lanes / lanes);
+        // A driver makes room for one.
+        live.min(self.workgroups).max(1)
     }
 }
 
@@ -72,20 +75,21 @@ impl<'a> Figures<'a> {
     /// How much more than its share the busiest of so many multiprocessors has to walk, where each takes the
     /// next workgroup when it is done with one: 0 is even, 1 is twice as much.
     pub fn imbalance(&self, processors: u32) -> f64 {
-        let mut work: Vec<u64> = vec![0; processors as usize];
-        for (split, group) in self.order() {
-            let least = work.iter_mut().min().expect("there are multiprocessors");
-            *least += self.slots_walked(group, split);
+        let mut work: BinaryHeap<Reverse<u64>> = (0..processors).map(|_| Reverse(0)).collect();
+        for slots in self.walks() {
+            if let Some(mut least) = work.peek_mut() {
+                least.0 += slots;
+            }
         }
-        let total: u64 = work.iter().sum();
-        let busiest = work.iter().max().copied().unwrap_or(0);
+        let (total, busiest) = work
+            .iter()
+            .fold((0, 0), |(sum, most), Reverse(n)| (sum + n, most.max(*n)));
         busiest as f64 * f64::from(processors) / total as f64 - 1.0
     }
 
     /// Loads that are needed ÷ loads that lanes have room for, where a wave is as long as its longest lane.
     pub fn lanes_used(&self) -> f64 {
-        let walked: u64 = self.order().map(|(s, g)| self.slots_walked(g, s)).sum();
-        self.piece.view.len() as f64 / walked as f64
+        self.piece.view.len() as f64 / self.walks().sum::<u64>() as f64
     }
 
     /// Bytes that one workgroup walks ÷ bytes of the memory sectors that they lie in.
@@ -106,10 +110,25 @@ impl<'a> Figures<'a> {
         (loads * self.load_bytes) as f64 / (sectors.len() as u64 * SECTOR) as f64
     }
 
-    /// Workgroups in the order that they start: splits and groups.
-    fn order(&self) -> impl Iterator<Item = (u32, u32)> + use<> {
-        let splits = self.grid.splits;
-        (0..self.grid.groups).flat_map(move |group| (0..splits).map(move |split| (split, group)))
+    /// What each workgroup walks, in the order that they start: groups, and splits of each.
+    fn walks(&self) -> impl Iterator<Item = u64> + use<'_> {
+        let (groups, splits) = (self.grid.groups, self.grid.splits);
+        // The last group has fewer channels; the last splits have fewer positions; all others are alike.
+        let walked = |group: u32| -> Vec<u64> {
+            let share = u64::from(self.grid.span) * u64::from(self.grid.workgroup / self.grid.team);
+            let whole = (self.piece.view.count() as u64 / share).min(splits.into()) as u32;
+            let first = (whole > 0).then(|| self.slots_walked(group, 0));
+            let alike = first
+                .into_iter()
+                .flat_map(|slots| (0..whole).map(move |_| slots));
+            let others = (whole..splits).map(|split| self.slots_walked(group, split));
+            alike.chain(others).collect()
+        };
+        let (most, last) = (walked(0), walked(groups - 1));
+        (0..groups).flat_map(move |group| match group + 1 == groups {
+            true => last.clone(),
+            false => most.clone(),
+        })
     }
 
     /// Loads that the waves of one workgroup have room for.
@@ -144,6 +163,10 @@ impl<'a> Figures<'a> {
 
 /// `Lane` and `locate` of `shaders/shared/lanes.wgsl`, as far as a walk needs them.
 #[derive(Clone, Copy, Debug)]
+#[cfg_attr(
+    not(test),
+    expect(dead_code, reason = "tests of what lanes visit read the rest")
+)]
 pub(super) struct Lane {
     pub(super) channel: u32,
     pub(super) live: bool,

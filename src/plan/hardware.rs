@@ -45,7 +45,9 @@ pub struct Hardware {
     pub dispatch: Number,
     /// Lanes times clock, in 10⁹ instructions a second.
     pub instructions: Number,
-    /// What loading or storing a value costs beside the instructions of a GPU's loop, in such instructions.
+    /// What a load or a store costs beside the instructions of a GPU's loop, whatever its width, in such instructions.
+    pub load: Number,
+    /// What each of its values costs besides.
     pub access: Number,
     /// Multiprocessors, and what lives on one.
     pub processors: Processors,
@@ -70,7 +72,7 @@ const fn measured(value: f64, source: &'static str) -> Number {
 /// On a GPU an access is one instruction for a whole load, and its time is that of the memory.
 const GPU_ACCESS: Number = published(
     0.0,
-    "docs/machine-code.md: a load of four values is one instruction, which is counted",
+    "tests/machine-code/navi31.txt: a load of four values is one instruction for all its lanes",
 );
 
 /// No figure of the device's own was found.
@@ -102,6 +104,7 @@ pub const H100: Hardware = Hardware {
         16_750.0,
         "half of 33.5·10¹² for f32 (NVIDIA, H100 data sheet): integers, which most of these are, have half of the lanes",
     ),
+    load: GPU_ACCESS,
     access: GPU_ACCESS,
     processors: Processors {
         count: 132,
@@ -109,7 +112,9 @@ pub const H100: Hardware = Hardware {
         lanes: 2_048,
         workgroups: 32,
     },
-    processors_source: Source::Published("NVIDIA, CUDA C++ Programming Guide, compute capability 9.0"),
+    processors_source: Source::Published(
+        "NVIDIA, CUDA C++ Programming Guide, compute capability 9.0",
+    ),
 };
 
 /// AMD's RX 7900 XTX: Navi 31, 96 compute units.
@@ -129,6 +134,7 @@ pub const RX_7900_XTX: Hardware = Hardware {
         15_360.0,
         "96 units × 64 lanes × 2.5 GHz (AMD, product page), no two instructions at once",
     ),
+    load: GPU_ACCESS,
     access: GPU_ACCESS,
     processors: Processors {
         count: 96,
@@ -161,6 +167,7 @@ pub const M2: Hardware = Hardware {
         1_789.0,
         "10 cores × 128 lanes × 1.398 GHz (philipturner/metal-benchmarks)",
     ),
+    load: GPU_ACCESS,
     access: GPU_ACCESS,
     processors: Processors {
         count: 10,
@@ -196,6 +203,7 @@ pub const IRIS_XE: Hardware = Hardware {
         1_037.0,
         "96 units × 8 lanes × 1.35 GHz (Intel, Xe-LP API Developer and Optimization Guide)",
     ),
+    load: GPU_ACCESS,
     access: GPU_ACCESS,
     processors: Processors {
         count: 6,
@@ -209,12 +217,56 @@ pub const IRIS_XE: Hardware = Hardware {
     ),
 };
 
-/// All of them.
-pub const ALL: [Hardware; 4] = [H100, RX_7900_XTX, M2, IRIS_XE];
+/// How lavapipe's numbers were fitted.
+const FITTED: &str =
+    "docs/measurements/model-2026-11-28.md: fitted to rows of `wgbn bench --suite small,resnet50`";
+
+/// lavapipe, Mesa's Vulkan on the CPU, on two threads of an Intel Xeon.
+pub const LAVAPIPE: Hardware = Hardware {
+    name: "lavapipe",
+    title: "lavapipe on two threads",
+    class: DeviceClass::Cpu,
+    bandwidth: measured(
+        14.7,
+        "`wgbn bench --suite small,resnet50 --device gpu`: the median of its buffer copies",
+    ),
+    cache_bytes: measured(4e6, "`lscpu`: L2 of two cores, 2 MiB each"),
+    // Where all is bound by instructions, nothing tells how much faster a cache is.
+    cache_bandwidth: measured(
+        29.4,
+        "docs/measurements/model-2026-11-28.md: twice the memory's, which no row contradicts",
+    ),
+    // Cores fetch ahead of what is contiguous.
+    latency: measured(
+        0.0,
+        "docs/measurements/model-2026-11-28.md: no row needs one",
+    ),
+    // Of a submission and its wait as well. This and the instructions are the largest that the search tried.
+    dispatch: measured(400.0, FITTED),
+    instructions: measured(60.0, FITTED),
+    load: measured(20.0, FITTED),
+    access: measured(4.0, FITTED),
+    processors: Processors {
+        count: 2,
+        registers: u32::MAX,
+        lanes: 64,
+        workgroups: 1,
+    },
+    processors_source: Source::Measured("`nproc`; llvmpipe runs a workgroup's lanes on one thread"),
+};
+
+/// All of them; the first of a class stands for it.
+pub static ALL: [Hardware; 5] = [H100, RX_7900_XTX, IRIS_XE, M2, LAVAPIPE];
 
 impl Hardware {
+    /// The device that stands for a class where nothing else is known.
+    pub fn of(class: DeviceClass) -> Option<&'static Self> {
+        ALL.iter().find(|hardware| hardware.class == class)
+    }
+
     /// The device of this name.
-    pub fn named(name: &str) -> Option<Self> {
-        ALL.into_iter().find(|hardware| hardware.name == name)
+    #[cfg(any(test, feature = "internals"))]
+    pub fn named(name: &str) -> Option<&'static Self> {
+        ALL.iter().find(|hardware| hardware.name == name)
     }
 }

@@ -12,29 +12,35 @@
 //! | `schedule` | the grids of every operation on one view |
 //! | `figures` | what a grid makes of a tensor: bytes in flight, balance, lanes and sectors used |
 //! | `hardware` | devices whose time is predicted, with the source of each number |
+//! | `instructions` | how many instructions kernels run |
+//! | `cache` | what the second pass over a tensor finds in a cache, and so in which order it goes |
+//! | `dispatch` | what one dispatch reads, writes and computes, and how long that should take |
+//! | `model` | the dispatches of an operation, how long they should take, and that beside a copy |
 //! | `describe` | all of that in words |
 
 mod by_bytes;
+mod cache;
 mod cuts;
-pub(crate) mod describe;
+pub mod describe;
+mod dispatch;
 mod figures;
 mod grid;
-mod hardware;
+pub mod hardware;
+mod instructions;
 mod load;
 mod machine;
+pub mod model;
 mod pieces;
 mod schedule;
 
 pub use cuts::SplitLimit;
 pub use figures::Processors;
 pub use grid::Grid;
-pub use hardware::{ALL, H100, Hardware, IRIS_XE, M2, Number, RX_7900_XTX, Source};
+pub use hardware::Hardware;
 pub use load::{COLUMNS, Load};
 pub use machine::{DeviceClass, LARGEST_BINDING, Machine, Tuning};
 pub use pieces::Piece;
 pub use schedule::{Axes, Needs, Schedule, plan_dense, plan_image, plan_strided};
 
-#[cfg(test)]
-mod figures;
 #[cfg(test)]
 mod tests;

@@ -58,12 +58,12 @@ impl Piece {
     }
 }
 
-/// Cuts a tensor into pieces that one binding holds: along the outer axis, or, where one outer
+/// Cuts a tensor into pieces that one binding holds, and one dispatch walks in the time that drivers give it: along the outer axis, or, where one outer
 /// index is larger than that, between channels, or, where one run is, inside it. Lengths are in loads
 /// of so many bytes.
 pub(super) fn cut_to_bindings(view: &View, load_bytes: u64, machine: &Machine) -> Vec<Piece> {
     let (outer, channels, inner) = view.lengths();
-    let (_, bytes) = machine.binding_bytes();
+    let (_, bytes) = machine.piece_bytes();
     if (view.len() as u64 * load_bytes).next_multiple_of(4) <= bytes {
         return vec![Piece::new(0, *view, 0, 0, load_bytes)];
     }

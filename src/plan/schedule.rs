@@ -1,5 +1,6 @@
 //! From a view and a machine to the grids of every operation.
 
+use super::cache::reverses;
 use super::cuts::{
     Cut, MAX_POSITIONS, MAX_POSITIONS_STRIDED, PARTIAL_BYTES, SplitLimit, most_partials,
 };
@@ -47,6 +48,9 @@ pub struct Schedule {
     /// Whether one dispatch merges the partials of a channel to one, before those that write a tensor: where
     /// each of these would have too many to merge.
     pub folds: bool,
+    /// Whether the dispatches that merge partials and write a tensor go over it from its end to its start, where a
+    /// cache then has more of what was read before.
+    pub reversed: bool,
     /// Training forward in one dispatch, where that pays.
     pub resident_train: Option<Grid>,
     /// Backward through batch statistics in one dispatch, where that pays.
@@ -177,6 +181,7 @@ fn plan_pieces(
         bound,
         merge: merge_grid(&cut(loads), partials, machine),
         folds: too_many(&view, element, partials, maps, machine),
+        reversed: reversed(&view, element, machine),
         resident_train: resident(1),
         resident_backward: resident(2),
     }
@@ -251,6 +256,7 @@ pub fn plan_strided(
         bound,
         merge: merge_grid(&cut, grid.splits, machine),
         folds: too_many(&view, element, grid.splits, grid.splits, machine),
+        reversed: reversed(&view, element, machine),
         resident_train: None,
         resident_backward: None,
     };
@@ -266,6 +272,13 @@ fn too_many(view: &View, element: Element, partials: u32, maps: u32, machine: &M
     let kept = (u64::from(partials) + 1) * PARTIAL_BYTES * view.channels() as u64;
     let by_bytes = machine.tuning.workgroup_bytes.is_some();
     by_bytes && partials > 1 && read > element.bytes_of(view.count()) / 50 && kept <= binding
+}
+
+/// Whether the second pass of backward, which reads two tensors and writes one, finds more in reverse. That of
+/// training forward reads one less, and never finds less in reverse.
+fn reversed(view: &View, element: Element, machine: &Machine) -> bool {
+    let tensor = element.bytes_of(view.len());
+    reverses(2 * tensor, tensor, machine.tuning.cache_bytes)
 }
 
 /// The grid of dispatches that merge so many partials a channel and walk no tensor.

@@ -60,6 +60,8 @@ const SPLIT: Tuning = Tuning {
     fill: 4096,
     resident_bytes: 0,
     workgroup_bytes: None,
+    cache_bytes: 0,
+    piece_bytes: u64::MAX,
 };
 
 /// Every operation in both patterns, each with its options.

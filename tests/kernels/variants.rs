@@ -33,6 +33,8 @@ fn every_variant_that_walks_no_strides_runs_and_is_right() {
             fill: 1,
             resident_bytes: 1 << 22,
             workgroup_bytes: None,
+            cache_bytes: 0,
+            piece_bytes: u64::MAX,
         };
         let context = context(&gpu, tuning);
         let implementation = GpuEngine::new(&gpu, "variants", tuning);

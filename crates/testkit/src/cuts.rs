@@ -2,13 +2,16 @@
 
 use wgpu_batchnorm::internals::plan::Tuning;
 
-/// So few bytes a workgroup that small channels are split as well, and their partials folded.
+/// So few bytes a workgroup that small channels are split as well, and their partials folded; and so small a
+/// cache that second passes go backwards.
 pub const SMALL_SHARES: (&str, Tuning) = (
     "a GPU's sizes, in small shares",
     Tuning {
         fill: 1 << 16,
         resident_bytes: 0,
         workgroup_bytes: Some(1 << 10),
+        // Second passes go backwards.
+        cache_bytes: 1 << 10,
         ..Tuning::DISCRETE
     },
 );
@@ -24,5 +27,7 @@ pub const LANES_ALONE: (&str, Tuning) = (
         fill: 5,
         resident_bytes: 1 << 20,
         workgroup_bytes: None,
+        cache_bytes: 0,
+        piece_bytes: u64::MAX,
     },
 );

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand, ValueEnum};
+use wgpu_batchnorm::internals::plan::hardware::{self, Hardware};
 use wgpu_batchnorm::{Config, Momentum, NonFinite, RunningVariance};
 
 use crate::bench::op::Op;
@@ -130,8 +131,17 @@ pub struct InfoArgs {
         requires = "shape"
     )]
     pub axis: isize,
+    /// How values are stored, where a tensor is planned for a class or a machine.
+    #[arg(long, value_enum, default_value_t = ElementArg::F32)]
+    pub element: ElementArg,
+    /// Plan for a class of devices instead of the adapters here, and say what is expected of each dispatch.
+    #[arg(long = "as", value_enum, value_name = "CLASS", requires = "shape")]
+    pub class: Option<Class>,
+    /// The same for a machine of the model's table: h100, rx-7900-xtx, m2, iris-xe or lavapipe.
+    #[arg(long, value_parser = machine, conflicts_with = "class", requires = "shape")]
+    pub machine: Option<&'static Hardware>,
     /// Exit with status 3 where there is no adapter.
-    #[arg(long)]
+    #[arg(long, conflicts_with_all = ["class", "machine"])]
     pub require_adapter: bool,
     /// Print a JSON object instead of text.
     #[arg(long)]
@@ -193,6 +203,23 @@ pub enum ClockArg {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Class {
+    /// GPUs with memory of their own.
+    Discrete,
+    /// GPUs that share the host's memory.
+    Integrated,
+    /// Adapters that run on the CPU.
+    Software,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ElementArg {
+    F32,
+    F16,
+    Bf16,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Mode {
     Train,
     Eval,
@@ -215,6 +242,13 @@ pub enum Variance {
 pub enum NonFiniteArg {
     Skip,
     Propagate,
+}
+
+fn machine(text: &str) -> Result<&'static Hardware, String> {
+    Hardware::named(text).ok_or_else(|| {
+        let names = hardware::ALL.each_ref().map(|hardware| hardware.name);
+        format!("expected one of {}", names.join(", "))
+    })
 }
 
 fn momentum(text: &str) -> Result<Momentum, String> {

@@ -7,11 +7,15 @@ use wgpu_batchnorm::{Config, Error, Gpu, Plan, View, adapters_blocking};
 
 use crate::args::InfoArgs;
 use crate::failure::Failure;
+use crate::planned;
 
 pub fn run(args: &InfoArgs) -> Result<(), Failure> {
     if let Some(shape) = &args.shape {
         // Before anything is printed.
         View::new(shape, args.axis).map_err(Error::from)?;
+        if let Some(on) = planned::for_whom(args) {
+            return planned::run(args, shape, on);
+        }
     }
     let adapters = adapters_blocking();
     if args.require_adapter && adapters.is_empty() {

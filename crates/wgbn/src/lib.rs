@@ -15,6 +15,7 @@ mod info;
 pub mod input;
 mod moments;
 pub mod output;
+mod planned;
 mod progress;
 pub mod stored;
 mod table;

@@ -17,16 +17,16 @@ const HELD_REGISTERS: u32 = 32_768;
 /// Bytes that a multiprocessor of it wants in flight.
 const IN_FLIGHT: u64 = 48 << 10;
 /// Above so many bytes there is work enough for each multiprocessor to have its share.
-const LARGE: u64 = 25_000_000;
+pub(super) const LARGE: u64 = 25_000_000;
 
 /// A tensor that users bring.
-struct Tensor {
-    name: String,
-    view: View,
-    element: Element,
+pub(super) struct Tensor {
+    pub(super) name: String,
+    pub(super) view: View,
+    pub(super) element: Element,
 }
 
-fn tensors() -> Vec<Tensor> {
+pub(super) fn tensors() -> Vec<Tensor> {
     let mut views = Vec::new();
     // ResNet-50 at a batch of 32: every batch normalization in it.
     let layers = [

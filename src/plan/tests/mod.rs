@@ -4,8 +4,10 @@
 //! too long, scratch is bounded, the same question has the same answer. Which of many such plans it is, a
 //! later planner may choose otherwise.
 
+mod cache;
 mod contract;
 mod limits;
+mod model;
 mod pieces;
 mod sizes;
 mod visits;
@@ -64,6 +66,8 @@ fn tunings() -> Vec<Tuning> {
         lane_columns: 4,
         resident_bytes: 1 << 12,
         workgroup_bytes: None,
+        cache_bytes: 0,
+        piece_bytes: u64::MAX,
     };
     vec![
         Tuning::CPU_ADAPTER,
@@ -213,10 +217,14 @@ fn large_plans(view: View, tuning: Tuning) -> Vec<Schedule> {
     plans.into_iter().flatten().collect()
 }
 
-/// A machine whose bindings hold so many bytes.
+/// A machine whose bindings hold so many bytes, and whose drivers wait.
 fn narrow(max_binding_bytes: u64) -> Machine {
+    let tuning = Tuning {
+        piece_bytes: u64::MAX,
+        ..Tuning::DISCRETE
+    };
     Machine {
         max_binding_bytes,
-        ..machine(Tuning::DISCRETE)
+        ..machine(tuning)
     }
 }

@@ -76,7 +76,7 @@ fn tensors_beyond_a_binding_are_cut() {
     // Four bindings' worth, or one more: pieces start where bindings may.
     assert!((4..=5).contains(&pieces(view(1, 1, 1 << 27), &small)));
     // Without such a limit, 32-bit sizes are one.
-    let unlimited = machine(Tuning::DISCRETE);
+    let unlimited = narrow(u64::MAX);
     assert_eq!(pieces(view(1, 8, (1 << 27) - 8), &unlimited), 1);
     assert_eq!(pieces(view(1, 8, 1 << 27), &unlimited), 2);
     assert!(pieces(view(2, 8, (1 << 27) + 1), &unlimited) > 2);
@@ -129,7 +129,7 @@ fn no_binding_reaches_4_gib() {
 /// What there is one of for each channel is bound whole, so that it is refused where it has 4 GiB.
 #[test]
 fn rows_and_scratch_of_4_gib_are_refused() {
-    let unlimited = machine(Tuning::DISCRETE);
+    let unlimited = narrow(u64::MAX);
     let channels = (LARGEST_BINDING / 20) as usize;
     assert!(plan_dense(view(2, channels, 1), &unlimited).is_ok());
     let refused = |plan: Result<Schedule, PlanError>| {
@@ -201,7 +201,7 @@ fn what_cannot_be_cut_is_refused_by_the_limits_name() {
         64 * 64 * 65 * 4,
     );
     // Without such a limit, 32-bit sizes are one.
-    let unlimited = machine(Tuning::DISCRETE);
+    let unlimited = narrow(u64::MAX);
     assert!(plan_strided(view((1 << 27) - 8, 8, 1), ONES, true, &unlimited).is_ok());
     let refused = plan_strided(view((1 << 27) - 7, 8, 1), ONES, true, &unlimited);
     let PlanError::TooLarge { limit, max, .. } = refused.unwrap_err() else {

@@ -5,7 +5,11 @@ use super::super::machine::ALIGNMENT;
 use super::*;
 
 /// The addresses of `shaders/shared/walk_dense.wgsl`. Stepping past the end may wrap.
-fn dense_walk(piece: &Piece, grid: &Grid, lane: &Lane) -> impl Iterator<Item = u32> + use<> {
+pub(super) fn dense_walk(
+    piece: &Piece,
+    grid: &Grid,
+    lane: &Lane,
+) -> impl Iterator<Item = u32> + use<> {
     let (channels, inner) = (piece.view.channels() as u32, piece.view.inner() as u32);
     let outer = lane.first / inner;
     let mut place = lane.first % inner;

@@ -102,6 +102,62 @@ fn info_says_how_a_tensor_is_planned() {
     folder.refused("info --shape 2,3 --axis 5", 2, "axis 5");
 }
 
+/// For a class or a machine it needs no adapter, and says of each dispatch what DESIGN.md lists.
+#[test]
+fn info_says_what_is_expected_of_a_class() {
+    let folder = Folder::new();
+    for (arguments, machine, tensor) in [
+        ("--as discrete", "h100", 4.0),
+        ("--as integrated --element f16", "iris-xe", 2.0),
+        ("--as software", "lavapipe", 4.0),
+        ("--machine m2 --element bf16", "m2", 2.0),
+    ] {
+        let arguments = format!("info --shape 32,64,56,56 {arguments}");
+        let text = folder.wgbn(&arguments);
+        let value = folder.wgbn(&format!("{arguments} --json"));
+        let value: Value = serde_json::from_str(value.succeeded()).unwrap();
+        assert_eq!(value["machine"], machine, "{arguments}");
+        let bytes = tensor * f64::from(32 * 64 * 56 * 56);
+        let dispatches = value["dispatches"].as_array().unwrap();
+        for (operation, least) in [
+            ("train", 2.0),
+            ("inference", 2.0),
+            ("backward", 3.0),
+            ("frozen", 3.0),
+            ("moments", 1.0),
+        ] {
+            let of = dispatches.iter().filter(|d| d["operation"] == operation);
+            let (mut moved, mut took) = (0.0, 0.0);
+            for dispatch in of {
+                let number = |field: &str| dispatch[field].as_f64().expect(field);
+                moved += number("bytes_read") + number("bytes_written");
+                took += number("predicted_us");
+                assert!(number("workgroups") >= 1.0 && number("lanes") >= 8.0);
+                assert!(number("partial_bytes_read") <= number("bytes_read"));
+                assert!(number("loads_per_lane") >= 0.0 && number("bytes_in_flight") >= 0.0);
+                let kernel = dispatch["kernel"].as_str().unwrap();
+                assert!(
+                    text.succeeded().contains(&format!("    {kernel} ")),
+                    "{kernel}"
+                );
+            }
+            assert!(
+                moved >= least * bytes && took > 0.0,
+                "{arguments} {operation}"
+            );
+        }
+    }
+    let refused = |line: &str, said: &str| folder.refused(&format!("info {line}"), 2, said);
+    refused("--as discrete", "--shape");
+    refused("--shape 2,3 --as abacus", "abacus");
+    refused("--shape 2,3 --machine abacus", "iris-xe");
+    refused(
+        "--shape 2,3 --as discrete --machine h100",
+        "cannot be used with",
+    );
+    refused("--shape 2,3 --axis 5 --as discrete", "axis 5");
+}
+
 fn verify(device: &str) {
     let folder = Folder::new();
     let (text, value) = verified(&folder, &format!("verify --quick --device {device}"));

@@ -41,5 +41,7 @@ const fn columns(lane_columns: u32) -> Tuning {
         fill: 1,
         resident_bytes: 1 << 20,
         workgroup_bytes: None,
+        cache_bytes: 0,
+        piece_bytes: u64::MAX,
     }
 }
