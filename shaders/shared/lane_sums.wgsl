@@ -17,8 +17,11 @@ fn add_tile(part: Partial, s: Source, at: vec4<u32>, tile: u32) -> Partial {
     return merge(part, Partial(fold(dz), fold(dz_x)));
 }
 
-fn load_part(s: Source, at: u32) -> Partial {
-    let pair = load_pair(at, s);
+fn load_one(s: Source, at: u32) -> Pair {
+    return load_pair(at, s);
+}
+
+fn part_of(s: Source, at: u32, pair: Pair) -> Partial {
     visit(at, pair, s);
     return Partial(fold(pair.dz), fold(pair.dz * pair.xhat));
 }

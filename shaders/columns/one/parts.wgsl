@@ -1,4 +1,4 @@
-// needs: lanes, reduce_workgroup
+// needs: lanes, next4, reduce_workgroup
 // Partials of a lane that walks one channel. No array: some compilers keep arrays that a loop
 // indexes in memory.
 alias Sources = Source;
@@ -22,8 +22,24 @@ fn push_parts(cascades: ptr<function, Cascades>, parts: ptr<function, Parts>) {
     *cascades = push(*cascades, *parts);
 }
 
-fn push_loads(cascades: ptr<function, Cascades>, sources: ptr<function, Sources>, at: u32) {
-    *cascades = push(*cascades, load_part(*sources, at));
+// The first `count` of four loads, one to three, each a part of its own. All are read at once.
+fn push_loads(
+    cascades: ptr<function, Cascades>,
+    sources: ptr<function, Sources>,
+    at: vec4<u32>,
+    count: u32,
+) {
+    let here = first_of4(at, count);
+    let a = load_one(*sources, here.x);
+    let b = load_one(*sources, here.y);
+    let c = load_one(*sources, here.z);
+    *cascades = push(*cascades, part_of(*sources, here.x, a));
+    if (count > 1u) {
+        *cascades = push(*cascades, part_of(*sources, here.y, b));
+    }
+    if (count > 2u) {
+        *cascades = push(*cascades, part_of(*sources, here.z, c));
+    }
 }
 
 fn totals(cascades: ptr<function, Cascades>) -> Parts {

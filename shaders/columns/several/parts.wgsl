@@ -29,10 +29,19 @@ fn push_parts(cascades: ptr<function, Cascades>, parts: ptr<function, Parts>) {
     }
 }
 
-fn push_loads(cascades: ptr<function, Cascades>, sources: ptr<function, Sources>, at: u32) {
-    for (var k = 0u; k < COLUMNS; k++) {
-        let part = load_part((*sources)[k], at + k * params.columns);
-        (*cascades)[k] = push((*cascades)[k], part);
+// The first `count` of four loads, one to three, each a part of its own.
+fn push_loads(
+    cascades: ptr<function, Cascades>,
+    sources: ptr<function, Sources>,
+    at: vec4<u32>,
+    count: u32,
+) {
+    for (var load = 0u; load < count; load++) {
+        for (var k = 0u; k < COLUMNS; k++) {
+            let here = at[load] + k * params.columns;
+            let part = part_of((*sources)[k], here, load_one((*sources)[k], here));
+            (*cascades)[k] = push((*cascades)[k], part);
+        }
     }
 }
 
