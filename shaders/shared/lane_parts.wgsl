@@ -19,12 +19,12 @@ fn lane_parts(lane: Lane, sources: ptr<function, Sources>) -> Parts {
             }
         }
         if (left != before) {
-            push_parts(&cascades, &unit);
+            push_parts(&cascades, &unit, lane);
         }
         rounds -= now;
     }
     if (left > 0u) {
-        push_loads(&cascades, &known, next4(&walker), left);
+        push_loads(&cascades, &known, next4(&walker), left, lane);
     }
-    return totals(&cascades);
+    return totals(&cascades, lane);
 }

@@ -10,10 +10,11 @@ fn add_tile(part: Partial, s: Source, at: vec4<u32>, tile: u32) -> Partial {
     let d = load_pair(at.w, s);
     let dz = (a.dz + b.dz) + (c.dz + d.dz);
     let dz_x = (a.dz * a.xhat + b.dz * b.xhat) + (c.dz * c.xhat + d.dz * d.xhat);
-    visit(at.x, a, s);
-    visit(at.y, b, s);
-    visit(at.z, c, s);
-    visit(at.w, d, s);
+    let to = places_to_store(at);
+    visit(to.x, a, s);
+    visit(to.y, b, s);
+    visit(to.z, c, s);
+    visit(to.w, d, s);
     return merge(part, Partial(fold(dz), fold(dz_x)));
 }
 

@@ -18,8 +18,8 @@ fn add_tiles(
     *parts = add_tile(*parts, *sources, at, tile);
 }
 
-fn push_parts(cascades: ptr<function, Cascades>, parts: ptr<function, Parts>) {
-    *cascades = push(*cascades, *parts);
+fn push_parts(cascades: ptr<function, Cascades>, parts: ptr<function, Parts>, lane: Lane) {
+    *cascades = push(*cascades, *parts, lane);
 }
 
 // The first `count` of four loads, one to three, each a part of its own. All are read at once.
@@ -28,20 +28,21 @@ fn push_loads(
     sources: ptr<function, Sources>,
     at: vec4<u32>,
     count: u32,
+    lane: Lane,
 ) {
     let here = first_of4(at, count);
     let a = load_one(*sources, here.x);
     let b = load_one(*sources, here.y);
     let c = load_one(*sources, here.z);
-    *cascades = push(*cascades, part_of(*sources, here.x, a));
+    *cascades = push(*cascades, part_of(*sources, here.x, a), lane);
     if (count > 1u) {
-        *cascades = push(*cascades, part_of(*sources, here.y, b));
+        *cascades = push(*cascades, part_of(*sources, here.y, b), lane);
     }
     if (count > 2u) {
-        *cascades = push(*cascades, part_of(*sources, here.z, c));
+        *cascades = push(*cascades, part_of(*sources, here.z, c), lane);
     }
 }
 
-fn totals(cascades: ptr<function, Cascades>) -> Parts {
-    return total(*cascades);
+fn totals(cascades: ptr<function, Cascades>, lane: Lane) -> Parts {
+    return total(*cascades, lane);
 }

@@ -15,23 +15,18 @@ fn write_lane(lane: Lane, map: Map) {
 }
 
 // The first `count` of four. All loads before all stores: x and `out` might overlap for all a compiler knows.
+// What is not finite is NaN already, by its scale.
 fn write_four(map: Map, at: vec4<u32>, count: u32) {
-    let a = load_for(map, at.x);
-    let b = load_for(map, at.y);
-    let c = load_for(map, at.z);
-    let d = load_for(map, at.w);
-    let to_a = mapped(map, at.x, a);
-    let to_b = mapped(map, at.y, b);
-    let to_c = mapped(map, at.z, c);
-    let to_d = mapped(map, at.w, d);
-    store(at.x, to_a, map.finite);
+    let mapped = mapped_four(map, at);
+    let to = places_to_store(at);
+    store(to.x, mapped.a, Flag(true));
     if (count > 1u) {
-        store(at.y, to_b, map.finite);
+        store(to.y, mapped.b, Flag(true));
     }
     if (count > 2u) {
-        store(at.z, to_c, map.finite);
+        store(to.z, mapped.c, Flag(true));
     }
     if (count > 3u) {
-        store(at.w, to_d, map.finite);
+        store(to.w, mapped.d, Flag(true));
     }
 }
