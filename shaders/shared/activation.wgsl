@@ -61,13 +61,22 @@ fn or_its_nan(result: Value, z: Value) -> Value {
     return select(z, result, is_number(z));
 }
 
+// By integers, which keep NaN of either sign: this far on, the bits of what is negative and no NaN are the
+// largest.
+fn relu(z: Value) -> Value {
+    let bits = bitcast<ValueBits>(z);
+    let stays = bits + ValueBits(0x007fffffu) < ValueBits(hidden(0x807fffffu));
+    return bitcast<Value>(select(ValueBits(0u), bits, stays));
+}
+
+// A product or a sum with z is NaN where z is.
 fn activate(z: Value) -> Value {
     switch (ACTIVATION) {
         case RELU: {
-            return or_its_nan(max(z, Value(0.0)), z);
+            return relu(z);
         }
         case LEAKY_RELU: {
-            return or_its_nan(select(z * params.activation_a, z, z > Value(0.0)), z);
+            return z * select(Value(params.activation_a), Value(1.0), z > Value(0.0));
         }
         case SIGMOID: {
             return or_its_nan(sigmoid(z), z);
@@ -76,10 +85,10 @@ fn activate(z: Value) -> Value {
             return or_its_nan(tanh_of(z), z);
         }
         case SILU: {
-            return or_its_nan(z * sigmoid(z), z);
+            return z * sigmoid(z);
         }
         case GELU: {
-            return or_its_nan(z * normal_below(z, tail_of(z)), z);
+            return z * normal_below(z, tail_of(z));
         }
         default: {
             return z;
@@ -112,11 +121,11 @@ fn activation_slope(z: Value) -> Value {
         }
         case SILU: {
             let s = sigmoid(z);
-            return or_its_nan(s + z * (s * sigmoid(-z)), z);
+            return s + z * (s * sigmoid(-z));
         }
         case GELU: {
             let tail = tail_of(z);
-            return or_its_nan(normal_below(z, tail) + z * (0.398942280 * tail.density), z);
+            return normal_below(z, tail) + z * (0.398942280 * tail.density);
         }
         default: {
             return Value(1.0);

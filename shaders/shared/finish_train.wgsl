@@ -15,8 +15,7 @@ fn write_running(channel: u32, s: Statistics, variance: PerChannel) {
     let update = variance * params.correction;
     let finite = s.finite & is_finite(update);
     let moves = finite | Flag(!has(SKIP_NON_FINITE));
-    let old_mean = running[channel];
-    let old_variance = running[c + channel];
+    // One row after the other, so that few registers hold them.
     let old_batches = running[2u * c + channel];
     let full = old_batches == PerChannelBits(0xffffffffu);
     let batches = old_batches + select(PerChannelBits(1u), PerChannelBits(0u), full);
@@ -24,15 +23,17 @@ fn write_running(channel: u32, s: Statistics, variance: PerChannel) {
     if (has(CUMULATIVE)) {
         factor = 1.0 / PerChannel(batches);
     }
-    let keep = 1.0 - factor;
-    let mean = (keep * bitcast<PerChannel>(old_mean) + factor * s.pivot) + factor * s.offset;
-    let new_variance = keep * bitcast<PerChannel>(old_variance) + factor * update;
-    let nan = PerChannelBits(nan_bits());
-    let mean_bits = select(nan, bitcast<PerChannelBits>(mean), finite);
-    let variance_bits = select(nan, bitcast<PerChannelBits>(new_variance), finite);
-    running[channel] = select(old_mean, mean_bits, moves);
-    running[c + channel] = select(old_variance, variance_bits, moves);
     running[2u * c + channel] = select(old_batches, batches, moves);
+    let keep = 1.0 - factor;
+    let nan = PerChannelBits(nan_bits());
+    let old_mean = running[channel];
+    let mean = (keep * bitcast<PerChannel>(old_mean) + factor * s.pivot) + factor * s.offset;
+    let mean_bits = select(nan, bitcast<PerChannelBits>(mean), finite);
+    running[channel] = select(old_mean, mean_bits, moves);
+    let old_variance = running[c + channel];
+    let new_variance = keep * bitcast<PerChannel>(old_variance) + factor * update;
+    let variance_bits = select(nan, bitcast<PerChannelBits>(new_variance), finite);
+    running[c + channel] = select(old_variance, variance_bits, moves);
 }
 
 // The channel's statistics, which are saved on the way.

@@ -9,13 +9,17 @@ fn source_of(lane: Lane) -> Source {
 // With the `tile`-th four loads.
 fn add_tile(part: Partial, pivot: Source, at: vec4<u32>, tile: u32) -> Partial {
     let share = 1.0 / f32(tile);
-    let a = centered(x_at(at.x), pivot);
-    let b = centered(x_at(at.y), pivot);
-    let c = centered(x_at(at.z), pivot);
-    let d = centered(x_at(at.w), pivot);
+    let a = load_one(pivot, at.x);
+    let b = load_one(pivot, at.y);
+    let c = load_one(pivot, at.z);
+    let d = load_one(pivot, at.w);
     return merge_share(part, tile_moments(a, b, c, d), share);
 }
 
-fn load_part(pivot: Source, at: u32) -> Partial {
-    return load_moments(centered(x_at(at), pivot));
+fn load_one(pivot: Source, at: u32) -> Value {
+    return centered(x_at(at), pivot);
+}
+
+fn part_of(pivot: Source, at: u32, load: Value) -> Partial {
+    return load_moments(load);
 }

@@ -1,5 +1,5 @@
 // needs: lanes, walk, next4, parts
-// Partials of the lane's channels. `add_tile` and `load_part` are the kernel's mathematics; the
+// Partials of the lane's channels. `add_tile`, `load_one` and `part_of` are the kernel's mathematics; the
 // functions called here apply them to each channel that a lane walks.
 fn lane_parts(lane: Lane, sources: ptr<function, Sources>) -> Parts {
     var walker = walk(lane.local, lane.first);
@@ -7,19 +7,24 @@ fn lane_parts(lane: Lane, sources: ptr<function, Sources>) -> Parts {
     // What the inner loop touches, nothing else does: compilers keep it in registers.
     var known = *sources;
     var left = lane.len;
-    while (left >= 4u) {
-        let tiles = min(left / 4u, 16u);
+    for (var rounds = rounds(); rounds > 0u;) {
+        let now = min(rounds, 16u);
         // In words: Tint sets what has no initializer to zero once, not in every round.
-        var units = Parts();
-        for (var tile = 1u; tile <= tiles; tile++) {
-            add_tiles(&units, &known, next4(&walker), tile);
+        var unit = Parts();
+        let before = left;
+        for (var tile = 1u; tile <= now; tile++) {
+            if (left >= 4u) {
+                add_tiles(&unit, &known, next4(&walker), tile);
+                left -= 4u;
+            }
         }
-        left -= tiles * 4u;
-        var done = units;
-        push_parts(&cascades, &done);
+        if (left != before) {
+            push_parts(&cascades, &unit, lane);
+        }
+        rounds -= now;
     }
-    for (; left > 0u; left--) {
-        push_loads(&cascades, sources, next(&walker));
+    if (left > 0u) {
+        push_loads(&cascades, &known, next4(&walker), left, lane);
     }
-    return totals(&cascades);
+    return totals(&cascades, lane);
 }

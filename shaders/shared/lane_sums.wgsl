@@ -10,15 +10,19 @@ fn add_tile(part: Partial, s: Source, at: vec4<u32>, tile: u32) -> Partial {
     let d = load_pair(at.w, s);
     let dz = (a.dz + b.dz) + (c.dz + d.dz);
     let dz_x = (a.dz * a.xhat + b.dz * b.xhat) + (c.dz * c.xhat + d.dz * d.xhat);
-    visit(at.x, a, s);
-    visit(at.y, b, s);
-    visit(at.z, c, s);
-    visit(at.w, d, s);
+    let to = places_to_store(at);
+    visit(to.x, a, s);
+    visit(to.y, b, s);
+    visit(to.z, c, s);
+    visit(to.w, d, s);
     return merge(part, Partial(fold(dz), fold(dz_x)));
 }
 
-fn load_part(s: Source, at: u32) -> Partial {
-    let pair = load_pair(at, s);
+fn load_one(s: Source, at: u32) -> Pair {
+    return load_pair(at, s);
+}
+
+fn part_of(s: Source, at: u32, pair: Pair) -> Partial {
     visit(at, pair, s);
     return Partial(fold(pair.dz), fold(pair.dz * pair.xhat));
 }

@@ -44,6 +44,12 @@ fn locate(workgroup: u32, index: u32) -> Lane {
     return lane;
 }
 
+// Rounds of four positions in which a lane walks all that it may have to. The same for all lanes, and drivers
+// see that: where lanes leave a loop one by one, some hold what the loop hands on twice.
+fn rounds() -> u32 {
+    return (params.span + 4u * params.rows - 1u) / (4u * params.rows);
+}
+
 // The lane at the k-th of its columns: a lane may walk COLUMNS channels, `columns` apart.
 fn column(lane: Lane, k: u32) -> Lane {
     var here = lane;

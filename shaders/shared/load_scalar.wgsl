@@ -16,3 +16,7 @@ fn fold(v: Value) -> PerChannel {
 fn first_of(v: Value) -> PerChannel {
     return v;
 }
+
+fn places_to_store(at: vec4<u32>) -> vec4<u32> {
+    return at;
+}

@@ -3,16 +3,18 @@
 fn merged_moments(lane: Lane, pivot: PerChannel) -> Partial {
     let slots = min(params.slots, params.partials);
     var cascade: Cascade;
-    if (lane.slot < slots) {
-        let base = params.partials_start + lane.channel * params.partials;
-        for (var k = lane.slot; k < params.partials; k += slots) {
+    let base = params.partials_start + lane.channel * params.partials;
+    // Rounds for all lanes together, as in `rounds`.
+    for (var first = 0u; first < params.partials; first += slots) {
+        let k = first + lane.slot;
+        if (lane.live && lane.slot < slots && k < params.partials) {
             let part = partials[base + k];
             // Pieces of a tensor have pivots of their own.
             let offset = centered_pivot(part.pivot, pivot) + part.moments.offset;
-            cascade = push(cascade, Partial(part.moments.count, offset, part.moments.m2));
+            cascade = push(cascade, Partial(part.moments.count, offset, part.moments.m2), lane);
         }
     }
-    return reduce(lane, total(cascade), slots);
+    return reduce(lane, total(cascade, lane), slots);
 }
 
 fn merged_pivot(lane: Lane) -> PerChannel {

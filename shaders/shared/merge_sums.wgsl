@@ -3,11 +3,13 @@
 fn merged_sums(lane: Lane) -> Partial {
     let slots = min(params.slots, params.partials);
     var cascade: Cascade;
-    if (lane.slot < slots) {
-        let base = params.partials_start + lane.channel * params.partials;
-        for (var k = lane.slot; k < params.partials; k += slots) {
-            cascade = push(cascade, partials[base + k]);
+    let base = params.partials_start + lane.channel * params.partials;
+    // Rounds for all lanes together, as in `rounds`.
+    for (var first = 0u; first < params.partials; first += slots) {
+        let k = first + lane.slot;
+        if (lane.live && lane.slot < slots && k < params.partials) {
+            cascade = push(cascade, partials[base + k], lane);
         }
     }
-    return reduce(lane, total(cascade), slots);
+    return reduce(lane, total(cascade, lane), slots);
 }

@@ -1,13 +1,13 @@
-// needs: params, load
+// needs: params, numerics
 // A channel's statistics, ready to normalize with: x̂ = ((x − pivot) − offset)·inv_std, and
 // z = ((x − pivot) − offset)·scale + bias.
 struct Statistics {
     pivot: PerChannel,
     offset: PerChannel,
     inv_std: PerChannel,
+    // NaN where the statistics are not finite, so that what is multiplied by it is NaN too.
     scale: PerChannel,
     bias: PerChannel,
-    // Where the statistics are not finite, results are NaN.
     finite: Flag,
 }
 
@@ -27,5 +27,5 @@ fn statistics_of(
     if (has(HAS_BIAS)) {
         bias = affine[params.all_channels + channel];
     }
-    return Statistics(pivot, offset, inv_std, inv_std * weight, bias, finite);
+    return Statistics(pivot, offset, inv_std, or_nan(inv_std * weight, finite), bias, finite);
 }

@@ -18,11 +18,9 @@ fn walk(channel: u32, position: u32) -> Walker {
 
 fn next(walker: ptr<function, Walker>) -> u32 {
     let here = (*walker).address;
-    (*walker).address += params.address_step;
-    (*walker).inner += params.inner_step;
-    if ((*walker).inner >= params.inner) {
-        (*walker).inner -= params.inner;
-        (*walker).address += params.wrap_step;
-    }
+    // Whether the step leaves the run.
+    let wraps = (*walker).inner >= params.inner - params.inner_step;
+    (*walker).address += params.address_step + select(0u, params.wrap_step, wraps);
+    (*walker).inner += params.inner_step + select(0u, 0u - params.inner, wraps);
     return here;
 }

@@ -1,4 +1,4 @@
-// needs: lanes, reduce_workgroup
+// needs: lanes, next4, reduce_workgroup
 // Partials of a lane that walks one channel. No array: some compilers keep arrays that a loop
 // indexes in memory.
 alias Sources = Source;
@@ -18,14 +18,31 @@ fn add_tiles(
     *parts = add_tile(*parts, *sources, at, tile);
 }
 
-fn push_parts(cascades: ptr<function, Cascades>, parts: ptr<function, Parts>) {
-    *cascades = push(*cascades, *parts);
+fn push_parts(cascades: ptr<function, Cascades>, parts: ptr<function, Parts>, lane: Lane) {
+    *cascades = push(*cascades, *parts, lane);
 }
 
-fn push_loads(cascades: ptr<function, Cascades>, sources: ptr<function, Sources>, at: u32) {
-    *cascades = push(*cascades, load_part(*sources, at));
+// The first `count` of four loads, one to three, each a part of its own. All are read at once.
+fn push_loads(
+    cascades: ptr<function, Cascades>,
+    sources: ptr<function, Sources>,
+    at: vec4<u32>,
+    count: u32,
+    lane: Lane,
+) {
+    let here = first_of4(at, count);
+    let a = load_one(*sources, here.x);
+    let b = load_one(*sources, here.y);
+    let c = load_one(*sources, here.z);
+    *cascades = push(*cascades, part_of(*sources, here.x, a), lane);
+    if (count > 1u) {
+        *cascades = push(*cascades, part_of(*sources, here.y, b), lane);
+    }
+    if (count > 2u) {
+        *cascades = push(*cascades, part_of(*sources, here.z, c), lane);
+    }
 }
 
-fn totals(cascades: ptr<function, Cascades>) -> Parts {
-    return total(*cascades);
+fn totals(cascades: ptr<function, Cascades>, lane: Lane) -> Parts {
+    return total(*cascades, lane);
 }

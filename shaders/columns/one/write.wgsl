@@ -3,24 +3,30 @@
 fn write_lane(lane: Lane, map: Map) {
     var walker = walk(lane.local, lane.first);
     var left = lane.len;
-    // All loads before all stores: x and `out` might overlap for all a compiler knows.
-    for (; left >= 4u; left -= 4u) {
-        let at = next4(&walker);
-        let a = load_for(map, at.x);
-        let b = load_for(map, at.y);
-        let c = load_for(map, at.z);
-        let d = load_for(map, at.w);
-        let to_a = mapped(map, at.x, a);
-        let to_b = mapped(map, at.y, b);
-        let to_c = mapped(map, at.z, c);
-        let to_d = mapped(map, at.w, d);
-        store(at.x, to_a, map.finite);
-        store(at.y, to_b, map.finite);
-        store(at.z, to_c, map.finite);
-        store(at.w, to_d, map.finite);
+    for (var round = rounds(); round > 0u; round--) {
+        if (left >= 4u) {
+            write_four(map, next4(&walker), 4u);
+            left -= 4u;
+        }
     }
-    for (; left > 0u; left--) {
-        let at = next(&walker);
-        store(at, mapped(map, at, load_for(map, at)), map.finite);
+    if (left > 0u) {
+        write_four(map, first_of4(next4(&walker), left), left);
+    }
+}
+
+// The first `count` of four. All loads before all stores: x and `out` might overlap for all a compiler knows.
+// What is not finite is NaN already, by its scale.
+fn write_four(map: Map, at: vec4<u32>, count: u32) {
+    let mapped = mapped_four(map, at);
+    let to = places_to_store(at);
+    store(to.x, mapped.a, Flag(true));
+    if (count > 1u) {
+        store(to.y, mapped.b, Flag(true));
+    }
+    if (count > 2u) {
+        store(to.z, mapped.c, Flag(true));
+    }
+    if (count > 3u) {
+        store(to.w, mapped.d, Flag(true));
     }
 }

@@ -23,23 +23,33 @@ fn add_tiles(
     }
 }
 
-fn push_parts(cascades: ptr<function, Cascades>, parts: ptr<function, Parts>) {
+fn push_parts(cascades: ptr<function, Cascades>, parts: ptr<function, Parts>, lane: Lane) {
     for (var k = 0u; k < COLUMNS; k++) {
-        (*cascades)[k] = push((*cascades)[k], (*parts)[k]);
+        (*cascades)[k] = push((*cascades)[k], (*parts)[k], lane);
     }
 }
 
-fn push_loads(cascades: ptr<function, Cascades>, sources: ptr<function, Sources>, at: u32) {
-    for (var k = 0u; k < COLUMNS; k++) {
-        let part = load_part((*sources)[k], at + k * params.columns);
-        (*cascades)[k] = push((*cascades)[k], part);
+// The first `count` of four loads, one to three, each a part of its own.
+fn push_loads(
+    cascades: ptr<function, Cascades>,
+    sources: ptr<function, Sources>,
+    at: vec4<u32>,
+    count: u32,
+    lane: Lane,
+) {
+    for (var load = 0u; load < count; load++) {
+        for (var k = 0u; k < COLUMNS; k++) {
+            let here = at[load] + k * params.columns;
+            let part = part_of((*sources)[k], here, load_one((*sources)[k], here));
+            (*cascades)[k] = push((*cascades)[k], part, lane);
+        }
     }
 }
 
-fn totals(cascades: ptr<function, Cascades>) -> Parts {
+fn totals(cascades: ptr<function, Cascades>, lane: Lane) -> Parts {
     var parts: Parts;
     for (var k = 0u; k < COLUMNS; k++) {
-        parts[k] = total((*cascades)[k]);
+        parts[k] = total((*cascades)[k], lane);
     }
     return parts;
 }

@@ -9,7 +9,7 @@ fn write_lane(lane: Lane, maps: ptr<function, Maps>) {
         for (var k = 0u; k < COLUMNS; k++) {
             let here = at + k * params.columns;
             let value = mapped((*maps)[k], here, load_for((*maps)[k], here));
-            store(here, value, (*maps)[k].finite);
+            store(here, value, Flag(true));
         }
     }
 }
