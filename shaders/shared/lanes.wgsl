@@ -47,7 +47,8 @@ fn locate(workgroup: u32, index: u32) -> Lane {
 // Rounds of four positions in which a lane walks all that it may have to. The same for all lanes, and drivers
 // see that: where lanes leave a loop one by one, some hold what the loop hands on twice.
 fn rounds() -> u32 {
-    return (params.span + 4u * params.rows - 1u) / (4u * params.rows);
+    let positions = (params.span + params.rows - 1u) / params.rows;
+    return (positions + 3u) / 4u;
 }
 
 // The lane at the k-th of its columns: a lane may walk COLUMNS channels, `columns` apart.

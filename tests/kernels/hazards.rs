@@ -249,13 +249,13 @@ fn samples_come_before_what_is_stored_over_them() {
 
 /// Loops whose end `Context::made` proves, whatever a kernel reads.
 const LOOPS: [&str; 9] = [
-    "for (; left > 0u; left--) {",
-    "for (; left >= 4u; left -= 4u) {",
+    "for (var first = 0u; first < params.partials; first += slots) {",
     "for (var k = 0u; k < COLUMNS; k++) {",
-    "for (var k = lane.slot; k < params.partials; k += slots) {",
     "for (var left = lane.len; left > 0u; left--) {",
-    "for (var tile = 1u; tile <= tiles; tile++) {",
-    "while (left >= 4u) {",
+    "for (var load = 0u; load < count; load++) {",
+    "for (var round = rounds(); round > 0u; round--) {",
+    "for (var rounds = rounds(); rounds > 0u;) {",
+    "for (var tile = 1u; tile <= now; tile++) {",
     "while (reach < slots) {",
     "while (reach > 1u) {",
 ];
