@@ -10,6 +10,7 @@ use crate::faults::{cause, watched};
 use crate::operation::{Asked, Operation, Step};
 use crate::pipeline_cache;
 use crate::plan::{DeviceClass, Machine, Schedule, Tuning};
+use crate::shader_module;
 use crate::shaders::{Constants, Role, Storage, TexelFormat, Variant};
 
 /// The recording layer's entry: pipelines of one device, compiled when first bound.
@@ -270,7 +271,7 @@ impl Context {
         let roles = variant.roles();
         let source = variant.source();
         let constants = constants.of(&source);
-        let module = module(
+        let module = shader_module::made(
             device,
             wgpu::ShaderModuleDescriptor {
                 label: Some(&label),
@@ -323,38 +324,6 @@ impl Context {
             layout,
             roles,
         }
-    }
-}
-
-/// A shader of the closed list. Accesses are always kept within bounds.
-fn module(
-    device: &wgpu::Device,
-    shader: wgpu::ShaderModuleDescriptor<'_>,
-    guarded: bool,
-) -> wgpu::ShaderModule {
-    if guarded {
-        return device.create_shader_module(shader);
-    }
-    let checks = wgpu::ShaderRuntimeChecks {
-        force_loop_bounding: false,
-        int_div_checks: false,
-        ..wgpu::ShaderRuntimeChecks::checked()
-    };
-    #[allow(
-        unsafe_code,
-        reason = "only these two guards are off, and the shaders do not need them"
-    )]
-    // SAFETY: no loop is infinite and no divisor is zero, whatever the buffers hold. `Params` alone decides both; the
-    // library writes it, no kernel and no caller can, and `Params::new` refuses what follows not to hold.
-    // `rounds` falls by `min(rounds, 16)` a round, which is at least 1 where it is above 0; `round` and `left` fall by 1.
-    // `tile` and the `k` below COLUMNS count up to constants, or to 16, and `load` to less than 4. `first += slots` adds
-    // at least 1, since `slots` and `partials` are at least 1; both are below 2³¹, so that no sum wraps.
-    // `reach` doubles until it is at least `slots`, which is below 2³¹, and is halved until it is 1.
-    // Divisors are numbers, or `team`, `columns`, `rows`, `adjacent`, `splits` or `inner`, which are at least 1, or an image's width.
-    // All are unsigned, so that no quotient overflows. The test `what_is_not_guarded_was_proved` knows every loop and
-    // divisor of these shaders and fails where there is another.
-    unsafe {
-        device.create_shader_module_trusted(shader, checks)
     }
 }
 

@@ -99,6 +99,8 @@ mod with_wgpu {
     pub(crate) mod proof;
     pub(crate) mod readback;
     pub(crate) mod record;
+    pub(crate) mod shader_module;
+    pub(crate) mod shader_module;
     pub(crate) mod tensor;
 
     pub use binding::Binding;

@@ -13,8 +13,8 @@ mod steps;
 pub(crate) use buffers::rows;
 pub use buffers::{Buffer, Given, Holds};
 pub use list::Operation;
-pub(crate) use steps::{Asked, Step};
 pub use steps::Stage;
+pub(crate) use steps::{Asked, Step};
 
 #[cfg(test)]
 mod tests;

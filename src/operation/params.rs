@@ -60,7 +60,7 @@ impl Params {
     /// The parameters of a dispatch over `grid` on `piece`; options are added by the methods below.
     pub(crate) fn new(schedule: &Schedule, piece: &Piece, grid: &Grid) -> Self {
         let view = &piece.view;
-        // Shaders divide by these and count to those, with no guard: see `Context`.
+        // Shaders divide by these and count to those, with no guard: see `shader_module`.
         let divisors = [
             grid.team,
             grid.columns,

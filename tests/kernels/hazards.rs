@@ -247,7 +247,7 @@ fn samples_come_before_what_is_stored_over_them() {
     assert_eq!(found, 27);
 }
 
-/// Loops whose end `Context::made` proves, whatever a kernel reads.
+/// Loops whose end `shader_module::made` proves, whatever a kernel reads.
 const LOOPS: [&str; 9] = [
     "for (var first = 0u; first < params.partials; first += slots) {",
     "for (var k = 0u; k < COLUMNS; k++) {",
