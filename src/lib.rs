@@ -100,7 +100,6 @@ mod with_wgpu {
     pub(crate) mod readback;
     pub(crate) mod record;
     pub(crate) mod shader_module;
-    pub(crate) mod shader_module;
     pub(crate) mod tensor;
 
     pub use binding::Binding;
