@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use crate::binding::UNUSED_BYTES;
 use crate::config::Config;
 use crate::error::{BindError, CacheError, DeviceError, RunError};
 use crate::faults::{cause, watched};
@@ -110,6 +111,7 @@ impl Context {
         ] {
             at_least(limit, got.into(), expected.into())?;
         }
+        at_least("max_buffer_size", limits.max_buffer_size, UNUSED_BYTES)?;
         let binding = limits.max_storage_buffer_binding_size;
         let (binding_limit, max_binding_bytes) = if limits.max_buffer_size < binding {
             ("max_buffer_size", limits.max_buffer_size)
