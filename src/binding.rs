@@ -226,8 +226,20 @@ pub(crate) fn bind_group(
     })
 }
 
-/// Uniform offsets are multiples of 256 bytes at most.
+/// Offsets of uniforms and of storage are multiples of 256 bytes at most.
 pub(crate) const UNIFORM_STRIDE: u64 = 256;
+
+/// What stands in for buffers that kernels would write, were they given: a few bytes for each of so many.
+/// Each binding has its own, because wgpu lets a dispatch wait for the one before that bound the same buffer
+/// as writable.
+pub(crate) fn unused(device: &wgpu::Device, count: u64) -> wgpu::Buffer {
+    device.create_buffer(&wgpu::BufferDescriptor {
+        label: Some("wgpu-batchnorm unused"),
+        size: count * UNIFORM_STRIDE,
+        usage: wgpu::BufferUsages::STORAGE,
+        mapped_at_creation: false,
+    })
+}
 
 /// A buffer of uniforms, [`UNIFORM_STRIDE`] apart.
 pub(crate) fn uniforms(device: &wgpu::Device, parts: &[&[u8]]) -> wgpu::Buffer {
@@ -239,7 +251,10 @@ pub(crate) fn uniforms(device: &wgpu::Device, parts: &[&[u8]]) -> wgpu::Buffer {
     let buffer = device.create_buffer(&wgpu::BufferDescriptor {
         label: Some("wgpu-batchnorm parameters"),
         size: bytes.len() as u64,
-        usage: wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_SRC,
+        // As storage they are bound where a kernel reads nothing of a binding.
+        usage: wgpu::BufferUsages::UNIFORM
+            | wgpu::BufferUsages::STORAGE
+            | wgpu::BufferUsages::COPY_SRC,
         mapped_at_creation: true,
     });
     // Mapping at creation fails only where the device is lost; work on it will say so.

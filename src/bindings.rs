@@ -1,6 +1,8 @@
 //! From buffers to bind groups, everything checked before anything is made.
 
-use crate::binding::{self, Binding, Dispatch, Moving, Resource, UNIFORM_STRIDE, uniforms};
+use crate::binding::{
+    self, Binding, Dispatch, Moving, Resource, UNIFORM_STRIDE, uniforms, unused,
+};
 use crate::config::Config;
 use crate::context::Context;
 use crate::error::BindError;
@@ -21,26 +23,25 @@ pub(crate) struct Argument<'a> {
 impl<'a> Argument<'a> {
     /// What a dispatch over `piece` binds: that piece of a tensor, all of anything else.
     fn range(&self, piece: &Piece, load_bytes: u64) -> wgpu::BufferBinding<'a> {
-        let (start, bytes) = match self.role.is_tensor() {
-            true => (
+        match self.role.is_tensor() {
+            true => self.bytes_at(
                 piece.binding_start() as u64 * load_bytes,
                 (piece.binding_len() as u64 * load_bytes).next_multiple_of(4),
             ),
-            false => (0, self.bytes),
-        };
+            false => self.all(),
+        }
+    }
+
+    pub(crate) fn all(&self) -> wgpu::BufferBinding<'a> {
+        self.bytes_at(0, self.bytes)
+    }
+
+    fn bytes_at(&self, start: u64, bytes: u64) -> wgpu::BufferBinding<'a> {
         wgpu::BufferBinding {
             buffer: self.slice.buffer(),
             offset: self.slice.offset() + start,
             size: wgpu::BufferSize::new(bytes),
         }
-    }
-}
-
-pub(crate) fn whole(slice: wgpu::BufferSlice<'_>) -> wgpu::BufferBinding<'_> {
-    wgpu::BufferBinding {
-        buffer: slice.buffer(),
-        offset: slice.offset(),
-        size: wgpu::BufferSize::new(slice.size()),
     }
 }
 
@@ -129,12 +130,17 @@ pub(crate) fn bind(context: &Context, request: &Request<'_, '_>) -> Result<Bindi
     let arguments = arguments(operation, config, |holds| holds.bytes(schedule), buffers)?;
     check(context.device(), &arguments)?;
     let argument = |role| arguments.iter().find(|argument| argument.role == role);
+    let written = |role| operation.writes(role, schedule, &asked);
+    let apart = context.machine().tuning.read_only && apart(&arguments, written);
+    asked.apart = apart;
     let steps = operation.steps(config, schedule, &asked);
     let params = steps.iter().map(|step| bytemuck::bytes_of(&step.params));
     let axes = schedule.axes.iter().map(bytemuck::bytes_of);
     let parts: Vec<_> = params.chain(axes).collect();
     let device = context.device();
     let uniforms = made(device, || uniforms(device, &parts))?;
+    // Made where a dispatch needs it.
+    let mut placeholders = None;
     let mut moving = Vec::new();
     let dispatches = steps.iter().enumerate().map(|(k, step)| {
         let in_place = step.constants.in_place;
@@ -144,27 +150,44 @@ pub(crate) fn bind(context: &Context, request: &Request<'_, '_>) -> Result<Bindi
             offset: at * UNIFORM_STRIDE,
             size: wgpu::BufferSize::new(bytes as u64),
         };
-        let bound = |role: Role| {
+        let mut bound = |role: Role| {
             if role == Role::Axes {
-                return Resource::buffer(&uniform(steps.len() as u64, size_of::<Axes>()));
+                return Ok(Resource::buffer(&uniform(
+                    steps.len() as u64,
+                    size_of::<Axes>(),
+                )));
             }
             let view = textures.iter().find(|(bound, _)| *bound == role);
             if let Some((_, view)) = view.filter(|_| step.variant.binds_texture(role)) {
-                return Resource::Texture(view.clone());
+                return Ok(Resource::Texture(view.clone()));
             }
             let argument = match role {
                 Role::X if in_place => None,
                 Role::Out if in_place => argument(Role::X),
                 role => argument(role),
             };
-            Resource::buffer(&match argument {
-                Some(argument) => argument.range(&step.piece, schedule.load_bytes()),
-                None => whole(context.unused(role)),
-            })
+            if let Some(argument) = argument {
+                let range = argument.range(&step.piece, schedule.load_bytes());
+                return Ok(Resource::buffer(&range));
+            }
+            // Nothing is given, and nothing read or written.
+            if step.variant.only_reads(role) {
+                return Ok(Resource::buffer(&uniform(k as u64, UNIFORM_STRIDE as usize)));
+            }
+            let buffer = match &placeholders {
+                Some(buffer) => buffer,
+                None => placeholders.insert(made(device, || unused(device, Role::ALL.len() as u64))?),
+            };
+            Ok::<_, BindError>(Resource::buffer(&wgpu::BufferBinding {
+                buffer,
+                offset: UNIFORM_STRIDE * (role as u64 - 1),
+                size: wgpu::BufferSize::new(UNIFORM_STRIDE),
+            }))
         };
         let mut all = vec![(0, Resource::buffer(&uniform(k as u64, size_of::<Params>())))];
-        let roles = pipeline.roles.iter();
-        all.extend(roles.map(|&role| (role as u32, bound(role))));
+        for &role in &pipeline.roles {
+            all.push((role as u32, bound(role)?));
+        }
         let label = step.variant.kernel.name();
         let make = || binding::bind_group(device, label, &pipeline.layout, &all);
         let bind_group = made(device, make).map_err(|error| {
@@ -200,6 +223,17 @@ pub(crate) fn bind(context: &Context, request: &Request<'_, '_>) -> Result<Bindi
         group: format!("wgpu-batchnorm {}", operation.name()),
         dispatches,
         moving,
+    })
+}
+
+/// Whether each buffer that the operation writes holds one argument alone. wgpu refuses a buffer that a
+/// dispatch binds both read-only and writable, however far apart the ranges.
+fn apart(arguments: &[Argument<'_>], written: impl Fn(Role) -> bool) -> bool {
+    arguments.iter().enumerate().all(|(k, argument)| {
+        arguments[..k].iter().all(|other| {
+            argument.slice.buffer() != other.slice.buffer()
+                || !(written(argument.role) || written(other.role))
+        })
     })
 }
 
@@ -266,7 +300,7 @@ pub(crate) fn check(device: &wgpu::Device, arguments: &[Argument<'_>]) -> Result
             });
         }
     }
-    // All are bound writable, and browsers refuse writable bindings that overlap.
+    // Browsers refuse writable bindings that overlap, and which are writable depends on all of them.
     for (k, argument) in arguments.iter().enumerate() {
         for other in &arguments[..k] {
             let same_buffer = argument.slice.buffer() == other.slice.buffer();

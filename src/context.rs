@@ -3,11 +3,12 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use crate::config::Config;
 use crate::error::{BindError, CacheError, DeviceError, RunError};
 use crate::faults::{cause, watched};
-use crate::operation::Step;
+use crate::operation::{Asked, Operation};
 use crate::pipeline_cache;
-use crate::plan::{DeviceClass, Machine, Tuning};
+use crate::plan::{DeviceClass, Machine, Schedule, Tuning};
 use crate::shaders::{Constants, Role, Storage, TexelFormat, Variant};
 
 /// The recording layer's entry: pipelines of one device, compiled when first bound.
@@ -26,7 +27,6 @@ struct Shared {
     pipelines: Mutex<HashMap<(Variant, Constants), Entry>>,
     /// What the driver keeps of compiled pipelines, where the device can give it as bytes.
     cache: Mutex<Option<wgpu::PipelineCache>>,
-    unused: wgpu::Buffer,
 }
 
 /// A pipeline, once it was compiled. Each has its own lock, so compiling one does not block the others.
@@ -106,25 +106,12 @@ impl Context {
         ] {
             at_least(limit, got.into(), expected.into())?;
         }
-        at_least("max_buffer_size", limits.max_buffer_size, unused_bytes())?;
         let binding = limits.max_storage_buffer_binding_size;
         let (binding_limit, max_binding_bytes) = if limits.max_buffer_size < binding {
             ("max_buffer_size", limits.max_buffer_size)
         } else {
             ("max_storage_buffer_binding_size", binding)
         };
-        let unused = wgpu::BufferDescriptor {
-            label: Some("wgpu-batchnorm unused"),
-            size: unused_bytes(),
-            usage: wgpu::BufferUsages::STORAGE,
-            mapped_at_creation: false,
-        };
-        let (unused, refused) = watched(device, || device.create_buffer(&unused));
-        if let Some(refused) = refused {
-            return Err(DeviceError::Unusable {
-                reason: refused.to_string(),
-            });
-        }
         Ok(Self {
             shared: Arc::new(Shared {
                 device: device.clone(),
@@ -136,7 +123,6 @@ impl Context {
                 },
                 pipelines: Mutex::default(),
                 cache: Mutex::new(pipeline_cache::empty(device)),
-                unused,
             }),
         })
     }
@@ -161,10 +147,20 @@ impl Context {
         }
     }
 
-    /// Compiles the pipelines of these dispatches.
-    pub(crate) fn compile(&self, steps: &[Step]) -> Result<(), BindError> {
-        for step in steps {
-            self.pipeline(step.variant, step.constants)?;
+    /// Compiles the pipelines of an operation, whichever buffers it will be bound to.
+    pub(crate) fn compile(
+        &self,
+        operation: Operation,
+        config: &Config,
+        schedule: &Schedule,
+        mut asked: Asked,
+    ) -> Result<(), BindError> {
+        let read_only = self.machine().tuning.read_only;
+        for apart in [true, false].into_iter().filter(|&apart| read_only || !apart) {
+            asked.apart = apart;
+            for step in operation.steps(config, schedule, &asked) {
+                self.pipeline(step.variant, step.constants)?;
+            }
         }
         Ok(())
     }
@@ -206,13 +202,6 @@ impl Context {
 
     pub(crate) fn machine(&self) -> &Machine {
         &self.shared.machine
-    }
-
-    /// What stands in for a buffer that a kernel names and this plan has no use for: a few bytes
-    /// of its own for each role, since overlapping writable bindings are refused by browsers.
-    pub(crate) fn unused(&self, role: Role) -> wgpu::BufferSlice<'_> {
-        let start = UNUSED_BYTES * (role as u64 - 1);
-        self.shared.unused.slice(start..start + UNUSED_BYTES)
     }
 
     /// The pipeline of `variant`, compiled now if nobody asked before. One that failed is not kept:
@@ -260,16 +249,16 @@ impl Context {
             ty,
             count: None,
         };
-        // All storage is read-write, so that tensors may share one pooled buffer: wgpu refuses a
-        // buffer that a dispatch binds both ways, however far apart the ranges.
-        let storage = wgpu::BufferBindingType::Storage { read_only: false };
+        let storage = |role| wgpu::BufferBindingType::Storage {
+            read_only: variant.only_reads(role),
+        };
         let mut entries = vec![layout_entry(0, buffer(wgpu::BufferBindingType::Uniform))];
         entries.extend(roles.iter().map(|&role| {
             let ty = match (role, variant.storage) {
                 (Role::X, Storage::Texture(_)) => READ_TEXTURE,
                 (Role::Out, Storage::Texture(Some(format))) => written_texture(format),
                 (Role::Axes, _) => buffer(wgpu::BufferBindingType::Uniform),
-                _ => buffer(storage),
+                _ => buffer(storage(role)),
             };
             layout_entry(role as u32, ty)
         }));
@@ -334,14 +323,6 @@ fn written_texture(format: TexelFormat) -> wgpu::BindingType {
 
 /// A partial in workgroup memory, at its widest: moments of four channels.
 const PARTIAL_BYTES: u32 = 48;
-
-/// Storage offsets are multiples of 256 bytes at most.
-const UNUSED_BYTES: u64 = 256;
-
-/// Bytes of the buffer that stands in for unused ones.
-fn unused_bytes() -> u64 {
-    UNUSED_BYTES * Role::ALL.len() as u64
-}
 
 fn at_least(limit: &'static str, got: u64, expected: u64) -> Result<(), DeviceError> {
     match got >= expected {

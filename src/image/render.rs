@@ -4,7 +4,7 @@ use wgpu::TextureFormat;
 
 use super::{CHANNELS, ImageRenderInputs, texture};
 use crate::binding::{timestamps, uniforms};
-use crate::bindings::{arguments, check, named, whole};
+use crate::bindings::{arguments, check, named};
 use crate::config::Config;
 use crate::context::{Context, READ_TEXTURE, buffer};
 use crate::error::{BindError, EncodeError, PlanError};
@@ -222,13 +222,13 @@ impl ImageRender {
         ];
         entries.extend(self.buffers.iter().map(|&role| {
             let given = arguments.iter().find(|argument| argument.role == role);
-            let slice = match given {
-                Some(argument) => argument.slice.slice(..argument.bytes),
-                None => self.context.unused(role),
-            };
             wgpu::BindGroupEntry {
                 binding: role as u32,
-                resource: wgpu::BindingResource::Buffer(whole(slice)),
+                resource: match given {
+                    Some(argument) => wgpu::BindingResource::Buffer(argument.all()),
+                    // Any bytes that are only read.
+                    None => uniforms.as_entire_binding(),
+                },
             }
         }));
         let group = wgpu::BindGroupDescriptor {

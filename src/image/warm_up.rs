@@ -63,7 +63,7 @@ impl Context {
                 asked.give(Role::Out);
             }
             operation.validate(&plan.config, &plan.view(), &asked)?;
-            self.compile(&operation.steps(&plan.config, &plan.schedule, &asked))?;
+            self.compile(operation, &plan.config, &plan.schedule, asked)?;
         }
         Ok(())
     }

@@ -39,6 +39,8 @@ pub(crate) struct Asked {
     pub(crate) from_moments: bool,
     /// The format of the image that is written.
     pub(crate) format: Option<TexelFormat>,
+    /// Whether each buffer that is written holds one thing alone: others can be bound read-only then.
+    pub(crate) apart: bool,
 }
 
 impl Asked {
@@ -105,6 +107,18 @@ impl Operation {
         }
     }
 
+    /// Whether one of its dispatches writes what is bound for `role`, where `asked` is asked for.
+    pub(crate) fn writes(self, role: Role, schedule: &Schedule, asked: &Asked) -> bool {
+        let mut kernels = self.kernels(schedule, asked).into_iter();
+        kernels.any(|(kernel, _)| {
+            let place = match role {
+                Role::X if goes_over_x(kernel, asked) => Role::Out,
+                role => role,
+            };
+            kernel.writes().contains(&place)
+        })
+    }
+
     /// Its dispatches.
     pub(crate) fn steps(self, config: &Config, schedule: &Schedule, asked: &Asked) -> Vec<Step> {
         let kernels = self.kernels(schedule, asked).into_iter();
@@ -120,7 +134,7 @@ impl Operation {
                 };
                 let storage = self.storage(schedule, stage, asked);
                 let step = move |(piece, grid): (Piece, Grid)| Step {
-                    variant: variant(kernel, storage, schedule, &grid),
+                    variant: variant(kernel, storage, schedule, &grid, asked),
                     constants: constants(kernel, config, schedule, &grid, asked),
                     params: self.params((kernel, stage), config, schedule, (&piece, &grid), asked),
                     piece,
@@ -197,12 +211,27 @@ impl Operation {
     }
 }
 
-fn variant(kernel: Kernel, storage: Storage, schedule: &Schedule, grid: &Grid) -> Variant {
+/// Without an output of its own, y goes over x.
+fn goes_over_x(kernel: Kernel, asked: &Asked) -> bool {
+    kernel.maps() && !asked.has(Role::Out)
+}
+
+fn variant(
+    kernel: Kernel,
+    storage: Storage,
+    schedule: &Schedule,
+    grid: &Grid,
+    asked: &Asked,
+) -> Variant {
     let walk = match schedule.axes {
         Some(_) => Walk::Strided,
         None => Walk::Dense,
     };
-    Variant::new(kernel, storage, walk, schedule.load, grid.lane_columns)
+    let variant = Variant::new(kernel, storage, walk, schedule.load, grid.lane_columns);
+    match asked.apart {
+        true => variant.reading(),
+        false => variant,
+    }
 }
 
 fn constants(
@@ -223,8 +252,7 @@ fn constants(
         },
         residual: activates && asked.has(Role::Residual),
         dresidual: activates && asked.has(Role::Dresidual),
-        // Without an output of its own, y goes over x.
-        in_place: kernel.maps() && !asked.has(Role::Out),
+        in_place: goes_over_x(kernel, asked),
         held: grid.held,
         bfloat: schedule.element == Element::Bf16,
     }

@@ -45,6 +45,9 @@ pub struct Tuning {
     /// Bytes of a tensor that a workgroup walks in one dispatch, where work is cut by bytes: many workgroups
     /// balance themselves on a GPU of any size. `None` where it is cut to `fill` the device.
     pub workgroup_bytes: Option<usize>,
+    /// Whether kernels bind what they only read as read-only, where each buffer that is written holds nothing
+    /// else.
+    pub read_only: bool,
 }
 
 /// What kind of device it is, as far as the planner cares.
@@ -91,6 +94,7 @@ impl Tuning {
         fill: 16,
         resident_bytes: 256 << 10,
         workgroup_bytes: None,
+        read_only: false,
     };
     /// Integrated GPUs: fewer cores to fill, smaller caches. Not yet measured on one.
     pub const INTEGRATED: Self = Self {
@@ -108,6 +112,7 @@ impl Tuning {
         fill: 528,
         resident_bytes: 32 << 10,
         workgroup_bytes: Some(32 << 10),
+        read_only: true,
     };
 }
 

@@ -143,7 +143,7 @@ impl Context {
         for operation in operations {
             let (operation, asked) = operation.asked(count)?;
             operation.validate(&plan.config, &plan.view(), &asked)?;
-            self.compile(&operation.steps(&plan.config, &plan.schedule, &asked))?;
+            self.compile(operation, &plan.config, &plan.schedule, asked)?;
         }
         Ok(())
     }

@@ -1,5 +1,7 @@
 //! The kernels.
 
+use super::role::Role;
+
 /// Declares [`Kernel`]: each with the name of its file in `shaders/kernels`.
 macro_rules! kernels {
     ($($(#[$doc:meta])* $kernel:ident = $file:literal,)*) => {
@@ -86,6 +88,22 @@ impl Kernel {
             self,
             Self::Normalize | Self::Inference | Self::TrainResident | Self::TrainHeld
         )
+    }
+
+    /// What the kernel writes, of what it binds. A test holds its text against this.
+    pub(crate) fn writes(self) -> &'static [Role] {
+        use Role::{Dresidual, Grads, Out, Partials, Saved, Statistics};
+        match self {
+            Self::Moments | Self::MomentsFold | Self::SumsFold => &[Partials],
+            Self::Normalize | Self::TrainResident | Self::TrainHeld => &[Out, Statistics, Saved],
+            Self::Inference => &[Out],
+            Self::MomentsFinish | Self::MomentsMerge => &[Statistics],
+            Self::BackwardSums => &[Dresidual, Partials],
+            Self::BackwardDx => &[Out, Grads],
+            Self::BackwardFrozen => &[Out, Dresidual, Partials],
+            Self::BackwardResident | Self::BackwardHeld => &[Out, Dresidual, Grads],
+            Self::Gradients => &[Grads],
+        }
     }
 
     /// Whether an activation and a residual come after what the kernel normalizes, or backward goes

@@ -30,6 +30,8 @@ pub struct Variant {
     pub load: Load,
     /// Its channels a lane, one of [`COLUMNS`].
     pub columns: u32,
+    /// Whether what it only reads is declared so, or all of it writable.
+    pub read_only: bool,
 }
 
 impl Variant {
@@ -55,7 +57,24 @@ impl Variant {
                 load => load,
             },
             columns,
+            read_only: false,
         }
+    }
+
+    /// The variant with what it only reads declared so, where there is one. Kernels that walk no tensor read
+    /// little, textures are never writable where they are read, and lanes of several channels are those of
+    /// software adapters, which gain nothing.
+    pub(crate) fn reading(self) -> Self {
+        let texture = matches!(self.storage, Storage::Texture(_));
+        Self {
+            read_only: self.kernel.walks() && !texture && self.columns == 1,
+            ..self
+        }
+    }
+
+    /// Whether the variant declares that it only reads what is bound for `role`.
+    pub fn only_reads(&self, role: Role) -> bool {
+        self.read_only && !self.kernel.writes().contains(&role)
     }
 
     /// Every variant there is.
@@ -87,6 +106,8 @@ impl Variant {
         }
         // Plans of lanes with several channels neither fold nor hold.
         all.retain(|v| v.columns == 1 || !(v.kernel.folds() || v.kernel.holds()));
+        let reading: Vec<_> = all.iter().map(|variant| variant.reading()).collect();
+        all.extend(reading);
         let mut seen = std::collections::HashSet::new();
         all.retain(|variant| seen.insert(*variant));
         all
@@ -114,7 +135,11 @@ impl Variant {
             Storage::Texture(Some(TexelFormat::Rgba8Unorm)) => "_texture_rgba8unorm",
             Storage::Texture(Some(TexelFormat::Rgba16Float)) => "_texture_rgba16float",
         };
-        format!("{}{walk}{load}{columns}{storage}", self.kernel.name())
+        let access = if self.read_only { "_read" } else { "" };
+        format!(
+            "{}{walk}{load}{columns}{storage}{access}",
+            self.kernel.name()
+        )
     }
 
     /// The variant's WGSL.
@@ -125,7 +150,14 @@ impl Variant {
             given += &format!("alias Out = texture_storage_2d<{name}, write>;\n");
         }
         let kernel = format!("kernels/{}", self.kernel.name());
-        compose(&kernel, &given, &|name| self.choice(name))
+        let mut source = compose(&kernel, &given, &|name| self.choice(name));
+        for role in Role::ALL {
+            if self.only_reads(role) {
+                let declared = |access| format!("@binding({}) var<storage, {access}>", role as u32);
+                source = source.replace(&declared("read_write"), &declared("read"));
+            }
+        }
+        source
     }
 
     /// The file that serves for `name` in this variant, where there are several that might.

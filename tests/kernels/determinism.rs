@@ -60,6 +60,7 @@ const SPLIT: Tuning = Tuning {
     fill: 4096,
     resident_bytes: 0,
     workgroup_bytes: None,
+    read_only: false,
 };
 
 /// Every operation in both patterns, each with its options.

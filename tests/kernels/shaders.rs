@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use naga::back::{self, PipelineConstants};
-use naga::valid::{Capabilities, ModuleInfo, ValidationFlags, Validator};
+use naga::valid::{Capabilities, GlobalUse, ModuleInfo, ValidationFlags, Validator};
 use naga::{AddressSpace, Module, ShaderStage, StorageAccess};
 use wgpu_batchnorm::internals::shaders::{Constants, Conversion, Role, Variant, render_source};
 
@@ -69,11 +69,11 @@ fn the_list_is_closed_and_its_labels_unique() {
     let variants = Variant::all();
     // 8 kernels that walk in 5 widths, 2 of them strided as well, words or halves; 3 that
     // merge in 4 widths, 2 that fold in 2, 2 that hold in 3. On textures 1 that reads, and 2 that write 2 formats.
-    assert_eq!(
-        variants.len(),
-        2 * (8 * 5 + 2) + 3 * 4 + 2 * 2 + 2 * 2 * 3 + 1 + 2 * 2
-    );
-    assert!(variants.len() < 150);
+    let writable = 2 * (8 * 5 + 2) + 3 * 4 + 2 * 2 + 2 * 2 * 3 + 1 + 2 * 2;
+    // Those that walk or hold in 3 of the widths, and strides.
+    let read_only = 2 * (10 * 3 + 2);
+    assert_eq!(variants.len(), writable + read_only);
+    assert!(variants.len() < 200);
     let mut labels: Vec<_> = variants.iter().map(Variant::label).collect();
     labels.sort_unstable();
     labels.dedup();
@@ -181,6 +181,32 @@ fn every_variant_binds_its_roles_and_no_more_than_webgpu_grants() {
             assert_eq!(*space == AddressSpace::Uniform, uniform, "{label}: {name}");
         }
     }
+}
+
+/// What a variant declares read-only is what it never writes, and all of that; else everything is writable.
+#[test]
+fn what_is_only_read_is_declared_so() {
+    let mut read_only = 0;
+    for variant in Variant::all() {
+        let label = variant.label();
+        let (module, info) = resolved(variant, FULL);
+        let main = info.get_entry_point(0);
+        for (handle, global) in module.global_variables.iter() {
+            let AddressSpace::Storage { access } = global.space else {
+                continue;
+            };
+            let name = global.name.as_deref().unwrap_or_default();
+            let number = global.binding.unwrap().binding;
+            let role = Role::ALL.into_iter().find(|role| *role as u32 == number);
+            let declared = !access.contains(StorageAccess::STORE);
+            assert_eq!(declared, variant.only_reads(role.unwrap()), "{label}: {name}");
+            let written = main[handle].contains(GlobalUse::WRITE);
+            let expected = variant.read_only && !written;
+            assert_eq!(declared, expected, "{label}: {name}");
+            read_only += usize::from(declared);
+        }
+    }
+    assert!(read_only > 100, "only {read_only} bindings");
 }
 
 /// What kernels call a role, and whether it is a uniform.

@@ -22,7 +22,9 @@ fn every_variant_that_walks_no_strides_runs_and_is_right() {
     // Single values, fours of a run, and fours of channels, so many of them a lane.
     let planar = [(vec![11, 3, 15, 21], 1, 1), (vec![11, 3, 16, 80], 1, 1)];
     let interleaved = [1, 2, 4].map(|columns| (vec![11, 100, 16 * columns], -1, columns));
-    for (shape, axis, columns) in planar.into_iter().chain(interleaved) {
+    let cases = planar.into_iter().chain(interleaved);
+    let both = cases.flat_map(|case| [true, false].map(|read_only| (case.clone(), read_only)));
+    for ((shape, axis, columns), read_only) in both {
         // One dispatch does all of it, and parts are done in two.
         let tuning = Tuning {
             planar_workgroup: 8,
@@ -33,6 +35,7 @@ fn every_variant_that_walks_no_strides_runs_and_is_right() {
             fill: 1,
             resident_bytes: 1 << 22,
             workgroup_bytes: None,
+            read_only,
         };
         let context = context(&gpu, tuning);
         let implementation = GpuEngine::new(&gpu, "variants", tuning);

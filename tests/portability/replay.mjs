@@ -20,10 +20,10 @@ function write(bytes) {
   for (let at = 0; at < bytes.length; ) at += writeSync(1, bytes, at);
 }
 
-function layoutEntry({ binding, uniform, texture, written }) {
+function layoutEntry({ binding, type, texture, written }) {
   const entry = { binding, visibility: GPUShaderStage.COMPUTE };
   if (texture === undefined) {
-    entry.buffer = { type: uniform ? "uniform" : "storage" };
+    entry.buffer = { type };
   } else if (written) {
     entry.storageTexture = { access: "write-only", format: written };
   } else {

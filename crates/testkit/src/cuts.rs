@@ -24,5 +24,6 @@ pub const LANES_ALONE: (&str, Tuning) = (
         fill: 5,
         resident_bytes: 1 << 20,
         workgroup_bytes: None,
+        read_only: true,
     },
 );

@@ -11,7 +11,7 @@ use std::sync::{Mutex, OnceLock};
 
 use serde_json::{Value, json};
 use wgpu_batchnorm::internals::Resource;
-use wgpu_batchnorm::internals::shaders::{Role, Storage};
+use wgpu_batchnorm::internals::shaders::{Role, Storage, Variant};
 use wgpu_batchnorm::wgpu::{
     self, Buffer, BufferUsages, Extent3d, Texture, TextureFormat, TextureUsages,
 };
@@ -46,7 +46,7 @@ pub fn run(gpu: &Gpu, bindings: &[&Binding]) {
     for dispatch in bindings.iter().flat_map(|b| b.dispatches()) {
         let bound = dispatch.bound.iter();
         let entries: Vec<Value> = bound
-            .map(|(binding, bound)| job.entry(*binding, bound, dispatch.variant.storage))
+            .map(|(binding, bound)| job.entry(*binding, bound, &dispatch.variant))
             .collect();
         let source = dispatch.variant.source();
         let constants = dispatch.constants.of(&source).into_iter();
@@ -114,17 +114,22 @@ fn index_of<T: Clone + PartialEq>(all: &mut Vec<T>, one: &T) -> usize {
 }
 
 impl Job {
-    fn entry(&mut self, binding: u32, bound: &Resource, storage: Storage) -> Value {
+    fn entry(&mut self, binding: u32, bound: &Resource, variant: &Variant) -> Value {
+        let role = Role::ALL.into_iter().find(|role| *role as u32 == binding);
         match bound {
             Resource::Buffer(buffer, offset, size) => json!({
                 "binding": binding,
-                "uniform": binding == 0 || binding == Role::Axes as u32,
+                "type": match role {
+                    None | Some(Role::Axes) => "uniform",
+                    Some(role) if variant.only_reads(role) => "read-only-storage",
+                    Some(_) => "storage",
+                },
                 "buffer": index_of(&mut self.buffers, buffer),
                 "offset": offset,
                 "size": size,
             }),
             Resource::Texture(view) => {
-                let written = match storage {
+                let written = match variant.storage {
                     Storage::Texture(Some(format)) if binding == Role::Out as u32 => {
                         Some(format.name())
                     }

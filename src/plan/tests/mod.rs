@@ -64,6 +64,7 @@ fn tunings() -> Vec<Tuning> {
         lane_columns: 4,
         resident_bytes: 1 << 12,
         workgroup_bytes: None,
+        read_only: false,
     };
     vec![
         Tuning::CPU_ADAPTER,

@@ -190,6 +190,7 @@ fn one_dispatch_does_what_a_workgroup_can_finish() {
         fill: 1,
         resident_bytes: usize::MAX >> 8,
         workgroup_bytes: None,
+        read_only: false,
         ..Tuning::CPU_ADAPTER
     };
     let beyond = view(1, 1, 1 << 22);

@@ -41,5 +41,6 @@ const fn columns(lane_columns: u32) -> Tuning {
         fill: 1,
         resident_bytes: 1 << 20,
         workgroup_bytes: None,
+        read_only: false,
     }
 }
