@@ -8,6 +8,8 @@
 #[cfg(not(wgbn_host_only))]
 pub use crate::binding::{Dispatch, Resource};
 
+pub use crate::gpu::{USEFUL, device_request};
+
 /// An activation's number in the shaders.
 pub fn activation_code(activation: crate::Activation) -> u32 {
     activation.code()

@@ -1,14 +1,14 @@
 // needs: load
-// An image: its texels row by row, the four channels of each a load. sRGB views give linear values.
+// An image: the four channels of a texel are a load. sRGB views give linear values.
 @group(0) @binding(1) var x: texture_2d<f32>;
-
-fn place_of(at: u32) -> vec2<u32> {
-    let width = textureDimensions(x).x;
-    return vec2(at % width, at / width);
-}
 
 fn texel_at(place: vec2<u32>) -> Value {
     return textureLoad(x, place, 0);
+}
+
+// Where the texel at an address of a walk is: x in the lower half, y in the upper.
+fn place_of(at: u32) -> vec2<u32> {
+    return vec2(at & 0xffffu, at >> 16u);
 }
 
 fn x_at(at: u32) -> Value {

@@ -69,8 +69,38 @@ fn instance() -> &'static wgpu::Instance {
     })
 }
 
+/// What kernels and measurements can make use of and do not need.
+pub const USEFUL: [(wgpu::Features, &str); 4] = [
+    (wgpu::Features::SUBGROUP, "subgroups"),
+    (wgpu::Features::SHADER_F16, "shader_f16"),
+    (wgpu::Features::TIMESTAMP_QUERY, "timestamps"),
+    (wgpu::Features::PIPELINE_CACHE, "pipeline_cache"),
+];
+
+/// What [`Gpu::open`] asks an adapter for: what is [`USEFUL`] of its features, and its own limits for buffers
+/// and workgroups.
+pub fn device_request(adapter: &wgpu::Adapter) -> wgpu::DeviceDescriptor<'static> {
+    let useful = USEFUL.iter().map(|&(feature, _)| feature);
+    let useful = useful.fold(wgpu::Features::empty(), wgpu::Features::union);
+    let offered = adapter.limits();
+    wgpu::DeviceDescriptor {
+        label: Some("wgpu-batchnorm"),
+        required_features: adapter.features() & useful,
+        required_limits: wgpu::Limits {
+            max_buffer_size: offered.max_buffer_size,
+            max_storage_buffer_binding_size: offered.max_storage_buffer_binding_size,
+            max_compute_invocations_per_workgroup: offered.max_compute_invocations_per_workgroup,
+            max_compute_workgroup_size_x: offered.max_compute_workgroup_size_x,
+            max_compute_workgroup_storage_size: offered.max_compute_workgroup_storage_size,
+            ..wgpu::Limits::default()
+        },
+        ..Default::default()
+    }
+}
+
 impl Gpu {
-    /// Opens an adapter with its own limits for buffers, and WebGPU's defaults for the rest.
+    /// Opens an adapter with its own limits for buffers and workgroups, and WebGPU's defaults for the rest. Where
+    /// the adapter has them, the device gets subgroups, `SHADER_F16`, timestamps and a pipeline cache.
     ///
     /// # Errors
     /// [`DeviceError`]: no adapter, none of that name, one that gives no device or is below
@@ -105,17 +135,7 @@ impl Gpu {
     /// # Errors
     /// As [`Gpu::new`].
     pub async fn open(adapter: &wgpu::Adapter) -> Result<Self, DeviceError> {
-        let offered = adapter.limits();
-        let limits = wgpu::Limits {
-            max_buffer_size: offered.max_buffer_size,
-            max_storage_buffer_binding_size: offered.max_storage_buffer_binding_size,
-            ..wgpu::Limits::default()
-        };
-        let request = wgpu::DeviceDescriptor {
-            label: Some("wgpu-batchnorm"),
-            required_limits: limits,
-            ..Default::default()
-        };
+        let request = device_request(adapter);
         let info = adapter.get_info();
         let (device, queue) =
             adapter

@@ -47,7 +47,7 @@ impl<'a> TrainBuffers<'a> {
     }
 
     /// Sets what is added before the activation, in the input's shape, read. It cannot be `x` itself:
-    /// every buffer is bound writable, and browsers refuse writable bindings that overlap.
+    /// buffers may be bound writable, and browsers refuse writable bindings that overlap.
     pub fn with_residual(mut self, residual: impl Into<Option<BufferSlice<'a>>>) -> Self {
         self.residual = residual.into();
         self

@@ -19,6 +19,7 @@ const FILES: &[(&str, &str)] = files![
     "shared/lanes"
     "shared/walk_dense"
     "shared/walk_strided"
+    "shared/walk_texture"
     "shared/next4"
     "shared/element_f32"
     "shared/half"

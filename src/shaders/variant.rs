@@ -169,6 +169,7 @@ impl Variant {
         let several = self.columns > 1;
         Some(match name {
             "load" => load_file(self.load),
+            "walk" if texture => "shared/walk_texture",
             "walk" => match self.walk {
                 Walk::Dense => "shared/walk_dense",
                 Walk::Strided => "shared/walk_strided",

@@ -5,6 +5,7 @@ mod support;
 
 mod bytes;
 mod canary;
+mod device;
 mod functional;
 mod goldens;
 mod layer;

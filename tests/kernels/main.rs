@@ -3,6 +3,7 @@
 
 mod accuracy;
 mod bad_buffers;
+mod bindings;
 mod buffers;
 mod cases;
 mod determinism;

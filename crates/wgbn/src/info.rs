@@ -1,6 +1,7 @@
 //! `wgbn info`.
 
 use serde_json::{Value, json};
+use wgpu_batchnorm::internals::USEFUL;
 use wgpu_batchnorm::internals::plan::LARGEST_BINDING;
 use wgpu_batchnorm::wgpu::{self, DeviceType, Features};
 use wgpu_batchnorm::{Config, Error, Gpu, Plan, View, adapters_blocking};
@@ -66,11 +67,11 @@ fn print_adapter(adapter: &wgpu::Adapter) -> Result<(), Failure> {
         kind(info.device_type)
     )?;
     say!("  driver          {} {}", info.driver, info.driver_info)?;
-    let usable = match Gpu::open_blocking(adapter) {
-        Ok(_) => "yes".to_owned(),
-        Err(error) => format!("no: {error}"),
-    };
-    say!("  usable here     {usable}")?;
+    let opened = Gpu::open_blocking(adapter);
+    match &opened {
+        Ok(_) => say!("  usable here     yes")?,
+        Err(error) => say!("  usable here     no: {error}")?,
+    }
     say!(
         "  largest tensor  {} f32 values, bound in pieces of {}",
         limits.max_buffer_size / 4,
@@ -95,7 +96,21 @@ fn print_adapter(adapter: &wgpu::Adapter) -> Result<(), Failure> {
     say!(
         "  timestamps      {}",
         yes(features.contains(Features::TIMESTAMP_QUERY))
+    )?;
+    let Ok(gpu) = opened else { return Ok(()) };
+    let (got, limits) = (gpu.device().features(), gpu.device().limits());
+    let got: Vec<_> = got_of(got).map(|(name, got)| format!("{name} {}", yes(got))).collect();
+    say!("  opened with     {}", got.join(", "))?;
+    say!(
+        "                  workgroups of {} invocations, {} of shared memory",
+        limits.max_compute_invocations_per_workgroup,
+        bytes(limits.max_compute_workgroup_storage_size.into()),
     )
+}
+
+/// Each feature that the library asks for, and whether a device got it.
+fn got_of(features: Features) -> impl Iterator<Item = (&'static str, bool)> {
+    USEFUL.iter().map(move |&(feature, name)| (name, features.contains(feature)))
 }
 
 fn as_json(adapter: &wgpu::Adapter, args: &InfoArgs) -> Result<Value, Failure> {
@@ -109,10 +124,12 @@ fn as_json(adapter: &wgpu::Adapter, args: &InfoArgs) -> Result<Value, Failure> {
 
 fn described(adapter: &wgpu::Adapter) -> Value {
     let (info, limits, features) = (adapter.get_info(), adapter.limits(), adapter.features());
+    let opened = Gpu::open_blocking(adapter).ok();
     json!({
         "name": info.name, "backend": info.backend.to_string(), "kind": kind(info.device_type),
         "driver": info.driver, "driver_info": info.driver_info,
-        "usable": Gpu::open_blocking(adapter).is_ok(),
+        "usable": opened.is_some(),
+        "opened_with": opened.map(|gpu| got(gpu.device())),
         "max_storage_buffer_binding_size": limits.max_storage_buffer_binding_size,
         "max_buffer_size": limits.max_buffer_size,
         "max_compute_invocations_per_workgroup": limits.max_compute_invocations_per_workgroup,
@@ -123,6 +140,26 @@ fn described(adapter: &wgpu::Adapter) -> Value {
         "subgroup_sizes": [info.subgroup_min_size, info.subgroup_max_size],
         "timestamps": features.contains(Features::TIMESTAMP_QUERY),
     })
+}
+
+/// What the library asks an adapter for, as this device got it.
+fn got(device: &wgpu::Device) -> Value {
+    let limits = device.limits();
+    let mut got: Value = got_of(device.features()).collect();
+    for (name, limit) in [
+        (
+            "max_compute_invocations_per_workgroup",
+            limits.max_compute_invocations_per_workgroup,
+        ),
+        ("max_compute_workgroup_size_x", limits.max_compute_workgroup_size_x),
+        (
+            "max_compute_workgroup_storage_size",
+            limits.max_compute_workgroup_storage_size,
+        ),
+    ] {
+        got[name] = limit.into();
+    }
+    got
 }
 
 fn kind(kind: DeviceType) -> &'static str {

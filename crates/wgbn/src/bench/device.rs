@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use wgpu_batchnorm::error::DeviceError;
+use wgpu_batchnorm::internals::device_request;
 use wgpu_batchnorm::wgpu::{self, DeviceType, Features};
 use wgpu_batchnorm::{Adapter, Gpu, adapters_blocking};
 
@@ -120,19 +121,7 @@ impl GpuDevice {
         adapter: &wgpu::Adapter,
         fault: Arc<Mutex<Option<String>>>,
     ) -> Result<Self, Failure> {
-        let offered = adapter.limits();
-        let request = wgpu::DeviceDescriptor {
-            label: Some("wgbn bench"),
-            required_features: Features::TIMESTAMP_QUERY,
-            // As `Gpu::open` asks for.
-            required_limits: wgpu::Limits {
-                max_buffer_size: offered.max_buffer_size,
-                max_storage_buffer_binding_size: offered.max_storage_buffer_binding_size,
-                ..wgpu::Limits::default()
-            },
-            ..Default::default()
-        };
-        let opened = pollster::block_on(adapter.request_device(&request));
+        let opened = pollster::block_on(adapter.request_device(&device_request(adapter)));
         let (device, queue) = opened.map_err(|e| Failure::Machine(e.to_string()))?;
         let keep = |text: String, fault: &Mutex<Option<String>>| {
             let mut first = fault.lock().unwrap_or_else(PoisonError::into_inner);

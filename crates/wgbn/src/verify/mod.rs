@@ -100,7 +100,13 @@ impl Worker {
                 .map(|(_, cut)| match *cut {
                     Cut::Own => Ok(gpu.clone()),
                     Cut::By(tuning) => Ok(gpu.with_tuning(tuning)?),
-                    Cut::Bindings(bytes) => narrow(gpu, bytes),
+                    Cut::Plain(tuning) => Ok(plain(gpu, defaults)?.with_tuning(tuning)?),
+                    Cut::Bindings(max_storage_buffer_binding_size) => {
+                        plain(gpu, |offered| wgpu::Limits {
+                            max_storage_buffer_binding_size,
+                            ..offered
+                        })
+                    }
                 })
                 .collect::<Result<_, Failure>>()?,
         };
@@ -212,17 +218,23 @@ impl Sweep {
     }
 }
 
-/// Another device of the same adapter, which binds so few bytes at most.
-fn narrow(gpu: &Gpu, bytes: u64) -> Result<Gpu, Failure> {
-    let machine = |e: String| Failure::Machine(format!("a device with small bindings: {e}"));
+/// WebGPU's defaults, but for buffers.
+fn defaults(offered: wgpu::Limits) -> wgpu::Limits {
+    wgpu::Limits {
+        max_buffer_size: offered.max_buffer_size,
+        max_storage_buffer_binding_size: offered.max_storage_buffer_binding_size,
+        ..wgpu::Limits::default()
+    }
+}
+
+/// Another device of the same adapter, with such limits of what is offered and no feature.
+fn plain(gpu: &Gpu, limits: impl FnOnce(wgpu::Limits) -> wgpu::Limits) -> Result<Gpu, Failure> {
+    let machine = |e: String| Failure::Machine(format!("a device without features: {e}"));
     let same = |adapter: &wgpu::Adapter| adapter.get_info() == *gpu.info();
     let adapter = adapters_blocking().into_iter().find(same);
     let adapter = adapter.ok_or_else(|| machine("the adapter is gone".to_owned()))?;
     let request = wgpu::DeviceDescriptor {
-        required_limits: wgpu::Limits {
-            max_storage_buffer_binding_size: bytes,
-            ..adapter.limits()
-        },
+        required_limits: limits(adapter.limits()),
         ..Default::default()
     };
     let device = pollster::block_on(adapter.request_device(&request));

@@ -58,7 +58,19 @@ fn info_names_every_adapter() {
             "{text}"
         );
         assert!(adapter["max_buffer_size"].as_u64() > Some(0), "{adapter}");
+        // What is offered of these is asked for, and got.
+        for name in [
+            "subgroups",
+            "timestamps",
+            "max_compute_invocations_per_workgroup",
+            "max_compute_workgroup_storage_size",
+        ] {
+            assert_eq!(adapter["opened_with"][name], adapter[name], "{adapter}");
+        }
+        assert!(adapter["opened_with"]["shader_f16"].is_boolean());
+        assert!(adapter["opened_with"]["pipeline_cache"].is_boolean());
     }
+    assert!(text.contains("opened with     subgroups "), "{text}");
     folder.wgbn("info --require-adapter").succeeded();
     assert!(folder.names().is_empty());
 }

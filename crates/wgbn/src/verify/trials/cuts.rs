@@ -10,6 +10,8 @@ pub enum Cut {
     /// The adapter's own sizes.
     Own,
     By(Tuning),
+    /// On a device that was asked for no feature and no larger workgroup, which adapters need not have.
+    Plain(Tuning),
     /// Its own, on a device that binds so few bytes at most.
     Bindings(u64),
 }
@@ -18,7 +20,10 @@ pub enum Cut {
 pub const SIZES: [(&str, Cut); 8] = [
     ("the adapter's own sizes", Cut::Own),
     ("a GPU's sizes", Cut::By(Tuning::DISCRETE)),
-    (SMALL_SHARES.0, Cut::By(SMALL_SHARES.1)),
+    (
+        "a GPU's sizes, in small shares, no features",
+        Cut::Plain(SMALL_SHARES.1),
+    ),
     (LANES_ALONE.0, Cut::By(LANES_ALONE.1)),
     ("1 column a lane", Cut::By(columns(1))),
     ("2 columns a lane", Cut::By(columns(2))),
