@@ -239,10 +239,14 @@ impl Context {
         let roles = variant.roles();
         let source = variant.source();
         let constants = constants.of(&source);
-        let module = device.create_shader_module(wgpu::ShaderModuleDescriptor {
-            label: Some(&label),
-            source: wgpu::ShaderSource::Wgsl(source.into()),
-        });
+        let module = module(
+            device,
+            wgpu::ShaderModuleDescriptor {
+                label: Some(&label),
+                source: wgpu::ShaderSource::Wgsl(source.into()),
+            },
+            variant.guarded(),
+        );
         let layout_entry = |binding, ty| wgpu::BindGroupLayoutEntry {
             binding,
             visibility: wgpu::ShaderStages::COMPUTE,
@@ -288,6 +292,38 @@ impl Context {
             layout,
             roles,
         }
+    }
+}
+
+/// A shader of the closed list. Accesses are always kept within bounds.
+fn module(
+    device: &wgpu::Device,
+    shader: wgpu::ShaderModuleDescriptor<'_>,
+    guarded: bool,
+) -> wgpu::ShaderModule {
+    if guarded {
+        return device.create_shader_module(shader);
+    }
+    let checks = wgpu::ShaderRuntimeChecks {
+        force_loop_bounding: false,
+        int_div_checks: false,
+        ..wgpu::ShaderRuntimeChecks::checked()
+    };
+    #[allow(
+        unsafe_code,
+        reason = "only these two guards are off, and the shaders do not need them"
+    )]
+    // SAFETY: no loop is infinite and no divisor is zero, whatever the buffers hold. `Params` alone decides both; the
+    // library writes it, no kernel and no caller can, and `Params::new` refuses what follows not to hold.
+    // `left` is unsigned and falls by at least 1 a round: by 1, by 4, or by 4 times `min(left / 4, 16)`, where `left` is
+    // at least 4. `tile` and the `k` below COLUMNS count up to constants, or to 16. `k += slots` runs only where a lane's
+    // slot is below `slots`, which is then at least 1; both it and `partials` are below 2³¹, so that no sum wraps.
+    // `reach` doubles until it is at least `slots`, which is below 2³¹, and is halved until it is 1.
+    // Divisors are numbers, or `team`, `columns`, `rows`, `adjacent`, `splits` or `inner`, which are at least 1, or an image's width.
+    // All are unsigned, so that no quotient overflows. The test `what_is_not_guarded_was_proved` knows every loop and
+    // divisor of these shaders and fails where there is another.
+    unsafe {
+        device.create_shader_module_trusted(shader, checks)
     }
 }
 

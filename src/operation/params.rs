@@ -59,6 +59,16 @@ impl Params {
     /// The parameters of a dispatch over `grid` on `piece`; options are added by the methods below.
     pub(crate) fn new(schedule: &Schedule, piece: &Piece, grid: &Grid) -> Self {
         let view = &piece.view;
+        // Shaders divide by these and count to those, with no guard: see `Context`.
+        let divisors = [
+            grid.team,
+            grid.columns,
+            grid.rows,
+            grid.adjacent,
+            grid.splits,
+            view.inner() as u32,
+        ];
+        assert!(!divisors.contains(&0) && (grid.slots | schedule.partials) < 1 << 31);
         Self {
             channels: view.channels() as u32,
             inner: view.inner() as u32,

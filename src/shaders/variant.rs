@@ -113,6 +113,12 @@ impl Variant {
         all
     }
 
+    /// Whether wgpu is to bound its loops and guard its divisions. A strided walk's loop over axes is unrolled into
+    /// twice the code where it is not bounded.
+    pub fn guarded(&self) -> bool {
+        self.walk == Walk::Strided
+    }
+
     /// The variant's name in labels and messages.
     pub fn label(&self) -> String {
         let walk = match self.walk {

@@ -92,8 +92,9 @@ fn options(variant: &Variant, robust: Robust) -> Options<'static> {
         },
         // The library asks for that: it writes what it reads.
         zero_initialize_workgroup_memory: ZeroInitializeWorkgroupMemoryMode::None,
-        force_loop_bounding: std::env::var_os("NO_LOOPS").is_none(),
-        emit_int_div_checks: std::env::var_os("NO_DIVS").is_none(),
+        // As `Context` asks for.
+        force_loop_bounding: variant.guarded(),
+        emit_int_div_checks: variant.guarded(),
         ..Options::default()
     }
 }
