@@ -60,7 +60,13 @@ fn every_variant_that_walks_no_strides_runs_and_is_right() {
         assert!(whole.passed(), "{}: {:?}", case.name, whole.worst());
     }
     // Channels that registers hold.
-    let holding = GpuEngine::new(&gpu, "held", Tuning::DISCRETE);
+    let holding = [true, false].map(|read_only| {
+        let tuning = Tuning {
+            read_only,
+            ..Tuning::DISCRETE
+        };
+        GpuEngine::new(&gpu, "held", tuning)
+    });
     for (shape, axis) in [
         (vec![11, 3, 45], 1),
         (vec![11, 3, 44], 1),
@@ -69,8 +75,10 @@ fn every_variant_that_walks_no_strides_runs_and_is_right() {
         for element in [Element::F32, Element::F16] {
             let config = Config::pytorch().with_axis(axis).with_element(element);
             let case = Case::new(&shape, config, Kind::ALL[0], 71);
-            let whole = judge(&case, &holding.run(&case));
-            assert!(whole.passed(), "{}: {:?}", case.name, whole.worst());
+            for holding in &holding {
+                let whole = judge(&case, &holding.run(&case));
+                assert!(whole.passed(), "{}: {:?}", case.name, whole.worst());
+            }
         }
     }
     let all = Variant::all().into_iter();

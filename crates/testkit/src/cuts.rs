@@ -9,6 +9,7 @@ pub const SMALL_SHARES: (&str, Tuning) = (
         fill: 1 << 16,
         resident_bytes: 0,
         workgroup_bytes: Some(1 << 10),
+        read_only: false,
         ..Tuning::DISCRETE
     },
 );
