@@ -4,6 +4,7 @@ use crate::config::Momentum;
 use crate::error::{BindError, ConfigError, EncodeError};
 use crate::faults::made;
 use crate::operation::params::Params;
+use crate::shaders::Role;
 #[cfg(feature = "internals")]
 use crate::shaders::{Constants, Variant};
 
@@ -229,13 +230,15 @@ pub(crate) fn bind_group(
 /// Offsets of uniforms and of storage are multiples of 256 bytes at most.
 pub(crate) const UNIFORM_STRIDE: u64 = 256;
 
-/// What stands in for buffers that kernels would write, were they given: a few bytes for each of so many.
-/// Each binding has its own, because wgpu lets a dispatch wait for the one before that bound the same buffer
-/// as writable.
-pub(crate) fn unused(device: &wgpu::Device, count: u64) -> wgpu::Buffer {
+/// Bytes of [`unused`]: a few for each role.
+pub(crate) const UNUSED_BYTES: u64 = UNIFORM_STRIDE * Role::ALL.len() as u64;
+
+/// What stands in for buffers that kernels would write, were they given. Each binding has its own, because wgpu
+/// lets a dispatch wait for the one before that bound the same buffer as writable.
+pub(crate) fn unused(device: &wgpu::Device) -> wgpu::Buffer {
     device.create_buffer(&wgpu::BufferDescriptor {
         label: Some("wgpu-batchnorm unused"),
-        size: count * UNIFORM_STRIDE,
+        size: UNUSED_BYTES,
         usage: wgpu::BufferUsages::STORAGE,
         mapped_at_creation: false,
     })

@@ -1,8 +1,6 @@
 //! From buffers to bind groups, everything checked before anything is made.
 
-use crate::binding::{
-    self, Binding, Dispatch, Moving, Resource, UNIFORM_STRIDE, uniforms, unused,
-};
+use crate::binding::{self, Binding, Dispatch, Moving, Resource, UNIFORM_STRIDE, uniforms, unused};
 use crate::config::Config;
 use crate::context::Context;
 use crate::error::BindError;
@@ -172,11 +170,16 @@ pub(crate) fn bind(context: &Context, request: &Request<'_, '_>) -> Result<Bindi
             }
             // Nothing is given, and nothing read or written.
             if step.variant.only_reads(role) {
-                return Ok(Resource::buffer(&uniform(k as u64, UNIFORM_STRIDE as usize)));
+                return Ok(Resource::buffer(&uniform(
+                    k as u64,
+                    UNIFORM_STRIDE as usize,
+                )));
             }
             let buffer = match &placeholders {
                 Some(buffer) => buffer,
-                None => placeholders.insert(made(device, || unused(device, Role::ALL.len() as u64))?),
+                None => {
+                    placeholders.insert(made(device, || unused(device))?)
+                }
             };
             Ok::<_, BindError>(Resource::buffer(&wgpu::BufferBinding {
                 buffer,

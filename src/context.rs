@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use crate::binding::UNUSED_BYTES;
 use crate::config::Config;
 use crate::error::{BindError, CacheError, DeviceError, RunError};
 use crate::faults::{cause, watched};
@@ -106,6 +107,7 @@ impl Context {
         ] {
             at_least(limit, got.into(), expected.into())?;
         }
+        at_least("max_buffer_size", limits.max_buffer_size, UNUSED_BYTES)?;
         let binding = limits.max_storage_buffer_binding_size;
         let (binding_limit, max_binding_bytes) = if limits.max_buffer_size < binding {
             ("max_buffer_size", limits.max_buffer_size)
@@ -156,7 +158,10 @@ impl Context {
         mut asked: Asked,
     ) -> Result<(), BindError> {
         let read_only = self.machine().tuning.read_only;
-        for apart in [true, false].into_iter().filter(|&apart| read_only || !apart) {
+        for apart in [true, false]
+            .into_iter()
+            .filter(|&apart| read_only || !apart)
+        {
             asked.apart = apart;
             for step in operation.steps(config, schedule, &asked) {
                 self.pipeline(step.variant, step.constants)?;

@@ -13,8 +13,8 @@ mod steps;
 pub(crate) use buffers::rows;
 pub use buffers::{Buffer, Given, Holds};
 pub use list::Operation;
-pub use steps::Stage;
 pub(crate) use steps::Asked;
+pub use steps::Stage;
 
 #[cfg(test)]
 mod tests;

@@ -17,7 +17,10 @@ fn a_device_gets_what_is_useful_and_offered() {
         let (offered, got) = (adapter.limits(), gpu.device().limits());
         let features = gpu.device().features();
         assert_eq!(features & useful, adapter.features() & useful);
-        assert_eq!(features & Features::TIMESTAMP_QUERY_INSIDE_PASSES, Features::empty());
+        assert_eq!(
+            features & Features::TIMESTAMP_QUERY_INSIDE_PASSES,
+            Features::empty()
+        );
         let workgroups = |limits: &Limits| {
             [
                 limits.max_compute_invocations_per_workgroup,

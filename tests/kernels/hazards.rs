@@ -293,7 +293,10 @@ fn what_is_not_guarded_was_proved() {
                 else {
                     continue;
                 };
-                let kind = info[handle][left].ty.inner_with(&module.types).scalar_kind();
+                let kind = info[handle][left]
+                    .ty
+                    .inner_with(&module.types)
+                    .scalar_kind();
                 if kind == Some(ScalarKind::Float) {
                     continue;
                 }

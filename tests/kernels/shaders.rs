@@ -199,7 +199,11 @@ fn what_is_only_read_is_declared_so() {
             let number = global.binding.unwrap().binding;
             let role = Role::ALL.into_iter().find(|role| *role as u32 == number);
             let declared = !access.contains(StorageAccess::STORE);
-            assert_eq!(declared, variant.only_reads(role.unwrap()), "{label}: {name}");
+            assert_eq!(
+                declared,
+                variant.only_reads(role.unwrap()),
+                "{label}: {name}"
+            );
             let written = main[handle].contains(GlobalUse::WRITE);
             let expected = variant.read_only && !written;
             assert_eq!(declared, expected, "{label}: {name}");

@@ -263,7 +263,7 @@ fn momentum_of_a_lost_device() {
     let _ = binding.set_momentum(Momentum::new(0.25));
 }
 
-/// A context makes a buffer of 3,072 bytes for what an operation does not use.
+/// A binding makes a buffer of 3,072 bytes for what its operation does not use.
 #[test]
 fn small_device() {
     for max_buffer_size in [256, 2048, 3071] {

@@ -99,7 +99,9 @@ fn print_adapter(adapter: &wgpu::Adapter) -> Result<(), Failure> {
     )?;
     let Ok(gpu) = opened else { return Ok(()) };
     let (got, limits) = (gpu.device().features(), gpu.device().limits());
-    let got: Vec<_> = got_of(got).map(|(name, got)| format!("{name} {}", yes(got))).collect();
+    let got: Vec<_> = got_of(got)
+        .map(|(name, got)| format!("{name} {}", yes(got)))
+        .collect();
     say!("  opened with     {}", got.join(", "))?;
     say!(
         "                  workgroups of {} invocations, {} of shared memory",
@@ -110,7 +112,9 @@ fn print_adapter(adapter: &wgpu::Adapter) -> Result<(), Failure> {
 
 /// Each feature that the library asks for, and whether a device got it.
 fn got_of(features: Features) -> impl Iterator<Item = (&'static str, bool)> {
-    USEFUL.iter().map(move |&(feature, name)| (name, features.contains(feature)))
+    USEFUL
+        .iter()
+        .map(move |&(feature, name)| (name, features.contains(feature)))
 }
 
 fn as_json(adapter: &wgpu::Adapter, args: &InfoArgs) -> Result<Value, Failure> {
@@ -151,7 +155,10 @@ fn got(device: &wgpu::Device) -> Value {
             "max_compute_invocations_per_workgroup",
             limits.max_compute_invocations_per_workgroup,
         ),
-        ("max_compute_workgroup_size_x", limits.max_compute_workgroup_size_x),
+        (
+            "max_compute_workgroup_size_x",
+            limits.max_compute_workgroup_size_x,
+        ),
         (
             "max_compute_workgroup_storage_size",
             limits.max_compute_workgroup_storage_size,

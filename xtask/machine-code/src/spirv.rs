@@ -1,5 +1,6 @@
 //! SPIR-V of a variant, as wgpu 30 hands it to a driver of Vulkan 1.3: the options are those that
-//! `wgpu-hal`'s `vulkan/adapter.rs` and `vulkan/device.rs` choose, and nothing here is of our own.
+//! `wgpu-hal`'s `vulkan/adapter.rs` and `vulkan/device.rs` choose, and nothing here is of our own but the guards
+//! that the library takes off.
 
 use std::collections::BTreeMap;
 
