@@ -177,9 +177,7 @@ pub(crate) fn bind(context: &Context, request: &Request<'_, '_>) -> Result<Bindi
             }
             let buffer = match &placeholders {
                 Some(buffer) => buffer,
-                None => {
-                    placeholders.insert(made(device, || unused(device))?)
-                }
+                None => placeholders.insert(made(device, || unused(device))?),
             };
             Ok::<_, BindError>(Resource::buffer(&wgpu::BufferBinding {
                 buffer,
