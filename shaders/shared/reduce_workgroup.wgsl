@@ -14,14 +14,14 @@ struct Cascade {
 var<workgroup> shared_partials: array<Partial, WORKGROUP>;
 
 // Where the lane, if it is live, keeps a partial in workgroup memory.
-fn kept_at(lane: Lane) -> u32 {
+fn place_in_workgroup(lane: Lane) -> u32 {
     return lane.slot * params.columns + lane.column;
 }
 
 fn sixteens_of(cascade: Cascade, pushed: u32, lane: Lane) -> Partial {
     var sixteens = cascade.sixteens;
     if (COLUMNS == 1u && (pushed & 0xf0u) != 0u) {
-        sixteens = shared_partials[kept_at(lane)];
+        sixteens = shared_partials[place_in_workgroup(lane)];
     }
     return sixteens;
 }
@@ -39,7 +39,7 @@ fn push(before: Cascade, part: Partial, lane: Lane) -> Cascade {
             sixteens = Partial();
         }
         if (COLUMNS == 1u) {
-            shared_partials[kept_at(lane)] = sixteens;
+            shared_partials[place_in_workgroup(lane)] = sixteens;
         } else {
             cascade.sixteens = sixteens;
         }
@@ -57,7 +57,7 @@ fn reduce(lane: Lane, part: Partial, slots: u32) -> Partial {
     var whole = part;
     // A lane that walks several channels is the only one to walk them.
     if (COLUMNS == 1u) {
-        let at = kept_at(lane);
+        let at = place_in_workgroup(lane);
         let takes_part = lane.live && lane.slot < slots;
         if (takes_part) {
             shared_partials[at] = part;
