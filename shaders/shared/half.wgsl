@@ -4,9 +4,10 @@
 // bf16 instead of f16.
 override BFLOAT: bool;
 
+// In the high bits, with what is rounded away still below it.
 fn to_bf16(bits: ValueBits) -> ValueBits {
     let odd = (bits >> ValueBits(16u)) & ValueBits(1u);
-    return (bits + ValueBits(0x7fffu) + odd) >> ValueBits(16u);
+    return bits + ValueBits(0x7fffu) + odd;
 }
 
 // Normal halves from an f32's magnitude: the exponent's bias goes, thirteen bits are rounded away.
@@ -28,10 +29,10 @@ fn to_f16(bits: ValueBits) -> ValueBits {
 // NaN, 0x7fc0 in both formats, where a value is one or is not `finite`.
 fn narrow(value: Value, finite: Flag) -> ValueBits {
     let bits = bitcast<ValueBits>(value);
-    var half = to_f16(bits);
+    let number = is_number(value) & ValueFlag(finite);
     if (BFLOAT) {
-        half = to_bf16(bits);
+        // Chosen before the shift: where two are packed, one shift is a mask then.
+        return select(ValueBits(nan_bits()), to_bf16(bits), number) >> ValueBits(16u);
     }
-    let nan = ValueBits(0x7fc0u);
-    return select(nan, half, is_number(value) & ValueFlag(finite));
+    return select(ValueBits(0x7fc0u), to_f16(bits), number);
 }

@@ -3,8 +3,8 @@
 // loads of that half is what stands there when it exchanges it; the other half may change meanwhile.
 @group(0) @binding(2) var<storage, read_write> out: array<atomic<u32>>;
 
-fn out_at(at: u32) -> Value {
-    return decode(atomicLoad(&out[word_of(at)]), at);
+fn out_word(at: u32) -> Word {
+    return atomicLoad(&out[word_of(at)]);
 }
 
 fn store(at: u32, value: Value, finite: Flag) {

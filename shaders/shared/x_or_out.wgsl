@@ -4,9 +4,13 @@
 
 override IN_PLACE: bool;
 
-fn x_at(at: u32) -> Value {
+fn x_word(at: u32) -> Word {
     if (IN_PLACE) {
-        return out_at(at);
+        return out_word(at);
     }
-    return decode(x[word_of(at)], at);
+    return x[word_of(at)];
+}
+
+fn x_at(at: u32) -> Value {
+    return decode(x_word(at), at);
 }

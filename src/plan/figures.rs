@@ -10,8 +10,10 @@ use super::pieces::Piece;
 
 /// Lanes that a GPU runs in step, at least: a workgroup's lanes count in multiples of it.
 const WAVE: u32 = 32;
-/// Loads that a lane has in flight: its walk goes by fours.
-const UNROLLED: u64 = 4;
+/// Loads of a tensor that a lane has in flight: its walk goes by fours.
+pub const UNROLLED: u64 = 4;
+/// And where it goes by eights: maps of halves in fours, and their moments along runs.
+pub const UNROLLED_HALVES: u64 = 8;
 
 /// What of a GPU decides how many workgroups live on it at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,13 +61,14 @@ impl<'a> Figures<'a> {
         u64::from(self.grid.groups) * u64::from(self.grid.splits)
     }
 
-    /// Bytes of a tensor that are on their way at once: of all workgroups that live together, each lane's loads.
-    pub fn in_flight(&self, on: &Processors, registers: u32) -> u64 {
+    /// Bytes of a tensor that are on their way at once: of all workgroups that live together, each lane's `unrolled`
+    /// loads.
+    pub fn in_flight(&self, on: &Processors, registers: u32, unrolled: u64) -> u64 {
         let live = u64::from(on.live(self.grid.workgroup, registers)) * u64::from(on.count);
         let lanes = u64::from(self.grid.columns * self.grid.slots);
         let each = self.piece.view.len() as u64 / self.workgroups();
         let unrolled = match self.grid.held {
-            0 => UNROLLED,
+            0 => unrolled,
             held => u64::from(held),
         };
         let loads = (lanes * unrolled).min(each);

@@ -106,6 +106,14 @@ impl Kernel {
         }
     }
 
+    /// Whether the kernel reads `x` alone of the tensors, some loads at a time, and may read eight at once.
+    pub(crate) fn takes_eight(self) -> bool {
+        matches!(
+            self,
+            Self::Moments | Self::Normalize | Self::Inference | Self::TrainResident
+        )
+    }
+
     /// Whether an activation and a residual come after what the kernel normalizes, or backward goes
     /// through them before it.
     pub(crate) fn activates(self) -> bool {

@@ -172,6 +172,18 @@ impl Variant {
         source
     }
 
+    /// Loads of x that a lane has on their way at once, where it writes what it maps them to (`maps`) or reduces them:
+    /// eight of 8 bytes, or four. Moments of fours of channels would take too many registers with eight.
+    pub fn loads_in_flight(&self, maps: bool) -> u32 {
+        let narrow = matches!(self.storage, Storage::Half | Storage::F16);
+        let eight = narrow && self.columns == 1 && self.kernel.takes_eight();
+        match self.load {
+            Load::Run4 if eight => 8,
+            Load::Channel4 if eight && maps => 8,
+            _ => 4,
+        }
+    }
+
     /// The file that serves for `name` in this variant, where there are several that might.
     fn choice(&self, name: &str) -> Option<&'static str> {
         let one = self.load == Load::Scalar;
@@ -179,6 +191,7 @@ impl Variant {
         let shared = one && matches!(self.storage, Storage::Half | Storage::F16);
         let texture = matches!(self.storage, Storage::Texture(_));
         let several = self.columns > 1;
+        let reads_pairs = matches!(self.kernel, Kernel::BackwardDx | Kernel::BackwardResident);
         Some(match name {
             "load" => load_file(self.load),
             "walk" if texture => "shared/walk_texture",
@@ -213,6 +226,11 @@ impl Variant {
             "parts" => "columns/one/parts",
             "store" if several => "columns/several/store",
             "store" => "columns/one/store",
+            "mapped_four" if reads_pairs && self.storage == Storage::Single => {
+                "shared/mapped_pairs"
+            }
+            "lane_parts" if self.loads_in_flight(false) == 8 => "shared/lane_parts_eight",
+            "write" if self.loads_in_flight(true) == 8 => "columns/one/write_eight",
             "write" if several => "columns/several/write",
             "write" => "columns/one/write",
             "map" if several => "columns/several/map",

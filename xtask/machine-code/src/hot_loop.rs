@@ -4,9 +4,6 @@ use wgpu_batchnorm::internals::shaders::{Kernel, Load, Storage, Variant};
 
 use crate::isa::{Arithmetic, Block, Kind, loops};
 
-/// Loads of a tensor that a lane has in flight: `next4` of `shaders/shared/next4.wgsl`.
-const IN_FLIGHT: u32 = 4;
-
 /// One of a kernel's loops over tensors, as its text has it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct HotLoop {
@@ -63,7 +60,7 @@ impl HotLoop {
     fn loads(self, variant: &Variant) -> u32 {
         match self.pass {
             Pass::Map if variant.columns > 1 => variant.columns,
-            _ => IN_FLIGHT * variant.columns,
+            pass => variant.loads_in_flight(pass == Pass::Map) * variant.columns,
         }
     }
 

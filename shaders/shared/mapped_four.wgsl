@@ -1,0 +1,18 @@
+// What four loads are mapped to.
+struct Four {
+    a: Value,
+    b: Value,
+    c: Value,
+    d: Value,
+}
+
+// All loads before the first use.
+fn mapped_four(map: Map, at: vec4<u32>) -> Four {
+    let a = load_for(map, at.x);
+    let b = load_for(map, at.y);
+    let c = load_for(map, at.z);
+    let d = load_for(map, at.w);
+    let to_a = mapped(map, at.x, a);
+    let to_b = mapped(map, at.y, b);
+    return Four(to_a, to_b, mapped(map, at.z, c), mapped(map, at.w, d));
+}
