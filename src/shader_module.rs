@@ -21,8 +21,8 @@ pub(crate) fn made(
     )]
     // SAFETY: no loop is infinite and no divisor is zero, whatever the buffers hold. `Params` alone decides both; the
     // library writes it, no kernel and no caller can, and `Params::new` refuses what follows not to hold.
-    // `rounds` falls by `min(rounds, 16)` a round, which is at least 1 where it is above 0; `round` and `left` fall by 1.
-    // `tile` and the `k` below COLUMNS count up to constants, or to 16, and `load` to less than 4. `first += slots` adds
+    // `rounds` falls by `min(rounds, 16)` or `min(rounds, 8)` a round, which is at least 1 where it is above 0; `round` and
+    // `left` fall by 1. `tile`, `two` and the `k` below COLUMNS count up to constants, or to 16, and `load` to less than 4. `first += slots` adds
     // at least 1, since `slots` and `partials` are at least 1; both are below 2³¹, so that no sum wraps.
     // `reach` doubles until it is at least `slots`, which is below 2³¹, and is halved until it is 1.
     // Divisors are numbers, or `team`, `columns`, `rows`, `adjacent`, `splits` or `inner`, which are at least 1, or an image's width.

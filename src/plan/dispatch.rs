@@ -155,10 +155,12 @@ impl Dispatch<'_> {
         let (read, written) = self.tensors();
         // Lanes walk the tensors of one body at a time.
         let (together, _) = bodies[0].tensors();
+        let unrolled = bodies[0].unrolled(self.schedule.load, self.schedule.load_bytes());
         let rounds = self.grid.span.div_ceil(self.grid.rows) * self.grid.lane_columns;
         Expected {
             loads_per_lane: u64::from(rounds),
-            bytes_in_flight: together * figures.in_flight(&self.on.processors, self.registers()),
+            bytes_in_flight: together
+                * figures.in_flight(&self.on.processors, self.registers(), unrolled),
             bytes_read: idle.bytes_read + read * tensor,
             bytes_found: self.found(figures),
             bytes_written: idle.bytes_written + written * tensor,

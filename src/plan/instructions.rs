@@ -1,5 +1,6 @@
 //! Vector instructions that the kernels run: those of `tests/machine-code/navi31.txt`, which a test compares.
 
+use super::figures::{UNROLLED, UNROLLED_HALVES};
 use super::load::Load;
 use super::schedule::Schedule;
 use crate::element::Element;
@@ -22,6 +23,17 @@ impl Body {
             Self::Map => (1, 1),
             Self::Sums => (2, 0),
             Self::Dx | Self::Frozen => (2, 1),
+        }
+    }
+
+    /// Loads of each tensor that a lane has on their way at once, as the shaders' texts have it.
+    pub(super) fn unrolled(self, load: Load, load_bytes: u64) -> u64 {
+        let narrow = load_bytes == 8;
+        match (self, load) {
+            (Self::Moments, Load::Run4) | (Self::Map, _) if narrow => UNROLLED_HALVES,
+            // Two pairs.
+            (Self::Dx, _) if load_bytes != 8 && load_bytes != 2 => UNROLLED / 2,
+            _ => UNROLLED,
         }
     }
 

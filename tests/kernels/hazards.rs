@@ -248,14 +248,17 @@ fn samples_come_before_what_is_stored_over_them() {
 }
 
 /// Loops whose end `shader_module::made` proves, whatever a kernel reads.
-const LOOPS: [&str; 9] = [
+const LOOPS: [&str; 12] = [
     "for (var first = 0u; first < params.partials; first += slots) {",
     "for (var k = 0u; k < COLUMNS; k++) {",
     "for (var left = lane.len; left > 0u; left--) {",
     "for (var load = 0u; load < count; load++) {",
+    "for (var round = rounds() / 2u; round > 0u; round--) {",
     "for (var round = rounds(); round > 0u; round--) {",
+    "for (var rounds = rounds() / 2u; rounds > 0u;) {",
     "for (var rounds = rounds(); rounds > 0u;) {",
     "for (var tile = 1u; tile <= now; tile++) {",
+    "for (var two = 1u; two <= now; two++) {",
     "while (reach < slots) {",
     "while (reach > 1u) {",
 ];
