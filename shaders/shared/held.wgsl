@@ -76,28 +76,30 @@ fn write_held(lane: Lane, map: Map, held: Held, at: Places) {
         to_g = mapped(map, at.far.z, held.g);
         to_h = mapped(map, at.far.w, held.h);
     }
+    let near = places_to_store(at.near);
+    let far = places_to_store(at.far);
     if (lane.len > 0u) {
-        put(at.near.x, to_a, held.a, map);
+        put(near.x, to_a, held.a, map);
     }
     if (HELD > 1u && lane.len > 1u) {
-        put(at.near.y, to_b, held.b, map);
+        put(near.y, to_b, held.b, map);
     }
     if (HELD > 2u && lane.len > 2u) {
-        put(at.near.z, to_c, held.c, map);
+        put(near.z, to_c, held.c, map);
     }
     if (HELD > 2u && lane.len > 3u) {
-        put(at.near.w, to_d, held.d, map);
+        put(near.w, to_d, held.d, map);
     }
     if (HELD > 4u && lane.len > 4u) {
-        put(at.far.x, to_e, held.e, map);
+        put(far.x, to_e, held.e, map);
     }
     if (HELD > 4u && lane.len > 5u) {
-        put(at.far.y, to_f, held.f, map);
+        put(far.y, to_f, held.f, map);
     }
     if (HELD > 4u && lane.len > 6u) {
-        put(at.far.z, to_g, held.g, map);
+        put(far.z, to_g, held.g, map);
     }
     if (HELD > 4u && lane.len > 7u) {
-        put(at.far.w, to_h, held.h, map);
+        put(far.w, to_h, held.h, map);
     }
 }
