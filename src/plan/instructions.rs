@@ -40,21 +40,21 @@ impl Body {
     /// Instructions a value, for loads of four values and of one.
     pub(super) fn a_value(self, element: Element) -> [f64; 2] {
         match (self, element) {
-            (Self::Moments, Element::F32) => [8.0, 14.8],
-            (Self::Moments, Element::F16) => [18.5, 28.3],
-            (Self::Moments, Element::Bf16) => [8.9, 18.8],
-            (Self::Map, Element::F32) => [6.7, 11.8],
-            (Self::Map, Element::F16) => [45.0, 56.8],
-            (Self::Map, Element::Bf16) => [13.3, 25.0],
-            (Self::Sums, Element::F32) => [8.2, 14.0],
-            (Self::Sums, Element::F16) => [29.3, 39.5],
-            (Self::Sums, Element::Bf16) => [10.2, 21.0],
-            (Self::Dx, Element::F32) => [9.7, 14.8],
-            (Self::Dx, Element::F16) => [58.4, 70.8],
-            (Self::Dx, Element::Bf16) => [17.2, 30.0],
-            (Self::Frozen, Element::F32) => [10.1, 16.0],
-            (Self::Frozen, Element::F16) => [58.9, 72.0],
-            (Self::Frozen, Element::Bf16) => [17.7, 31.3],
+            (Self::Moments, Element::F32) => [7.6, 13.8],
+            (Self::Moments, Element::F16) => [7.6, 16.8],
+            (Self::Moments, Element::Bf16) => [8.6, 17.8],
+            (Self::Map, Element::F32) => [6.2, 10.8],
+            (Self::Map, Element::F16) => [19.6, 31.0],
+            (Self::Map, Element::Bf16) => [13.1, 24.8],
+            (Self::Sums, Element::F32) => [7.9, 13.0],
+            (Self::Sums, Element::F16) => [7.9, 18.0],
+            (Self::Sums, Element::Bf16) => [9.9, 20.0],
+            (Self::Dx, Element::F32) => [9.4, 13.8],
+            (Self::Dx, Element::F16) => [22.8, 35.0],
+            (Self::Dx, Element::Bf16) => [17.2, 29.8],
+            (Self::Frozen, Element::F32) => [10.4, 15.0],
+            (Self::Frozen, Element::F16) => [23.0, 35.2],
+            (Self::Frozen, Element::Bf16) => [17.4, 30.0],
         }
     }
 
@@ -62,11 +62,11 @@ impl Body {
     /// hot loop. The others are scalar ones, tails, and branches that one lane takes.
     pub(super) fn a_lane(self) -> f64 {
         match self {
-            Self::Moments => 470.0,
-            Self::Map => 240.0,
-            Self::Sums => 300.0,
-            Self::Dx => 360.0,
-            Self::Frozen => 350.0,
+            Self::Moments => 620.0,
+            Self::Map => 250.0,
+            Self::Sums => 370.0,
+            Self::Dx => 390.0,
+            Self::Frozen => 420.0,
         }
     }
 

@@ -36,7 +36,11 @@ fn instructions_are_those_of_machine_code() {
     ];
     for (body, kernel, hot) in bodies {
         for (element, stored) in ELEMENTS {
-            let half = if element == Element::F32 { "" } else { "_half" };
+            let half = match element {
+                Element::F16 => "_f16",
+                Element::Bf16 => "_half",
+                _ => "",
+            };
             for (load, width) in [("_run4", 0), ("_channel4", 0), ("", 1)] {
                 let variant = format!("{kernel}{load}{half}");
                 let of = |line: &&Vec<String>| line[..4] == [&variant, stored, "none", hot];
@@ -105,7 +109,7 @@ fn faults(tensor: &Tensor) -> Vec<String> {
 
 /// Lines of the contract that the model sees missed. 26 are runs of 2 to 9 values, which are loaded one by one. Nearly
 /// all others are halves on an H100, whose kernels run too many instructions, many of them before their loops.
-const FAULTS_LEFT: usize = 81;
+const FAULTS_LEFT: usize = 64;
 
 #[test]
 fn predicted_times_come_no_further_from_the_contract() {
