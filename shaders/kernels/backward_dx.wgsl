@@ -8,7 +8,7 @@
 // run, or of channels side by side.
 // The first workgroup of a channel writes dweight and dbias.
 // Barriers: those of `reduce`, before dx; none where sums are given.
-// Registers a lane on Ampere (NVK, f32, no activation): 37 by values, 51 by fours of a run, 80 by fours of
+// Registers a lane on Ampere (NVK, f32, no activation): 32 by values, 50 by fours of a run, 77 by fours of
 // channels.
 
 fn map_of(lane: Lane) -> Map {

@@ -7,7 +7,7 @@
 // or of channels side by side.
 // One lane of each workgroup writes a partial for each of the workgroup's channels.
 // Barriers: those of `reduce`, behind dx.
-// Registers a lane on Ampere (NVK, f32, no activation): 51 by values, 76 by fours of a run, 111 by fours
+// Registers a lane on Ampere (NVK, f32, no activation): 46 by values, 71 by fours of a run, 106 by fours
 // of channels.
 
 fn visit(at: u32, pair: Pair, s: Statistics) {

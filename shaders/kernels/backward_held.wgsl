@@ -5,7 +5,7 @@
 // Each lane reads its share of x, dy and, behind an activation, the residual. The lanes of a channel read
 // neighbouring words at a time: those of one run, or of channels side by side.
 // Barriers: those of `reduce`, before dx.
-// Registers a lane on Ampere (NVK, f32, no activation): 70 by values, 167 by fours of a run, 185 by fours
+// Registers a lane on Ampere (NVK, f32, no activation): 69 by values, 166 by fours of a run, 184 by fours
 // of channels, where it holds eight loads.
 
 fn put(at: u32, dx: Value, pair: Taken, map: Map) {

@@ -6,7 +6,7 @@
 // a cache, and keeps none of it. It writes dresidual the first time and dx the second. The lanes of a team
 // read neighbouring words at a time: those of one run, or of channels side by side.
 // Barriers: those of `reduce`, between the two.
-// Registers a lane on Ampere (NVK, f32, no activation): 52 by values, 80 by fours of a run, 127 by fours
+// Registers a lane on Ampere (NVK, f32, no activation): 47 by values, 75 by fours of a run, 122 by fours
 // of channels.
 
 fn map_of(lane: Lane, s: Source, part: Partial) -> Map {

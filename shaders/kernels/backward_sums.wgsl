@@ -7,5 +7,5 @@
 // time: those of one run, or of channels side by side.
 // One lane of each workgroup writes a partial for each of the workgroup's channels.
 // Barriers: those of `reduce`.
-// Registers a lane on Ampere (NVK, f32, no activation): 43 by values, 71 by fours of a run, 103 by fours of
+// Registers a lane on Ampere (NVK, f32, no activation): 38 by values, 66 by fours of a run, 98 by fours of
 // channels.

@@ -5,7 +5,7 @@
 // there is one, and writes y to the same positions. The lanes of a team read neighbouring words at a
 // time: those of one run, or of channels side by side.
 // Barriers: none, and no workgroup memory.
-// Registers a lane on Ampere (NVK, f32, no activation): 27 by values, 36 by fours of a run, 53 by fours of
+// Registers a lane on Ampere (NVK, f32, no activation): 26 by values, 35 by fours of a run, 52 by fours of
 // channels.
 
 fn map_of(lane: Lane) -> Map {

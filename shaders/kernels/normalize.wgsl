@@ -8,7 +8,7 @@
 // run, or of channels side by side.
 // The first workgroup of a channel writes what is saved, and the running statistics.
 // Barriers: those of `reduce`, before y; none where moments are given.
-// Registers a lane on Ampere (NVK, f32, no activation): 33 by values, 36 by fours of a run, 73 by fours of
+// Registers a lane on Ampere (NVK, f32, no activation): 29 by values, 35 by fours of a run, 72 by fours of
 // channels.
 
 fn map_of(lane: Lane) -> Map {

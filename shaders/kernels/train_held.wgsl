@@ -7,7 +7,7 @@
 // far from the others the first value is. The lanes of a channel read neighbouring words at a time: those of one
 // run, or of channels side by side.
 // Barriers: those of `reduce`, once for the pivot and once for the moments, and one more where y goes over x.
-// Registers a lane on Ampere (NVK, f32, no activation): 56 by values, 103 by fours of a run, 117 by fours
+// Registers a lane on Ampere (NVK, f32, no activation): 52 by values, 101 by fours of a run, 117 by fours
 // of channels, where it holds eight loads.
 
 fn put(at: u32, y: Value, x: Taken, map: Map) {

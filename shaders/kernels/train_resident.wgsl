@@ -7,7 +7,7 @@
 // writes y to the same positions. The lanes of a team read neighbouring words at a time: those of one
 // run, or of channels side by side.
 // Barriers: those of `reduce`, between the two, and one more where y goes over x.
-// Registers a lane on Ampere (NVK, f32, no activation): 43 by values, 60 by fours of a run, 81 by fours of
+// Registers a lane on Ampere (NVK, f32, no activation): 38 by values, 55 by fours of a run, 76 by fours of
 // channels.
 
 fn map_of(lane: Lane, pivot: Source, part: Partial) -> Map {
