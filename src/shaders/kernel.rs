@@ -73,11 +73,13 @@ impl Kernel {
     }
 
     /// Whether the kernel merges partials to one a channel. Only workgroups of lanes with a channel each do.
+    #[cfg(any(test, feature = "internals"))]
     pub(crate) fn folds(self) -> bool {
         matches!(self, Self::MomentsFold | Self::SumsFold)
     }
 
     /// Whether the kernel keeps its channels in registers. Each of its lanes has one.
+    #[cfg(any(test, feature = "internals"))]
     pub fn holds(self) -> bool {
         matches!(self, Self::TrainHeld | Self::BackwardHeld)
     }
