@@ -118,7 +118,7 @@ fn a_hot_pixel_among_the_samples_of_a_pivot_stays_out_of_gradients() {
 
 #[test]
 fn what_is_no_number_stays_so_in_every_activation() {
-    // Inference's statistics stay finite: one value is lost, and no other.
+    // Inference's statistics stay finite: two values are lost, a NaN of either sign, and no other.
     let implementations = implementations();
     for activation in ACTIVATIONS {
         for (shape, axis) in [SHAPES[1], SHAPES[3]] {
@@ -128,16 +128,17 @@ fn what_is_no_number_stays_so_in_every_activation() {
             let mut case = Case::new(shape, config, Kind::ALL[0], 48);
             let at = case.x.len() / 2;
             case.x[at] = f32::NAN;
+            case.x[at + 1] = f32::from_bits(0xffc0_0000);
             for implementation in &implementations {
                 let frozen = implementation.run(&case).frozen.unwrap();
                 let lost = |values: &[f32]| -> Vec<usize> {
                     let lost = values.iter().enumerate().filter(|(_, v)| v.is_nan());
                     lost.map(|(i, _)| i).collect()
                 };
-                assert_eq!(lost(&frozen.y), [at], "{activation:?}");
+                assert_eq!(lost(&frozen.y), [at, at + 1], "{activation:?}");
                 // Without an activation dx does not look at x.
-                let seen = usize::from(activation != Activation::None);
-                let expected = &[at][..seen];
+                let seen = 2 * usize::from(activation != Activation::None);
+                let expected = &[at, at + 1][..seen];
                 assert_eq!(lost(&frozen.gradients.dx), expected, "{activation:?}");
             }
         }
