@@ -91,15 +91,19 @@ fn verify_fails_and_names_the_case() {
 #[test]
 fn halves_go_through_the_kernels_of_halves() {
     let reading = [
-        // f16: which formula is whose.
+        // f16: which half of a word, where the device was proved to read them; else, which formula is whose.
+        (
+            "unpack2x16float(word >> shift_of(at)).x",
+            "unpack2x16float(word >> shift_of(at)).y",
+        ),
         ("select(normal, subnormal, ", "select(subnormal, normal, "),
         // bf16: one bit too far to the right.
         ("(half << ValueBits(16u))", "(half << ValueBits(15u))"),
     ];
     // The values are narrowed with the other sign.
     let writing = [(
-        "let bits = bitcast<ValueBits>(value);\n    var half",
-        "let bits =bitcast<ValueBits>(-value);\n    var half",
+        "let bits = bitcast<ValueBits>(value);\n    let number",
+        "let bits =bitcast<ValueBits>(-value);\n    let number",
     )];
     let f16 = small().f16("x", &SHAPE, &x()).f16("dy", &SHAPE, &dy());
     let bf16 = small().bf16("x", &SHAPE, &x()).bf16("dy", &SHAPE, &dy());
