@@ -30,7 +30,7 @@ impl Context {
     /// It submits one small kernel of its own to `queue`, the queue that came with the device, and waits for it: on the
     /// calling thread on native targets; in browsers it yields. It takes about as long as compiling one pipeline.
     /// [`Gpu::new`](crate::Gpu::new) and [`Gpu::open`](crate::Gpu::open) do it by themselves. Call it before
-    /// [`warm_up`](crate::Plan::warm_up), since pipelines that were compiled before use integers.
+    /// the warm-up of pipelines, since pipelines that were compiled before use integers.
     ///
     /// # Errors
     /// A device that was lost or that has no memory left. The context then works as it did before.
