@@ -157,7 +157,7 @@ pub(crate) fn bind(context: &Context, request: &Request<'_, '_>) -> Result<Bindi
                 )));
             }
             let view = textures.iter().find(|(bound, _)| *bound == role);
-            if let Some((_, view)) = view.filter(|_| step.variant.binds_texture(role)) {
+            if let Some((_, view)) = view.filter(|_| variant.binds_texture(role)) {
                 return Ok(Resource::Texture(view.clone()));
             }
             let argument = match role {
@@ -170,7 +170,7 @@ pub(crate) fn bind(context: &Context, request: &Request<'_, '_>) -> Result<Bindi
                 return Ok(Resource::buffer(&range));
             }
             // Nothing is given, and nothing read or written.
-            if step.variant.only_reads(role) {
+            if variant.only_reads(role) {
                 return Ok(Resource::buffer(&uniform(
                     k as u64,
                     UNIFORM_STRIDE as usize,
@@ -190,7 +190,7 @@ pub(crate) fn bind(context: &Context, request: &Request<'_, '_>) -> Result<Bindi
         for &role in &pipeline.roles {
             all.push((role as u32, bound(role)?));
         }
-        let label = step.variant.kernel.name();
+        let label = variant.kernel.name();
         let make = || binding::bind_group(device, label, &pipeline.layout, &all);
         let bind_group = made(device, make).map_err(|error| {
             let named_views = textures

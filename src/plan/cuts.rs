@@ -20,6 +20,7 @@ pub(super) const TILE: usize = 16;
 
 /// Loads that a lane has in flight.
 pub(super) const ROUNDS: usize = 4;
+
 /// What decided how often a channel is split.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum SplitLimit {
@@ -135,10 +136,6 @@ impl Cut {
         cut(team, team, columns, 1)
     }
 
-    fn rows(&self) -> u32 {
-        self.rows
-    }
-
     fn teams(&self) -> u32 {
         self.workgroup / self.team
     }
@@ -155,7 +152,7 @@ impl Cut {
         }
         let fill = tuning.fill;
         let count = self.view.count();
-        let slots = (self.rows() * self.teams()) as usize;
+        let slots = (self.rows * self.teams()) as usize;
         let least = count.div_ceil(slots * self.max_positions);
         let worthwhile = (count / (slots * MIN_POSITIONS)).max(1);
         let wanted = fill.div_ceil(self.groups()) as usize;
@@ -182,7 +179,7 @@ impl Cut {
 
     /// Whether a lane of one workgroup can walk all that is its own of a channel.
     pub(super) fn finishes(&self) -> bool {
-        let slots = (self.rows() * self.teams()) as usize;
+        let slots = (self.rows * self.teams()) as usize;
         self.view.count() <= slots * self.max_positions
     }
 
@@ -200,7 +197,7 @@ impl Cut {
     pub(super) fn grid(&self, splits: u32, trim: bool, machine: &Machine) -> Grid {
         let (_, channels, inner) = self.view.lengths();
         let count = self.view.count();
-        let (rows, teams) = (self.rows(), self.teams());
+        let (rows, teams) = (self.rows, self.teams());
         // Whole tiles, so that only the last team of a channel has a remainder.
         let share = count.div_ceil((splits * teams) as usize);
         let granule = if machine.tuning.workgroup_bytes.is_some() {

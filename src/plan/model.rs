@@ -57,15 +57,15 @@ impl Work {
             false => vec![first, last],
         };
         let map = |kernel, body| (kernel, Stage::Map(body));
+        let whole = |grid: Grid, held, resident, bodies| {
+            let kernel = if grid.held > 0 { held } else { resident };
+            vec![(kernel, Stage::Resident(grid, bodies))]
+        };
         match self {
             Self::Train => match schedule.resident_train {
                 Some(grid) => {
-                    let kernel = if grid.held > 0 {
-                        "train_held"
-                    } else {
-                        "train_resident"
-                    };
-                    vec![(kernel, Stage::Resident(grid, [Body::Moments, Body::Map]))]
+                    let bodies = [Body::Moments, Body::Map];
+                    whole(grid, "train_held", "train_resident", bodies)
                 }
                 None => split(
                     reduce("moments", Body::Moments),
@@ -76,12 +76,8 @@ impl Work {
             Self::Inference => vec![("inference", Stage::Apply(Body::Map))],
             Self::Backward => match schedule.resident_backward {
                 Some(grid) => {
-                    let kernel = if grid.held > 0 {
-                        "backward_held"
-                    } else {
-                        "backward_resident"
-                    };
-                    vec![(kernel, Stage::Resident(grid, [Body::Sums, Body::Dx]))]
+                    let bodies = [Body::Sums, Body::Dx];
+                    whole(grid, "backward_held", "backward_resident", bodies)
                 }
                 None => split(
                     reduce("backward_sums", Body::Sums),

@@ -58,9 +58,9 @@ impl Piece {
     }
 }
 
-/// Cuts a tensor into pieces that one binding holds, and one dispatch walks in the time that drivers give it: along the outer axis, or, where one outer
-/// index is larger than that, between channels, or, where one run is, inside it. Lengths are in loads
-/// of so many bytes.
+/// Cuts a tensor into pieces that one binding holds, and that one dispatch walks in the time that drivers give it:
+/// along the outer axis, or, where one outer index is larger than that, between channels, or, where one run is,
+/// inside it. Lengths are in loads of so many bytes.
 pub(super) fn cut_to_bindings(view: &View, load_bytes: u64, machine: &Machine) -> Vec<Piece> {
     let (outer, channels, inner) = view.lengths();
     let (_, bytes) = machine.piece_bytes();
