@@ -166,7 +166,7 @@ pub(crate) fn bind(context: &Context, request: &Request<'_, '_>) -> Result<Bindi
                 role => argument(role),
             };
             if let Some(argument) = argument {
-                let range = argument.range(&step.piece, schedule.load_bytes());
+                let range = argument.range(&step.piece, step.bytes_each);
                 return Ok(Resource::buffer(&range));
             }
             // Nothing is given, and nothing read or written.

@@ -25,7 +25,7 @@ pub(crate) fn made(
     // `left` fall by 1. `tile`, `two` and the `k` below COLUMNS count up to constants, or to 16, and `load` to less than 4. `first += slots` adds
     // at least 1, since `slots` and `partials` are at least 1; both are below 2³¹, so that no sum wraps.
     // `reach` doubles until it is at least `slots`, which is below 2³¹, and is halved until it is 1.
-    // Divisors are numbers, or `team`, `columns`, `rows`, `adjacent`, `splits` or `inner`, which are at least 1, or an image's width.
+    // Divisors are numbers, or `team`, `columns`, `rows`, `adjacent`, `splits`, `inner` or `period`, which are at least 1, or an image's width.
     // All are unsigned, so that no quotient overflows. The test `what_is_not_guarded_was_proved` knows every loop and
     // divisor of these shaders and fails where there is another.
     unsafe {

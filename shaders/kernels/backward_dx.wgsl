@@ -1,4 +1,4 @@
-// needs: entry, map, saved_channel, merge_sums, write_dx, write_gradients, affine, saved_rows, stored_sums, grads
+// needs: entry, map, saved_channel, merge_sums, apply_dx, write_gradients, affine, saved_rows, stored_sums, grads
 // Backward through batch statistics, second dispatch: merges the sums and writes dweight and dbias, or
 // takes sums that were merged already; writes dx.
 //

@@ -1,4 +1,4 @@
-// needs: entry, held, held_sums, reduce_workgroup, write_dx, out, dresidual, write_gradients, saved_channel, affine, saved_rows, grads
+// needs: entry, held, held_sums, reduce_workgroup, apply_dx, out, dresidual, write_gradients, saved_channel, affine, saved_rows, grads
 // Backward through batch statistics in one dispatch, where the lanes of a workgroup hold its channels in registers:
 // the sums, then dweight, dbias and dx. Each tensor is read once, and dx and dresidual are written once.
 //

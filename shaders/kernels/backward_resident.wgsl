@@ -1,4 +1,4 @@
-// needs: entry, resident, saved, lane_sums, write_dx, write_gradients, affine, saved_rows, grads, visit_dresidual
+// needs: entry, resident, saved, lane_sums, apply_dx, write_gradients, affine, saved_rows, grads, visit_dresidual
 // Backward through batch statistics in one dispatch, where a workgroup walks its channels whole: the sums,
 // then dweight, dbias and dx.
 //

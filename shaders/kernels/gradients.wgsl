@@ -1,17 +1,30 @@
 // needs: entry, numerics, merge_sums, write_gradients, stored_sums, grads
-// Backward's second dispatch where dx is not left to do: merges the sums into dweight and dbias.
+// Backward's dispatch without a tensor: merges the sums into dweight and dbias, or takes
+// sums that were merged already. Where a pass over the tensor comes
+// behind and does not merge for itself, it leaves them merged, behind all partials: `[C][partials]` and then `[C]`.
 //
 // One workgroup for each group of channels reads their partials, which lie behind each other for a channel,
-// and writes two values a channel. The tensor is not touched.
-// Barriers: those of `reduce`.
+// and writes two values a channel, or four. The tensor is not touched.
+// Barriers: those of `reduce`; none where sums are given.
 // Registers a lane on Ampere (NVK, f32, no activation): 21 by values, 39 by fours of channels.
+
+// Merged, or as they are given.
+fn sums_of(lane: Lane) -> Partial {
+    if (has(FROM_SUMS)) {
+        return Partial(grads[params.all_channels + lane.channel], grads[lane.channel]);
+    }
+    return merged_sums(lane);
+}
 
 fn run(lane: Lane) {
     for (var k = 0u; k < COLUMNS; k++) {
         let here = column(lane, k);
-        let sums = merged_sums(here);
+        let sums = sums_of(here);
         // What overflows dweight, or makes it NaN, leaves dbias as it is.
         let bias_finite = is_finite(sums.dz);
         write_gradients(here, sums, bias_finite & is_finite(sums.dz_x), bias_finite);
+        if (has(FOLDS) && speaks(lane)) {
+            partials[params.all_channels * params.partials + here.channel] = sums;
+        }
     }
 }

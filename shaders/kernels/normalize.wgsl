@@ -6,7 +6,8 @@
 // workgroup of them. Then each lane reads its share of x again, and of the residual where there is one,
 // and writes y to the same positions. The lanes of a team read neighbouring words at a time: those of one
 // run, or of channels side by side.
-// The first workgroup of a channel writes what is saved, and the running statistics.
+// The first workgroup of a channel writes what is saved, and the running statistics, where no dispatch between the two
+// has done so.
 // Barriers: those of `reduce`, before y; none where moments are given.
 // Registers a lane on Ampere (NVK, f32, no activation): 29 by values, 35 by fours of a run, 72 by fours of
 // channels.

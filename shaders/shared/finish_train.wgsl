@@ -1,4 +1,4 @@
-// needs: numerics, lanes, partial_moments, statistics
+// needs: numerics, lanes, batch_statistics
 // What training forward does once the moments of the batch are known: the saved and the running
 // statistics.
 fn write_saved(channel: u32, s: Statistics, mean: PerChannel, variance: PerChannel) {
@@ -36,15 +36,12 @@ fn write_running(channel: u32, s: Statistics, variance: PerChannel) {
     running[c + channel] = select(old_variance, variance_bits, moves);
 }
 
-// The channel's statistics, which are saved on the way.
+// The channel's statistics, which are saved on the way, unless the dispatch before has done so.
 fn finish_train(lane: Lane, pivot: PerChannel, batch: Partial) -> Statistics {
-    let mean = pivot + batch.offset;
-    let variance = batch.m2 / params.total;
-    let finite = is_finite(mean) & is_finite(variance);
-    let inv_std = inverse_sqrt(variance + params.eps);
-    let s = statistics_of(lane.channel, pivot, batch.offset, inv_std, finite);
-    if (speaks(lane)) {
-        write_saved(lane.channel, s, mean, variance);
+    let s = batch_statistics(lane.channel, pivot, batch);
+    if (speaks(lane) && params.partials_start == 0u) {
+        let variance = batch.m2 / params.total;
+        write_saved(lane.channel, s, pivot + batch.offset, variance);
         if (has(HAS_RUNNING)) {
             write_running(lane.channel, s, variance);
         }

@@ -7,8 +7,12 @@ struct Pair {
 }
 
 fn load_pair(at: u32, s: Statistics) -> Pair {
-    let distance = centered(x_at(at), s.pivot) - s.offset;
-    var dz = dy_at(at);
+    return pair_of(at, x_at(at), dy_at(at), s);
+}
+
+fn pair_of(at: u32, x: Value, dy: Value, s: Statistics) -> Pair {
+    let distance = centered(x, s.pivot) - s.offset;
+    var dz = dy;
     if (ACTIVATION != 0u) {
         dz = through_activation(dz, with_residual(at, distance * s.scale + s.bias));
     }

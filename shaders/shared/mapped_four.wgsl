@@ -1,9 +1,9 @@
 // What four loads are mapped to.
 struct Four {
-    a: Value,
-    b: Value,
-    c: Value,
-    d: Value,
+    a: Mapped,
+    b: Mapped,
+    c: Mapped,
+    d: Mapped,
 }
 
 // All loads before the first use.

@@ -1,9 +1,9 @@
 // What four pairs of loads of 16 bytes are mapped to.
 struct Four {
-    a: Value,
-    b: Value,
-    c: Value,
-    d: Value,
+    a: Mapped,
+    b: Mapped,
+    c: Mapped,
+    d: Mapped,
 }
 
 // Two pairs are four loads in flight.

@@ -51,6 +51,11 @@ struct Params {
     // The activation's two numbers: the negative slope of leaky relu; the second is for none yet.
     activation_a: f32,
     activation_b: f32,
+    // Of a flat map: values after which channels repeat; values before the first, which are not the piece's; and where
+    // it ends, counted with these.
+    period: u32,
+    skip: u32,
+    end: u32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -71,6 +76,8 @@ const FROM_SUMS = 512u;
 const KEEP_ALPHA = 1024u;
 // The dispatch's first workgroup takes the last one's work, and so on.
 const REVERSED = 2048u;
+// What is merged is left behind the partials, for a pass over the tensor.
+const FOLDS = 4096u;
 
 fn has(flag: u32) -> bool {
     return (params.flags & flag) != 0u;

@@ -1,13 +1,5 @@
-// needs: params
-// A walk over the positions of a channel where kept and reduced axes alternate. An axis is
-// (length, stride) in elements, fastest first; unused entries have length 1.
-struct Axes {
-    kept: array<vec4<u32>, 8>,
-    reduced: array<vec4<u32>, 8>,
-}
-
-@group(0) @binding(9) var<uniform> axes: Axes;
-
+// needs: params, axes
+// A walk over the positions of a channel where kept and reduced axes alternate.
 struct Walker {
     base: u32,
     position: u32,

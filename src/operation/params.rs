@@ -37,6 +37,9 @@ pub struct Params {
     pub given_total: f32,
     pub activation_a: f32,
     pub activation_b: f32,
+    pub period: u32,
+    pub skip: u32,
+    pub end: u32,
 }
 
 /// Bits of [`Params::flags`], as the shaders name them.
@@ -54,12 +57,14 @@ pub mod flags {
     pub const FROM_SUMS: u32 = 512;
     pub const KEEP_ALPHA: u32 = 1024;
     pub const REVERSED: u32 = 2048;
+    pub const FOLDS: u32 = 4096;
 }
 
 impl Params {
     /// The parameters of a dispatch over `grid` on `piece`; options are added by the methods below.
     pub(crate) fn new(schedule: &Schedule, piece: &Piece, grid: &Grid) -> Self {
-        let view = &piece.view;
+        let (view, flat) = (&piece.view, piece.flat);
+        let inner = flat.map_or(view.inner(), |flat| flat.inner) as u32;
         // Shaders divide by these and count to those, with no guard: see `shader_module`.
         let divisors = [
             grid.team,
@@ -67,12 +72,13 @@ impl Params {
             grid.rows,
             grid.adjacent,
             grid.splits,
-            view.inner() as u32,
+            inner,
+            flat.map_or(1, |flat| flat.period as u32),
         ];
         assert!(!divisors.contains(&0) && (grid.slots | schedule.partials) < 1 << 31);
         Self {
             channels: view.channels() as u32,
-            inner: view.inner() as u32,
+            inner,
             count: view.count() as u32,
             base: piece.base as u32,
             first_channel: piece.first_channel as u32,
@@ -100,6 +106,9 @@ impl Params {
             given_total: 0.0,
             activation_a: 0.0,
             activation_b: 0.0,
+            period: flat.map_or(1, |flat| flat.period as u32),
+            skip: flat.map_or(0, |flat| flat.skip as u32),
+            end: flat.map_or(0, |flat| flat.end as u32),
         }
     }
 
@@ -110,10 +119,12 @@ impl Params {
         self
     }
 
-    /// The partials as a fold left them: one a channel, behind the `partials` a channel that it read.
-    pub(crate) fn with_folded(mut self) -> Self {
+    /// The partials as a dispatch before left them: one a channel, behind the `partials` a channel that it read. It has
+    /// written the gradients.
+    pub(crate) fn with_finished(mut self) -> Self {
         self.partials_start = self.all_channels * self.partials;
         self.partials = 1;
+        self.flags &= !flags::HAS_GRADS;
         self
     }
 
@@ -239,6 +250,9 @@ mod tests {
             given_total,
             activation_a,
             activation_b,
+            period,
+            skip,
+            end,
         });
         assert_eq!(layout(&module, "Params"), params);
         assert_eq!(
@@ -300,6 +314,7 @@ mod tests {
             (flags::FROM_SUMS, "FROM_SUMS"),
             (flags::KEEP_ALPHA, "KEEP_ALPHA"),
             (flags::REVERSED, "REVERSED"),
+            (flags::FOLDS, "FOLDS"),
         ];
         assert_eq!(constants, flags);
     }

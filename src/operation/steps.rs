@@ -16,8 +16,12 @@ pub enum Stage {
     Map,
     /// Writes a tensor, with nothing to merge: a dispatch for each piece.
     Apply,
+    /// Writes a tensor by words, with nothing to merge: a dispatch for each piece.
+    Flat,
     /// Leaves it alone, and merges partials: one dispatch.
     Merge,
+    /// The same for a stage behind, which merges none and writes nothing that there is one of a channel.
+    Finish,
     /// Reduces it and writes a tensor: one dispatch.
     Resident(Grid),
 }
@@ -60,6 +64,8 @@ pub(crate) struct Step {
     pub(crate) constants: Constants,
     /// The part of the tensors that is bound.
     pub(crate) piece: Piece,
+    /// Bytes of what the piece counts.
+    pub(crate) bytes_each: u64,
     pub(crate) grid: Grid,
     pub(crate) params: Params,
 }
@@ -68,43 +74,79 @@ impl Operation {
     /// The kernels that it runs, in order, and what each does with the tensor. A render pass is a draw
     /// and runs none.
     pub(crate) fn kernels(self, schedule: &Schedule, asked: &Asked) -> Vec<(Kernel, Stage)> {
-        let reduced = |kernel, then, stage| vec![(kernel, Stage::Reduce), (then, stage)];
-        let mapped = |kernel, fold, then| match schedule.folds {
-            true => vec![
-                (kernel, Stage::Reduce),
-                (fold, Stage::Merge),
-                (then, Stage::Map),
-            ],
-            false => reduced(kernel, then, Stage::Map),
+        let first = |kernel| (kernel, Stage::Reduce);
+        let split = |kernel, finish, then| match schedule.folds {
+            true => vec![first(kernel), (finish, Stage::Finish), (then, Stage::Map)],
+            false => vec![first(kernel), (then, Stage::Map)],
         };
+        if !schedule.flat.is_empty() {
+            return self.flat_kernels(asked);
+        }
         match self {
             Self::Train | Self::ImageTrain => match schedule.resident_train {
                 Some(grid) if grid.held > 0 => vec![(Kernel::TrainHeld, Stage::Resident(grid))],
                 Some(grid) => vec![(Kernel::TrainResident, Stage::Resident(grid))],
-                None => mapped(Kernel::Moments, Kernel::MomentsFold, Kernel::Normalize),
+                None => split(Kernel::Moments, Kernel::TrainFinish, Kernel::Normalize),
             },
             Self::TrainPart => vec![(Kernel::Normalize, Stage::Map)],
             Self::Inference | Self::ImageInference | Self::Normalize => {
                 vec![(Kernel::Inference, Stage::Apply)]
             }
-            Self::Moments => reduced(Kernel::Moments, Kernel::MomentsFinish, Stage::Merge),
+            Self::Moments => vec![
+                first(Kernel::Moments),
+                (Kernel::MomentsFinish, Stage::Merge),
+            ],
             Self::MergeMoments => vec![(Kernel::MomentsMerge, Stage::Merge)],
             Self::Backward => match (asked.has(Role::Out), schedule.resident_backward) {
                 (true, Some(grid)) if grid.held > 0 => {
                     vec![(Kernel::BackwardHeld, Stage::Resident(grid))]
                 }
                 (true, Some(grid)) => vec![(Kernel::BackwardResident, Stage::Resident(grid))],
-                (true, None) => mapped(Kernel::BackwardSums, Kernel::SumsFold, Kernel::BackwardDx),
-                (false, _) => reduced(Kernel::BackwardSums, Kernel::Gradients, Stage::Merge),
+                (true, None) => split(Kernel::BackwardSums, Kernel::Gradients, Kernel::BackwardDx),
+                (false, _) => vec![
+                    first(Kernel::BackwardSums),
+                    (Kernel::Gradients, Stage::Merge),
+                ],
             },
             Self::BackwardPart => vec![(Kernel::BackwardDx, Stage::Map)],
-            Self::BackwardFrozen => {
-                reduced(Kernel::BackwardFrozen, Kernel::Gradients, Stage::Merge)
-            }
+            Self::BackwardFrozen => vec![
+                first(Kernel::BackwardFrozen),
+                (Kernel::Gradients, Stage::Merge),
+            ],
             // The second is the kernel of training, over no pixels: all that is left are the statistics.
-            Self::ImageStatistics => reduced(Kernel::Moments, Kernel::Normalize, Stage::Merge),
+            Self::ImageStatistics => {
+                vec![first(Kernel::Moments), (Kernel::Normalize, Stage::Merge)]
+            }
             Self::ImageRenderSaved | Self::ImageRenderRunning => vec![],
         }
+    }
+
+    /// The same, where tensors are mapped by words: all that is merged is merged before.
+    fn flat_kernels(self, asked: &Asked) -> Vec<(Kernel, Stage)> {
+        let mut kernels = match self {
+            Self::Train | Self::Moments => vec![(Kernel::Moments, Stage::Reduce)],
+            Self::Backward => vec![(Kernel::BackwardSums, Stage::Reduce)],
+            Self::BackwardFrozen => vec![(Kernel::BackwardFrozen, Stage::Reduce)],
+            _ => vec![],
+        };
+        kernels.extend(match self {
+            Self::Train | Self::TrainPart => Some((Kernel::TrainFinish, Stage::Finish)),
+            Self::Moments => Some((Kernel::MomentsFinish, Stage::Merge)),
+            Self::MergeMoments => Some((Kernel::MomentsMerge, Stage::Merge)),
+            Self::Backward | Self::BackwardPart => Some((Kernel::Gradients, Stage::Finish)),
+            Self::BackwardFrozen => Some((Kernel::Gradients, Stage::Merge)),
+            _ => None,
+        });
+        let differentiates = asked.has(Role::Out) || asked.has(Role::Dresidual);
+        let map = match self {
+            Self::Train | Self::TrainPart => Some(Kernel::FlatNormalize),
+            Self::Inference | Self::Normalize => Some(Kernel::FlatInference),
+            Self::Backward | Self::BackwardPart if differentiates => Some(Kernel::FlatDx),
+            Self::BackwardFrozen if differentiates => Some(Kernel::FlatFrozenDx),
+            _ => None,
+        };
+        kernels.extend(map.map(|kernel| (kernel, Stage::Flat)));
+        kernels
     }
 
     /// Whether one of its dispatches writes what is bound for `role`, where `asked` is asked for.
@@ -125,16 +167,22 @@ impl Operation {
         // A second pass may go backwards: over its pieces, and over each of them.
         let reduces = kernels.iter().any(|(_, stage)| *stage == Stage::Reduce);
         let reversed = reduces && schedule.reversed;
+        let finishes = kernels.iter().any(|(_, stage)| *stage == Stage::Finish);
         kernels
             .into_iter()
             .flat_map(|(kernel, stage)| {
-                let reversed = reversed && stage == Stage::Map;
+                let behind = matches!(stage, Stage::Map | Stage::Flat);
+                let (reversed, finished) = (reversed && behind, finishes && behind);
                 let pieces = schedule.pieces.iter();
                 let mut grids: Vec<(Piece, Grid)> = match stage {
                     Stage::Reduce => pieces.map(|piece| (*piece, piece.reduce)).collect(),
                     Stage::Map => pieces.map(|piece| (*piece, piece.map)).collect(),
                     Stage::Apply => pieces.map(|piece| (*piece, piece.apply)).collect(),
-                    Stage::Merge => vec![(schedule.whole(), schedule.merge)],
+                    Stage::Flat => {
+                        let pieces = schedule.flat.iter();
+                        pieces.map(|piece| (*piece, piece.map)).collect()
+                    }
+                    Stage::Merge | Stage::Finish => vec![(schedule.whole(), schedule.merge)],
                     Stage::Resident(grid) => vec![(schedule.whole(), grid)],
                 };
                 if reversed {
@@ -145,8 +193,10 @@ impl Operation {
                     variant: variant(kernel, storage, schedule, &grid, asked),
                     constants: constants(kernel, config, schedule, &grid, asked),
                     params: self
-                        .params((kernel, stage), config, schedule, (&piece, &grid), asked)
-                        .with_flag(flags::REVERSED, reversed),
+                        .params((kernel, finished), config, schedule, (&piece, &grid), asked)
+                        .with_flag(flags::REVERSED, reversed)
+                        .with_flag(flags::FOLDS, stage == Stage::Finish),
+                    bytes_each: schedule.bytes_each(&piece),
                     piece,
                     grid,
                 };
@@ -168,19 +218,17 @@ impl Operation {
         }
     }
 
-    /// What a dispatch of `kernel` is told. Kernels ignore what is not for them.
+    /// What a dispatch of `kernel` is told; `finished`, where one before has merged all partials and written what there is
+    /// one of a channel. Kernels ignore what is not for them.
     fn params(
         self,
-        (kernel, stage): (Kernel, Stage),
+        (kernel, finished): (Kernel, bool),
         config: &Config,
         schedule: &Schedule,
         (piece, grid): (&Piece, &Grid),
         asked: &Asked,
     ) -> Params {
         let mut params = Params::new(schedule, piece, grid);
-        if schedule.folds && stage == Stage::Map {
-            params = params.with_folded();
-        }
         if self == Self::ImageStatistics && kernel == Kernel::Normalize {
             params.count = 0;
         }
@@ -190,13 +238,17 @@ impl Operation {
         // Only the kernels that finish training move running statistics.
         let trains = matches!(
             kernel,
-            Kernel::Normalize | Kernel::TrainResident | Kernel::TrainHeld
+            Kernel::Normalize | Kernel::TrainFinish | Kernel::TrainResident | Kernel::TrainHeld
         );
-        let params = match trains && asked.has(Role::Statistics) {
+        let params = match trains && !finished && asked.has(Role::Statistics) {
             true => params.with_running(config, count),
             false => params,
         };
-        self.options(params, config, asked)
+        let params = self.options(params, config, asked);
+        match finished {
+            true => params.with_finished(),
+            false => params,
+        }
     }
 
     /// The options of the configuration, and what was asked for.

@@ -31,6 +31,7 @@ pub fn describe_on(schedule: &Schedule, machine: &Machine, on: Option<&Hardware>
         );
     }
     let first = &schedule.pieces[0];
+    let mapping = schedule.flat.first().unwrap_or(first);
     let split = |last: &str, on: &Grid| {
         let partials = schedule.partials;
         let reduce = grid(&first.reduce);
@@ -55,16 +56,22 @@ pub fn describe_on(schedule: &Schedule, machine: &Machine, on: Option<&Hardware>
             grid(whole),
             machine.tuning.resident_bytes >> 10
         ),
-        None => split(&format!("{fold}{last}"), &first.map),
+        None => split(&format!("{fold}{last}"), &mapping.map),
     };
     line("splits", splits(schedule));
     line("train", resident(&schedule.resident_train, "y"));
     line(
         "inference",
-        format!("one dispatch of {}", grid(&first.apply)),
+        format!("one dispatch of {}", grid(&mapping.apply)),
     );
     line("backward", resident(&schedule.resident_backward, "dx"));
     line("frozen", split("dweight and dbias", &schedule.merge));
+    if !schedule.flat.is_empty() {
+        line(
+            "flat",
+            "tensors are written a word at a time, two halves of whatever channels".to_owned(),
+        );
+    }
     let bytes = schedule.workspace_bytes();
     let tensor = schedule.view.len() as u64 * schedule.element.bytes();
     let share = 100.0 * bytes as f64 / tensor as f64;

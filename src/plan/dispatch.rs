@@ -41,6 +41,8 @@ pub(super) enum Stage {
     Map(Body),
     Apply(Body),
     Merge,
+    /// A map by words.
+    Flat(Body),
     Resident(Grid, [Body; 2]),
 }
 
@@ -88,7 +90,7 @@ pub(super) struct Dispatch<'a> {
 
 impl Dispatch<'_> {
     pub(super) fn expected(&self, work: Work, kernel: &'static str) -> Expected {
-        let figures = Figures::new(self.piece, self.grid, self.schedule.load_bytes());
+        let figures = Figures::new(self.piece, self.grid, self.bytes_each());
         let idle = Expected {
             work,
             kernel,
@@ -142,7 +144,7 @@ impl Dispatch<'_> {
 
     fn bodies(&self) -> &[Body] {
         match &self.stage {
-            Stage::Reduce(body) | Stage::Map(body) | Stage::Apply(body) => {
+            Stage::Reduce(body) | Stage::Map(body) | Stage::Apply(body) | Stage::Flat(body) => {
                 std::slice::from_ref(body)
             }
             Stage::Merge => &[],
@@ -155,7 +157,10 @@ impl Dispatch<'_> {
         let (read, written) = self.tensors();
         // Lanes walk the tensors of one body at a time.
         let (together, _) = bodies[0].tensors();
-        let unrolled = bodies[0].unrolled(self.schedule.load, self.schedule.load_bytes());
+        let unrolled = match self.stage {
+            Stage::Flat(body) => body.unrolled_words(),
+            _ => bodies[0].unrolled(self.schedule.load, self.schedule.load_bytes()),
+        };
         let rounds = self.grid.span.div_ceil(self.grid.rows) * self.grid.lane_columns;
         Expected {
             loads_per_lane: u64::from(rounds),
@@ -177,7 +182,12 @@ impl Dispatch<'_> {
 
     /// Bytes of one tensor's piece.
     fn bytes(&self) -> u64 {
-        self.piece.view.len() as u64 * self.schedule.load_bytes()
+        self.piece.len() as u64 * self.bytes_each()
+    }
+
+    /// Bytes of what the piece counts.
+    fn bytes_each(&self) -> u64 {
+        self.schedule.bytes_each(self.piece)
     }
 
     /// Bytes of tensors that the cache has from the pass before.
@@ -185,7 +195,7 @@ impl Dispatch<'_> {
         let cache = self.on.cache_bytes.value as u64;
         let tensor = self.bytes();
         match self.stage {
-            Stage::Map(body) => {
+            Stage::Map(body) | Stage::Flat(body) => {
                 // The passes go over all pieces, one after the other.
                 let (reads, writes) = body.tensors();
                 let whole = self.schedule.element.bytes_of(self.schedule.view.len());
@@ -207,6 +217,13 @@ impl Dispatch<'_> {
 
     /// Channels that the workgroups of this dispatch serve, each as often as workgroups serve it.
     fn channels_served(&self) -> u64 {
+        if let Some(flat) = self.piece.flat {
+            // Words that are side by side, and the channels that their halves are of.
+            let workgroups = u64::from(self.grid.groups) * u64::from(self.grid.splits);
+            let beside = u64::from(self.grid.columns) * 2;
+            let channels = beside.div_ceil(flat.inner as u64) + 1;
+            return workgroups * channels.min(self.schedule.view.channels() as u64);
+        }
         let together = self.schedule.view.channels() / self.schedule.loads.channels();
         let groups = u64::from(self.grid.groups) * u64::from(self.grid.splits);
         let columns = u64::from(self.grid.columns * self.grid.lane_columns);
@@ -216,6 +233,7 @@ impl Dispatch<'_> {
 
     fn partials_read(&self) -> u64 {
         let each = match self.stage {
+            Stage::Flat(_) => 1,
             Stage::Map(_) if self.schedule.folds => 1,
             Stage::Map(_) | Stage::Merge => u64::from(self.schedule.partials),
             _ => 0,
@@ -265,15 +283,21 @@ impl Dispatch<'_> {
     /// How long the instructions take.
     fn computing(&self, expected: &Expected) -> f64 {
         let on = self.on;
-        let values = self.piece.view.len() as f64 * self.schedule.load.values() as f64;
+        let halves = if self.piece.flat.is_some() { 2.0 } else { 1.0 };
+        let each = self.schedule.load.values() as f64 * halves;
+        let values = self.piece.len() as f64 * each;
         let lanes = expected.workgroups as f64 * f64::from(expected.lanes);
         let merged = (expected.partial_bytes_read / PARTIAL_BYTES) as f64;
         let mut instructions = merged * A_MERGE;
         for body in self.bodies() {
             let (reads, writes) = body.tensors();
             let accesses = (reads + writes) as f64;
-            let an_access = on.access.value + on.load.value / self.schedule.load.values() as f64;
-            let a_value = body.on(self.schedule) + accesses * an_access;
+            let an_access = on.access.value + on.load.value / each;
+            let a_value = match self.stage {
+                Stage::Flat(body) => body.flat_value(self.schedule.element),
+                _ => body.on(self.schedule),
+            };
+            let a_value = a_value + accesses * an_access;
             instructions += values * a_value / expected.lanes_used + lanes * body.a_lane();
         }
         instructions * (1.0 + expected.imbalance) / (on.instructions.value * 1e9)

@@ -37,6 +37,24 @@ impl Body {
         }
     }
 
+    /// Words of each tensor that a lane has on their way at once in a flat map.
+    pub(super) fn unrolled_words(self) -> u64 {
+        match self {
+            Self::Map => UNROLLED_HALVES,
+            _ => UNROLLED,
+        }
+    }
+
+    /// Instructions a value in a flat map.
+    pub(super) fn flat_value(self, element: Element) -> f64 {
+        match (self, element) {
+            (Self::Map, Element::Bf16) => 16.0,
+            (Self::Map, _) => 22.0,
+            (_, Element::Bf16) => 21.0,
+            (_, _) => 26.0,
+        }
+    }
+
     /// Instructions a value, for loads of four values and of one.
     pub(super) fn a_value(self, element: Element) -> [f64; 2] {
         match (self, element) {

@@ -8,6 +8,7 @@
 //! | `pieces` | how a tensor is cut where one binding does not hold it |
 //! | `cuts` | teams and lanes of a dispatch, and how often a channel is split |
 //! | `by_bytes` | the same for GPUs: by bytes, lines of memory and registers |
+//! | `flat` | how halves that no wide load fits are mapped, by words |
 //! | `grid` | how workgroups fold into a grid |
 //! | `schedule` | the grids of every operation on one view |
 //! | `figures` | what a grid makes of a tensor: bytes in flight, balance, lanes and sectors used |
@@ -24,6 +25,7 @@ mod cuts;
 pub mod describe;
 mod dispatch;
 mod figures;
+mod flat;
 mod grid;
 pub mod hardware;
 mod instructions;

@@ -52,10 +52,12 @@ impl Work {
     /// Its dispatches over each piece, or over none: the kernels, what they do, and on which grid.
     fn stages(self, schedule: &Schedule) -> Vec<(&'static str, Stage)> {
         let reduce = |kernel, body| (kernel, Stage::Reduce(body));
-        let split = |first, fold, last| match schedule.folds {
-            true => vec![first, (fold, Stage::Merge), last],
-            false => vec![first, last],
+        let split = |first, finish, last, flat| match (schedule.flat.is_empty(), schedule.folds) {
+            (false, _) => vec![first, (finish, Stage::Merge), flat],
+            (true, true) => vec![first, (finish, Stage::Merge), last],
+            (true, false) => vec![first, last],
         };
+        let flat = |kernel, body| (kernel, Stage::Flat(body));
         let map = |kernel, body| (kernel, Stage::Map(body));
         let whole = |grid: Grid, held, resident, bodies| {
             let kernel = if grid.held > 0 { held } else { resident };
@@ -69,11 +71,15 @@ impl Work {
                 }
                 None => split(
                     reduce("moments", Body::Moments),
-                    "moments_fold",
+                    "train_finish",
                     map("normalize", Body::Map),
+                    flat("flat_normalize", Body::Map),
                 ),
             },
-            Self::Inference => vec![("inference", Stage::Apply(Body::Map))],
+            Self::Inference => vec![match schedule.flat.is_empty() {
+                true => ("inference", Stage::Apply(Body::Map)),
+                false => flat("flat_inference", Body::Map),
+            }],
             Self::Backward => match schedule.resident_backward {
                 Some(grid) => {
                     let bodies = [Body::Sums, Body::Dx];
@@ -81,13 +87,19 @@ impl Work {
                 }
                 None => split(
                     reduce("backward_sums", Body::Sums),
-                    "sums_fold",
+                    "gradients",
                     map("backward_dx", Body::Dx),
+                    flat("flat_dx", Body::Dx),
                 ),
             },
-            Self::Frozen => vec![
+            Self::Frozen if schedule.flat.is_empty() => vec![
                 reduce("backward_frozen", Body::Frozen),
                 ("gradients", Stage::Merge),
+            ],
+            Self::Frozen => vec![
+                reduce("backward_frozen", Body::Sums),
+                ("gradients", Stage::Merge),
+                flat("flat_frozen_dx", Body::Dx),
             ],
             Self::Moments => vec![
                 reduce("moments", Body::Moments),
@@ -117,7 +129,11 @@ pub fn expect(work: Work, schedule: &Schedule, on: &Hardware) -> Vec<Expected> {
             _ => {
                 // Most pieces are alike, and so is what they take.
                 let mut last: Option<(View, Grid, Expected)> = None;
-                for piece in &schedule.pieces {
+                let pieces = match stage {
+                    Stage::Flat(_) => &schedule.flat,
+                    _ => &schedule.pieces,
+                };
+                for piece in pieces {
                     let grid = match stage {
                         Stage::Reduce(_) => piece.reduce,
                         Stage::Map(_) => piece.map,

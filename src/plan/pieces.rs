@@ -1,5 +1,6 @@
 //! From a tensor to pieces that one binding holds.
 
+use super::flat::Flat;
 use super::grid::Grid;
 use super::machine::{ALIGNMENT, Machine};
 use crate::shape::View;
@@ -23,6 +24,8 @@ pub struct Piece {
     pub map: Grid,
     /// Dispatches that write a tensor and have nothing to merge.
     pub apply: Grid,
+    /// What it is to flat maps, where it counts words.
+    pub flat: Option<Flat>,
 }
 
 impl Piece {
@@ -44,6 +47,7 @@ impl Piece {
             reduce: Grid::default(),
             map: Grid::default(),
             apply: Grid::default(),
+            flat: None,
         }
     }
 
@@ -54,7 +58,15 @@ impl Piece {
 
     /// Elements of the binding.
     pub(crate) fn binding_len(&self) -> usize {
-        self.base + self.view.len()
+        self.base + self.len()
+    }
+
+    /// Elements of the piece. The last period of a flat one may have fewer than its view.
+    pub(crate) fn len(&self) -> usize {
+        match self.flat {
+            Some(flat) => flat.end.div_ceil(2),
+            None => self.view.len(),
+        }
     }
 }
 

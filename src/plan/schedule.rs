@@ -4,6 +4,7 @@ use super::cache::reverses;
 use super::cuts::{
     Cut, MAX_POSITIONS, MAX_POSITIONS_STRIDED, PARTIAL_BYTES, SplitLimit, most_partials,
 };
+use super::flat::{WORD_BYTES, flat, is_flat};
 use super::grid::Grid;
 use super::load::Load;
 use super::machine::Machine;
@@ -39,6 +40,8 @@ pub struct Schedule {
     pub axes: Option<Axes>,
     /// The tensor's pieces in memory order: one where a binding holds it all.
     pub pieces: Vec<Piece>,
+    /// The pieces in words, where dispatches that write a tensor go by these: maps of halves that no wide load fits.
+    pub flat: Vec<Piece>,
     /// Partials per channel, over all pieces.
     pub partials: u32,
     /// Why there are not more of them, or not fewer.
@@ -46,7 +49,7 @@ pub struct Schedule {
     /// Dispatches that only merge partials.
     pub merge: Grid,
     /// Whether one dispatch merges the partials of a channel to one, before those that write a tensor: where
-    /// each of these would have too many to merge.
+    /// each of these would have too many to merge, or is a flat map.
     pub folds: bool,
     /// Whether the dispatches that merge partials and write a tensor go over it from its end to its start, where a
     /// cache then has more of what was read before.
@@ -169,6 +172,11 @@ fn plan_pieces(
         held.or((whole && fits).then(|| cut(loads).grid(1, true, machine)))
     };
     let partials = per_channel.unwrap_or(0) + splits;
+    let flat = match is_flat(element, load) {
+        true => flat(&pieces, false, machine),
+        false => Vec::new(),
+    };
+    let by_words = !flat.is_empty();
     let maps = pieces.iter().map(|piece| piece.map.splits).sum();
     Schedule {
         view,
@@ -180,10 +188,11 @@ fn plan_pieces(
         partials,
         bound,
         merge: merge_grid(&cut(loads), partials, machine),
-        folds: too_many(&view, element, partials, maps, machine),
+        folds: by_words || too_many(&view, element, partials, maps, machine),
         reversed: reversed(&view, element, machine),
-        resident_train: resident(1),
-        resident_backward: resident(2),
+        resident_train: resident(1).filter(|_| !by_words),
+        resident_backward: resident(2).filter(|_| !by_words),
+        flat,
     }
 }
 
@@ -240,22 +249,28 @@ pub fn plan_strided(
     );
     let (splits, bound) = cut.splits(&machine.tuning, most);
     let grid = cut.grid(splits, true, machine);
+    let piece = Piece {
+        reduce: grid,
+        map: grid,
+        apply: cut.unmerged(machine),
+        ..Piece::new(0, view, 0, 0, element.bytes())
+    };
+    let flat = match is_flat(element, Load::Scalar) {
+        true => flat(&[piece], true, machine),
+        false => Vec::new(),
+    };
     let schedule = Schedule {
         view,
         element,
         load: Load::Scalar,
         loads: view,
         axes: Some(axes),
-        pieces: vec![Piece {
-            reduce: grid,
-            map: grid,
-            apply: cut.unmerged(machine),
-            ..Piece::new(0, view, 0, 0, element.bytes())
-        }],
+        pieces: vec![piece],
         partials: grid.splits,
         bound,
         merge: merge_grid(&cut, grid.splits, machine),
         folds: too_many(&view, element, grid.splits, grid.splits, machine),
+        flat,
         reversed: reversed(&view, element, machine),
         resident_train: None,
         resident_backward: None,
@@ -312,6 +327,14 @@ impl Schedule {
     /// Bytes of a load.
     pub(crate) fn load_bytes(&self) -> u64 {
         self.load.values() * self.element.bytes()
+    }
+
+    /// Bytes of what the piece counts.
+    pub(crate) fn bytes_each(&self, piece: &Piece) -> u64 {
+        match piece.flat {
+            Some(_) => WORD_BYTES,
+            None => self.load_bytes(),
+        }
     }
 
     /// Scratch that any one operation needs, in bytes.

@@ -35,17 +35,15 @@ kernels! {
     Inference = "inference",
     /// Functional moments 2: merged moments.
     MomentsFinish = "moments_finish",
-    /// Training forward between 1 and 2: many partials to one.
-    MomentsFold = "moments_fold",
+    /// Training forward between 1 and 2: partials to one, saved and running statistics.
+    TrainFinish = "train_finish",
     /// Backward 1 through batch statistics: partial sums.
     BackwardSums = "backward_sums",
-    /// Backward between 1 and 2: many partials to one.
-    SumsFold = "sums_fold",
     /// Backward 2 through batch statistics: dx, dweight, dbias.
     BackwardDx = "backward_dx",
     /// Backward 1 through frozen statistics: dx and partial sums.
     BackwardFrozen = "backward_frozen",
-    /// Backward 2 where dx is not left to do: dweight, dbias.
+    /// Backward 2 where dx is not left to do, or between 1 and 2: dweight, dbias.
     Gradients = "gradients",
     /// Training forward in one dispatch.
     TrainResident = "train_resident",
@@ -57,6 +55,14 @@ kernels! {
     BackwardHeld = "backward_held",
     /// The moments of two batches into those of both.
     MomentsMerge = "moments_merge",
+    /// Training forward 3, of single halves: y.
+    FlatNormalize = "flat_normalize",
+    /// Inference and functional normalization of single halves.
+    FlatInference = "flat_inference",
+    /// Backward 3 through batch statistics, of single halves: dx, dresidual.
+    FlatDx = "flat_dx",
+    /// Backward 3 through frozen statistics, of single halves: dx, dresidual.
+    FlatFrozenDx = "flat_frozen_dx",
 }
 
 impl Kernel {
@@ -64,18 +70,21 @@ impl Kernel {
     pub(crate) fn walks(self) -> bool {
         !matches!(
             self,
-            Self::MomentsFinish
-                | Self::Gradients
-                | Self::MomentsMerge
-                | Self::MomentsFold
-                | Self::SumsFold
+            Self::MomentsFinish | Self::Gradients | Self::MomentsMerge | Self::TrainFinish
         )
     }
 
-    /// Whether the kernel merges partials to one a channel. Only workgroups of lanes with a channel each do.
+    /// Whether the kernel maps words of two halves, whatever channels these are of.
+    pub fn is_flat(self) -> bool {
+        use Kernel::{FlatDx, FlatFrozenDx, FlatInference, FlatNormalize};
+        matches!(self, FlatNormalize | FlatInference | FlatDx | FlatFrozenDx)
+    }
+
+    /// Whether there is something to do for lanes of several channels. What finishes training forward for a pass
+    /// behind it, and what holds channels, is of plans that have none of these.
     #[cfg(any(test, feature = "internals"))]
-    pub(crate) fn folds(self) -> bool {
-        matches!(self, Self::MomentsFold | Self::SumsFold)
+    pub(crate) fn takes_columns(self) -> bool {
+        !(self.holds() || self == Self::TrainFinish)
     }
 
     /// Whether the kernel keeps its channels in registers. Each of its lanes has one.
@@ -88,7 +97,12 @@ impl Kernel {
     pub(crate) fn maps(self) -> bool {
         matches!(
             self,
-            Self::Normalize | Self::Inference | Self::TrainResident | Self::TrainHeld
+            Self::Normalize
+                | Self::Inference
+                | Self::TrainResident
+                | Self::TrainHeld
+                | Self::FlatNormalize
+                | Self::FlatInference
         )
     }
 
@@ -96,15 +110,17 @@ impl Kernel {
     pub(crate) fn writes(self) -> &'static [Role] {
         use Role::{Dresidual, Grads, Out, Partials, Saved, Statistics};
         match self {
-            Self::Moments | Self::MomentsFold | Self::SumsFold => &[Partials],
+            Self::Moments => &[Partials],
+            Self::TrainFinish => &[Statistics, Saved, Partials],
             Self::Normalize | Self::TrainResident | Self::TrainHeld => &[Out, Statistics, Saved],
-            Self::Inference => &[Out],
+            Self::Inference | Self::FlatNormalize | Self::FlatInference => &[Out],
+            Self::FlatDx | Self::FlatFrozenDx => &[Out, Dresidual],
             Self::MomentsFinish | Self::MomentsMerge => &[Statistics],
             Self::BackwardSums => &[Dresidual, Partials],
             Self::BackwardDx => &[Out, Grads],
             Self::BackwardFrozen => &[Out, Dresidual, Partials],
             Self::BackwardResident | Self::BackwardHeld => &[Out, Dresidual, Grads],
-            Self::Gradients => &[Grads],
+            Self::Gradients => &[Grads, Partials],
         }
     }
 
@@ -112,7 +128,12 @@ impl Kernel {
     pub(crate) fn takes_eight(self) -> bool {
         matches!(
             self,
-            Self::Moments | Self::Normalize | Self::Inference | Self::TrainResident
+            Self::Moments
+                | Self::Normalize
+                | Self::Inference
+                | Self::TrainResident
+                | Self::FlatNormalize
+                | Self::FlatInference
         )
     }
 

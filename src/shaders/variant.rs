@@ -97,7 +97,7 @@ impl Variant {
             }
             // Only the functional forms meet alternating axes.
             all.extend(
-                [Kernel::Moments, Kernel::Inference]
+                [Kernel::Moments, Kernel::Inference, Kernel::FlatInference]
                     .map(|kernel| Self::new(kernel, storage, Walk::Strided, Load::Scalar, 1)),
             );
         }
@@ -109,13 +109,31 @@ impl Variant {
                     .map(|kernel| Self::new(kernel, storage, Walk::Dense, Load::Channel4, 1)),
             );
         }
-        // Plans of lanes with several channels neither fold nor hold.
-        all.retain(|v| v.columns == 1 || !(v.kernel.folds() || v.kernel.holds()));
+        all.retain(|v| v.columns == 1 || v.kernel.takes_columns());
+        all.retain(Self::is_planned);
         let reading: Vec<_> = all.iter().map(|variant| variant.reading()).collect();
         all.extend(reading);
         let mut seen = std::collections::HashSet::new();
         all.retain(|variant| seen.insert(*variant));
         all
+    }
+
+    /// Whether there are plans of it: single halves are mapped by words, and nothing else is.
+    #[cfg(any(test, feature = "internals"))]
+    fn is_planned(&self) -> bool {
+        let reads = matches!(
+            self.kernel,
+            Kernel::Moments | Kernel::BackwardSums | Kernel::BackwardFrozen
+        );
+        match self.of_single_halves() {
+            true => reads || self.kernel.is_flat(),
+            false => !self.kernel.is_flat(),
+        }
+    }
+
+    /// Whether its loads are single halves, of which two share a word.
+    fn of_single_halves(&self) -> bool {
+        self.load == Load::Scalar && matches!(self.storage, Storage::Half | Storage::F16)
     }
 
     /// Whether wgpu is to bound its loops and guard its divisions. A strided walk's loop over axes is unrolled into
@@ -180,6 +198,7 @@ impl Variant {
         match self.load {
             Load::Run4 if eight => 8,
             Load::Channel4 if eight && maps => 8,
+            _ if maps && self.kernel.is_flat() && self.kernel.takes_eight() => 8,
             _ => 4,
         }
     }
@@ -187,14 +206,16 @@ impl Variant {
     /// The file that serves for `name` in this variant, where there are several that might.
     fn choice(&self, name: &str) -> Option<&'static str> {
         let one = self.load == Load::Scalar;
-        // Two lanes anywhere may share a word.
-        let shared = one && matches!(self.storage, Storage::Half | Storage::F16);
+        let flat = self.kernel.is_flat();
+        let single_halves = self.of_single_halves();
         let texture = matches!(self.storage, Storage::Texture(_));
         let several = self.columns > 1;
         let reads_pairs = matches!(self.kernel, Kernel::BackwardDx | Kernel::BackwardResident);
         Some(match name {
             "load" => load_file(self.load),
             "walk" if texture => "shared/walk_texture",
+            "walk" if flat => "shared/walk_flat",
+            "flat_channel" if self.walk == Walk::Strided => "shared/flat_channel_strided",
             "walk" => match self.walk {
                 Walk::Dense => "shared/walk_dense",
                 Walk::Strided => "shared/walk_strided",
@@ -219,8 +240,10 @@ impl Variant {
             "x" if texture => "shared/x_texture",
             "x" if self.kernel.maps() => "shared/x_or_out",
             "out" if texture => "shared/out_texture",
-            "out" if shared => "shared/out_shared",
-            "dresidual" if shared => "shared/dresidual_shared",
+            "out" if flat => "shared/out_flat",
+            "dresidual" if flat => "shared/dresidual_flat",
+            "out" if single_halves => "shared/no_out",
+            "dresidual" if single_halves => "shared/no_dresidual",
             "residual" if texture => "shared/no_residual",
             "parts" if several => "columns/several/parts",
             "parts" => "columns/one/parts",
@@ -233,6 +256,7 @@ impl Variant {
             "write" if self.loads_in_flight(true) == 8 => "columns/one/write_eight",
             "write" if several => "columns/several/write",
             "write" => "columns/one/write",
+            "map" if flat => "columns/flat/map",
             "map" if several => "columns/several/map",
             "map" => "columns/one/map",
             "resident" if several => "columns/several/resident",

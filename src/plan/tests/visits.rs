@@ -107,6 +107,90 @@ pub(super) fn assert_covers(schedule: &Schedule, over: Over, channel_of: &dyn Fn
     assert!(spoken.iter().all(|&n| n == 1), "{at}");
 }
 
+/// Flat maps visit each half once, as that of its own channel: `channels_of`, `within` and `own_bits` of
+/// `shaders/shared/flat.wgsl`, `walk_flat.wgsl`, and `channel_of` the text that says a half's channel.
+fn assert_covers_by_words(schedule: &Schedule, channel_of: &dyn Fn(usize) -> usize) {
+    let mut visits = vec![0u8; schedule.view.len()];
+    assert_eq!(schedule.flat.len(), schedule.pieces.len());
+    for (words, piece) in schedule.flat.iter().zip(&schedule.pieces) {
+        let (grid, flat) = (words.map, words.flat.unwrap());
+        let beside = words.view.channels();
+        for workgroup in 0..grid.groups * grid.splits {
+            for index in 0..grid.workgroup {
+                let lane = Lane::locate(words, &grid, workgroup, index);
+                let word_of = |k: u32| {
+                    let period = (lane.first + k * grid.rows) as usize;
+                    period * beside + lane.channel as usize
+                };
+                let mut len = lane.len;
+                len -= u32::from(len > 0 && word_of(len - 1) * 2 >= flat.end);
+                let before = (lane.channel as usize + beside) * 2 - flat.skip;
+                for k in 0..len {
+                    assert!(words.base + word_of(k) < words.binding_len());
+                    for half in 0..2 {
+                        let at = word_of(k) * 2 + half;
+                        if at < flat.skip || at >= flat.end {
+                            continue;
+                        }
+                        let in_tensor = piece.start + at - flat.skip;
+                        assert_eq!(words.start * 2 + at, in_tensor);
+                        let channel = match &schedule.axes {
+                            None => {
+                                let own = (before + half) % flat.period / flat.inner;
+                                words.first_channel + own
+                            }
+                            Some(axes) => kept_channel(axes, (before + half) % flat.period),
+                        };
+                        assert_eq!(channel, channel_of(in_tensor), "{:?}", schedule.view);
+                        visits[in_tensor] += 1;
+                    }
+                }
+            }
+        }
+    }
+    assert!(visits.iter().all(|&n| n == 1), "{:?}", schedule.view);
+}
+
+/// `shaders/shared/flat_channel_strided.wgsl`.
+fn kept_channel(axes: &Axes, at: usize) -> usize {
+    let (mut channel, mut size) = (0, 1);
+    for [len, stride, ..] in axes.kept.map(|axis| axis.map(|n| n as usize)) {
+        if len > 1 {
+            channel += at / stride % len * size;
+            size *= len;
+        }
+    }
+    channel
+}
+
+#[test]
+fn flat_maps_visit_every_half_once() {
+    let mut cut = 0;
+    for tuning in tunings() {
+        for max_binding_bytes in [1 << 13, 50_000, 1 << 18, 1 << 27] {
+            let machine = Machine {
+                max_binding_bytes,
+                ..machine(tuning)
+            };
+            for view in views() {
+                let Ok(schedule) = super::super::plan_dense(view, Element::F16, &LAYER, &machine)
+                else {
+                    continue;
+                };
+                if schedule.load != Load::Scalar {
+                    assert!(schedule.flat.is_empty());
+                    continue;
+                }
+                assert_covers_by_words(&schedule, &|index| view.channel_of(index));
+                let odd = |piece: &Piece| piece.flat.is_some_and(|flat| flat.skip == 1);
+                cut += usize::from(schedule.flat.iter().any(odd));
+            }
+        }
+    }
+    // Pieces that start within a word.
+    assert!(cut > 20, "{cut}");
+}
+
 #[test]
 fn dense_grids_visit_every_element_once() {
     for tuning in tunings() {
@@ -187,6 +271,10 @@ fn strided_grids_visit_every_element_once() {
                 for over in DISPATCHES {
                     assert_covers(&schedule, over, &channel_of);
                 }
+                let (half, machine) = (Element::Bf16, machine(tuning));
+                let by_words =
+                    super::super::plan_strided(view, half, axes, innermost, &MOMENTS, &machine);
+                assert_covers_by_words(&by_words.unwrap(), &channel_of);
             }
         }
     }

@@ -38,18 +38,19 @@ pub fn of(kernel: Kernel) -> Vec<HotLoop> {
     let hot = |pass, reads| HotLoop { pass, reads };
     match kernel {
         Kernel::Moments => vec![hot(Pass::Reduce, 1)],
-        Kernel::Normalize | Kernel::Inference => vec![hot(Pass::Map, 1)],
+        Kernel::Normalize | Kernel::Inference | Kernel::FlatNormalize | Kernel::FlatInference => {
+            vec![hot(Pass::Map, 1)]
+        }
         Kernel::TrainResident => vec![hot(Pass::Reduce, 1), hot(Pass::Map, 1)],
         Kernel::BackwardSums => vec![hot(Pass::Reduce, 2)],
-        Kernel::BackwardDx => vec![hot(Pass::Map, 2)],
+        Kernel::BackwardDx | Kernel::FlatDx | Kernel::FlatFrozenDx => vec![hot(Pass::Map, 2)],
         Kernel::BackwardFrozen => vec![hot(Pass::Both, 2)],
         Kernel::BackwardResident => vec![hot(Pass::Reduce, 2), hot(Pass::Map, 2)],
         // Registers hold the tensor: there is no loop over it.
         Kernel::TrainHeld
         | Kernel::BackwardHeld
         | Kernel::MomentsFinish
-        | Kernel::MomentsFold
-        | Kernel::SumsFold
+        | Kernel::TrainFinish
         | Kernel::Gradients
         | Kernel::MomentsMerge => vec![],
     }
@@ -67,6 +68,7 @@ impl HotLoop {
     /// Values of each tensor in a round.
     pub fn values(self, variant: &Variant) -> u32 {
         let of_a_load = match variant.load {
+            Load::Scalar if variant.kernel.is_flat() => 2,
             Load::Scalar => 1,
             Load::Run4 | Load::Channel4 => 4,
         };
@@ -76,17 +78,16 @@ impl HotLoop {
     /// Bytes that a lane reads in a round.
     fn bytes(self, variant: &Variant) -> u32 {
         let one = variant.load == Load::Scalar;
-        let (of_a_load, shared) = match variant.storage {
-            Storage::Single if one => (4, false),
-            Storage::Single => (16, false),
-            // The word that holds the half; and, where halves are written, the word that they share.
-            Storage::Half | Storage::F16 if one => (4, self.pass != Pass::Reduce),
-            Storage::Half | Storage::F16 => (8, false),
+        let of_a_load = match variant.storage {
+            Storage::Single if one => 4,
+            Storage::Single => 16,
+            // The word that holds the half, or both.
+            Storage::Half | Storage::F16 if one => 4,
+            Storage::Half | Storage::F16 => 8,
             // The hardware widens texels.
-            Storage::Texture(_) => (16, false),
+            Storage::Texture(_) => 16,
         };
-        let reads = self.reads + u32::from(shared);
-        self.loads(variant) * reads * of_a_load
+        self.loads(variant) * self.reads * of_a_load
     }
 
     /// The instructions of one round, and the values of each tensor in it.
@@ -199,10 +200,10 @@ mod tests {
             ("moments_run4", 16, 64),
             ("moments", 4, 16),
             ("moments_channel4_x2", 32, 128),
-            ("inference_half", 4, 32),
+            ("flat_inference_half", 16, 32),
             ("inference_channel4_x2", 8, 32),
             ("backward_dx_run4_half", 16, 64),
-            ("backward_dx_half", 4, 48),
+            ("flat_dx_half", 8, 32),
             ("backward_frozen_run4", 16, 128),
             ("inference_channel4_texture_rgba8unorm", 16, 64),
         ];

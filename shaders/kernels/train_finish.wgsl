@@ -1,0 +1,25 @@
+// needs: entry, numerics, merge_moments, finish_train, affine, running_rows, saved_rows, stored_moments, given
+// Training forward between its two passes, where the second does not merge for itself: what there is one of a
+// channel. It merges the channel's partials to one, or takes moments that were merged already, and leaves it behind all
+// partials, `[C][partials]` and then `[C]`. It writes the saved and the running statistics.
+//
+// One workgroup for each group of channels reads their partials, which lie behind each other for a channel.
+// The tensor is not touched.
+// Barriers: those of `reduce`; none where moments are given.
+// Registers a lane on Ampere (NVK, f32, no activation): 24 by values, 48 by fours of channels.
+
+fn run(lane: Lane) {
+    var whole: Stored;
+    if (has(FROM_MOMENTS)) {
+        let c = params.all_channels;
+        let at = lane.channel;
+        whole = Stored(Partial(params.total, given[c + at], given[2u * c + at]), given[at]);
+    } else {
+        let pivot = merged_pivot(lane);
+        whole = Stored(merged_moments(lane, pivot), pivot);
+    }
+    finish_train(lane, whole.pivot, whole.moments);
+    if (speaks(lane)) {
+        partials[params.all_channels * params.partials + lane.channel] = whole;
+    }
+}

@@ -1,0 +1,30 @@
+// needs: gradient_pair, flat, dresidual, mapped_four
+// What is mapped to the two dx of a word, and to the two dresidual.
+struct Map {
+    low: OneMap,
+    high: OneMap,
+}
+
+struct Loaded {
+    low: Pair,
+    high: Pair,
+}
+
+// dresidual may be wanted alone.
+fn writes_out() -> bool {
+    return has(HAS_DX);
+}
+
+fn load_for(map: Map, at: u32) -> Loaded {
+    let x = x_word(2u * at);
+    let dy = dy_word(2u * at);
+    let low = pair_of(2u * at, decode(x, 0u), decode(dy, 0u), statistics_in(map.low));
+    let high = pair_of(2u * at + 1u, decode(x, 1u), decode(dy, 1u), statistics_in(map.high));
+    return Loaded(low, high);
+}
+
+fn mapped(map: Map, at: u32, pairs: Loaded) -> Mapped {
+    let finite = vec2(statistics_in(map.low).finite, statistics_in(map.high).finite);
+    store_dresidual(at, vec2(pairs.low.dz, pairs.high.dz), finite);
+    return vec2(one_of(pairs.low, map.low), one_of(pairs.high, map.high));
+}

@@ -1,0 +1,3 @@
+// Lanes that read single halves write none: a flat map does.
+fn store(at: u32, value: Value, finite: Flag) {
+}
