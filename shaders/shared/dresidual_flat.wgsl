@@ -7,8 +7,8 @@ override DRESIDUAL: bool;
 fn store_dresidual(at: u32, value: Mapped, finite: vec2<bool>) {
     if (DRESIDUAL) {
         var word = packed(value, finite);
-        let own = own_bits(at);
-        if (own != WHOLE_WORD) {
+        if (at_an_end(at)) {
+            let own = own_bits(at);
             word = (dresidual[at] & ~own) | (word & own);
         }
         dresidual[at] = word;

@@ -23,9 +23,12 @@ fn packed(value: Mapped, finite: vec2<bool>) -> u32 {
     return narrow(value.x, finite.x) | (narrow(value.y, finite.y) << 16u);
 }
 
-const WHOLE_WORD = 0xffffffffu;
+// Whether it is the tensor's first word, or its last.
+fn at_an_end(at: u32) -> bool {
+    return at == params.base || at == params.base + (params.end - 1u) / 2u;
+}
 
-// The bits of a word that are the tensor's own.
+// The bits of such a word that are the tensor's own.
 fn own_bits(at: u32) -> u32 {
     let low = (at - params.base) * 2u;
     return select(0u, 0xffffu, low >= params.skip) | select(0u, 0xffff0000u, low + 1u < params.end);

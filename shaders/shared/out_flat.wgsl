@@ -9,8 +9,8 @@ fn out_word(at: u32) -> Word {
 fn store(at: u32, value: Mapped, finite: Flag) {
     if (writes_out()) {
         var word = packed(value, vec2(finite));
-        let own = own_bits(at);
-        if (own != WHOLE_WORD) {
+        if (at_an_end(at)) {
+            let own = own_bits(at);
             word = (out[at] & ~own) | (word & own);
         }
         out[at] = word;

@@ -293,11 +293,7 @@ impl Dispatch<'_> {
             let (reads, writes) = body.tensors();
             let accesses = (reads + writes) as f64;
             let an_access = on.access.value + on.load.value / each;
-            let a_value = match self.stage {
-                Stage::Flat(body) => body.flat_value(self.schedule.element),
-                _ => body.on(self.schedule),
-            };
-            let a_value = a_value + accesses * an_access;
+            let a_value = body.on(self.schedule) + accesses * an_access;
             instructions += values * a_value / expected.lanes_used + lanes * body.a_lane();
         }
         instructions * (1.0 + expected.imbalance) / (on.instructions.value * 1e9)

@@ -5,7 +5,7 @@ use super::cuts::{Cut, MAX_POSITIONS};
 use super::grid::Grid;
 use super::load::Load;
 use super::machine::Machine;
-use super::pieces::Piece;
+use super::pieces::{Flat, Piece};
 use crate::element::Element;
 use crate::shape::{Pattern, View};
 
@@ -19,19 +19,6 @@ const BESIDE: usize = 64;
 /// that what a lane knows of its channels is of use.
 const LINE: usize = 32;
 const BEHIND: usize = 16;
-
-/// A piece's halves, as flat maps see them; the fields mean what `Params` in the shaders says.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Flat {
-    /// Halves of a run.
-    pub inner: usize,
-    /// Halves after which channels repeat.
-    pub period: usize,
-    /// Halves of the first word that are not the piece's.
-    pub skip: usize,
-    /// Where the piece ends, counted from the start of its first word.
-    pub end: usize,
-}
 
 /// Whether the tensor is mapped by words: two halves that share one would else be of two lanes.
 pub(super) fn is_flat(element: Element, load: Load) -> bool {

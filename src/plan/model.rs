@@ -99,7 +99,8 @@ impl Work {
             Self::Frozen => vec![
                 reduce("backward_frozen", Body::Sums),
                 ("gradients", Stage::Merge),
-                flat("flat_frozen_dx", Body::Dx),
+                // It reads dy alone.
+                flat("flat_frozen_dx", Body::Map),
             ],
             Self::Moments => vec![
                 reduce("moments", Body::Moments),

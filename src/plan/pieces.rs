@@ -1,6 +1,5 @@
 //! From a tensor to pieces that one binding holds.
 
-use super::flat::Flat;
 use super::grid::Grid;
 use super::machine::{ALIGNMENT, Machine};
 use crate::shape::View;
@@ -26,6 +25,19 @@ pub struct Piece {
     pub apply: Grid,
     /// What it is to flat maps, where it counts words.
     pub flat: Option<Flat>,
+}
+
+/// A piece's halves, as flat maps see them; the fields mean what `Params` in the shaders says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Flat {
+    /// Halves of a run.
+    pub inner: usize,
+    /// Halves after which channels repeat.
+    pub period: usize,
+    /// Halves of the first word that are not the piece's.
+    pub skip: usize,
+    /// Where the piece ends, counted from the start of its first word.
+    pub end: usize,
 }
 
 impl Piece {

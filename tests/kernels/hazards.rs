@@ -222,6 +222,14 @@ fn a_lane_of_one_channel_has_no_array() {
     assert!(of_several > 0, "this test sees no array at all");
 }
 
+/// Two lanes never write one word, and sums have a fixed order.
+#[test]
+fn nothing_is_atomic() {
+    for (label, source) in sources() {
+        assert!(!source.contains("atomic"), "{label}");
+    }
+}
+
 /// Where y lies over x, lanes store where others sampled a pivot: `workgroupBarrier` alone does not
 /// order accesses of storage buffers.
 #[test]

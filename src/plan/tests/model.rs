@@ -42,6 +42,14 @@ fn instructions_are_those_of_machine_code() {
                 _ => "",
             };
             for (load, width) in [("_run4", 0), ("_channel4", 0), ("", 1)] {
+                // Single halves are mapped by words, and those behind frozen statistics summed first.
+                let (kernel, hot) = match (body, load, half) {
+                    (_, _, "") | (_, "_run4" | "_channel4", _) => (kernel, hot),
+                    (Body::Map, ..) => ("flat_inference", hot),
+                    (Body::Dx, ..) => ("flat_dx", hot),
+                    (Body::Frozen, ..) => (kernel, "reduce"),
+                    _ => (kernel, hot),
+                };
                 let variant = format!("{kernel}{load}{half}");
                 let of = |line: &&Vec<String>| line[..4] == [&variant, stored, "none", hot];
                 let line = file

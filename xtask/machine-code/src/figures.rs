@@ -100,7 +100,7 @@ impl Case {
                     "figures": merged(code.figures(takes.lanes, live), loop_figures(values, round)),
                 })
             };
-        let hot = hot_loop::of(self.variant.kernel);
+        let hot = hot_loop::of(&self.variant, self.activation != "none");
         if hot.is_empty() {
             let kinds = code.blocks.iter().flat_map(|block| &block.kinds);
             return Ok(vec![row(

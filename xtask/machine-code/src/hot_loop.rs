@@ -33,17 +33,25 @@ impl Pass {
     }
 }
 
-/// The hot loops of a kernel; none where it reads no tensor.
-pub fn of(kernel: Kernel) -> Vec<HotLoop> {
+/// The hot loops of a variant, with an activation or without; none where it reads no tensor.
+pub fn of(variant: &Variant, activates: bool) -> Vec<HotLoop> {
+    let halves = matches!(variant.storage, Storage::Half | Storage::F16);
     let hot = |pass, reads| HotLoop { pass, reads };
-    match kernel {
+    match variant.kernel {
         Kernel::Moments => vec![hot(Pass::Reduce, 1)],
         Kernel::Normalize | Kernel::Inference | Kernel::FlatNormalize | Kernel::FlatInference => {
             vec![hot(Pass::Map, 1)]
         }
         Kernel::TrainResident => vec![hot(Pass::Reduce, 1), hot(Pass::Map, 1)],
         Kernel::BackwardSums => vec![hot(Pass::Reduce, 2)],
-        Kernel::BackwardDx | Kernel::FlatDx | Kernel::FlatFrozenDx => vec![hot(Pass::Map, 2)],
+        Kernel::BackwardDx | Kernel::FlatDx => vec![hot(Pass::Map, 2)],
+        Kernel::FlatFrozenDx if activates => vec![hot(Pass::Map, 2)],
+        // dx is dy times a number.
+        Kernel::FlatFrozenDx => vec![hot(Pass::Map, 1)],
+        // Single halves are written by a flat map.
+        Kernel::BackwardFrozen if halves && variant.load == Load::Scalar => {
+            vec![hot(Pass::Reduce, 2)]
+        }
         Kernel::BackwardFrozen => vec![hot(Pass::Both, 2)],
         Kernel::BackwardResident => vec![hot(Pass::Reduce, 2), hot(Pass::Map, 2)],
         // Registers hold the tensor: there is no loop over it.
@@ -87,7 +95,9 @@ impl HotLoop {
             // The hardware widens texels.
             Storage::Texture(_) => 16,
         };
-        self.loads(variant) * self.reads * of_a_load
+        // A flat map also has a load of what it writes, for words of which one half stays.
+        let stays = u32::from(variant.kernel.is_flat());
+        self.loads(variant) * (self.reads + stays) * of_a_load
     }
 
     /// The instructions of one round, and the values of each tensor in it.
@@ -200,16 +210,16 @@ mod tests {
             ("moments_run4", 16, 64),
             ("moments", 4, 16),
             ("moments_channel4_x2", 32, 128),
-            ("flat_inference_half", 16, 32),
+            ("flat_inference_half", 16, 64),
             ("inference_channel4_x2", 8, 32),
             ("backward_dx_run4_half", 16, 64),
-            ("flat_dx_half", 8, 32),
+            ("flat_dx_half", 8, 48),
             ("backward_frozen_run4", 16, 128),
             ("inference_channel4_texture_rgba8unorm", 16, 64),
         ];
         for (label, values, bytes) in cases {
             let variant = variant(label);
-            let hot = of(variant.kernel)[0];
+            let hot = of(&variant, false)[0];
             assert_eq!(hot.values(&variant), values, "{label}");
             assert_eq!(hot.bytes(&variant), bytes, "{label}");
         }
@@ -229,7 +239,7 @@ mod tests {
             block(&[], &[]),
         ];
         let moments = variant("moments_run4");
-        let round = of(moments.kernel)[0].round(&moments, &blocks);
+        let round = of(&moments, false)[0].round(&moments, &blocks);
         let (round, values) = round.expect("block 2 is the loop");
         assert_eq!(values, 16);
         assert_eq!(
@@ -239,12 +249,12 @@ mod tests {
         assert_eq!((round.vector(Arithmetic::Float), round.branches), (1, 1));
 
         let inference = variant("inference_run4");
-        let round = of(inference.kernel)[0].round(&inference, &blocks);
+        let round = of(&inference, false)[0].round(&inference, &blocks);
         assert!(round.is_err(), "nothing is written");
 
         // Fours of two columns: eight loads, or four in a loop over the columns.
         let columns = variant("moments_channel4_x2");
-        let round = of(columns.kernel)[0].round(&columns, &blocks);
+        let round = of(&columns, false)[0].round(&columns, &blocks);
         assert_eq!(round.map(|(_, values)| values), Ok(16));
     }
 }
