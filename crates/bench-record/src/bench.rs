@@ -75,6 +75,10 @@ fn operation(row: &Field<'_>, devices: &[Field<'_>], problems: &mut Vec<Problem>
     row.text("suite", problems);
     row.one_of("op", &OPS, problems);
     row.one_of("layout", &["nchw", "nhwc", "nc"], problems);
+    // Older files are of f32 alone and do not say so.
+    if !row.get("element").value.is_null() {
+        row.one_of("element", &["f32", "f16", "bf16"], problems);
+    }
     let mut product = 1.0;
     for length in row.filled_list("shape", problems) {
         match length.value.as_u64() {

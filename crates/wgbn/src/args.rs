@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand, ValueEnum};
 use wgpu_batchnorm::internals::plan::hardware::{self, Hardware};
-use wgpu_batchnorm::{Config, Momentum, NonFinite, RunningVariance};
+use wgpu_batchnorm::{Config, Element, Momentum, NonFinite, RunningVariance};
 
 use crate::bench::op::Op;
 use crate::bench::suite::Suite;
@@ -172,6 +172,9 @@ pub struct BenchArgs {
     /// Which operations, instead of the suite's usual ones; sum is one of reductions only.
     #[arg(long, value_enum, value_delimiter = ',')]
     pub ops: Option<Vec<Op>>,
+    /// How tensors are stored; halves on adapters alone, since the CPU path computes in f32.
+    #[arg(long, value_enum, value_delimiter = ',', default_value = "f32")]
+    pub element: Vec<ElementArg>,
     /// auto, gpu, cpu, a part of an adapter's name, or both: the best adapter and the CPU path.
     #[arg(long, value_delimiter = ',', default_value = "both")]
     pub device: Vec<String>,
@@ -217,6 +220,16 @@ pub enum ElementArg {
     F32,
     F16,
     Bf16,
+}
+
+impl ElementArg {
+    pub fn element(self) -> Element {
+        match self {
+            Self::F32 => Element::F32,
+            Self::F16 => Element::F16,
+            Self::Bf16 => Element::Bf16,
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

@@ -6,9 +6,10 @@ use wgpu_batchnorm::internals::plan::describe::describe_on;
 use wgpu_batchnorm::internals::plan::hardware::Hardware;
 use wgpu_batchnorm::internals::plan::model::{Expected, Work, expect};
 use wgpu_batchnorm::internals::plan::{DeviceClass, LARGEST_BINDING, Machine, plan_dense};
-use wgpu_batchnorm::{Element, Error, View};
+use wgpu_batchnorm::{Error, View};
 
-use crate::args::{Class, ElementArg, InfoArgs};
+use crate::args::{Class, InfoArgs};
+use crate::bench::suite::element_name;
 use crate::failure::Failure;
 
 /// The machine that is asked for, or the one that stands for the class that is.
@@ -23,11 +24,8 @@ pub fn for_whom(args: &InfoArgs) -> Option<&'static Hardware> {
 
 pub fn run(args: &InfoArgs, shape: &[usize], on: &Hardware) -> Result<(), Failure> {
     let view = View::new(shape, args.axis).map_err(Error::from)?;
-    let (element, stored) = match args.element {
-        ElementArg::F32 => (Element::F32, "f32"),
-        ElementArg::F16 => (Element::F16, "f16"),
-        ElementArg::Bf16 => (Element::Bf16, "bf16"),
-    };
+    let element = args.element.element();
+    let stored = element_name(element);
     // A device that sets no limit of its own, but WebGPU's on the grid.
     let machine = Machine {
         max_groups_per_dimension: 65_535,

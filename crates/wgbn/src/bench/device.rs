@@ -5,10 +5,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use wgpu_batchnorm::error::DeviceError;
 use wgpu_batchnorm::internals::device_request;
 use wgpu_batchnorm::wgpu::{self, DeviceType, Features};
-use wgpu_batchnorm::{Adapter, Gpu, adapters_blocking};
+use wgpu_batchnorm::{Adapter, Element, Gpu, adapters_blocking};
 
 use super::sample::Clock;
 use super::stamps::Stamps;
+use super::suite::Case;
 use crate::engine::NO_ADAPTER;
 use crate::failure::Failure;
 
@@ -33,6 +34,11 @@ impl Device {
             Self::Gpu(device) => device.gpu.info().name.clone(),
             Self::Cpu => "CPU path".to_owned(),
         }
+    }
+
+    /// The CPU path computes in f32, whatever its tensors are stored as elsewhere.
+    pub fn takes(&self, case: &Case) -> bool {
+        matches!(self, Self::Gpu(_)) || case.element == Element::F32
     }
 
     pub fn kind(&self) -> &'static str {

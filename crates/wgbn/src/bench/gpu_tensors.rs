@@ -33,7 +33,7 @@ pub struct Shared {
 pub fn sets(device: &GpuDevice, inputs: &Inputs, count: usize) -> Result<Vec<Set>, Failure> {
     let shape = inputs.case.stored();
     let set = |_| -> Result<Set, Failure> {
-        let empty = || Tensor::empty(&device.gpu, &shape);
+        let empty = || Tensor::empty_as(&device.gpu, &shape, inputs.case.element);
         Ok(Set {
             x: empty()?,
             dy: empty()?,

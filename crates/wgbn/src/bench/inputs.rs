@@ -1,10 +1,10 @@
 //! The numbers that go in: normals with an offset and a width for each channel, never zeros.
 
-use wgpu_batchnorm::{Config, Parameters, RunningStatistics, View};
+use wgpu_batchnorm::{Config, Element, Parameters, RunningStatistics, View};
 
 use super::suite::Case;
 use crate::failure::Failure;
-use testkit::data::Random;
+use testkit::data::{self, Random};
 
 /// Everything an operation reads, on the host.
 pub struct Inputs {
@@ -45,8 +45,8 @@ impl Inputs {
             case: case.clone(),
             view,
             config: case.config(),
-            x,
-            dy,
+            x: stored(case.element, x),
+            dy: stored(case.element, dy),
             weight: random.normals(c, 1.0, 0.25),
             bias: random.normals(c, 0.0, 1.0),
             running: RunningStatistics::from_parts(
@@ -77,6 +77,14 @@ impl Inputs {
         usize::try_from(sets)
             .unwrap_or(MOST_SETS)
             .clamp(1, MOST_SETS)
+    }
+}
+
+/// What storage keeps of values.
+fn stored(element: Element, values: Vec<f32>) -> Vec<f32> {
+    match element {
+        Element::F32 => values,
+        element => data::stored(element, &values),
     }
 }
 

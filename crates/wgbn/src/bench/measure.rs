@@ -16,6 +16,8 @@ use super::sample::Effort;
 use super::subject::Subject;
 use super::suite::{Case, Suite};
 use super::{host, machine, results};
+use wgpu_batchnorm::Element;
+
 use crate::args::BenchArgs;
 use crate::failure::Failure;
 use crate::{progress, table};
@@ -81,7 +83,8 @@ pub fn measure(args: &BenchArgs, devices: &[Device]) -> Result<Report, Failure> 
     let jobs = jobs(args, devices, &mut report.skipped);
     let gpus = devices.iter().filter(|d| matches!(d, Device::Gpu(_)));
     let host = args.suite.contains(&Suite::Host);
-    let mut rows: usize = jobs.iter().map(|(_, ops)| ops.len() * devices.len()).sum();
+    let on = |case: &Case| devices.iter().filter(|device| device.takes(case)).count();
+    let mut rows: usize = jobs.iter().map(|(case, ops)| ops.len() * on(case)).sum();
     if host {
         let gpus = gpus.count();
         rows += gpus * host::ROWS;
@@ -112,11 +115,7 @@ pub fn measure(args: &BenchArgs, devices: &[Device]) -> Result<Report, Failure> 
     let mut since = 0;
     for (n, (case, ops)) in jobs.iter().enumerate() {
         if n > 0 {
-            let when = format!(
-                "before {} {}",
-                table::shape(&case.shape),
-                case.layout.name()
-            );
+            let when = format!("before {} {}", table::shape(&case.shape), case.stored_as());
             measure_bandwidth(since, &mut stations, &when, &mut report)?;
         }
         since = report.rows.len();
@@ -136,19 +135,29 @@ pub fn measure(args: &BenchArgs, devices: &[Device]) -> Result<Report, Failure> 
     Ok(report)
 }
 
+/// Each suite with each element.
+fn suites(args: &BenchArgs) -> impl Iterator<Item = (Suite, Element)> {
+    let elements = args.element.iter().map(|element| element.element());
+    elements.flat_map(|element| args.suite.iter().map(move |&suite| (suite, element)))
+}
+
 /// Shapes and their operations, but for those that do not fit.
 fn jobs(args: &BenchArgs, devices: &[Device], skipped: &mut Vec<String>) -> Vec<(Case, Vec<Op>)> {
     let most = machine::most_elements(devices, args.quick);
     let mut jobs = Vec::new();
-    for suite in &args.suite {
+    for (suite, element) in suites(args) {
         let ops = suite.ops(args.ops.as_deref());
         let (fit, large): (Vec<_>, Vec<_>) = suite
             .cases()
             .into_iter()
+            .map(|case| Case { element, ..case })
             .partition(|case| case.elements() <= most);
         if !large.is_empty() {
             let (n, name) = (large.len(), suite.name());
-            skipped.push(format!("{n} shapes of {name} beyond {most} elements"));
+            let line = format!("{n} shapes of {name} beyond {most} elements");
+            if !skipped.contains(&line) {
+                skipped.push(line);
+            }
         }
         jobs.extend(fit.into_iter().map(|case| (case, ops.clone())));
     }
@@ -191,14 +200,15 @@ fn measure_case(
     let inputs = Inputs::new(case)?;
     let rotation_bytes = report.about.rotation_bytes;
     let mut subjects = Vec::new();
-    for station in stations {
+    let stations: Vec<_> = stations.iter().filter(|s| s.device.takes(case)).collect();
+    for station in &stations {
         let sum: Pattern = station.meter.sum_pattern().unwrap_or(SUMS[0]);
         subjects.push(prepare(station.device, &inputs, rotation_bytes, sum)?);
     }
     for &op in ops {
         for (station, subject) in stations.iter().zip(&mut subjects) {
             let device = station.device.name();
-            let (shape, layout) = (table::shape(&case.shape), case.layout.name());
+            let (shape, layout) = (table::shape(&case.shape), case.stored_as());
             bar.set_message(format!("{shape} {layout} {}, {device}", op.name()));
             let start = Instant::now();
             let timing = subject.time(op, budget.next())?;

@@ -22,10 +22,11 @@ pub mod suite;
 mod terminal;
 mod timer;
 
+use device::Device;
 use sample::Clock;
-use suite::Suite;
+use suite::{Suite, element_name};
 
-use crate::args::{BenchArgs, ClockArg};
+use crate::args::{BenchArgs, ClockArg, ElementArg};
 use crate::failure::Failure;
 use crate::output;
 
@@ -46,9 +47,29 @@ pub fn run(args: &BenchArgs) -> Result<(), Failure> {
             suite.name()
         )));
     }
+    let single = |element: &&ElementArg| **element != ElementArg::F32;
+    if let Some(halves) = args.element.iter().find(single)
+        && args.suite.contains(&Suite::Reductions)
+    {
+        return Err(Failure::Input(format!(
+            "the suite reductions is of f32 alone, not of {}",
+            element_name(halves.element())
+        )));
+    }
     let (devices, notes) = device::open(&args.device, clock(args.clock))?;
     for note in notes {
         say!("{note}")?;
+    }
+    let adapter = devices
+        .iter()
+        .any(|device| matches!(device, Device::Gpu(_)));
+    if let Some(halves) = args.element.iter().find(single)
+        && !adapter
+    {
+        return Err(Failure::Input(format!(
+            "the CPU path computes in f32: --element {} needs an adapter",
+            element_name(halves.element())
+        )));
     }
     let report = measure::measure(args, &devices)?;
     terminal::print(&report)?;

@@ -1,6 +1,6 @@
 //! What an operation wrote, held against the f64 reference.
 
-use wgpu_batchnorm::check::{self, Input, Report, TrainResult};
+use wgpu_batchnorm::check::{self, Epilogue, Input, Report, TrainResult};
 use wgpu_batchnorm::error::ShapeError;
 use wgpu_batchnorm::{HostGradients, Moments, Parameters, RunningStatistics, SavedStatistics};
 
@@ -35,7 +35,8 @@ pub fn check(inputs: &Inputs, op: Op, results: &Results) -> Result<String, Failu
     let parameters = Parameters::default()
         .with_weight(&weight[..])
         .with_bias(&bias[..]);
-    let input = Input::new(part.view, &x, parameters, inputs.config.eps);
+    let stored = Epilogue::default().with_element(inputs.config.element);
+    let input = Input::new(part.view, &x, parameters, inputs.config.eps).with_epilogue(stored);
     let frozen = part.running(&inputs.running);
     let reports = match op {
         Op::Train => vec![train(&part, &input, results)?],
@@ -129,7 +130,7 @@ fn check_sum(x: &[f32], sum: Option<f32>) -> Result<String, Failure> {
 
 #[cfg(test)]
 mod tests {
-    use wgpu_batchnorm::cpu;
+    use wgpu_batchnorm::{Element, cpu};
 
     use super::super::suite::{Case, Layout, Suite};
     use super::*;
@@ -139,6 +140,7 @@ mod tests {
             suite: Suite::Small,
             shape: shape.to_vec(),
             layout,
+            element: Element::F32,
         })
         .unwrap()
     }

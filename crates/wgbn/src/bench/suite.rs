@@ -1,7 +1,7 @@
 //! What is measured: suites of shapes.
 
 use clap::ValueEnum;
-use wgpu_batchnorm::{Config, View};
+use wgpu_batchnorm::{Config, Element, View};
 
 use super::op::Op;
 use crate::failure::Failure;
@@ -29,12 +29,13 @@ pub enum Layout {
     Nc,
 }
 
-/// A shape in a layout, of one suite.
+/// A shape in a layout, of one suite, and how its values are stored.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Case {
     pub suite: Suite,
     pub shape: Vec<usize>,
     pub layout: Layout,
+    pub element: Element,
 }
 
 /// Beyond this many elements no suite goes.
@@ -117,6 +118,7 @@ impl Suite {
             suite: self,
             shape,
             layout,
+            element: Element::F32,
         }
     }
 
@@ -173,11 +175,21 @@ impl Case {
         shape
     }
 
+    /// The layout, and the storage where it is not f32.
+    pub fn stored_as(&self) -> String {
+        let layout = self.layout.name();
+        match self.element {
+            Element::F32 => layout.to_owned(),
+            element => format!("{layout} {}", element_name(element)),
+        }
+    }
+
     pub fn config(&self) -> Config {
-        Config::pytorch().with_axis(match self.layout {
+        let config = Config::pytorch().with_axis(match self.layout {
             Layout::Nhwc => -1,
             Layout::Nchw | Layout::Nc => 1,
-        })
+        });
+        config.with_element(self.element)
     }
 
     pub fn view(&self) -> Result<View, Failure> {
@@ -189,7 +201,19 @@ impl Case {
     }
 
     pub fn bytes(&self) -> u64 {
-        self.elements() as u64 * 4
+        match self.element {
+            Element::F32 => self.elements() as u64 * 4,
+            _ => self.elements() as u64 * 2,
+        }
+    }
+}
+
+/// What the command line and records call it.
+pub fn element_name(element: Element) -> &'static str {
+    match element {
+        Element::F16 => "f16",
+        Element::Bf16 => "bf16",
+        _ => "f32",
     }
 }
 

@@ -70,7 +70,7 @@ fn rows(report: &Report) -> Result<(), Failure> {
         let first = group[0];
         let mut cells = vec![
             table::shape(&first.case.shape),
-            first.case.layout.name().to_owned(),
+            first.case.stored_as(),
             first.op.name().to_owned(),
         ];
         group.iter().for_each(|row| cells.extend(figures(row)));

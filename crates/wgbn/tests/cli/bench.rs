@@ -142,6 +142,36 @@ fn the_cpu_path_needs_no_adapter() {
     assert_eq!(folder.names(), ["no_driver.json", "out.html", "out.json"]);
 }
 
+/// The CPU path computes in f32 and has no rows of halves; what moves is half as many bytes.
+#[test]
+fn halves_are_measured_on_adapters() {
+    let folder = Folder::new();
+    let line = "--suite small --element f32,f16,bf16 --seconds 0.1 --ops train,backward";
+    let (value, html, stdout) = bench(&folder, line);
+    let rows = value["rows"].as_array().unwrap();
+    let of = |element: &str, kind: &str| {
+        let named = |row: &&Value| {
+            let devices = value["devices"].as_array().unwrap().iter();
+            let mut kinds = devices.filter(|d| d["name"] == row["device"]);
+            kinds.any(|d| d["kind"] == "cpu") == (kind == "cpu")
+        };
+        let rows = rows.iter().filter(|row| row["element"] == element);
+        rows.filter(named).cloned().collect::<Vec<_>>()
+    };
+    for (element, bytes) in [("f32", 4), ("f16", 2), ("bf16", 2)] {
+        let on_adapter = of(element, "adapter");
+        assert_eq!(on_adapter.len(), 2, "{element}");
+        for row in &on_adapter {
+            let moves = if row["op"] == "train" { 3 } else { 5 };
+            let elements = row["elements"].as_u64().unwrap();
+            assert_eq!(row["ideal_bytes"], moves * bytes * elements, "{row}");
+            assert_eq!(row["checked"], "every value against f64");
+        }
+        assert_eq!(of(element, "cpu").len(), if bytes == 4 { 2 } else { 0 });
+    }
+    assert!(html.contains("nc bf16") && stdout.contains("nc f16"));
+}
+
 #[test]
 fn timestamps_are_used_where_they_are_asked_for() {
     let folder = Folder::new();
@@ -182,6 +212,15 @@ fn a_benchmark_that_cannot_be_is_refused_at_once() {
             "--json and --html name the same file",
         ),
         ("--suite reductions --ops train", "none of these operations"),
+        ("--element f8", "'f8'"),
+        (
+            "--element f16 --suite reductions",
+            "of f32 alone, not of f16",
+        ),
+        (
+            "--element bf16 --device cpu",
+            "--element bf16 needs an adapter",
+        ),
         ("--device Voodoo", "\"Voodoo\""),
         ("--device=", "--device is empty"),
     ] {

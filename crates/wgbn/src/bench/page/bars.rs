@@ -25,7 +25,7 @@ pub fn chart(page: &mut String, report: &Report, op: Op) -> std::fmt::Result {
             page,
             "<div class=\"group\"><div class=\"shape\">{} <small>{}</small></div><div class=\"bars\">",
             table::shape(&case.shape),
-            case.layout.name()
+            case.stored_as()
         )?;
         for row in group {
             bar(page, report, row, most)?;

@@ -162,7 +162,7 @@ fn point(page: &mut String, axes: &Axes, report: &Report, row: &Row) -> std::fmt
         "<g class=\"point d{n}\"><line x1=\"{x:.1}\" x2=\"{x:.1}\" y1=\"{low:.1}\" y2=\"{high:.1}\"/>\
          {mark}<title>{} {}, {}: {:.0} % of the floor, {}</title></g>",
         table::shape(&row.case.shape),
-        row.case.layout.name(),
+        row.case.stored_as(),
         text(&row.device),
         row.of_floor() * 100.0,
         time(s.median)

@@ -73,7 +73,7 @@ pub fn rows(page: &mut String, report: &Report) -> std::fmt::Result {
              <td class=\"n\">{:.0} %</td><td class=\"n\">{:.0} %</td><td class=\"n\">{}</td>\
              <td>{}</td><td>{}</td></tr>",
             table::shape(&row.case.shape),
-            row.case.layout.name(),
+            row.case.stored_as(),
             row.op.name(),
             number(report, &row.device),
             text(&row.device),
