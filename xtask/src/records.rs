@@ -5,6 +5,7 @@
 //! what makes it, the second is [`END`]. This command writes what stands between them again, and a test
 //! compares.
 
+mod change;
 mod directive;
 pub mod file;
 mod tables;

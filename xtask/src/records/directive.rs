@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::tables;
+use super::{change, tables};
 
 pub struct Directive<'a> {
     kind: &'a str,
@@ -43,6 +43,8 @@ impl<'a> Directive<'a> {
         match self.kind {
             // Shapes and operations, devices side by side.
             "operations" => tables::operations(&records("of")?),
+            // Times before and after a change.
+            "change" => change::change(&records("before")?, &records("after")?),
             // Costs on the host.
             "host" => tables::host(&records("of")?),
             // This library, PyTorch and Burn side by side.

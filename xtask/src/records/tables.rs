@@ -52,12 +52,16 @@ pub fn operations(files: &[Value]) -> Result<String, String> {
     Ok(text)
 }
 
-fn line_of(row: &Value) -> [String; 3] {
+/// A row's shape, layout with the storage where that is not f32, and operation.
+pub fn line_of(row: &Value) -> [String; 3] {
     let shape: Vec<String> = list(row, "shape").map(Value::to_string).collect();
     let text = |name: &str| row[name].as_str().unwrap_or_default();
     [
         shape.join("×"),
-        text("layout").to_uppercase(),
+        match text("element") {
+            "" | "f32" => text("layout").to_uppercase(),
+            element => format!("{} {element}", text("layout").to_uppercase()),
+        },
         text("op").to_owned(),
     ]
 }
@@ -190,7 +194,7 @@ fn figure_of(files: &[Value], family: &str, row: &Value, figure: &str) -> Result
     })
 }
 
-fn list<'a>(value: &'a Value, name: &str) -> impl Iterator<Item = &'a Value> {
+pub fn list<'a>(value: &'a Value, name: &str) -> impl Iterator<Item = &'a Value> {
     value[name].as_array().into_iter().flatten()
 }
 
@@ -206,7 +210,7 @@ fn short_name(file: &Value, device: &str) -> &'static str {
 }
 
 /// Three digits.
-fn digits(number: f64) -> String {
+pub fn digits(number: f64) -> String {
     let decimals = (2.0 - number.log10().floor()).clamp(0.0, 5.0);
     format!("{number:.*}", decimals as usize)
 }

@@ -1,0 +1,97 @@
+//! Times of operations before and after a change, from runs of both that took turns.
+
+use std::fmt::Write as _;
+
+use serde_json::Value;
+
+use super::tables::{digits, line_of, list};
+
+/// The median of the medians before and after, and of the ratios of runs that followed each other, with their lower
+/// quartile: what is slower by more than noise has it above 1. The ratios' geometric mean stands below the rows.
+pub fn change(before: &[Value], after: &[Value]) -> Result<String, String> {
+    if before.len() != after.len() || before.is_empty() {
+        return Err("as many records after a change as before are needed".to_owned());
+    }
+    let mut text = String::from(
+        "| shape | layout | operation | before ms | after ms | after ÷ before | lower quartile |\n\
+         |---|---|---|--:|--:|--:|--:|\n",
+    );
+    let mut logs = Vec::new();
+    for row in list(&before[0], "rows") {
+        let same = |other: &&Value| {
+            line_of(other) == line_of(row)
+                && ["device", "engine"].iter().all(|n| other[n] == row[n])
+        };
+        let times = |files: &[Value]| -> Option<Vec<f64>> {
+            let of = |file| list(file, "rows").find(same)?["median_ms"].as_f64();
+            files.iter().map(of).collect()
+        };
+        let Some((old, new)) = times(before).zip(times(after)) else {
+            return Err(format!("a record lacks {}", line_of(row).join(" ")));
+        };
+        let ratios = old.iter().zip(&new).map(|(old, new)| new / old).collect();
+        let [lower, ratio] = [0.25, 0.5].map(|share| quantile(&ratios, share));
+        logs.push(ratio.ln());
+        writeln!(
+            text,
+            "| {} | {} | {} | {ratio:.2} | {lower:.2} |",
+            line_of(row).join(" | "),
+            digits(quantile(&old, 0.5)),
+            digits(quantile(&new, 0.5)),
+        )
+        .expect("a string");
+    }
+    let rows = logs.len();
+    if rows == 0 {
+        return Err("the records hold no operation".to_owned());
+    }
+    let mean = (logs.iter().sum::<f64>() / rows as f64).exp();
+    writeln!(
+        text,
+        "\nGeometric mean of {rows} ratios, over {} pairs of runs: {mean:.3}.",
+        before.len()
+    )
+    .expect("a string");
+    Ok(text)
+}
+
+/// The smallest value that so large a share of the values does not exceed.
+fn quantile(values: &Vec<f64>, share: f64) -> f64 {
+    let mut sorted = values.clone();
+    sorted.sort_by(f64::total_cmp);
+    let at = (share * sorted.len() as f64).ceil() as usize;
+    sorted[at.saturating_sub(1)]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn file(times: [f64; 2]) -> Value {
+        let row = |op: &str, median: f64| json!({ "engine": "e", "device": "d", "shape": [8, 64], "layout": "nc", "op": op, "median_ms": median });
+        json!({ "rows": [row("train", times[0]), row("backward", times[1])] })
+    }
+
+    #[test]
+    fn ratios_are_of_runs_that_followed_each_other() {
+        let before = [[1.0, 4.0], [2.0, 4.0], [4.0, 4.0]].map(file);
+        let after = [[0.5, 4.0], [1.0, 8.0], [2.0, 2.0]].map(file);
+        let text = change(&before, &after).unwrap();
+        // Each ratio of train is 0.5, though the times differ.
+        assert!(
+            text.contains("| 8×64 | NC | train | 2.00 | 1.00 | 0.50 | 0.50 |"),
+            "{text}"
+        );
+        assert!(
+            text.contains("| 8×64 | NC | backward | 4.00 | 4.00 | 1.00 | 0.50 |"),
+            "{text}"
+        );
+        assert!(
+            text.contains("of 2 ratios, over 3 pairs of runs: 0.707."),
+            "{text}"
+        );
+        assert!(change(&before, &after[..2]).is_err());
+        assert!(change(&before[..1], &[json!({ "rows": [] })]).is_err());
+    }
+}
