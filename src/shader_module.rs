@@ -24,8 +24,9 @@ pub(crate) fn made(
     // `rounds` falls by `min(rounds, 16)` or `min(rounds, 8)` a round, which is at least 1 where it is above 0; `round` and
     // `left` fall by 1. `tile`, `two` and the `k` below COLUMNS count up to constants, or to 16, and `load` to less than 4. `first += slots` adds
     // at least 1, since `slots` and `partials` are at least 1; both are below 2³¹, so that no sum wraps.
+    // `here.len` falls by what `alike` gives, which is at least 1 and no more than it; `left` is compared before it falls.
     // `reach` doubles until it is at least `slots`, which is below 2³¹, and is halved until it is 1.
-    // Divisors are numbers, or `team`, `columns`, `rows`, `adjacent`, `splits`, `inner` or `period`, which are at least 1, or an image's width.
+    // Divisors are numbers, or `team`, `columns`, `rows`, `adjacent`, `splits`, `inner`, `period` or, of flat maps, `address_step`, which are at least 1, or an image's width.
     // All are unsigned, so that no quotient overflows. The test `what_is_not_guarded_was_proved` knows every loop and
     // divisor of these shaders and fails where there is another.
     unsafe {

@@ -1,22 +1,40 @@
 // needs: params, lanes, half, flat_channel
-// A tensor of halves as words: `params.channels` words are a period, the shortest stretch after which the channels of
-// a word's two halves repeat, and `params.count` periods are the tensor. The first word and the last may hold a half
-// that is not the tensor's.
+// A tensor of halves as words, whose halves may be of two channels. Lanes walk rows of `params.channels` words. Where
+// two such rows are a multiple of `params.period` halves, after which channels repeat, all words of a lane have the same
+// two channels; where they are not, words of one run do. The first word and the last may hold a half that is not the
+// tensor's.
 alias Mapped = vec2<f32>;
 
-// The lane without the word that its last period may not have.
+// The next word of the lane, counted from the tensor's first.
+fn word_of_lane(lane: Lane) -> u32 {
+    return lane.first * params.channels + lane.local;
+}
+
+// The lane without the word that the last row may not have.
 fn within(lane: Lane) -> Lane {
     var here = lane;
-    let last = (lane.first + (lane.len - 1u) * params.rows) * params.channels + lane.local;
-    here.len -= u32(lane.len > 0u && last * 2u >= params.end);
+    here.first += (max(lane.len, 1u) - 1u) * params.rows;
+    let missing = lane.len > 0u && word_of_lane(here) * 2u >= params.end;
+    here.first = lane.first;
+    here.len -= u32(missing);
     return here;
 }
 
-// The channels of the lane's two halves.
-fn channels_of(lane: Lane) -> vec2<u32> {
-    // One period on, since there may be no half before the first.
-    let low = (lane.local + params.channels) * 2u - params.skip;
-    return vec2(flat_channel(low), flat_channel(low + 1u));
+// How many halves lie before the word, and one period more: before the first half may be none.
+fn before(word: u32) -> u32 {
+    return word * 2u + params.period - params.skip;
+}
+
+// How many of the lane's next words have the same two channels: at least one.
+fn alike(lane: Lane) -> u32 {
+    if ((2u * params.channels) % params.period == 0u) {
+        return lane.len;
+    }
+    // Up to the end of the run, where the word is not already part of the next.
+    let place = before(word_of_lane(lane)) % params.inner;
+    let step = params.address_step;
+    let words = ((params.inner - place) / 2u + step - 1u) / params.address_step;
+    return clamp(words, 1u, lane.len);
 }
 
 fn packed(value: Mapped, finite: vec2<bool>) -> u32 {

@@ -74,6 +74,7 @@ impl Params {
             grid.splits,
             inner,
             flat.map_or(1, |flat| flat.period as u32),
+            flat.map_or(1, |_| grid.address_step),
         ];
         assert!(!divisors.contains(&0) && (grid.slots | schedule.partials) < 1 << 31);
         Self {

@@ -65,7 +65,11 @@ pub fn describe_on(schedule: &Schedule, machine: &Machine, on: Option<&Hardware>
         format!("one dispatch of {}", grid(&mapping.apply)),
     );
     line("backward", resident(&schedule.resident_backward, "dx"));
-    line("frozen", split("dweight and dbias", &schedule.merge));
+    let mut frozen = split("dweight and dbias", &schedule.merge);
+    if !schedule.flat.is_empty() {
+        let _ = write!(frozen, "; then dx on {}", grid(&mapping.map));
+    }
+    line("frozen", frozen);
     if !schedule.flat.is_empty() {
         line(
             "flat",

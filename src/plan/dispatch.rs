@@ -41,8 +41,12 @@ pub(super) enum Stage {
     Map(Body),
     Apply(Body),
     Merge,
-    /// A map by words.
-    Flat(Body),
+    /// A map by words: whether a pass over the tensor came before, and whether it reads what was merged of that.
+    Flat {
+        body: Body,
+        behind: bool,
+        merged: bool,
+    },
     Resident(Grid, [Body; 2]),
 }
 
@@ -144,9 +148,10 @@ impl Dispatch<'_> {
 
     fn bodies(&self) -> &[Body] {
         match &self.stage {
-            Stage::Reduce(body) | Stage::Map(body) | Stage::Apply(body) | Stage::Flat(body) => {
-                std::slice::from_ref(body)
-            }
+            Stage::Reduce(body)
+            | Stage::Map(body)
+            | Stage::Apply(body)
+            | Stage::Flat { body, .. } => std::slice::from_ref(body),
             Stage::Merge => &[],
             Stage::Resident(_, bodies) => bodies,
         }
@@ -158,7 +163,7 @@ impl Dispatch<'_> {
         // Lanes walk the tensors of one body at a time.
         let (together, _) = bodies[0].tensors();
         let unrolled = match self.stage {
-            Stage::Flat(body) => body.unrolled_words(),
+            Stage::Flat { body, .. } => body.unrolled_words(),
             _ => bodies[0].unrolled(self.schedule.load, self.schedule.load_bytes()),
         };
         let rounds = self.grid.span.div_ceil(self.grid.rows) * self.grid.lane_columns;
@@ -195,7 +200,10 @@ impl Dispatch<'_> {
         let cache = self.on.cache_bytes.value as u64;
         let tensor = self.bytes();
         match self.stage {
-            Stage::Map(body) | Stage::Flat(body) => {
+            Stage::Map(body)
+            | Stage::Flat {
+                body, behind: true, ..
+            } => {
                 // The passes go over all pieces, one after the other.
                 let (reads, writes) = body.tensors();
                 let whole = self.schedule.element.bytes_of(self.schedule.view.len());
@@ -233,7 +241,7 @@ impl Dispatch<'_> {
 
     fn partials_read(&self) -> u64 {
         let each = match self.stage {
-            Stage::Flat(_) => 1,
+            Stage::Flat { merged, .. } => u64::from(merged),
             Stage::Map(_) if self.schedule.folds => 1,
             Stage::Map(_) | Stage::Merge => u64::from(self.schedule.partials),
             _ => 0,

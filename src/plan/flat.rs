@@ -13,20 +13,24 @@ use crate::shape::{Pattern, View};
 pub(super) const WORD_BYTES: u64 = 4;
 /// Halves of a word.
 const HALVES: usize = 2;
-/// Fewest words that lie side by side in a period, where there are so many.
-const BESIDE: usize = 64;
-/// Words of a line of memory, at whose ends periods should end, and how often these should then lie behind each other, so
-/// that what a lane knows of its channels is of use.
+/// Fewest words of a row, where there are so many.
+const ROW: usize = 64;
+/// Words of a line of memory: rows of so many, or of a multiple, share no line.
 const LINE: usize = 32;
-const BEHIND: usize = 16;
+/// Fewest rows in which channels may repeat. What a lane knows of its two channels is of use for as many words.
+const ROWS: usize = 16;
+/// Halves of a run that is long: lanes then walk along runs, where channels do not repeat so often.
+const LONG: usize = 1024;
+/// Words of a row there: few, so that a lane has many in each run.
+const ALONG: usize = 8;
 
 /// Whether the tensor is mapped by words: two halves that share one would else be of two lanes.
 pub(super) fn is_flat(element: Element, load: Load) -> bool {
     matches!(element, Element::F16 | Element::Bf16) && load == Load::Scalar
 }
 
-/// The pieces, which count halves, in words, each with its grid for flat maps. Where axes alternate, channels do not
-/// repeat.
+/// The pieces, which count halves, in words, each with its grid for flat maps. Where axes alternate, each lane has one
+/// word.
 pub(super) fn flat(pieces: &[Piece], alternating: bool, machine: &Machine) -> Vec<Piece> {
     let pieces = pieces.iter();
     pieces
@@ -35,28 +39,32 @@ pub(super) fn flat(pieces: &[Piece], alternating: bool, machine: &Machine) -> Ve
 }
 
 fn flat_piece(piece: &Piece, alternating: bool, machine: &Machine) -> Piece {
-    let (outer, channels, inner) = piece.view.lengths();
+    let (_, channels, inner) = piece.view.lengths();
     let skip = piece.start % HALVES;
     let end = skip + piece.view.len();
     let words = end.div_ceil(HALVES);
+    // A 32×512×7×7 tensor has 25,088 halves for each of its 32 images, and rows of 12,544 words.
     let repeats = channels * inner;
-    let (period, mut beside) = match outer == 1 || alternating {
-        true => (HALVES * words, words),
-        false if repeats.is_multiple_of(HALVES) => (repeats, repeats / HALVES),
-        false => (repeats, repeats),
+    let period = if repeats.is_multiple_of(HALVES) {
+        repeats / HALVES
+    } else {
+        repeats
     };
-    // Several periods are one, too.
-    let few = |beside| beside < BESIDE && 2 * beside <= words;
-    let ragged = |beside: usize| !beside.is_multiple_of(LINE) && 2 * BEHIND * beside <= words;
-    while few(beside) || ragged(beside) {
-        beside *= 2;
-    }
-    let view = View::of_lengths(words.div_ceil(beside), beside, 1);
+    let row = match () {
+        () if alternating => words,
+        () if words < ROWS * period && inner >= LONG => ALONG.min(words),
+        () => repeating_row(period.min(words), words),
+    };
+    let view = View::of_lengths(words.div_ceil(row), row, 1);
     let grid = grid(view, machine);
     Piece {
         flat: Some(Flat {
             inner,
-            period,
+            period: if alternating {
+                piece.view.len()
+            } else {
+                repeats
+            },
             skip,
             end,
         }),
@@ -72,6 +80,18 @@ fn flat_piece(piece: &Piece, alternating: bool, machine: &Machine) -> Piece {
     }
 }
 
+/// The shortest row of whole periods of so many words that is wide enough, and that ends with a line where there are
+/// rows enough.
+fn repeating_row(period: usize, words: usize) -> usize {
+    let mut row = period;
+    let narrow = |row| row < ROW && 2 * row <= words;
+    let ragged = |row: usize| !row.is_multiple_of(LINE) && 2 * ROWS * row <= words;
+    while narrow(row) || ragged(row) {
+        row *= 2;
+    }
+    row
+}
+
 /// Words that lie side by side are walked as channels are.
 fn grid(view: View, machine: &Machine) -> Grid {
     let pattern = Pattern::Interleaved;
@@ -81,7 +101,8 @@ fn grid(view: View, machine: &Machine) -> Grid {
         pattern,
         load,
         WORD_BYTES,
-        MAX_POSITIONS,
+        // Each may be a round of two loops.
+        MAX_POSITIONS / 2,
         most,
         &machine.tuning,
     )

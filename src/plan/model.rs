@@ -57,7 +57,14 @@ impl Work {
             (true, true) => vec![first, (finish, Stage::Merge), last],
             (true, false) => vec![first, last],
         };
-        let flat = |kernel, body| (kernel, Stage::Flat(body));
+        let flat = |kernel, body, behind, merged| {
+            let stage = Stage::Flat {
+                body,
+                behind,
+                merged,
+            };
+            (kernel, stage)
+        };
         let map = |kernel, body| (kernel, Stage::Map(body));
         let whole = |grid: Grid, held, resident, bodies| {
             let kernel = if grid.held > 0 { held } else { resident };
@@ -73,12 +80,12 @@ impl Work {
                     reduce("moments", Body::Moments),
                     "train_finish",
                     map("normalize", Body::Map),
-                    flat("flat_normalize", Body::Map),
+                    flat("flat_normalize", Body::Map, true, true),
                 ),
             },
             Self::Inference => vec![match schedule.flat.is_empty() {
                 true => ("inference", Stage::Apply(Body::Map)),
-                false => flat("flat_inference", Body::Map),
+                false => flat("flat_inference", Body::Map, false, false),
             }],
             Self::Backward => match schedule.resident_backward {
                 Some(grid) => {
@@ -89,7 +96,7 @@ impl Work {
                     reduce("backward_sums", Body::Sums),
                     "gradients",
                     map("backward_dx", Body::Dx),
-                    flat("flat_dx", Body::Dx),
+                    flat("flat_dx", Body::Dx, true, true),
                 ),
             },
             Self::Frozen if schedule.flat.is_empty() => vec![
@@ -100,7 +107,7 @@ impl Work {
                 reduce("backward_frozen", Body::Sums),
                 ("gradients", Stage::Merge),
                 // It reads dy alone.
-                flat("flat_frozen_dx", Body::Map),
+                flat("flat_frozen_dx", Body::Map, true, false),
             ],
             Self::Moments => vec![
                 reduce("moments", Body::Moments),
@@ -131,7 +138,7 @@ pub fn expect(work: Work, schedule: &Schedule, on: &Hardware) -> Vec<Expected> {
                 // Most pieces are alike, and so is what they take.
                 let mut last: Option<(View, Grid, Expected)> = None;
                 let pieces = match stage {
-                    Stage::Flat(_) => &schedule.flat,
+                    Stage::Flat { .. } => &schedule.flat,
                     _ => &schedule.pieces,
                 };
                 for piece in pieces {

@@ -32,7 +32,7 @@ pub struct Piece {
 pub struct Flat {
     /// Halves of a run.
     pub inner: usize,
-    /// Halves after which channels repeat.
+    /// Halves after which channels repeat: all, where axes alternate.
     pub period: usize,
     /// Halves of the first word that are not the piece's.
     pub skip: usize,

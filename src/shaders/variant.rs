@@ -256,6 +256,8 @@ impl Variant {
             "write" if self.loads_in_flight(true) == 8 => "columns/one/write_eight",
             "write" if several => "columns/several/write",
             "write" => "columns/one/write",
+            "stretch" if self.loads_in_flight(true) == 8 => "columns/flat/stretch_eight",
+            "stretch" => "columns/flat/stretch",
             "map" if flat => "columns/flat/map",
             "map" if several => "columns/several/map",
             "map" => "columns/one/map",

@@ -256,7 +256,7 @@ fn samples_come_before_what_is_stored_over_them() {
 }
 
 /// Loops whose end `shader_module::made` proves, whatever a kernel reads.
-const LOOPS: [&str; 12] = [
+const LOOPS: [&str; 15] = [
     "for (var first = 0u; first < params.partials; first += slots) {",
     "for (var k = 0u; k < COLUMNS; k++) {",
     "for (var left = lane.len; left > 0u; left--) {",
@@ -267,13 +267,24 @@ const LOOPS: [&str; 12] = [
     "for (var rounds = rounds(); rounds > 0u;) {",
     "for (var tile = 1u; tile <= now; tile++) {",
     "for (var two = 1u; two <= now; two++) {",
+    "while (here.len > 0u) {",
+    "while (left >= 4u) {",
+    "while (left >= 8u) {",
     "while (reach < slots) {",
     "while (reach > 1u) {",
 ];
 
 /// Divisors that are never zero: `Params::new` refuses zeros, and no image is without width.
-const DIVISORS: [&str; 8] = [
-    "team", "columns", "rows", "adjacent", "splits", "inner", "period", "width",
+const DIVISORS: [&str; 9] = [
+    "team",
+    "columns",
+    "rows",
+    "adjacent",
+    "splits",
+    "inner",
+    "period",
+    "address_step",
+    "width",
 ];
 
 /// Where wgpu neither bounds loops nor guards divisions, these are the ones that were proved.

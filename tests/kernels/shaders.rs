@@ -98,6 +98,21 @@ fn the_list_is_closed_and_its_labels_unique() {
     assert_eq!(labels.len(), variants.len());
 }
 
+/// The script that compiles them on Dawn knows all constants: a pipeline without one is refused.
+#[test]
+fn the_script_for_dawn_gives_every_constant() {
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/portability/compile.mjs");
+    let script = std::fs::read_to_string(script).unwrap();
+    let mut known = 0;
+    for variant in Variant::all() {
+        for (name, _) in FULL.of(&variant.source()) {
+            assert!(script.contains(&format!(" {name}: ")), "{name}");
+            known += 1;
+        }
+    }
+    assert!(known > 0);
+}
+
 /// Leaves a translation where `cargo xtask portability` finds it, for other tools to check.
 fn keep(name: &str, extension: &str, text: impl AsRef<[u8]>) {
     if let Some(folder) = std::env::var_os("WGBN_TRANSLATIONS") {

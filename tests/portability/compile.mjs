@@ -6,7 +6,7 @@ import { faults, open } from "./dawn.mjs";
 
 const folder = process.argv[2];
 // All that constants switch on; what tests run has the rest.
-const FULL = { WORKGROUP: 64, ACTIVATION: 6, RESIDUAL: 1, DRESIDUAL: 1, IN_PLACE: 1, BFLOAT: 1 };
+const FULL = { WORKGROUP: 64, ACTIVATION: 6, RESIDUAL: 1, DRESIDUAL: 1, IN_PLACE: 1, HELD: 8, BFLOAT: 1 };
 
 function constantsOf(code) {
   const declared = Object.entries(FULL).filter(([name]) => code.includes(`override ${name}:`));

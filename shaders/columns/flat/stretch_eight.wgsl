@@ -1,0 +1,18 @@
+// needs: walk, next4, write_four, write_eight
+// `out` over a lane's next words, which have the same two channels: eight are on their way before the first store.
+fn write_words(map: Map, lane: Lane, words: u32) {
+    var walker = walk(lane.local, lane.first);
+    var left = words;
+    while (left >= 8u) {
+        let near = next4(&walker);
+        write_eight(map, near, next4(&walker));
+        left -= 8u;
+    }
+    if (left >= 4u) {
+        write_four(map, next4(&walker), 4u);
+        left -= 4u;
+    }
+    if (left > 0u) {
+        write_four(map, first_of4(next4(&walker), left), left);
+    }
+}
