@@ -16,7 +16,7 @@ const NEIGHBOURS: u32 = 8;
 
 /// Loads that a lane may hold in registers.
 const HELD: [u32; 4] = [1, 2, 4, 8];
-/// Lanes of a workgroup that holds its channels, 256 only of single values. Eight loads of four values take up to 240
+/// Lanes of a workgroup that holds its channels, 256 only of single values. Eight loads of four values take up to 186
 /// registers, those of one value up to 78 (`tests/machine-code/ampere.txt`), so that two workgroups live on a
 /// multiprocessor of 65,536.
 const HOLDERS: [u32; 2] = [128, 256];
@@ -50,7 +50,7 @@ impl Cut {
     ) -> Self {
         let (channels, count) = (view.channels() as u32, view.count());
         let lanes = tuning.planar_workgroup;
-        // Rounds of loads that a lane has in flight, where there is so much.
+        // Lanes that each have as many loads as are in flight, where there are so many.
         let busy = count.checked_div(ROUNDS).unwrap_or(0).max(1);
         let rows = match short(run, load_bytes) {
             false => busy.max(NEIGHBOURS as usize),

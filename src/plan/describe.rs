@@ -38,10 +38,7 @@ pub fn describe_on(schedule: &Schedule, machine: &Machine, on: Option<&Hardware>
         let on = grid(on);
         format!("split: {reduce} leave {partials} partial(s) a channel; then {last} on {on}")
     };
-    let fold = match schedule.folds {
-        true => format!("one a channel on {}; then ", grid(&schedule.merge)),
-        false => String::new(),
-    };
+    let fold = finish(schedule);
     let resident = |whole: &Option<Grid>, last: &str| match whole {
         Some(whole) if whole.held > 0 => format!(
             "one dispatch of {}: registers hold a workgroup's channels, {} load(s) a lane",
@@ -141,12 +138,16 @@ fn expected(dispatch: &Expected) -> String {
         let percent = |share: f64| (100.0 * share).round();
         let _ = write!(
             words,
-            ", {} in flight, {} % more on the busiest, lanes used {} %, sectors {} %",
+            ", {} in flight, lanes used {} %, sectors {} %",
             bytes(dispatch.bytes_in_flight),
-            percent(dispatch.imbalance),
             percent(dispatch.lanes_used),
             percent(dispatch.sectors_used),
         );
+        // Of fewer workgroups than multiprocessors there is no more to say than that.
+        if dispatch.imbalance < 1.0 {
+            let more = percent(dispatch.imbalance);
+            let _ = write!(words, ", {more} % more than its share on the busiest");
+        }
     }
     words
 }
@@ -165,12 +166,21 @@ fn bytes(n: u64) -> String {
     }
 }
 
+/// What merges partials between two passes, where something does.
+fn finish(schedule: &Schedule) -> String {
+    match schedule.folds {
+        true => format!("one a channel on {}; then ", grid(&schedule.merge)),
+        false => String::new(),
+    }
+}
+
 /// The same for an image of this width and height.
 pub(crate) fn describe_image(schedule: &Schedule, machine: &Machine, size: [u32; 2]) -> String {
     let first = &schedule.pieces[0];
     let [width, height] = size;
     let (moments, map, apply) = (grid(&first.reduce), grid(&first.map), grid(&first.apply));
     let partials = schedule.partials;
+    let finish = finish(schedule);
     let lines = [
         (
             "image",
@@ -180,7 +190,9 @@ pub(crate) fn describe_image(schedule: &Schedule, machine: &Machine, size: [u32;
         ("splits", splits(schedule)),
         (
             "train",
-            format!("split: {moments} leave {partials} partial(s) a channel; then y on {map}"),
+            format!(
+                "split: {moments} leave {partials} partial(s) a channel; then {finish}y on {map}"
+            ),
         ),
         (
             "statistics",

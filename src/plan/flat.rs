@@ -15,9 +15,9 @@ pub(super) const WORD_BYTES: u64 = 4;
 const HALVES: usize = 2;
 /// Fewest words of a row, where there are so many.
 const ROW: usize = 64;
-/// Words of a line of memory: rows of so many, or of a multiple, share no line.
+/// Words of a line of memory. Rows of a multiple of these end with a line.
 const LINE: usize = 32;
-/// Fewest rows in which channels may repeat. What a lane knows of its two channels is of use for as many words.
+/// Fewest rows that are worth it: a lane reads what belongs to its two channels once for a word of each.
 const ROWS: usize = 16;
 /// Halves of a run that is long: lanes then walk along runs, where channels do not repeat so often.
 const LONG: usize = 1024;

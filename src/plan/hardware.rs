@@ -70,7 +70,7 @@ const fn measured(value: f64, source: &'static str) -> Number {
 }
 
 /// On a GPU an access is one instruction for a whole load, and its time is that of the memory.
-const GPU_ACCESS: Number = published(
+const GPU_ACCESS: Number = measured(
     0.0,
     "tests/machine-code/navi31.txt: a load of four values is one instruction for all its lanes",
 );

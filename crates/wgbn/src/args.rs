@@ -131,8 +131,8 @@ pub struct InfoArgs {
         requires = "shape"
     )]
     pub axis: isize,
-    /// How values are stored, where a tensor is planned for a class or a machine.
-    #[arg(long, value_enum, default_value_t = ElementArg::F32)]
+    /// How values of that shape are stored.
+    #[arg(long, value_enum, default_value_t = ElementArg::F32, requires = "shape")]
     pub element: ElementArg,
     /// Plan for a class of devices instead of the adapters here, and say what is expected of each dispatch.
     #[arg(long = "as", value_enum, value_name = "CLASS", requires = "shape")]

@@ -7,6 +7,7 @@ use wgpu_batchnorm::wgpu::{self, DeviceType, Features};
 use wgpu_batchnorm::{Config, Error, Gpu, Plan, View, adapters_blocking};
 
 use crate::args::InfoArgs;
+use crate::bench::suite::element_name;
 use crate::failure::Failure;
 use crate::planned;
 
@@ -24,8 +25,7 @@ pub fn run(args: &InfoArgs) -> Result<(), Failure> {
     }
     if args.json {
         let adapters = adapters.iter().map(|adapter| as_json(adapter, args));
-        let adapters = adapters.collect::<Result<Value, _>>()?;
-        return say!("{}", json!({ "adapters": adapters }));
+        return say!("{}", json!({ "adapters": adapters.collect::<Value>() }));
     }
     if adapters.is_empty() {
         say!("no adapter: everything runs on the CPU path")?;
@@ -36,22 +36,24 @@ pub fn run(args: &InfoArgs) -> Result<(), Failure> {
     for adapter in &adapters {
         print_adapter(adapter)?;
         if let Some(shape) = &args.shape {
-            print_plan(adapter, shape, args.axis)?;
+            print_plan(adapter, shape, args)?;
         }
     }
     Ok(())
 }
 
-fn plan(adapter: &wgpu::Adapter, shape: &[usize], axis: isize) -> Result<Plan, Failure> {
-    let config = Config::pytorch().with_axis(axis);
+fn plan(adapter: &wgpu::Adapter, shape: &[usize], args: &InfoArgs) -> Result<Plan, Failure> {
+    let config = Config::pytorch().with_axis(args.axis);
+    let config = config.with_element(args.element.element());
     let gpu = Gpu::open_blocking(adapter).map_err(Error::from)?;
     Ok(gpu.context().plan(&config, shape).map_err(Error::from)?)
 }
 
-fn print_plan(adapter: &wgpu::Adapter, shape: &[usize], axis: isize) -> Result<(), Failure> {
-    say!("  plan of {shape:?}, channel axis {axis}")?;
+fn print_plan(adapter: &wgpu::Adapter, shape: &[usize], args: &InfoArgs) -> Result<(), Failure> {
+    let (stored, axis) = (element_name(args.element.element()), args.axis);
+    say!("  plan of {shape:?} in {stored}, channel axis {axis}")?;
     // One adapter that cannot is no reason to leave out the next.
-    let plan = match plan(adapter, shape, axis) {
+    let plan = match plan(adapter, shape, args) {
         Ok(plan) => plan,
         Err(failure) => return say!("    none: {failure}"),
     };
@@ -128,13 +130,17 @@ fn got_of(features: Features) -> impl Iterator<Item = (&'static str, bool)> {
         .map(move |&(feature, name)| (name, features.contains(feature)))
 }
 
-fn as_json(adapter: &wgpu::Adapter, args: &InfoArgs) -> Result<Value, Failure> {
+fn as_json(adapter: &wgpu::Adapter, args: &InfoArgs) -> Value {
     let mut json = described(adapter);
     if let Some(shape) = &args.shape {
-        let plan = plan(adapter, shape, args.axis)?;
-        json["plan"] = plan.describe().lines().collect();
+        json["element"] = element_name(args.element.element()).into();
+        match plan(adapter, shape, args) {
+            Ok(plan) => json["plan"] = plan.describe().lines().collect(),
+            // As in text: one adapter that cannot is no reason to leave out the next.
+            Err(failure) => json["plan_failure"] = failure.to_string().into(),
+        }
     }
-    Ok(json)
+    json
 }
 
 fn described(adapter: &wgpu::Adapter) -> Value {
