@@ -302,7 +302,8 @@ impl Dispatch<'_> {
             let accesses = (reads + writes) as f64;
             let an_access = on.access.value + on.load.value / each;
             let a_value = body.on(self.schedule) + accesses * an_access;
-            instructions += values * a_value / expected.lanes_used + lanes * body.a_lane();
+            instructions += values * a_value / expected.lanes_used
+                + lanes * body.a_lane(self.schedule.element, self.schedule.load);
         }
         instructions * (1.0 + expected.imbalance) / (on.instructions.value * 1e9)
     }

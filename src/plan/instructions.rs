@@ -66,15 +66,31 @@ impl Body {
         }
     }
 
-    /// Instructions a lane runs once, before and behind its loop: half of the kernel's that are not in the
-    /// hot loop. The others are scalar ones, tails, and branches that one lane takes.
-    pub(super) fn a_lane(self) -> f64 {
-        match self {
-            Self::Moments => 620.0,
-            Self::Map => 250.0,
-            Self::Sums => 370.0,
-            Self::Dx => 390.0,
-            Self::Frozen => 420.0,
+    /// Instructions a lane runs once, before and behind its loop, for loads of four values of a run, of four channels,
+    /// and of one value: half of the kernel's that are not in the hot loop. The others are scalar ones, tails, and
+    /// branches that one lane takes.
+    pub(super) fn a_lane(self, element: Element, load: Load) -> f64 {
+        let each = match (self, element) {
+            (Self::Moments, Element::F32) => [619.0, 869.0, 586.0],
+            (Self::Moments, Element::F16) => [763.0, 881.0, 608.0],
+            (Self::Moments, Element::Bf16) => [779.0, 890.0, 611.0],
+            (Self::Map, Element::F32) => [253.0, 286.0, 226.0],
+            (Self::Map, Element::F16) => [599.0, 635.0, 728.0],
+            (Self::Map, Element::Bf16) => [471.0, 507.0, 641.0],
+            (Self::Sums, Element::F32) => [368.0, 477.0, 340.0],
+            (Self::Sums, Element::F16) => [368.0, 476.0, 356.0],
+            (Self::Sums, Element::Bf16) => [383.0, 492.0, 360.0],
+            (Self::Dx, Element::F32) => [386.0, 480.0, 342.0],
+            (Self::Dx, Element::F16) => [525.0, 618.0, 502.0],
+            (Self::Dx, Element::Bf16) => [464.0, 551.0, 462.0],
+            (Self::Frozen, Element::F32) => [423.0, 557.0, 384.0],
+            (Self::Frozen, Element::F16) => [549.0, 684.0, 374.0],
+            (Self::Frozen, Element::Bf16) => [497.0, 631.0, 378.0],
+        };
+        match load {
+            Load::Run4 => each[0],
+            Load::Channel4 => each[1],
+            Load::Scalar => each[2],
         }
     }
 

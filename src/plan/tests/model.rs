@@ -41,7 +41,11 @@ fn instructions_are_those_of_machine_code() {
                 Element::Bf16 => "_half",
                 _ => "",
             };
-            for (load, width) in [("_run4", 0), ("_channel4", 0), ("", 1)] {
+            for (load, wide, width) in [
+                ("_run4", Load::Run4, 0),
+                ("_channel4", Load::Channel4, 0),
+                ("", Load::Scalar, 1),
+            ] {
                 // Single halves are mapped by words, and those behind frozen statistics summed first.
                 let (kernel, hot) = match (body, load, half) {
                     (_, _, "") | (_, "_run4" | "_channel4", _) => (kernel, hot),
@@ -62,14 +66,12 @@ fn instructions_are_those_of_machine_code() {
                     (got / expected - 1.0).abs() < 0.1,
                     "{variant} {stored}: {got}, {expected}"
                 );
-                if variant == format!("{kernel}_run4") {
-                    let outside = (number(instructions) - number(values) * expected) / 2.0;
-                    let got = body.a_lane();
-                    assert!(
-                        (got / outside - 1.0).abs() < 0.1,
-                        "{variant}: {got}, {outside}"
-                    );
-                }
+                let outside = (number(instructions) - number(values) * expected) / 2.0;
+                let got = body.a_lane(element, wide);
+                assert!(
+                    (got / outside - 1.0).abs() < 0.1,
+                    "{variant} {stored}: {got}, {outside}"
+                );
             }
         }
     }
@@ -115,9 +117,10 @@ fn faults(tensor: &Tensor) -> Vec<String> {
     faults
 }
 
-/// Lines of the contract that the model sees missed. 26 are runs of 2 to 9 values, which are loaded one by one. Nearly
-/// all others are halves on an H100, whose kernels run too many instructions, many of them before their loops.
-const FAULTS_LEFT: usize = 64;
+/// Lines of the contract that the model sees missed: 29 of runs of 2 to 9 values, which are loaded one by one, one more
+/// of short runs, and 47 of larger tensors on an H100, whose lanes run about as many instructions before and behind their
+/// loops as in them.
+const FAULTS_LEFT: usize = 77;
 
 #[test]
 fn predicted_times_come_no_further_from_the_contract() {
