@@ -219,6 +219,8 @@ impl Subject for GpuSubject<'_> {
 
     fn results(&mut self, op: Op) -> Result<Results, Failure> {
         let (set, shared) = (&self.sets[0], &self.shared);
+        // Training has moved them, and may be none of the operations asked for.
+        shared.reset(self.inputs)?;
         if op == Op::Moments {
             gpu_tensors::held(set, shared, self.inputs)?;
             let axes = self.inputs.reduced_axes();
@@ -229,7 +231,6 @@ impl Subject for GpuSubject<'_> {
                 ..Default::default()
             });
         }
-        shared.reset(self.inputs)?;
         gpu_tensors::held(set, shared, self.inputs)?;
         // Backward reads what training saved.
         let saved = matches!(op, Op::Train | Op::Step).then_some(&shared.saved);
