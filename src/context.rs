@@ -1,5 +1,6 @@
 //! Compiled pipelines, shared by every plan and layer of a device.
 
+#[cfg(any(feature = "tuning", feature = "internals"))]
 mod tuned;
 
 use std::collections::HashMap;

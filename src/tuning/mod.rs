@@ -10,7 +10,9 @@ mod tests;
 use serde::Deserialize;
 
 use crate::error::TuningError;
-pub use contents::{AdapterId, Contents, Figures, Gain, Rate};
+pub use contents::{AdapterId, Contents};
+#[cfg(feature = "internals")]
+pub use contents::{Figures, Gain, Rate};
 
 /// The number of the form that is read and written here.
 pub const SCHEMA: u64 = 1;

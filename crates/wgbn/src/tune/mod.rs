@@ -39,7 +39,12 @@ pub fn run(args: &TuneArgs) -> Result<(), Failure> {
     let about = machine::about(false);
     let bar = progress::spinner("preparing");
     pollster::block_on(device.gpu.context().calibrate(device.gpu.queue()))?;
-    let class = class(&device, args.from);
+    let class = class_of(&device, args.from);
+    let from = Tuning {
+        // How long a dispatch may last is the device's own, and nothing here is large enough to try it.
+        piece_bytes: class_of(&device, None).tuning().piece_bytes,
+        ..class.tuning()
+    };
     let cases = rows::cases(device.is_software());
     let inputs = cases.iter().map(Inputs::new);
     let inputs = inputs.collect::<Result<Vec<_>, _>>()?;
@@ -56,7 +61,7 @@ pub fn run(args: &TuneArgs) -> Result<(), Failure> {
     let mut rows = Rows::new(&device, &mut subjects);
     let mut search = Search::new(
         &mut rows,
-        class.tuning(),
+        from,
         start + Duration::from_secs_f64(left * (1.0 - LAST)),
     )?;
     search.classes(class, &|said| bar.set_message(said))?;
@@ -66,7 +71,7 @@ pub fn run(args: &TuneArgs) -> Result<(), Failure> {
 
     bar.set_message("the result beside the beginning");
     let left = (args.seconds - spent.as_secs_f64()).max(0.0);
-    let gains = rows.gains(class.tuning(), best, Duration::from_secs_f64(left))?;
+    let gains = rows.gains(from, best, Duration::from_secs_f64(left))?;
     bar.set_message("every result against f64");
     rows.check(best)?;
     bar.finish_and_clear();
@@ -86,7 +91,7 @@ pub fn run(args: &TuneArgs) -> Result<(), Failure> {
 }
 
 /// Whose sizes the search begins with.
-fn class(device: &GpuDevice, from: Option<Class>) -> DeviceClass {
+fn class_of(device: &GpuDevice, from: Option<Class>) -> DeviceClass {
     match (from, device.gpu.info().device_type) {
         (Some(class), _) => class.planned(),
         (None, DeviceType::Cpu) => DeviceClass::Cpu,

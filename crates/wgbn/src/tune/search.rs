@@ -41,7 +41,20 @@ pub struct Tried {
     pub rows: usize,
     /// Time over the time before, the geometric mean over all rows, where it was measured to the end.
     pub ratio: Option<f64>,
-    pub kept: bool,
+    pub end: End,
+}
+
+/// How a trial ended.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum End {
+    /// It wins.
+    Kept,
+    /// It wins too little, or a row loses too much.
+    Left,
+    /// It lost before all was timed.
+    Slower,
+    /// There was no time to end it.
+    OutOfTime,
 }
 
 /// Sizes that are the best so far, and what was tried.
@@ -95,7 +108,10 @@ impl<'r, 'a, 's> Search<'r, 'a, 's> {
             if class != from {
                 let to = Move {
                     what: what.to_owned(),
-                    tuning: class.tuning(),
+                    tuning: Tuning {
+                        piece_bytes: self.best.tuning.piece_bytes,
+                        ..class.tuning()
+                    },
                 };
                 say(to.what.clone());
                 self.attempt(to, Terms::Together)?;
@@ -142,9 +158,9 @@ impl<'r, 'a, 's> Search<'r, 'a, 's> {
             what: to.what,
             rows: changed.len(),
             ratio: verdict.ratio,
-            kept: verdict.kept,
+            end: verdict.end,
         });
-        if verdict.kept {
+        if verdict.end == End::Kept {
             self.best = sizes;
             match terms {
                 Terms::Together => self.moved.clear(),
@@ -166,7 +182,7 @@ impl<'r, 'a, 's> Search<'r, 'a, 's> {
         terms: Terms,
     ) -> Result<Verdict, Failure> {
         let mut ratios: Vec<Vec<f64>> = vec![vec![]; changed.len()];
-        let mut verdict = Verdict::unknown();
+        let mut verdict = Verdict::cut_short(End::OutOfTime);
         let first = match terms {
             Terms::Together => ONE,
             Terms::Each => FEW,
@@ -174,19 +190,19 @@ impl<'r, 'a, 's> Search<'r, 'a, 's> {
         for effort in [first, MORE] {
             for (k, &row) in changed.iter().enumerate() {
                 if terms == Terms::Each && Instant::now() >= self.deadline {
-                    return Ok(Verdict::unknown());
+                    return Ok(Verdict::cut_short(End::OutOfTime));
                 }
                 let paired = self.rows.paired(row, [&self.best, sizes], effort)?;
                 ratios[k].extend(paired.rounds.iter().map(|[a, b]| b / a));
                 if hopeless(&ratios[..=k], terms) {
-                    return Ok(Verdict::unknown());
+                    return Ok(Verdict::cut_short(End::Slower));
                 }
             }
             let moved = changed.iter().map(|row| self.moved.get(row).copied());
             let moved: Vec<_> = moved.map(|ratio| ratio.unwrap_or(1.0)).collect();
             verdict = Verdict::of(&ratios, &moved, of, terms);
             let clear = verdict.ratio.is_some_and(|ratio| ratio < CLEAR_GAIN);
-            if !verdict.kept || (clear && terms == Terms::Together) {
+            if verdict.end != End::Kept || (clear && terms == Terms::Together) {
                 break;
             }
         }
@@ -213,16 +229,16 @@ struct Verdict {
     ratio: Option<f64>,
     /// Of each row that changed.
     rows: Vec<f64>,
-    kept: bool,
+    end: End,
 }
 
 impl Verdict {
     /// It was not measured to the end.
-    fn unknown() -> Self {
+    fn cut_short(end: End) -> Self {
         Self {
             ratio: None,
             rows: vec![],
-            kept: false,
+            end,
         }
     }
 
@@ -241,7 +257,10 @@ impl Verdict {
         Self {
             ratio: Some(ratio),
             rows: rows.iter().map(|row| row.median).collect(),
-            kept: ratio < 1.0 - GAIN && wins && (terms == Terms::Together || !loses),
+            end: match ratio < 1.0 - GAIN && wins && (terms == Terms::Together || !loses) {
+                true => End::Kept,
+                false => End::Left,
+            },
         }
     }
 }
@@ -252,7 +271,7 @@ mod tests {
 
     fn kept(ratios: &[[f64; 5]], of: usize, terms: Terms) -> bool {
         let ratios: Vec<_> = ratios.iter().map(|row| row.to_vec()).collect();
-        Verdict::of(&ratios, &vec![1.0; ratios.len()], of, terms).kept
+        Verdict::of(&ratios, &vec![1.0; ratios.len()], of, terms).end == End::Kept
     }
 
     const SAME: [f64; 5] = [0.99, 1.01, 1.0, 0.995, 1.005];
@@ -280,7 +299,7 @@ mod tests {
     fn losses_of_several_moves_add_up() {
         const SLIGHTLY: [f64; 5] = [1.02, 1.021, 1.019, 1.02, 1.022];
         let ratios = [FASTER.to_vec(), SLIGHTLY.to_vec()];
-        let kept = |moved: [f64; 2]| Verdict::of(&ratios, &moved, 2, Terms::Each).kept;
+        let kept = |moved: [f64; 2]| Verdict::of(&ratios, &moved, 2, Terms::Each).end == End::Kept;
         assert!(kept([1.0, 1.0]));
         assert!(!kept([1.0, 1.02]));
         // What gains again may stay above the mark.

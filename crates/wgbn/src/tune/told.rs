@@ -4,7 +4,7 @@ use wgpu_batchnorm::internals::plan::{DeviceClass, Tuning};
 
 use super::figures::Measured;
 use super::rows::Gained;
-use super::search::Tried;
+use super::search::{End, Tried};
 use crate::bench::device::GpuDevice;
 use crate::failure::Failure;
 use crate::table::{self, Table};
@@ -56,7 +56,7 @@ impl Told<'_> {
         )?;
         match figures.cache_bytes {
             Some(cache) => say!("last cache: {} or more", bytes(cache))?,
-            None => say!("last cache: no tensor is read again faster than from memory")?,
+            None => say!("last cache: none was found")?,
         }
         match figures.f16_proved {
             true => say!("f16: by float instructions, which this device has right"),
@@ -80,11 +80,13 @@ impl Told<'_> {
                     Some(ratio) => format!("×{ratio:.3}"),
                     None => "–".to_owned(),
                 },
-                match (tried.kept, tried.ratio) {
-                    (true, _) => "kept".to_owned(),
-                    (false, Some(_)) => String::new(),
-                    (false, None) => "given up".to_owned(),
-                },
+                match tried.end {
+                    End::Kept => "kept",
+                    End::Left => "no gain",
+                    End::Slower => "slower",
+                    End::OutOfTime => "out of time",
+                }
+                .to_owned(),
             ]);
         }
         crate::say::text(format_args!("{table}"))?;
