@@ -44,6 +44,23 @@ fn assert_file(value: &Value, stdout: &str) {
         let [before, after] = ["before_ms", "after_ms"].map(|key| gain[key].as_f64().unwrap());
         assert!(before > 0.0 && after > 0.0, "{gain}");
     }
+    // From a discrete GPU's sizes, a software adapter finds others that are faster by a multiple.
+    if value["adapter"]["name"]
+        .as_str()
+        .unwrap()
+        .contains("llvmpipe")
+    {
+        assert!(
+            stdout.contains("the sizes of software adapters"),
+            "{stdout}"
+        );
+        let ratios = gains.iter().map(|gain| {
+            let [before, after] = ["before_ms", "after_ms"].map(|key| gain[key].as_f64().unwrap());
+            (after / before).ln()
+        });
+        let mean = (ratios.sum::<f64>() / gains.len() as f64).exp();
+        assert!(mean < 0.7, "{mean}: {stdout}");
+    }
     for words in [
         "copy GB/s",
         "f16",
