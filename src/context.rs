@@ -1,5 +1,8 @@
 //! Compiled pipelines, shared by every plan and layer of a device.
 
+#[cfg(any(feature = "tuning", feature = "internals"))]
+mod tuned;
+
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -27,7 +30,9 @@ pub struct Context {
 struct Shared {
     device: wgpu::Device,
     machine: Machine,
-    pipelines: Mutex<HashMap<(Variant, Constants), Entry>>,
+    /// When the tuning file was made that the sizes are of.
+    made: Option<String>,
+    pipelines: Arc<Mutex<HashMap<(Variant, Constants), Entry>>>,
     /// What the driver keeps of compiled pipelines, where the device can give it as bytes.
     cache: Mutex<Option<wgpu::PipelineCache>>,
     /// Whether the device was seen to read and round f16 right by its float instructions.
@@ -57,31 +62,17 @@ impl Context {
             wgpu::DeviceType::IntegratedGpu => DeviceClass::Integrated,
             _ => DeviceClass::Discrete,
         };
-        Self::tuned(device, class.tuning())
+        Self::tuned(device, class.tuning(), None)
     }
 
-    /// [`Context::new`] with the planner's sizes given: for measurements and tests.
-    ///
-    /// # Errors
-    /// As [`Context::new`]; sizes that do not go together.
-    #[cfg(feature = "internals")]
-    pub fn with_tuning(device: &wgpu::Device, tuning: Tuning) -> Result<Self, DeviceError> {
-        let (workgroup, team) = (tuning.planar_workgroup, tuning.planar_team);
-        let whole_teams = team > 0 && workgroup > 0 && workgroup.is_multiple_of(team);
-        let interleaved = [
-            tuning.interleaved_workgroup,
-            tuning.interleaved_columns,
-            tuning.lane_columns,
-        ];
-        if !whole_teams || interleaved.contains(&0) {
-            return Err(DeviceError::Tuning { workgroup, team });
-        }
-        Self::tuned(device, tuning)
-    }
-
-    fn tuned(device: &wgpu::Device, tuning: Tuning) -> Result<Self, DeviceError> {
+    /// `made` says when the tuning file was, where the sizes are of one.
+    fn tuned(
+        device: &wgpu::Device,
+        tuning: Tuning,
+        made: Option<String>,
+    ) -> Result<Self, DeviceError> {
         let limits = device.limits();
-        let widest = tuning.planar_workgroup.max(tuning.interleaved_workgroup);
+        let widest = tuning.widest();
         for (limit, got, expected) in [
             (
                 "max_storage_buffers_per_shader_stage",
@@ -127,11 +118,18 @@ impl Context {
                     binding_limit,
                     tuning,
                 },
-                pipelines: Mutex::default(),
+                made,
+                pipelines: Arc::default(),
                 cache: Mutex::new(pipeline_cache::empty(device)),
                 f16_proved: AtomicBool::new(false),
             }),
         })
+    }
+
+    /// When the tuning file was made whose sizes the context plans with: UTC, such as `2026-01-31T23:59:59Z`. `None`
+    /// where they are those of the device's class.
+    pub fn tuned_on(&self) -> Option<&str> {
+        self.shared.made.as_deref()
     }
 
     /// Whether kernels of f16 that are bound now use the device's float instructions: [`Context::calibrate`] saw

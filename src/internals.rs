@@ -2,7 +2,8 @@
 //! this project need of the library's inside.
 //!
 //! Nothing here is part of the public API: any release may change or drop any of it. The feature
-//! `internals` also makes public: `Context::with_tuning`, `Context::compiled`, `Gpu::with_tuning`,
+//! `internals` also makes public: `Context::with_tuning`, `Context::retuned`, `Context::compiled`, `Gpu::with_tuning`,
+//! `TuningFile::new`, `TuningFile::contents`,
 //! `Plan::schedule`, `Binding::dispatches`, `functional::bind_moments` and `functional::bind_normalize`.
 
 #[cfg(not(wgbn_host_only))]
@@ -36,4 +37,10 @@ pub mod plan {
 /// The closed list of shader variants, and their sources.
 pub mod shaders {
     pub use crate::shaders::*;
+}
+
+/// What a tuning file holds.
+#[cfg(feature = "tuning")]
+pub mod tuning {
+    pub use crate::tuning::{AdapterId, Contents, Figures, Gain, Rate, SCHEMA};
 }

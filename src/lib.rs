@@ -20,6 +20,7 @@
 //! | `blocking` (default) | blocking twins of the calls that read |
 //! | `cpu` | `cpu`: the operations on all threads of the CPU, without a GPU |
 //! | `state` | layers from and to safetensors files, under PyTorch's names |
+//! | `tuning` | `TuningFile`: sizes that `wgbn tune` measured, for `Context` and `Gpu` |
 //! | `reference` | `reference`, `check` and `checked`: the operations in f64, and results compared with them |
 //! | `internals` | the planner, the shaders and the dispatches. It promises nothing |
 #![warn(missing_docs)]
@@ -71,6 +72,8 @@ mod shaders;
 mod shape;
 mod state;
 mod stats;
+#[cfg(feature = "tuning")]
+mod tuning;
 
 pub use config::{Activation, Affine, Config, Momentum, NonFinite, RunningUpdate, RunningVariance};
 pub use element::Element;
@@ -78,6 +81,8 @@ pub use error::Error;
 pub use shape::{Pattern, View};
 pub use state::LayerState;
 pub use stats::{HostGradients, Moments, Parameters, RunningStatistics, SavedStatistics};
+#[cfg(feature = "tuning")]
+pub use tuning::TuningFile;
 
 /// What needs wgpu. The files lie beside this one, and all names are re-exported below, so that `crate::binding` and the like
 /// find them.

@@ -1,7 +1,7 @@
 //! Adapters and devices.
 
 /// No adapter, or one that cannot run these kernels.
-#[derive(Clone, Debug, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum DeviceError {
     /// There is no adapter at all.

@@ -1,6 +1,6 @@
 //! One error a phase: shape, options, device, plan, bind, run, state, a failed
-//! check. [`Error`] is any of these; [`CacheError`] and [`EncodeError`] are those of the pipeline cache and of
-//! timestamps.
+//! check. [`Error`] is any of these; [`CacheError`], [`EncodeError`] and [`TuningError`] are those of the pipeline
+//! cache, of timestamps and of tuning files.
 //!
 //! Errors hold plain data: numbers, names and shapes, so that they can be compared, kept and sent to
 //! other threads.
@@ -16,6 +16,7 @@ mod plan;
 mod run;
 mod shape;
 mod state;
+mod tuning;
 
 pub use any::Error;
 pub use bind::BindError;
@@ -28,3 +29,4 @@ pub use plan::PlanError;
 pub use run::RunError;
 pub use shape::ShapeError;
 pub use state::StateError;
+pub use tuning::TuningError;

@@ -6,9 +6,13 @@ mod work;
 use std::sync::{Arc, OnceLock};
 
 use crate::context::Context;
+#[cfg(feature = "tuning")]
+use crate::error::TuningError;
 use crate::error::{BindError, DeviceError, RunError};
 #[cfg(feature = "internals")]
 use crate::plan::Tuning;
+#[cfg(feature = "tuning")]
+use crate::tuning::TuningFile;
 use late::Late;
 
 /// Which adapter to take.
@@ -187,6 +191,20 @@ impl Gpu {
     pub fn with_tuning(&self, tuning: Tuning) -> Result<Self, DeviceError> {
         let shared = &self.shared;
         let context = Context::with_tuning(&shared.device, tuning)?;
+        context.trust_f16(shared.context.f16_proved());
+        let (device, queue) = (shared.device.clone(), shared.queue.clone());
+        Ok(Self::assemble(device, queue, context, shared.late.clone()))
+    }
+
+    /// The same device, its work planned with the sizes of a tuning file. Kernels of f16 go by what this `Gpu`
+    /// found, whatever the file says.
+    ///
+    /// # Errors
+    /// As [`Context::with_tuning_file`].
+    #[cfg(feature = "tuning")]
+    pub fn with_tuning_file(&self, file: &TuningFile) -> Result<Self, TuningError> {
+        let shared = &self.shared;
+        let context = Context::with_tuning_file(&shared.device, file)?;
         context.trust_f16(shared.context.f16_proved());
         let (device, queue) = (shared.device.clone(), shared.queue.clone());
         Ok(Self::assemble(device, queue, context, shared.late.clone()))

@@ -121,7 +121,12 @@ impl ImagePlan {
 
     /// What was chosen for each operation, and why, a line each.
     pub fn describe(&self) -> String {
-        describe_image(&self.schedule, self.context.machine(), self.size)
+        describe_image(
+            &self.schedule,
+            self.context.machine(),
+            self.context.tuned_on(),
+            self.size,
+        )
     }
 
     /// Bytes of weight and bias.

@@ -4,7 +4,7 @@ use std::cmp::Reverse;
 
 use super::cuts::{Cut, ROUNDS, SplitLimit};
 use super::load::Load;
-use super::machine::Tuning;
+use super::machine::{Tuning, WIDEST_HOLDER};
 use crate::shape::{Pattern, View};
 
 /// Bytes that neighbouring lanes read together, where channels lie side by side.
@@ -19,7 +19,7 @@ const HELD: [u32; 4] = [1, 2, 4, 8];
 /// Lanes of a workgroup that holds its channels, 256 only of single values. Eight loads of four values take up to 186
 /// registers, those of one value up to 78 (`tests/machine-code/ampere.txt`), so that two workgroups live on a
 /// multiprocessor of 65,536.
-const HOLDERS: [u32; 2] = [128, 256];
+const HOLDERS: [u32; 2] = [128, WIDEST_HOLDER];
 /// Bytes that memory hands out together.
 pub(super) const SECTOR: u64 = 32;
 
@@ -103,6 +103,10 @@ impl Cut {
     /// a workgroup should walk.
     pub(super) fn holding(&self, pattern: Pattern, load: Load, tuning: &Tuning) -> Option<Self> {
         let most = tuning.workgroup_bytes? as u64;
+        // A channel that no workgroup holds may have more values than 32 bits count.
+        if self.view.count() as u64 * self.load_bytes > most {
+            return None;
+        }
         let (channels, count) = (self.view.channels() as u32, self.view.count() as u32);
         let line = (LINE / self.load_bytes).max(1) as u32;
         let sector = (SECTOR / self.load_bytes).max(1) as u32;
@@ -126,7 +130,7 @@ impl Cut {
                 ..*self
             };
             let cut = (rows <= lanes).then(|| workgroup.beside(run, lanes / rows))?;
-            let scattered = run * cut.columns < sector.min(run * channels);
+            let scattered = run * cut.columns < sector.min(run.saturating_mul(channels));
             let bytes = u64::from(cut.columns) * u64::from(count) * self.load_bytes;
             (bytes <= most && !scattered).then_some(cut)
         });

@@ -7,21 +7,34 @@ use super::model::{Expected, Work, expect, of_copy, seconds};
 use super::{DeviceClass, Grid, Load, Machine, Schedule, SplitLimit};
 use crate::shape::Pattern;
 
-/// One line a decision, and what is expected on the device that stands for the machine's class.
-pub(crate) fn describe(schedule: &Schedule, machine: &Machine) -> String {
-    let class = DeviceClass::of(&machine.tuning);
-    describe_on(schedule, machine, class.and_then(Hardware::of))
+/// One line a decision, and what is expected on the device that stands for the machine's class. `made` says when the
+/// tuning file was, where the sizes are of one.
+pub(crate) fn describe(schedule: &Schedule, machine: &Machine, made: Option<&str>) -> String {
+    let class = match made {
+        Some(_) => None,
+        None => DeviceClass::of(&machine.tuning),
+    };
+    lines(schedule, machine, made, class.and_then(Hardware::of))
 }
 
 /// The same, and what is expected on this device.
 pub fn describe_on(schedule: &Schedule, machine: &Machine, on: Option<&Hardware>) -> String {
+    lines(schedule, machine, None, on)
+}
+
+fn lines(
+    schedule: &Schedule,
+    machine: &Machine,
+    made: Option<&str>,
+    on: Option<&Hardware>,
+) -> String {
     let mut text = String::new();
     let mut line = |name: &str, words: String| {
         // Writing to a string cannot fail.
         let _ = writeln!(text, "{name:<11}{words}");
     };
     line("view", view(schedule));
-    line("device", device(machine));
+    line("device", device(machine, made));
     line("loads", loads(schedule));
     if schedule.pieces.len() > 1 {
         let (pieces, (why, most)) = (schedule.pieces.len(), machine.piece_bytes());
@@ -175,7 +188,12 @@ fn finish(schedule: &Schedule) -> String {
 }
 
 /// The same for an image of this width and height.
-pub(crate) fn describe_image(schedule: &Schedule, machine: &Machine, size: [u32; 2]) -> String {
+pub(crate) fn describe_image(
+    schedule: &Schedule,
+    machine: &Machine,
+    made: Option<&str>,
+    size: [u32; 2],
+) -> String {
     let first = &schedule.pieces[0];
     let [width, height] = size;
     let (moments, map, apply) = (grid(&first.reduce), grid(&first.map), grid(&first.apply));
@@ -186,7 +204,7 @@ pub(crate) fn describe_image(schedule: &Schedule, machine: &Machine, size: [u32;
             "image",
             format!("{width}x{height} pixels: a texel, four channels, at a time"),
         ),
-        ("device", device(machine)),
+        ("device", device(machine, made)),
         ("splits", splits(schedule)),
         (
             "train",
@@ -221,14 +239,18 @@ fn view(schedule: &Schedule) -> String {
     )
 }
 
-fn device(machine: &Machine) -> String {
+fn device(machine: &Machine, made: Option<&str>) -> String {
+    let fill = machine.tuning.fill;
+    if let Some(made) = made {
+        return format!("sizes of a tuning file made on {made}; {fill} workgroups fill it");
+    }
     let class = match DeviceClass::of(&machine.tuning) {
-        Some(DeviceClass::Cpu) => "software adapter: small teams on contiguous streams",
-        Some(DeviceClass::Integrated) => "integrated GPU: wide workgroups, few of them",
-        Some(DeviceClass::Discrete) => "discrete GPU: wide workgroups, many of them",
-        None => "sizes given by the caller",
+        Some(DeviceClass::Cpu) => "software adapters: small teams on contiguous streams",
+        Some(DeviceClass::Integrated) => "integrated GPUs: wide workgroups, few of them",
+        Some(DeviceClass::Discrete) => "discrete GPUs: wide workgroups, many of them",
+        None => "the caller's",
     };
-    format!("{class}; {} workgroups fill it", machine.tuning.fill)
+    format!("sizes of {class}; {fill} workgroups fill it")
 }
 
 fn loads(schedule: &Schedule) -> String {

@@ -1,5 +1,7 @@
 //! What the planner knows of a device.
 
+/// Lanes of the largest workgroup that holds its channels in registers, where work is cut by bytes.
+pub(super) const WIDEST_HOLDER: u32 = 256;
 /// Bindings start at multiples of 256 bytes at most.
 pub(super) const ALIGNMENT: usize = 256;
 
@@ -25,6 +27,11 @@ pub struct Machine {
 
 /// How work is cut: sizes that change speed and never results beyond rounding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(
+    feature = "tuning",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(deny_unknown_fields)
+)]
 pub struct Tuning {
     /// Invocations of a workgroup on planar tensors; a multiple of `planar_team`.
     pub planar_workgroup: u32,
@@ -44,6 +51,11 @@ pub struct Tuning {
     pub resident_bytes: usize,
     /// Bytes of a tensor that a workgroup walks in one dispatch, where work is cut by bytes: many workgroups
     /// balance themselves on a GPU of any size. `None` where it is cut to `fill` the device.
+    // A field that is left out would else count as null.
+    #[cfg_attr(
+        feature = "tuning",
+        serde(deserialize_with = "serde::Deserialize::deserialize")
+    )]
     pub workgroup_bytes: Option<usize>,
     /// Bytes of the last cache before memory, which decide in which order a second pass over a tensor goes: 0
     /// where it keeps the order of the first.
@@ -132,6 +144,19 @@ impl Tuning {
         piece_bytes: 1 << 30,
         read_only: true,
     };
+}
+
+impl Tuning {
+    /// Invocations of the largest workgroup.
+    pub(crate) fn widest(&self) -> u32 {
+        let holders = match self.workgroup_bytes {
+            Some(_) => WIDEST_HOLDER,
+            None => 1,
+        };
+        self.planar_workgroup
+            .max(self.interleaved_workgroup)
+            .max(holders)
+    }
 }
 
 impl Machine {

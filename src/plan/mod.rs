@@ -4,6 +4,7 @@
 //! | file | decides |
 //! |---|---|
 //! | `machine` | what is known of a device: limits, and how its class likes work cut |
+//! | `accepted` | which sizes of a file can be planned with |
 //! | `load` | how wide loads are |
 //! | `pieces` | how a tensor is cut where one binding does not hold it |
 //! | `cuts` | teams and lanes of a dispatch, and how often a channel is split |
@@ -19,6 +20,8 @@
 //! | `model` | the dispatches of an operation, how long they should take, and that beside a copy |
 //! | `describe` | all of that in words |
 
+#[cfg(feature = "tuning")]
+mod accepted;
 mod by_bytes;
 mod cache;
 mod cuts;

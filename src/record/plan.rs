@@ -86,7 +86,11 @@ impl Plan {
 
     /// What was chosen for each operation, and why, a line each.
     pub fn describe(&self) -> String {
-        describe(&self.schedule, self.context.machine())
+        describe(
+            &self.schedule,
+            self.context.machine(),
+            self.context.tuned_on(),
+        )
     }
 
     /// Bytes of a tensor in the input's shape: `x`, `y`, `dy`, `dx`, `residual` and `dresidual`.

@@ -11,3 +11,4 @@ mod goldens;
 mod layer;
 mod readback;
 mod state;
+mod tuning;

@@ -39,6 +39,7 @@ const FLOORS: &[(&str, &[&str])] = &[
     ("shaders", &["plan"]),
     ("reduction", &["plan"]),
     ("operation", &["plan", "shaders"]),
+    ("tuning", &["plan"]),
     ("faults", &[]),
     ("pipeline_cache", &["faults"]),
     ("shader_module", &[]),
@@ -60,6 +61,7 @@ const FLOORS: &[(&str, &[&str])] = &[
 /// What the recording layer knows: neither the layer above nor the checks beside it.
 const RECORDING: &[&str] = &[
     "plan",
+    "tuning",
     "shaders",
     "operation",
     "faults",
@@ -76,6 +78,7 @@ const RECORDING: &[&str] = &[
 /// What the layer and the functional forms know: not the checks beside them.
 const LAYER: &[&str] = &[
     "plan",
+    "tuning",
     "operation",
     "faults",
     "readback",
@@ -107,6 +110,7 @@ const HOST: &[&str] = &[
     "shaders",
     "reduction",
     "operation",
+    "tuning",
 ];
 
 #[test]

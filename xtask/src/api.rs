@@ -18,7 +18,7 @@ use crate::{CommandExt as _, Failed, Steps, msrv, root};
 const RUST: &str = "1.95";
 const LISTING: &str = "docs/public-api.txt";
 /// All that users may ask for; `internals` promises nothing, and is not listed.
-const FEATURES: &str = "cpu,state,reference";
+const FEATURES: &str = "cpu,state,reference,tuning";
 /// Set where cargo runs this program as rustdoc.
 const AS_RUSTDOC: &str = "WGBN_XTASK_AS_RUSTDOC";
 

@@ -6,14 +6,15 @@ use crate::groups::Group;
 use crate::{CommandExt as _, adapter};
 
 /// Sets of features without the default ones.
-const SETS: [&str; 7] = [
+const SETS: [&str; 8] = [
     "",
     "blocking",
     "cpu",
     "state",
     "reference",
+    "tuning",
     "internals",
-    "blocking,cpu,state,reference",
+    "blocking,cpu,state,reference,tuning",
 ];
 
 const WASM: &str = "wasm32-unknown-unknown";

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand, ValueEnum};
+use wgpu_batchnorm::internals::plan::DeviceClass;
 use wgpu_batchnorm::internals::plan::hardware::{self, Hardware};
 use wgpu_batchnorm::{Config, Element, Momentum, NonFinite, RunningVariance};
 
@@ -33,6 +34,8 @@ pub enum Command {
     Verify(VerifyArgs),
     /// Measure adapters and the CPU path side by side, over the bandwidth of each.
     Bench(BenchArgs),
+    /// Find the sizes that suit an adapter best, and write them to a file for --tuning.
+    Tune(TuneArgs),
 }
 
 #[derive(Debug, clap::Args)]
@@ -40,6 +43,9 @@ pub struct DemoArgs {
     /// auto, gpu, cpu, or a part of an adapter's name.
     #[arg(long, default_value = "auto")]
     pub device: String,
+    /// Sizes from a file that `wgbn tune` wrote for this adapter.
+    #[arg(long, value_name = "FILE")]
+    pub tuning: Option<PathBuf>,
 }
 
 #[derive(Debug, clap::Args)]
@@ -79,6 +85,9 @@ pub struct FileArgs {
     /// auto, gpu, cpu, or a part of an adapter's name.
     #[arg(long, default_value = "auto")]
     pub device: String,
+    /// Sizes from a file that `wgbn tune` wrote for this adapter.
+    #[arg(long, value_name = "FILE")]
+    pub tuning: Option<PathBuf>,
     /// Do not compare results with the reference.
     #[arg(long)]
     pub no_check: bool,
@@ -109,6 +118,9 @@ pub struct MomentsArgs {
     /// auto, gpu, cpu, or a part of an adapter's name.
     #[arg(long, default_value = "auto")]
     pub device: String,
+    /// Sizes from a file that `wgbn tune` wrote for this adapter.
+    #[arg(long, value_name = "FILE")]
+    pub tuning: Option<PathBuf>,
     /// Do not compare results with the reference.
     #[arg(long)]
     pub no_check: bool,
@@ -140,6 +152,9 @@ pub struct InfoArgs {
     /// The same for a machine of the model's table: h100, rx-7900-xtx, m2, iris-xe or lavapipe.
     #[arg(long, value_parser = machine, conflicts_with = "class", requires = "shape")]
     pub machine: Option<&'static Hardware>,
+    /// Sizes from a file that `wgbn tune` wrote for one of the adapters.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["class", "machine"])]
+    pub tuning: Option<PathBuf>,
     /// Exit with status 3 where there is no adapter.
     #[arg(long, conflicts_with_all = ["class", "machine"])]
     pub require_adapter: bool,
@@ -156,6 +171,9 @@ pub struct VerifyArgs {
     /// gpu, cpu, auto, or a part of an adapter's name.
     #[arg(long, default_value = "gpu")]
     pub device: String,
+    /// Sizes from a file that `wgbn tune` wrote for this adapter.
+    #[arg(long, value_name = "FILE")]
+    pub tuning: Option<PathBuf>,
     /// A single case, by its number or its name, such as 8x3x28x28-axis-1-mean-3e-1-std-1.5e0.
     #[arg(long, conflicts_with = "quick")]
     pub case: Option<String>,
@@ -178,6 +196,9 @@ pub struct BenchArgs {
     /// auto, gpu, cpu, a part of an adapter's name, or both: the best adapter and the CPU path.
     #[arg(long, value_delimiter = ',', default_value = "both")]
     pub device: Vec<String>,
+    /// Sizes from a file that `wgbn tune` wrote for this adapter.
+    #[arg(long, value_name = "FILE")]
+    pub tuning: Option<PathBuf>,
     /// Time to spend on measuring; preparing and checking come on top.
     #[arg(long, value_parser = seconds, allow_hyphen_values = true, default_value = "40")]
     pub seconds: f64,
@@ -193,6 +214,22 @@ pub struct BenchArgs {
     /// Write a page with plots there.
     #[arg(long)]
     pub html: Option<PathBuf>,
+}
+
+#[derive(Debug, clap::Args)]
+pub struct TuneArgs {
+    /// gpu, or a part of an adapter's name.
+    #[arg(long, default_value = "gpu")]
+    pub device: String,
+    /// Time to spend on measuring; preparing and checking come on top.
+    #[arg(long, value_parser = seconds, allow_hyphen_values = true, default_value = "20")]
+    pub seconds: f64,
+    /// Whose sizes to begin with, instead of those of the adapter's own class.
+    #[arg(long, value_enum, value_name = "CLASS")]
+    pub from: Option<Class>,
+    /// Where the file goes.
+    #[arg(short, long)]
+    pub output: PathBuf,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -255,6 +292,17 @@ pub enum Variance {
 pub enum NonFiniteArg {
     Skip,
     Propagate,
+}
+
+impl Class {
+    /// What the planner calls it.
+    pub fn planned(self) -> DeviceClass {
+        match self {
+            Self::Discrete => DeviceClass::Discrete,
+            Self::Integrated => DeviceClass::Integrated,
+            Self::Software => DeviceClass::Cpu,
+        }
+    }
 }
 
 fn machine(text: &str) -> Result<&'static Hardware, String> {

@@ -19,7 +19,7 @@ const IMAGES: usize = DIGITS.len() / 64;
 const RUNS: usize = 9;
 
 pub fn run(args: &DemoArgs) -> Result<(), Failure> {
-    let engine = EngineChoice::open(&args.device)?;
+    let engine = EngineChoice::open(&args.device, args.tuning.as_deref())?;
     if let Some(note) = engine.note() {
         say!("{note}")?;
     }

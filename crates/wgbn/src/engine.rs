@@ -3,6 +3,7 @@
 mod on_cpu;
 pub mod on_gpu;
 
+use std::path::Path;
 use std::time::Duration;
 
 use wgpu_batchnorm::check::Report;
@@ -14,6 +15,7 @@ use wgpu_batchnorm::{
 
 use crate::failure::Failure;
 use crate::stored::Stored;
+use crate::tuning;
 
 /// What computes, as `--device` chose it.
 pub enum EngineChoice {
@@ -94,8 +96,18 @@ impl Job<'_> {
 }
 
 impl EngineChoice {
-    /// Opens what `--device` names.
-    pub fn open(device: &str) -> Result<Self, Failure> {
+    /// Opens what `--device` names, with the sizes of the tuning file, where one is given.
+    pub fn open(device: &str, tuning: Option<&Path>) -> Result<Self, Failure> {
+        match Self::chosen(device)? {
+            Self::Gpu(gpu) => Ok(Self::Gpu(tuning::apply(gpu, tuning)?)),
+            cpu @ Self::Cpu { .. } => {
+                tuning::without_adapter(tuning)?;
+                Ok(cpu)
+            }
+        }
+    }
+
+    fn chosen(device: &str) -> Result<Self, Failure> {
         let open = |adapter: &Adapter| Gpu::new_blocking(adapter).map_err(Failure::from);
         match device {
             "cpu" => Ok(Self::Cpu { note: None }),
@@ -132,7 +144,11 @@ impl EngineChoice {
                     wgpu_batchnorm::wgpu::DeviceType::Cpu => ", software",
                     _ => "",
                 };
-                format!("{} ({}{kind})", info.name, info.backend)
+                let tuned = match gpu.context().tuned_on() {
+                    Some(made) => format!(", tuned {made}"),
+                    None => String::new(),
+                };
+                format!("{} ({}{kind}{tuned})", info.name, info.backend)
             }
             Self::Cpu { .. } => "CPU path".to_owned(),
         }

@@ -95,8 +95,10 @@ pub fn usage(error: &clap::Error) -> Failure {
         .collect();
     Failure::Input(match rest.is_empty() {
         true if text.starts_with("error: ") => format!("{first} (see --help)"),
-        true => "a command is needed: demo, forward, backward, moments, info, verify or bench"
-            .to_owned(),
+        true => {
+            "a command is needed: demo, forward, backward, moments, info, verify, bench or tune"
+                .to_owned()
+        }
         false => format!("{first} {} (see --help)", rest.join(" ")),
     })
 }

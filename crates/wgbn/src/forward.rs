@@ -25,7 +25,7 @@ pub fn run(args: &FileArgs) -> Result<(), Failure> {
         x: inputs.x.stored(),
         check: !args.no_check,
     };
-    let engine = EngineChoice::open(&args.device)?;
+    let engine = EngineChoice::open(&args.device, args.tuning.as_deref())?;
     if !job.check {
         engine.probe()?;
     }

@@ -1,6 +1,7 @@
 //! `wgbn info`.
 
 use serde_json::{Value, json};
+use wgpu_batchnorm::error::DeviceError;
 use wgpu_batchnorm::internals::USEFUL;
 use wgpu_batchnorm::internals::plan::LARGEST_BINDING;
 use wgpu_batchnorm::wgpu::{self, DeviceType, Features};
@@ -10,6 +11,7 @@ use crate::args::InfoArgs;
 use crate::bench::suite::element_name;
 use crate::failure::Failure;
 use crate::planned;
+use crate::tuning;
 
 pub fn run(args: &InfoArgs) -> Result<(), Failure> {
     if let Some(shape) = &args.shape {
@@ -23,37 +25,74 @@ pub fn run(args: &InfoArgs) -> Result<(), Failure> {
     if args.require_adapter && adapters.is_empty() {
         return Err(Failure::Machine("no GPU adapter was found".to_owned()));
     }
+    let opened = opened(&adapters, args)?;
+    let adapters = adapters.iter().zip(&opened);
     if args.json {
-        let adapters = adapters.iter().map(|adapter| as_json(adapter, args));
+        let adapters = adapters.map(|(adapter, gpu)| as_json(adapter, gpu.as_ref(), args));
         return say!("{}", json!({ "adapters": adapters.collect::<Value>() }));
     }
-    if adapters.is_empty() {
+    if opened.is_empty() {
         say!("no adapter: everything runs on the CPU path")?;
         say!(
             "on Debian and Ubuntu `apt-get install mesa-vulkan-drivers libvulkan1` gives a software adapter"
         )?;
     }
-    for adapter in &adapters {
-        print_adapter(adapter)?;
+    for (adapter, gpu) in adapters {
+        print_adapter(adapter, gpu.as_ref())?;
         if let Some(shape) = &args.shape {
-            print_plan(adapter, shape, args)?;
+            print_plan(gpu.as_ref(), shape, args)?;
         }
     }
     Ok(())
 }
 
-fn plan(adapter: &wgpu::Adapter, shape: &[usize], args: &InfoArgs) -> Result<Plan, Failure> {
+/// An adapter as the library opens it.
+type Opened = Result<Gpu, DeviceError>;
+
+/// Each adapter, with the sizes of the tuning file where it is of that one; one that does not open is told with the
+/// others.
+///
+/// # Errors
+/// A file that no adapter takes, and why the last of them does not.
+fn opened(adapters: &[wgpu::Adapter], args: &InfoArgs) -> Result<Vec<Opened>, Failure> {
+    let mut opened: Vec<_> = adapters.iter().map(Gpu::open_blocking).collect();
+    let Some(path) = &args.tuning else {
+        return Ok(opened);
+    };
+    let (mut taken, mut refused) = (false, None);
+    for gpu in opened.iter_mut().flatten() {
+        match tuning::apply(gpu.clone(), Some(path)) {
+            Ok(tuned) => (*gpu, taken) = (tuned, true),
+            Err(why) => refused = Some(why),
+        }
+    }
+    match refused {
+        Some(why) if !taken => Err(why),
+        None if !taken => tuning::without_adapter(Some(path)).map(|()| opened),
+        _ => Ok(opened),
+    }
+}
+
+fn plan(
+    gpu: Result<&Gpu, &DeviceError>,
+    shape: &[usize],
+    args: &InfoArgs,
+) -> Result<Plan, Failure> {
     let config = Config::pytorch().with_axis(args.axis);
     let config = config.with_element(args.element.element());
-    let gpu = Gpu::open_blocking(adapter).map_err(Error::from)?;
+    let gpu = gpu.map_err(|error| Error::from(error.clone()))?;
     Ok(gpu.context().plan(&config, shape).map_err(Error::from)?)
 }
 
-fn print_plan(adapter: &wgpu::Adapter, shape: &[usize], args: &InfoArgs) -> Result<(), Failure> {
+fn print_plan(
+    gpu: Result<&Gpu, &DeviceError>,
+    shape: &[usize],
+    args: &InfoArgs,
+) -> Result<(), Failure> {
     let (stored, axis) = (element_name(args.element.element()), args.axis);
     say!("  plan of {shape:?} in {stored}, channel axis {axis}")?;
     // One adapter that cannot is no reason to leave out the next.
-    let plan = match plan(adapter, shape, args) {
+    let plan = match plan(gpu, shape, args) {
         Ok(plan) => plan,
         Err(failure) => return say!("    none: {failure}"),
     };
@@ -63,7 +102,10 @@ fn print_plan(adapter: &wgpu::Adapter, shape: &[usize], args: &InfoArgs) -> Resu
     Ok(())
 }
 
-fn print_adapter(adapter: &wgpu::Adapter) -> Result<(), Failure> {
+fn print_adapter(
+    adapter: &wgpu::Adapter,
+    opened: Result<&Gpu, &DeviceError>,
+) -> Result<(), Failure> {
     let (info, limits, features) = (adapter.get_info(), adapter.limits(), adapter.features());
     let yes = |there: bool| if there { "yes" } else { "no" };
     say!(
@@ -73,8 +115,7 @@ fn print_adapter(adapter: &wgpu::Adapter) -> Result<(), Failure> {
         kind(info.device_type)
     )?;
     say!("  driver          {} {}", info.driver, info.driver_info)?;
-    let opened = Gpu::open_blocking(adapter);
-    match &opened {
+    match opened {
         Ok(gpu) => {
             let f16 = match gpu.context().f16_proved() {
                 true => "by float instructions, which this device has right",
@@ -82,6 +123,7 @@ fn print_adapter(adapter: &wgpu::Adapter) -> Result<(), Failure> {
             };
             say!("  usable here     yes")?;
             say!("  f16             {f16}")?;
+            say!("  sizes           {}", sizes(gpu))?;
         }
         Err(error) => say!("  usable here     no: {error}")?,
     }
@@ -130,11 +172,21 @@ fn got_of(features: Features) -> impl Iterator<Item = (&'static str, bool)> {
         .map(move |&(feature, name)| (name, features.contains(feature)))
 }
 
-fn as_json(adapter: &wgpu::Adapter, args: &InfoArgs) -> Value {
-    let mut json = described(adapter);
+/// Whose sizes work is planned with.
+fn sizes(gpu: &Gpu) -> String {
+    match (gpu.context().tuned_on(), gpu.info().device_type) {
+        (Some(made), _) => format!("of a tuning file made on {made}"),
+        (None, DeviceType::Cpu) => "of software adapters".to_owned(),
+        (None, DeviceType::IntegratedGpu) => "of integrated GPUs".to_owned(),
+        (None, _) => "of discrete GPUs".to_owned(),
+    }
+}
+
+fn as_json(adapter: &wgpu::Adapter, gpu: Result<&Gpu, &DeviceError>, args: &InfoArgs) -> Value {
+    let mut json = described(adapter, gpu.ok());
     if let Some(shape) = &args.shape {
         json["element"] = element_name(args.element.element()).into();
-        match plan(adapter, shape, args) {
+        match plan(gpu, shape, args) {
             Ok(plan) => json["plan"] = plan.describe().lines().collect(),
             // As in text: one adapter that cannot is no reason to leave out the next.
             Err(failure) => json["plan_failure"] = failure.to_string().into(),
@@ -143,16 +195,14 @@ fn as_json(adapter: &wgpu::Adapter, args: &InfoArgs) -> Value {
     json
 }
 
-fn described(adapter: &wgpu::Adapter) -> Value {
+fn described(adapter: &wgpu::Adapter, opened: Option<&Gpu>) -> Value {
     let (info, limits, features) = (adapter.get_info(), adapter.limits(), adapter.features());
-    let opened = Gpu::open_blocking(adapter).ok();
-    let f16_proved = opened
-        .as_ref()
-        .is_some_and(|gpu| gpu.context().f16_proved());
+    let f16_proved = opened.is_some_and(|gpu| gpu.context().f16_proved());
     json!({
         "name": info.name, "backend": info.backend.to_string(), "kind": kind(info.device_type),
         "driver": info.driver, "driver_info": info.driver_info,
         "usable": opened.is_some(), "f16_proved": f16_proved,
+        "sizes": opened.map(sizes),
         "opened_with": opened.map(|gpu| got(gpu.device())),
         "max_storage_buffer_binding_size": limits.max_storage_buffer_binding_size,
         "max_buffer_size": limits.max_buffer_size,

@@ -19,6 +19,8 @@ mod planned;
 mod progress;
 pub mod stored;
 mod table;
+mod tune;
+mod tuning;
 mod verify;
 
 use std::process::ExitCode;
@@ -62,5 +64,6 @@ fn run() -> Result<(), Failure> {
         Command::Info(args) => info::run(&args),
         Command::Verify(args) => verify::run(&args),
         Command::Bench(args) => bench::run(&args),
+        Command::Tune(args) => tune::run(&args),
     }
 }

@@ -12,7 +12,7 @@ use crate::{progress, say, table};
 pub fn run(args: &MomentsArgs) -> Result<(), Failure> {
     let x = Inputs::read(&args.input)?.x;
     output::check_path(&args.output, x.element, false)?;
-    let engine = EngineChoice::open(&args.device)?;
+    let engine = EngineChoice::open(&args.device, args.tuning.as_deref())?;
     if args.no_check {
         engine.probe()?;
     }

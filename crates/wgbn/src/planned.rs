@@ -5,7 +5,7 @@ use wgpu_batchnorm::internals::operation::Operation;
 use wgpu_batchnorm::internals::plan::describe::describe_on;
 use wgpu_batchnorm::internals::plan::hardware::Hardware;
 use wgpu_batchnorm::internals::plan::model::{Expected, Work, expect};
-use wgpu_batchnorm::internals::plan::{DeviceClass, LARGEST_BINDING, Machine, plan_dense};
+use wgpu_batchnorm::internals::plan::{LARGEST_BINDING, Machine, plan_dense};
 use wgpu_batchnorm::{Error, View};
 
 use crate::args::{Class, InfoArgs};
@@ -14,11 +14,7 @@ use crate::failure::Failure;
 
 /// The machine that is asked for, or the one that stands for the class that is.
 pub fn for_whom(args: &InfoArgs) -> Option<&'static Hardware> {
-    let class = args.class.map(|class| match class {
-        Class::Discrete => DeviceClass::Discrete,
-        Class::Integrated => DeviceClass::Integrated,
-        Class::Software => DeviceClass::Cpu,
-    });
+    let class = args.class.map(Class::planned);
     args.machine.or_else(|| Hardware::of(class?))
 }
 

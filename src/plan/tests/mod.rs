@@ -4,6 +4,8 @@
 //! too long, scratch is bounded, the same question has the same answer. Which of many such plans it is, a
 //! later planner may choose otherwise.
 
+#[cfg(feature = "tuning")]
+mod accepted;
 mod cache;
 mod contract;
 mod limits;

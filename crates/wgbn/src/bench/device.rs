@@ -1,5 +1,6 @@
 //! The devices that are measured side by side.
 
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use wgpu_batchnorm::error::DeviceError;
@@ -12,6 +13,7 @@ use super::stamps::Stamps;
 use super::suite::Case;
 use crate::engine::NO_ADAPTER;
 use crate::failure::Failure;
+use crate::tuning;
 
 /// An adapter, or the CPU path.
 pub enum Device {
@@ -51,7 +53,11 @@ impl Device {
 }
 
 /// Opens each of `names`, none twice, and says what the user should know.
-pub fn open(names: &[String], clock: Option<Clock>) -> Result<(Vec<Device>, Vec<String>), Failure> {
+pub fn open(
+    names: &[String],
+    clock: Option<Clock>,
+    tuning: Option<&Path>,
+) -> Result<(Vec<Device>, Vec<String>), Failure> {
     let (mut devices, mut notes) = (Vec::new(), Vec::new());
     for name in names {
         match name.as_str() {
@@ -84,7 +90,29 @@ pub fn open(names: &[String], clock: Option<Clock>) -> Result<(Vec<Device>, Vec<
         seen.push(device.name());
         new
     });
+    notes.extend(tune(&mut devices, tuning)?);
     Ok((devices, notes))
+}
+
+/// Gives adapters the sizes of the tuning file, where one is given, and says so.
+fn tune(devices: &mut [Device], tuning: Option<&Path>) -> Result<Vec<String>, Failure> {
+    let (Some(_), mut notes) = (tuning, Vec::new()) else {
+        return Ok(vec![]);
+    };
+    for device in devices {
+        if let Device::Gpu(device) = device {
+            device.gpu = tuning::apply(device.gpu.clone(), tuning)?;
+            let (name, made) = (&device.gpu.info().name, device.gpu.context().tuned_on());
+            let made = made.unwrap_or_default();
+            notes.push(format!(
+                "{name} runs with the sizes of a tuning file made on {made}"
+            ));
+        }
+    }
+    if notes.is_empty() {
+        tuning::without_adapter(tuning)?;
+    }
+    Ok(notes)
 }
 
 /// Opens the best adapter, or says that the CPU path has to do.

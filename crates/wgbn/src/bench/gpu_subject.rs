@@ -3,9 +3,10 @@
 use wgpu_batchnorm::check::{Finding, POISON};
 use wgpu_batchnorm::checked;
 use wgpu_batchnorm::functional::{self, DeviceMoments};
+use wgpu_batchnorm::internals::plan::Schedule;
 use wgpu_batchnorm::{
-    BackwardBuffers, Binding, Canary, InferenceBuffers, Plan, StatisticsRows, Tensor, TrainBuffers,
-    wgpu,
+    BackwardBuffers, Binding, Canary, Context, InferenceBuffers, Plan, StatisticsRows, Tensor,
+    TrainBuffers, wgpu,
 };
 
 use super::bandwidth::kernels::{self, Kernel};
@@ -32,13 +33,16 @@ pub struct GpuSubject<'a> {
 }
 
 /// What is recorded for one set.
-enum Work {
+pub enum Work {
+    /// Passes of the library.
     Library(Vec<Binding>),
+    /// The benchmark's own sum.
     Sum(Kernel),
 }
 
 impl Work {
-    fn encode(&self, pass: &mut wgpu::ComputePass<'_>) {
+    /// Records it.
+    pub fn encode(&self, pass: &mut wgpu::ComputePass<'_>) {
         match self {
             Self::Library(bindings) => bindings.iter().for_each(|b| b.encode(pass)),
             Self::Sum(kernel) => kernel.encode(pass),
@@ -67,6 +71,29 @@ impl<'a> GpuSubject<'a> {
         subject.run_once(Op::Train)?;
         device.wait()?;
         Ok(subject)
+    }
+
+    /// Plans with the sizes of this context, which is of the same device.
+    pub fn plan_with(&mut self, context: &Context) -> Result<(), Failure> {
+        self.plan = context.plan(&self.inputs.config, &self.inputs.case.stored())?;
+        self.shared
+            .make_room(self.device, self.plan.workspace_bytes())?;
+        Ok(())
+    }
+
+    /// How the work is cut.
+    pub fn schedule(&self) -> &Schedule {
+        self.plan.schedule()
+    }
+
+    /// What was laid on the device.
+    pub fn inputs(&self) -> &'a Inputs {
+        self.inputs
+    }
+
+    /// The work of `op` on each of the sets.
+    pub fn works(&self, op: Op) -> Result<Vec<Work>, Failure> {
+        self.work(op, &self.sets)
     }
 
     fn train(&self, set: &Set) -> Result<Binding, Failure> {
@@ -192,6 +219,8 @@ impl Subject for GpuSubject<'_> {
 
     fn results(&mut self, op: Op) -> Result<Results, Failure> {
         let (set, shared) = (&self.sets[0], &self.shared);
+        // Training has moved them, and may be none of the operations asked for.
+        shared.reset(self.inputs)?;
         if op == Op::Moments {
             gpu_tensors::held(set, shared, self.inputs)?;
             let axes = self.inputs.reduced_axes();
@@ -202,7 +231,6 @@ impl Subject for GpuSubject<'_> {
                 ..Default::default()
             });
         }
-        shared.reset(self.inputs)?;
         gpu_tensors::held(set, shared, self.inputs)?;
         // Backward reads what training saved.
         let saved = matches!(op, Op::Train | Op::Step).then_some(&shared.saved);

@@ -101,6 +101,15 @@ impl Shared {
         })
     }
 
+    /// Scratch of so many bytes at least; what is bound already keeps its own.
+    pub fn make_room(&mut self, device: &GpuDevice, bytes: u64) -> Result<(), Failure> {
+        let words = bytes.div_ceil(4) as usize;
+        if words > self.workspace.len() {
+            self.workspace = Tensor::empty(&device.gpu, &[words])?;
+        }
+        Ok(())
+    }
+
     /// Statistics as they were before any training.
     pub fn reset(&self, inputs: &Inputs) -> Result<(), Failure> {
         Ok(self.running.write(&inputs.running.to_rows()?)?)

@@ -1,26 +1,26 @@
 //! `wgbn bench`: adapters and the CPU path side by side, over the bandwidth of each.
 
-mod bandwidth;
+pub mod bandwidth;
 mod cpu_subject;
-mod device;
-mod gpu_subject;
+pub mod device;
+pub mod gpu_subject;
 mod gpu_tensors;
 mod host;
-mod inputs;
+pub mod inputs;
 mod json;
-mod machine;
+pub mod machine;
 mod measure;
 pub mod op;
 mod page;
 mod part;
 mod report;
-mod results;
-mod sample;
+pub mod results;
+pub mod sample;
 mod stamps;
-mod subject;
+pub mod subject;
 pub mod suite;
 mod terminal;
-mod timer;
+pub mod timer;
 
 use device::Device;
 use sample::Clock;
@@ -56,7 +56,7 @@ pub fn run(args: &BenchArgs) -> Result<(), Failure> {
             element_name(halves.element())
         )));
     }
-    let (devices, notes) = device::open(&args.device, clock(args.clock))?;
+    let (devices, notes) = device::open(&args.device, clock(args.clock), args.tuning.as_deref())?;
     for note in notes {
         say!("{note}")?;
     }

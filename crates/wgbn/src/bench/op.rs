@@ -3,7 +3,7 @@
 use clap::ValueEnum;
 
 /// What is timed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, ValueEnum)]
 pub enum Op {
     /// Training forward.
     Train,

@@ -68,8 +68,7 @@ pub fn sample(
         }
         batch = (2 * batch).min(LONGEST_BATCH);
     };
-    let batch = (BATCH / one.max(1e-9)).round();
-    let batch = (batch as usize).clamp(1, LONGEST_BATCH);
+    let batch = batch_of(one);
     let (mut samples, mut tries) = (Vec::new(), 0);
     let start = Instant::now();
     while tries < effort.least || start.elapsed() < effort.budget && samples.len() < MOST {
@@ -77,6 +76,12 @@ pub fn sample(
         tries += 1;
     }
     Ok((samples, tries * batch))
+}
+
+/// Runs in a batch, where one takes so many seconds.
+pub fn batch_of(one: f64) -> usize {
+    let batch = (BATCH / one.max(1e-9)).round();
+    (batch as usize).clamp(1, LONGEST_BATCH)
 }
 
 /// Median and quartiles, none of no samples. Quantiles lie between samples where they must.

@@ -5,7 +5,8 @@ use std::time::Instant;
 use wgpu_batchnorm::wgpu;
 
 use super::device::GpuDevice;
-use super::sample::{Clock, Effort, Summary, believed, sample, summary};
+use super::sample::{Clock, Effort, LONGEST_BATCH, Summary, batch_of, believed, sample, summary};
+use super::stamps::Stamps;
 use crate::failure::Failure;
 
 /// A figure, and what it was read from.
@@ -28,23 +29,7 @@ pub fn compute(
     let mut k = 0;
     if let Some(stamps) = &device.stamps {
         let (samples, tries) = sample(effort, &mut |runs| {
-            let mut encoder = encoder(device);
-            for pass in 0..runs {
-                let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor {
-                    label: None,
-                    timestamp_writes: Some(stamps.pass(pass)),
-                });
-                record(k, &mut pass);
-                k += 1;
-            }
-            let wall = submitted(device, encoder)?;
-            let pairs = stamps.read(
-                device.device(),
-                runs,
-                |record| device.submit(record),
-                || device.wait(),
-            )?;
-            Ok(believed(&pairs, stamps.period_ns(), bytes, wall))
+            stamped(device, stamps, runs, bytes, &mut k, record)
         })?;
         // Where most are nonsense, the rest is luck.
         if 2 * samples.len() > tries {
@@ -87,6 +72,103 @@ pub fn host(
         Ok(vec![start.elapsed().as_secs_f64() / runs as f64])
     })?;
     timing(samples, runs, Clock::Wall)
+}
+
+/// Seconds of each of so many runs by the adapter's clock, where they are believed.
+fn stamped(
+    device: &GpuDevice,
+    stamps: &Stamps,
+    runs: usize,
+    bytes: u64,
+    k: &mut usize,
+    record: Record<'_>,
+) -> Result<Vec<f64>, Failure> {
+    let mut encoder = encoder(device);
+    for pass in 0..runs {
+        let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor {
+            label: None,
+            timestamp_writes: Some(stamps.pass(pass)),
+        });
+        record(*k, &mut pass);
+        *k += 1;
+    }
+    let wall = submitted(device, encoder)?;
+    let pairs = stamps.read(
+        device.device(),
+        runs,
+        |record| device.submit(record),
+        || device.wait(),
+    )?;
+    Ok(believed(&pairs, stamps.period_ns(), bytes, wall))
+}
+
+/// Two works, timed in turn.
+#[derive(Clone, Debug, Default)]
+pub struct Paired {
+    /// Seconds of a run of each, a pair for each round.
+    pub rounds: Vec<[f64; 2]>,
+}
+
+/// Times two works in rounds of A B B A, so that whatever else the machine does disturbs both alike.
+pub fn paired(
+    device: &GpuDevice,
+    effort: Effort,
+    bytes: u64,
+    works: [Record<'_>; 2],
+) -> Result<Paired, Failure> {
+    let mut k = 0;
+    let mut batch = |record: Record<'_>, runs: usize, by_stamps: bool| {
+        if let (Some(stamps), true) = (&device.stamps, by_stamps) {
+            let seconds = stamped(device, stamps, runs, bytes, &mut k, record)?;
+            return Ok(summary(seconds, runs).map(|summary| summary.median));
+        }
+        let mut encoder = encoder(device);
+        for _ in 0..runs {
+            record(k, &mut encoder.begin_compute_pass(&Default::default()));
+            k += 1;
+        }
+        Ok::<_, Failure>(Some(submitted(device, encoder)? / runs as f64))
+    };
+    let (mut runs, mut by_stamps) = (LONGEST_BATCH, true);
+    for work in works {
+        // The first run finds cold caches.
+        by_stamps &= batch(work, 1, by_stamps)?.is_some();
+        let one = batch(work, 1, false)?.unwrap_or_default();
+        runs = runs.min(batch_of(one));
+    }
+    let (mut paired, mut tries) = (Paired::default(), 0);
+    let start = Instant::now();
+    while tries < effort.least || start.elapsed() < effort.budget {
+        let [a, b] = works;
+        let mut seconds = [0.0; 4];
+        let mut whole = true;
+        for (seconds, work) in seconds.iter_mut().zip([a, b, b, a]) {
+            match batch(work, runs, by_stamps)? {
+                Some(measured) => *seconds = measured,
+                None => whole = false,
+            }
+        }
+        if whole {
+            let [first, second, third, last] = seconds;
+            let round = [(first + last) / 2.0, (second + third) / 2.0];
+            paired.rounds.push(round);
+        }
+        tries += 1;
+    }
+    match paired.rounds.is_empty() {
+        true => Err(Failure::Machine("nothing was measured".to_owned())),
+        false => Ok(paired),
+    }
+}
+
+impl Paired {
+    /// Seconds of each: the median of the rounds.
+    pub fn medians(&self) -> [f64; 2] {
+        [0, 1].map(|k| {
+            let seconds = self.rounds.iter().map(|round| round[k]).collect();
+            summary(seconds, self.rounds.len()).map_or(0.0, |summary| summary.median)
+        })
+    }
 }
 
 fn timing(samples: Vec<f64>, runs: usize, clock: Clock) -> Result<Timing, Failure> {

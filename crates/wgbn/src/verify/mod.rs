@@ -92,7 +92,7 @@ struct Worker {
 impl Worker {
     fn open(args: &VerifyArgs) -> Result<Self, Failure> {
         // On a device that executes nothing each case says so itself.
-        let engine = EngineChoice::open(&args.device)?;
+        let engine = EngineChoice::open(&args.device, args.tuning.as_deref())?;
         let gpus = match &engine {
             EngineChoice::Cpu { .. } => vec![],
             EngineChoice::Gpu(gpu) => SIZES
@@ -285,7 +285,9 @@ fn command(args: &VerifyArgs, engine: &EngineChoice, case: &str) -> String {
     let program = std::env::args().next();
     let program = program.as_deref().unwrap_or("wgbn");
     let (program, device) = (quoted(program), quoted(device));
-    format!("{backend}{program} verify --device {device} --case {case}")
+    let tuning = args.tuning.as_ref().map(|path| path.display().to_string());
+    let tuning = tuning.map_or(String::new(), |path| format!(" --tuning {}", quoted(&path)));
+    format!("{backend}{program} verify --device {device}{tuning} --case {case}")
 }
 
 /// Variants of the kernels, by name.

@@ -18,5 +18,6 @@ mod killed;
 mod machine;
 mod options;
 mod refused;
+mod tuning;
 #[cfg(target_os = "linux")]
 mod wrong;

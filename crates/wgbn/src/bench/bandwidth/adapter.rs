@@ -36,6 +36,33 @@ impl<'a> AdapterMeter<'a> {
         let share = if device.is_software() { 4 } else { 2 };
         let wanted = (rotation_bytes / share).min(1 << 27);
         let bytes = 1u64 << wanted.min(most).ilog2();
+        let pairs = rotation_bytes.div_ceil(2 * bytes).clamp(2, 8);
+        Self::over(device, bytes, pairs, (&COPIES, &SUMS), shown)
+    }
+
+    /// The patterns of this meter, on a single pair of tensors of so many bytes.
+    pub fn resized(&self, bytes: u64) -> Result<Self, Failure> {
+        Self::over(
+            self.device,
+            bytes,
+            1,
+            (&[self.copy.0], &[self.sum.0]),
+            &|| {},
+        )
+    }
+
+    /// Bytes of a tensor.
+    pub fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    fn over(
+        device: &'a GpuDevice,
+        bytes: u64,
+        pairs: u64,
+        (to_copy, to_sum): (&[Pattern], &[Pattern]),
+        shown: &dyn Fn(),
+    ) -> Result<Self, Failure> {
         let values = Random::new(5).normals(1 << 16, 1.0, 1.0);
         let values: Vec<f32> = values
             .iter()
@@ -47,9 +74,8 @@ impl<'a> AdapterMeter<'a> {
             let source = Tensor::upload(&device.gpu, &[values.len()], &values)?;
             Ok([source, Tensor::empty(&device.gpu, &[values.len()])?])
         };
-        let pairs = rotation_bytes.div_ceil(2 * bytes).clamp(2, 8);
         let pairs = (0..pairs).map(pair).collect::<Result<Vec<_>, _>>()?;
-        let copy = best(&COPIES, shown, |pattern| {
+        let copy = best(to_copy, shown, |pattern| {
             let kernels = copies(device, pattern, &pairs);
             check_copy(device, &kernels[0], &pairs[0], &values)?;
             let timing = time(device, TRIAL, &kernels, 2 * bytes)?;
@@ -57,7 +83,7 @@ impl<'a> AdapterMeter<'a> {
         })?;
         let result = Tensor::empty(&device.gpu, &[1])?;
         let expected: f64 = values.iter().map(|&v| f64::from(v)).sum();
-        let sum = best(&SUMS, shown, |pattern| {
+        let sum = best(to_sum, shown, |pattern| {
             let kernels = sums(device, pattern, &pairs, &result);
             check_sum(device, &kernels[0], &result, expected)?;
             let timing = time(device, TRIAL, &kernels, bytes)?;
