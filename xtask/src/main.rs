@@ -11,6 +11,7 @@ mod api;
 mod command;
 mod debian;
 mod features;
+mod gpu_report;
 mod groups;
 mod machine_code;
 mod msrv;
@@ -52,6 +53,10 @@ commands:
          are installed (benches/peers):
            peers [--suite resnet50,small] [--seconds PER-PROGRAM] [--out FOLDER]
            peers --table FILE.json...   the table of files that are there
+  gpu-report
+         everything that only a GPU can tell, as a page and a JSON file in a folder; from programs that were
+         built elsewhere, it needs neither cargo nor this repository:
+           gpu-report OUT [--wgbn PROGRAM] [--device NAME] [--suite resnet50] [--seconds EACH] [--quick]
   portability
          the tests on every Vulkan driver and on GL, the shaders on Dawn and
          through other compilers' checks, some tests under Vulkan's validation
@@ -94,6 +99,9 @@ fn main() -> ExitCode {
         }
         ["peers", ref rest @ ..] if let Some(options) = peers::Options::parse(rest) => {
             peers::run(&mut steps, &options)
+        }
+        ["gpu-report", ref rest @ ..] if let Some(options) = gpu_report::Options::parse(rest) => {
+            gpu_report::run_all(&mut steps, &options)
         }
         ["portability"] => portability::run(&mut steps),
         ["records"] => records::run(&mut steps),

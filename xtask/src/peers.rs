@@ -139,7 +139,7 @@ fn pytorch(python: &str) -> Command {
 }
 
 /// A Python that has PyTorch: `$PYTHON`, or `python3`.
-fn find_pytorch() -> Result<String, String> {
+pub fn find_pytorch() -> Result<String, String> {
     let python = std::env::var("PYTHON").unwrap_or_else(|_| "python3".to_owned());
     let found = Command::new(&python)
         .args(["-c", "import torch"])
