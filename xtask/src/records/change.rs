@@ -29,7 +29,7 @@ pub fn change(before: &[Value], after: &[Value]) -> Result<String, String> {
         let Some((old, new)) = times(before).zip(times(after)) else {
             return Err(format!("a record lacks {}", line_of(row).join(" ")));
         };
-        let ratios = old.iter().zip(&new).map(|(old, new)| new / old).collect();
+        let ratios: Vec<f64> = old.iter().zip(&new).map(|(old, new)| new / old).collect();
         let [lower, ratio] = [0.25, 0.5].map(|share| quantile(&ratios, share));
         logs.push(ratio.ln());
         writeln!(
@@ -56,8 +56,8 @@ pub fn change(before: &[Value], after: &[Value]) -> Result<String, String> {
 }
 
 /// The smallest value that so large a share of the values does not exceed.
-fn quantile(values: &Vec<f64>, share: f64) -> f64 {
-    let mut sorted = values.clone();
+fn quantile(values: &[f64], share: f64) -> f64 {
+    let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);
     let at = (share * sorted.len() as f64).ceil() as usize;
     sorted[at.saturating_sub(1)]
