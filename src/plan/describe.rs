@@ -18,6 +18,7 @@ pub(crate) fn describe(schedule: &Schedule, machine: &Machine, made: Option<&str
 }
 
 /// The same, and what is expected on this device.
+#[cfg(feature = "internals")]
 pub fn describe_on(schedule: &Schedule, machine: &Machine, on: Option<&Hardware>) -> String {
     lines(schedule, machine, None, on)
 }
