@@ -245,13 +245,16 @@ fn device(machine: &Machine, made: Option<&str>) -> String {
     if let Some(made) = made {
         return format!("sizes of a tuning file made on {made}; {fill} workgroups fill it");
     }
-    let class = match DeviceClass::of(&machine.tuning) {
-        Some(DeviceClass::Cpu) => "software adapters: small teams on contiguous streams",
-        Some(DeviceClass::Integrated) => "integrated GPUs: wide workgroups, few of them",
-        Some(DeviceClass::Discrete) => "discrete GPUs: wide workgroups, many of them",
-        None => "the caller's",
+    let Some(class) = DeviceClass::of(&machine.tuning) else {
+        return format!("sizes of the caller's; {fill} workgroups fill it");
     };
-    format!("sizes of {class}; {fill} workgroups fill it")
+    let cut = match class {
+        DeviceClass::Cpu => "small teams on contiguous streams",
+        DeviceClass::Integrated => "wide workgroups, few of them",
+        DeviceClass::Discrete => "wide workgroups, many of them",
+    };
+    let devices = class.devices();
+    format!("sizes of {devices}: {cut}; {fill} workgroups fill it")
 }
 
 fn loads(schedule: &Schedule) -> String {

@@ -24,16 +24,17 @@ const LONG: usize = 1024;
 /// Words of a row there: few, so that a lane has many in each run.
 const ALONG: usize = 8;
 
-/// Whether the tensor is mapped by words: two halves that share one would else be of two lanes.
-pub(super) fn is_flat(element: Element, load: Load) -> bool {
-    matches!(element, Element::F16 | Element::Bf16) && load == Load::Scalar
-}
-
-/// The pieces, which count halves, in words, each with its grid for flat maps. Where axes alternate, each lane has one
-/// word.
-pub(super) fn flat(pieces: &[Piece], alternating: bool, machine: &Machine) -> Vec<Piece> {
-    let pieces = pieces.iter();
-    pieces
+/// The pieces, which count halves, in words, each with its grid for flat maps; none where no two lanes would share a
+/// word. Where axes alternate, each lane has one word.
+pub(super) fn flat(
+    pieces: &[Piece],
+    (element, load): (Element, Load),
+    alternating: bool,
+    machine: &Machine,
+) -> Vec<Piece> {
+    let halves = matches!(element, Element::F16 | Element::Bf16);
+    let single = pieces.iter().filter(|_| halves && load == Load::Scalar);
+    single
         .map(|piece| flat_piece(piece, alternating, machine))
         .collect()
 }

@@ -88,6 +88,15 @@ impl DeviceClass {
             .find(|class| class.tuning() == *tuning)
     }
 
+    /// The devices of this class.
+    pub fn devices(self) -> &'static str {
+        match self {
+            Self::Cpu => "software adapters",
+            Self::Integrated => "integrated GPUs",
+            Self::Discrete => "discrete GPUs",
+        }
+    }
+
     /// How this class likes its work cut.
     pub fn tuning(self) -> Tuning {
         match self {

@@ -4,7 +4,7 @@ use super::cache::reverses;
 use super::cuts::{
     Cut, MAX_POSITIONS, MAX_POSITIONS_STRIDED, PARTIAL_BYTES, SplitLimit, most_partials,
 };
-use super::flat::{WORD_BYTES, flat, is_flat};
+use super::flat::{WORD_BYTES, flat};
 use super::grid::Grid;
 use super::load::Load;
 use super::machine::Machine;
@@ -172,10 +172,7 @@ fn plan_pieces(
         held.or((whole && fits).then(|| cut(loads).grid(1, true, machine)))
     };
     let partials = per_channel.unwrap_or(0) + splits;
-    let flat = match is_flat(element, load) {
-        true => flat(&pieces, false, machine),
-        false => Vec::new(),
-    };
+    let flat = flat(&pieces, (element, load), false, machine);
     let by_words = !flat.is_empty();
     let maps = pieces.iter().map(|piece| piece.map.splits).sum();
     Schedule {
@@ -255,10 +252,7 @@ pub fn plan_strided(
         apply: cut.unmerged(machine),
         ..Piece::new(0, view, 0, 0, element.bytes())
     };
-    let flat = match is_flat(element, Load::Scalar) {
-        true => flat(&[piece], true, machine),
-        false => Vec::new(),
-    };
+    let flat = flat(&[piece], (element, Load::Scalar), true, machine);
     let schedule = Schedule {
         view,
         element,

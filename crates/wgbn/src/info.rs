@@ -8,7 +8,6 @@ use wgpu_batchnorm::wgpu::{self, DeviceType, Features};
 use wgpu_batchnorm::{Config, Error, Gpu, Plan, View, adapters_blocking};
 
 use crate::args::InfoArgs;
-use crate::bench::suite::element_name;
 use crate::failure::Failure;
 use crate::planned;
 use crate::tuning;
@@ -89,7 +88,7 @@ fn print_plan(
     shape: &[usize],
     args: &InfoArgs,
 ) -> Result<(), Failure> {
-    let (stored, axis) = (element_name(args.element.element()), args.axis);
+    let (stored, axis) = (args.element.element().name(), args.axis);
     say!("  plan of {shape:?} in {stored}, channel axis {axis}")?;
     // One adapter that cannot is no reason to leave out the next.
     let plan = match plan(gpu, shape, args) {
@@ -185,7 +184,7 @@ fn sizes(gpu: &Gpu) -> String {
 fn as_json(adapter: &wgpu::Adapter, gpu: Result<&Gpu, &DeviceError>, args: &InfoArgs) -> Value {
     let mut json = described(adapter, gpu.ok());
     if let Some(shape) = &args.shape {
-        json["element"] = element_name(args.element.element()).into();
+        json["element"] = args.element.element().name().into();
         match plan(gpu, shape, args) {
             Ok(plan) => json["plan"] = plan.describe().lines().collect(),
             // As in text: one adapter that cannot is no reason to leave out the next.

@@ -9,7 +9,6 @@ use wgpu_batchnorm::internals::plan::{LARGEST_BINDING, Machine, plan_dense};
 use wgpu_batchnorm::{Error, View};
 
 use crate::args::{Class, InfoArgs};
-use crate::bench::suite::element_name;
 use crate::failure::Failure;
 
 /// The machine that is asked for, or the one that stands for the class that is.
@@ -21,7 +20,7 @@ pub fn for_whom(args: &InfoArgs) -> Option<&'static Hardware> {
 pub fn run(args: &InfoArgs, shape: &[usize], on: &Hardware) -> Result<(), Failure> {
     let view = View::new(shape, args.axis).map_err(Error::from)?;
     let element = args.element.element();
-    let stored = element_name(element);
+    let stored = element.name();
     // A device that sets no limit of its own, but WebGPU's on the grid.
     let machine = Machine {
         max_groups_per_dimension: 65_535,

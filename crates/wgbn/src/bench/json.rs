@@ -3,7 +3,6 @@
 use serde_json::{Value, json};
 
 use super::report::{About, BandwidthRow, DeviceInfo, HostRow, Report, Row};
-use super::suite::element_name;
 
 impl Report {
     /// Plain JSON; other programs write the same rows about other libraries.
@@ -63,7 +62,7 @@ fn row(r: &Row, engine: &str) -> Value {
     json!({
         "engine": engine, "suite": r.case.suite.name(), "device": r.device, "op": r.op.name(),
         "shape": r.case.shape, "layout": r.case.layout.name(),
-        "element": element_name(r.case.element),
+        "element": r.case.element.name(),
         "elements": r.case.elements(), "ideal_bytes": r.ideal_bytes(),
         "median_ms": ms(s.median), "low_ms": ms(s.low), "high_ms": ms(s.high),
         "runs": s.runs, "clock": r.timing.clock.name(), "sets": r.sets,

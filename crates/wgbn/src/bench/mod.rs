@@ -24,7 +24,7 @@ pub mod timer;
 
 use device::Device;
 use sample::Clock;
-use suite::{Suite, element_name};
+use suite::Suite;
 
 use crate::args::{BenchArgs, ClockArg, ElementArg};
 use crate::failure::Failure;
@@ -53,7 +53,7 @@ pub fn run(args: &BenchArgs) -> Result<(), Failure> {
     {
         return Err(Failure::Input(format!(
             "the suite reductions is of f32 alone, not of {}",
-            element_name(halves.element())
+            halves.element().name()
         )));
     }
     let (devices, notes) = device::open(&args.device, clock(args.clock), args.tuning.as_deref())?;
@@ -68,7 +68,7 @@ pub fn run(args: &BenchArgs) -> Result<(), Failure> {
     {
         return Err(Failure::Input(format!(
             "the CPU path computes in f32: --element {} needs an adapter",
-            element_name(halves.element())
+            halves.element().name()
         )));
     }
     let report = measure::measure(args, &devices)?;

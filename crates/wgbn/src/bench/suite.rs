@@ -180,7 +180,7 @@ impl Case {
         let layout = self.layout.name();
         match self.element {
             Element::F32 => layout.to_owned(),
-            element => format!("{layout} {}", element_name(element)),
+            element => format!("{layout} {}", element.name()),
         }
     }
 
@@ -201,19 +201,7 @@ impl Case {
     }
 
     pub fn bytes(&self) -> u64 {
-        match self.element {
-            Element::F32 => self.elements() as u64 * 4,
-            _ => self.elements() as u64 * 2,
-        }
-    }
-}
-
-/// What the command line and records call it.
-pub fn element_name(element: Element) -> &'static str {
-    match element {
-        Element::F16 => "f16",
-        Element::Bf16 => "bf16",
-        _ => "f32",
+        self.elements() as u64 * self.element.bytes()
     }
 }
 

@@ -100,14 +100,14 @@ impl<'r, 'a, 's> Search<'r, 'a, 's> {
     /// Tries the sizes of every other class, whatever the time: the distance between two is more than any move
     /// gains.
     pub fn classes(&mut self, from: DeviceClass, say: &dyn Fn(String)) -> Result<(), Failure> {
-        for (class, what) in [
-            (DeviceClass::Cpu, "the sizes of software adapters"),
-            (DeviceClass::Integrated, "the sizes of integrated GPUs"),
-            (DeviceClass::Discrete, "the sizes of discrete GPUs"),
+        for class in [
+            DeviceClass::Cpu,
+            DeviceClass::Integrated,
+            DeviceClass::Discrete,
         ] {
             if class != from {
                 let to = Move {
-                    what: what.to_owned(),
+                    what: format!("the sizes of {}", class.devices()),
                     tuning: Tuning {
                         piece_bytes: self.best.tuning.piece_bytes,
                         ..class.tuning()

@@ -65,12 +65,7 @@ impl Told<'_> {
     }
 
     fn tried(&self) -> Result<(), Failure> {
-        let began = match self.class {
-            DeviceClass::Cpu => "software adapters",
-            DeviceClass::Integrated => "integrated GPUs",
-            DeviceClass::Discrete => "discrete GPUs",
-        };
-        say!("began with the sizes of {began}")?;
+        say!("began with the sizes of {}", self.class.devices())?;
         let mut table = Table::new(&["tried", "rows", "time", ""]);
         for tried in self.tried {
             table.row(&[
