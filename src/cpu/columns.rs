@@ -1,13 +1,21 @@
 //! The inner loop of every reduction, in the one form that compilers vectorize well: columns side
 //! by side, each with sums of its own.
 
-use super::Tensors;
+use std::{array, ptr};
+
 use super::operations::Operation;
 use super::wide::wide;
+use super::{Tensors, lines};
 
 /// Rows that are added at a time, where there are as many: their terms are added to each other
 /// first, so the sums are loaded and stored once for all of them.
 const STEP: usize = 4;
+
+/// Columns that are added at a time.
+const LANES: usize = 64;
+
+/// How far ahead of what is added memory is asked for what comes next, in values, about.
+const AHEAD: usize = 1024;
 
 /// The two sums of neighbouring columns.
 pub(super) struct ColumnSums<'a> {
@@ -58,9 +66,19 @@ wide! {
     ) {
         let t = Tensors { x, dy };
         let mut start = 0;
+        let ahead = STEP * stride * AHEAD.div_ceil(STEP * stride);
         while start + (STEP - 1) * stride + centers.len() <= x.len() {
-            let rows = std::array::from_fn(|i| t.slice_from(start + i * stride));
-            add::<O, STEP>(rows, centers, first, second);
+            let columns = centers.chunks(LANES).zip(first.chunks_mut(LANES)).zip(second.chunks_mut(LANES));
+            for (k, ((centers, first), second)) in columns.enumerate() {
+                let rows = array::from_fn(|i| t.slice_from(start + i * stride + k * LANES));
+                for row in &rows {
+                    lines::prefetch(row.x, ahead, centers.len());
+                    if !ptr::eq(x, dy) {
+                        lines::prefetch(row.dy, ahead, centers.len());
+                    }
+                }
+                add::<O, STEP>(rows, centers, first, second);
+            }
             start += STEP * stride;
         }
         while start < x.len() {

@@ -3,9 +3,12 @@
 //!
 //! A row holds each channel `inner` times, and that as often as it takes to be worth a loop.
 
+use std::array;
+
 use rayon::prelude::*;
 
 use super::columns::ColumnSums;
+use super::lines::{self, LINE};
 use super::operations::{Coefficients, Operation};
 use super::wide::wide;
 use super::{Tensors, tree};
@@ -39,13 +42,18 @@ pub(super) fn run<O: Operation>(
     let finished = finished.map(|((c, center), sums)| op.finish(c, center, sums));
     let (summaries, coefficients): (Vec<_>, Vec<Coefficients>) = finished.unzip();
     if let Some(out) = out {
-        let columns =
-            std::array::from_fn(|n| spread(view, width, coefficients.iter().map(|k| k[n])));
+        let columns = array::from_fn(|n| {
+            let mut columns = spread(view, width, coefficients.iter().map(|k| k[n]));
+            (0..LINE).for_each(|k| columns.push(columns[k]));
+            columns
+        });
+        let streams = lines::streams(out.len());
         let piece = width * (PIECE / width).max(1);
         let pieces = out.par_chunks_mut(piece).enumerate();
         let map_piece = |(i, out): (usize, &mut [f32])| {
             let t = t.slice(i * piece..i * piece + out.len());
-            map::<O>(&columns, t.x, t.dy, out);
+            map::<O>(&columns, t.x, t.dy, out, streams);
+            lines::finish(streams);
         };
         if O::SUMS {
             // From the end, which the caches still hold.
@@ -94,16 +102,66 @@ fn sums<O: Operation>(view: &View, width: usize, t: Tensors<'_>, centers: &[f64]
 }
 
 wide! {
-    /// Maps rows to `out`. The last may end early.
-    fn map<O: Operation>(columns: &[Vec<f32>; 5], x: &[f32], dy: &[f32], out: &mut [f32]) {
-        let width = columns[0].len();
-        for start in (0..out.len()).step_by(width) {
-            let n = width.min(out.len() - start);
-            let k = columns.each_ref().map(|k| &k[..n]);
-            let (x, dy, out) = (&x[start..][..n], &dy[start..][..n], &mut out[start..][..n]);
-            for j in 0..n {
-                out[j] = O::map(k.map(|k| k[j]), x[j], dy[j]);
-            }
+    /// Maps rows to `out`. The last may end early. Behind the columns of a row come those of a line once more.
+    fn map<O: Operation>(
+        columns: &[Vec<f32>; 5],
+        x: &[f32],
+        dy: &[f32],
+        out: &mut [f32],
+        streams: bool,
+    ) {
+        if streams {
+            by_lines::<O, AVX2, true>(columns, x, dy, out);
+        } else {
+            by_lines::<O, AVX2, false>(columns, x, dy, out);
         }
+    }
+}
+
+#[inline(always)]
+fn by_lines<O: Operation, const AVX2: bool, const STREAMS: bool>(
+    columns: &[Vec<f32>; 5],
+    x: &[f32],
+    dy: &[f32],
+    out: &mut [f32],
+) {
+    let width = columns[0].len() - LINE;
+    let (head, mut out, tail) = lines::parts(out);
+    let (x_head, mut x, x_tail) = lines::like(head.len(), x);
+    let (dy_head, mut dy, dy_tail) = lines::like(head.len(), dy);
+    stretch::<O>(columns, 0, x_head, dy_head, head);
+    let mut column = head.len() % width;
+    while !out.is_empty() {
+        // To the end of the row, and over it where that is within a line.
+        let n = (width - column).div_ceil(LINE).min(out.len());
+        let lines = out.split_off_mut(..n).into_iter().flatten();
+        let inputs = x.split_off(..n).into_iter().flatten();
+        let inputs = inputs.zip(dy.split_off(..n).into_iter().flatten());
+        // One iterator over all of them ends with the shortest, which leaves the loop a single check.
+        let [a, b, c, d, e] = columns
+            .each_ref()
+            .map(|k| &k[column..].as_chunks::<LINE>().0[..n]);
+        let k = a.iter().zip(b).zip(c).zip(d).zip(e);
+        for ((line, (x, dy)), ((((a, b), c), d), e)) in lines.zip(inputs).zip(k) {
+            let values = array::from_fn(|j| O::map([a[j], b[j], c[j], d[j], e[j]], x[j], dy[j]));
+            lines::write::<AVX2, STREAMS>(values, line);
+        }
+        column = (column + n * LINE) % width;
+    }
+    stretch::<O>(columns, column, x_tail, dy_tail, tail);
+}
+
+/// What is no whole line, from this column on.
+#[inline(always)]
+fn stretch<O: Operation>(
+    columns: &[Vec<f32>; 5],
+    column: usize,
+    x: &[f32],
+    dy: &[f32],
+    out: &mut [f32],
+) {
+    let inputs = x.iter().zip(dy);
+    for ((j, out), (&x, &dy)) in (column..).zip(out).zip(inputs) {
+        *out = O::map(columns.each_ref().map(|k| k[j]), x, dy);
     }
 }

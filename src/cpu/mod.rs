@@ -11,6 +11,7 @@
 mod arguments;
 mod columns;
 mod interleaved;
+mod lines;
 mod operations;
 mod planar;
 #[cfg(test)]

@@ -3,11 +3,13 @@
 //! Channels are worked on in groups of neighbours, each a task of its own from its sums to its
 //! last output, so that a group that fits in a core's cache is read from memory once.
 
+use std::array;
 use std::ops::Range;
 
 use rayon::prelude::*;
 
 use super::columns::ColumnSums;
+use super::lines::{self, LINE};
 use super::operations::{Coefficients, Operation};
 use super::wide::wide;
 use super::{Tensors, tree};
@@ -19,7 +21,7 @@ const BAND: usize = 1024;
 /// The longest stretch, in elements, that is summed or mapped in one go.
 const PIECE: usize = 16384;
 
-/// Elements, about, that are summed in one task.
+/// Elements, about, that are summed or mapped in one task.
 const TASK: usize = 32768;
 
 /// Sums that a run has side by side, unless it has a group's runs beside it.
@@ -32,6 +34,7 @@ pub(super) fn run<O: Operation>(
     out: Option<&mut [f32]>,
     op: &O,
 ) -> Vec<O::Summary> {
+    let streams = lines::streams(t.x.len());
     if !O::SUMS {
         // Nothing is read twice: straight through memory.
         let finished = (0..view.channels()).map(|c| op.finish(c, 0.0, [0.0; 2]));
@@ -41,7 +44,8 @@ pub(super) fn run<O: Operation>(
             pieces.for_each(|(i, out)| {
                 let start = i * PIECE;
                 let t = t.slice(start..start + out.len());
-                map::<O>(&coefficients, view.inner(), start, t.x, t.dy, out);
+                map::<O>(&coefficients, view.inner(), start, t.x, t.dy, out, streams);
+                lines::finish(streams);
             });
         }
         return summaries;
@@ -51,7 +55,7 @@ pub(super) fn run<O: Operation>(
     let summaries = groups
         .into_par_iter()
         .enumerate()
-        .flat_map_iter(|(g, out)| {
+        .flat_map_iter(|(g, mut out)| {
             let channels = g * width..view.channels().min((g + 1) * width);
             let pieces = pieces(view, &channels);
             let centers: Vec<f64> = channels.clone().map(|c| op.center(c)).collect();
@@ -59,11 +63,16 @@ pub(super) fn run<O: Operation>(
             let finished = channels.clone().zip(centers).zip(sums);
             let finished = finished.map(|((c, center), sums)| op.finish(c, center, sums));
             let (summaries, coefficients): (Vec<_>, Vec<_>) = finished.unzip();
-            out.into_par_iter().zip(pieces).for_each(|(out, piece)| {
+            let bundle = bundle(&pieces);
+            let tasks = out.par_chunks_mut(bundle).zip(pieces.par_chunks(bundle));
+            tasks.for_each(|(out, pieces)| {
                 let row = view.channels() * view.inner();
-                let start = piece.start % row - channels.start * view.inner();
-                let t = t.slice(piece);
-                map::<O>(&coefficients, view.inner(), start, t.x, t.dy, out);
+                for (out, piece) in out.iter_mut().zip(pieces) {
+                    let start = piece.start % row - channels.start * view.inner();
+                    let t = t.slice(piece.clone());
+                    map::<O>(&coefficients, view.inner(), start, t.x, t.dy, out, streams);
+                }
+                lines::finish(streams);
             });
             summaries
         });
@@ -96,6 +105,11 @@ fn split<'a>(view: &View, width: usize, out: Option<&'a mut [f32]>) -> Vec<Vec<&
     groups
 }
 
+/// How many pieces make a task.
+fn bundle(pieces: &[Range<usize>]) -> usize {
+    TASK.div_ceil(pieces[0].len())
+}
+
 /// The two sums of every channel of a group.
 fn sums<O: Operation>(
     view: &View,
@@ -109,7 +123,7 @@ fn sums<O: Operation>(
         .iter()
         .flat_map(|&c| std::iter::repeat_n(c, lanes))
         .collect();
-    let bundle = TASK.div_ceil(pieces[0].len());
+    let bundle = bundle(pieces);
     let leaf = |i: usize| {
         let mut sums = ColumnSums::new(&centers);
         let pieces = &pieces[i * bundle..pieces.len().min((i + 1) * bundle)];
@@ -137,17 +151,77 @@ wide! {
         x: &[f32],
         dy: &[f32],
         out: &mut [f32],
+        streams: bool,
     ) {
-        let mut done = 0;
-        while done < out.len() {
-            let at = start + done;
-            let k = channels[at / inner % channels.len()];
-            let run = done..out.len().min(done + inner - at % inner);
-            let (x, dy) = (&x[run.clone()], &dy[run.clone()]);
-            for ((out, &x), &dy) in out[run.clone()].iter_mut().zip(x).zip(dy) {
-                *out = O::map(k, x, dy);
-            }
-            done = run.end;
+        if streams {
+            by_lines::<O, AVX2, true>(channels, inner, start, x, dy, out);
+        } else {
+            by_lines::<O, AVX2, false>(channels, inner, start, x, dy, out);
         }
+    }
+}
+
+#[inline(always)]
+fn by_lines<O: Operation, const AVX2: bool, const STREAMS: bool>(
+    channels: &[Coefficients],
+    inner: usize,
+    start: usize,
+    x: &[f32],
+    dy: &[f32],
+    out: &mut [f32],
+) {
+    let (head, mut out, tail) = lines::parts(out);
+    let (x_head, mut x, x_tail) = lines::like(head.len(), x);
+    let (dy_head, mut dy, dy_tail) = lines::like(head.len(), dy);
+    stretch::<O>(channels, inner, start, x_head, dy_head, head);
+    let mut at = start + head.len();
+    while !out.is_empty() {
+        let (channel, left) = (at / inner, inner - at % inner);
+        let k = channels[channel % channels.len()];
+        let whole = (left / LINE).min(out.len());
+        let lines = out.split_off_mut(..whole).into_iter().flatten();
+        let inputs = x.split_off(..whole).into_iter().flatten();
+        let inputs = inputs.zip(dy.split_off(..whole).into_iter().flatten());
+        for (line, (x, dy)) in lines.zip(inputs) {
+            let values = array::from_fn(|j| O::map(k, x[j], dy[j]));
+            lines::write::<AVX2, STREAMS>(values, line);
+        }
+        at += whole * LINE;
+        let left = left - whole * LINE;
+        if left == 0 || out.is_empty() {
+            continue;
+        }
+        // A line of two runs, or of several.
+        let inputs = x.split_off_first().zip(dy.split_off_first());
+        let (Some(line), Some((x, dy))) = (out.split_off_first_mut(), inputs) else {
+            break;
+        };
+        let values = if inner >= LINE {
+            let next = channels[(channel + 1) % channels.len()];
+            array::from_fn(|j| O::map(if j < left { k } else { next }, x[j], dy[j]))
+        } else {
+            let mut values = [0.0; LINE];
+            stretch::<O>(channels, inner, at, x, dy, &mut values);
+            values
+        };
+        lines::write::<AVX2, STREAMS>(values, line);
+        at += LINE;
+    }
+    stretch::<O>(channels, inner, at, x_tail, dy_tail, tail);
+}
+
+/// What is no whole line, or a line of many runs.
+#[inline(always)]
+fn stretch<O: Operation>(
+    channels: &[Coefficients],
+    inner: usize,
+    start: usize,
+    x: &[f32],
+    dy: &[f32],
+    out: &mut [f32],
+) {
+    let inputs = x.iter().zip(dy);
+    for ((at, out), (&x, &dy)) in (start..).zip(out).zip(inputs) {
+        *out = O::map(channels[at / inner % channels.len()], x, dy);
     }
 }

@@ -1,7 +1,7 @@
 //! Loops compiled once more for AVX2, which twice the lanes of plain x86-64 make twice as fast.
 
 /// Defines a function whose body is compiled for AVX2 as well, and run so where the processor
-/// has it. What the body calls must be inlined into it. Neither reorders nor fuses arithmetic,
+/// has it. The body knows which of the two it is by the constant `AVX2`. What it calls must be inlined into it. Neither reorders nor fuses arithmetic,
 /// so the bits are the same.
 ///
 /// Slices are best arguments of their own: inside an array or a closure the compiler no longer
@@ -14,19 +14,19 @@ macro_rules! wide {
         $(#[$doc])*
         $visibility fn $name<$op: Operation>($($arg: $type),*) {
             #[inline(always)]
-            fn portable<$op: Operation>($($arg: $type),*) $body
+            fn portable<$op: Operation, const AVX2: bool>($($arg: $type),*) $body
 
             #[cfg(target_arch = "x86_64")]
             if is_x86_feature_detected!("avx2") {
                 #[target_feature(enable = "avx2")]
                 fn avx2<$op: Operation>($($arg: $type),*) {
-                    portable::<$op>($($arg),*);
+                    portable::<$op, true>($($arg),*);
                 }
                 // SAFETY: the processor has AVX2.
                 #[allow(unsafe_code)]
                 return unsafe { avx2::<$op>($($arg),*) };
             }
-            portable::<$op>($($arg),*);
+            portable::<$op, false>($($arg),*);
         }
     };
 }
