@@ -1,6 +1,7 @@
 //! The inner loop of every reduction, in the one form that compilers vectorize well: columns side
 //! by side, each with sums of its own.
 
+use std::ops::Range;
 use std::{array, ptr};
 
 use super::operations::Operation;
@@ -42,11 +43,12 @@ impl<'a> ColumnSums<'a> {
         self
     }
 
-    /// Adds the rows that begin every `stride` elements of `t`. The last may end early.
-    pub fn add<O: Operation>(&mut self, t: Tensors<'_>, stride: usize) {
+    /// Adds the rows that begin every `stride` elements of this range of `t`. The last may end early.
+    pub fn add<O: Operation>(&mut self, t: Tensors<'_>, range: Range<usize>, stride: usize) {
         add_rows::<O>(
             t.x,
             t.dy,
+            range,
             stride,
             self.centers,
             &mut self.first,
@@ -59,31 +61,35 @@ wide! {
     fn add_rows<O: Operation>(
         x: &[f32],
         dy: &[f32],
+        range: Range<usize>,
         stride: usize,
         centers: &[f64],
         first: &mut [f64],
         second: &mut [f64],
     ) {
         let t = Tensors { x, dy };
-        let mut start = 0;
-        let ahead = STEP * stride * AHEAD.div_ceil(STEP * stride);
-        while start + (STEP - 1) * stride + centers.len() <= x.len() {
-            let columns = centers.chunks(LANES).zip(first.chunks_mut(LANES)).zip(second.chunks_mut(LANES));
-            for (k, ((centers, first), second)) in columns.enumerate() {
-                let rows = array::from_fn(|i| t.slice_from(start + i * stride + k * LANES));
-                for row in &rows {
-                    lines::prefetch(row.x, ahead, centers.len());
+        let Range { mut start, end } = range;
+        let step = STEP * stride;
+        let (ahead, far) = (step * AHEAD.div_ceil(step), step > AHEAD);
+        while start + (STEP - 1) * stride + centers.len() <= end {
+            let sums = first.chunks_mut(LANES).zip(second.chunks_mut(LANES));
+            for (k, (centers, (first, second))) in centers.chunks(LANES).zip(sums).enumerate() {
+                let rows = array::from_fn(|i| start + i * stride + k * LANES);
+                for row in rows {
+                    let next = row + ahead..x.len().min(row + ahead + centers.len());
+                    lines::prefetch(x, next.clone(), far);
                     if !ptr::eq(x, dy) {
-                        lines::prefetch(row.dy, ahead, centers.len());
+                        lines::prefetch(dy, next, far);
                     }
                 }
+                let rows = rows.map(|row| t.slice(row..row + centers.len()));
                 add::<O, STEP>(rows, centers, first, second);
             }
-            start += STEP * stride;
+            start += step;
         }
-        while start < x.len() {
-            let row = t.slice_from(start);
-            let columns = centers.len().min(row.x.len());
+        while start < end {
+            let columns = centers.len().min(end - start);
+            let row = t.slice(start..start + columns);
             add::<O, 1>([row], &centers[..columns], first, second);
             start += stride;
         }

@@ -3,7 +3,7 @@
 //!
 //! A row holds each channel `inner` times, and that as often as it takes to be worth a loop.
 
-use std::array;
+use std::{array, iter};
 
 use rayon::prelude::*;
 
@@ -42,11 +42,7 @@ pub(super) fn run<O: Operation>(
     let finished = finished.map(|((c, center), sums)| op.finish(c, center, sums));
     let (summaries, coefficients): (Vec<_>, Vec<Coefficients>) = finished.unzip();
     if let Some(out) = out {
-        let columns = array::from_fn(|n| {
-            let mut columns = spread(view, width, coefficients.iter().map(|k| k[n]));
-            (0..LINE).for_each(|k| columns.push(columns[k]));
-            columns
-        });
+        let columns = array::from_fn(|n| spread(view, width, coefficients.iter().map(|k| k[n])));
         let streams = lines::streams(out.len());
         let piece = width * (PIECE / width).max(1);
         let pieces = out.par_chunks_mut(piece).enumerate();
@@ -65,13 +61,19 @@ pub(super) fn run<O: Operation>(
     summaries
 }
 
-/// One value per channel as one value per column.
+/// One value per channel as one value per column, and those of a line once more.
 fn spread<T: Copy>(view: &View, width: usize, channels: impl Iterator<Item = T>) -> Vec<T> {
-    let mut columns = Vec::with_capacity(width);
-    for value in channels {
-        columns.extend(std::iter::repeat_n(value, view.inner()));
+    let mut columns = Vec::with_capacity(width + LINE);
+    match view.inner() {
+        1 => columns.extend(channels),
+        inner => channels.for_each(|value| columns.extend(iter::repeat_n(value, inner))),
     }
-    columns.repeat(width / columns.len())
+    let row = columns.len();
+    while columns.len() < width + LINE {
+        let more = (width + LINE - columns.len()).min(row);
+        columns.extend_from_within(..more);
+    }
+    columns
 }
 
 /// The two sums of every channel.
@@ -82,18 +84,21 @@ fn sums<O: Operation>(view: &View, width: usize, t: Tensors<'_>, centers: &[f64]
     }
     let centers = spread(view, width, centers.iter().copied());
     let rows = t.x.len().div_ceil(width);
-    let tiles = centers.par_chunks(TILE).enumerate().map(|(tile, centers)| {
-        let leaf = |i: usize| {
-            let mut sums = ColumnSums::new(centers);
-            let start = |i: usize| t.x.len().min(i * ROWS * width + tile * TILE);
-            sums.add::<O>(t.slice(start(i)..start(i + 1)), width);
-            sums
-        };
-        tree(0..rows.div_ceil(ROWS), &leaf, &ColumnSums::merge)
-    });
+    let tiles = centers[..width]
+        .par_chunks(TILE)
+        .enumerate()
+        .map(|(tile, centers)| {
+            let leaf = |i: usize| {
+                let mut sums = ColumnSums::new(centers);
+                let start = |i: usize| t.x.len().min(i * ROWS * width + tile * TILE);
+                sums.add::<O>(t, start(i)..start(i + 1), width);
+                sums
+            };
+            tree(0..rows.div_ceil(ROWS), &leaf, &ColumnSums::merge)
+        });
     let tiles: Vec<_> = tiles.collect();
     let columns = tiles.iter().flat_map(|t| t.first.iter().zip(&t.second));
-    let channels = (0..view.channels()).flat_map(|c| std::iter::repeat_n(c, view.inner()));
+    let channels = (0..view.channels()).flat_map(|c| iter::repeat_n(c, view.inner()));
     for (c, (first, second)) in channels.cycle().zip(columns) {
         sums[c][0] += first;
         sums[c][1] += second;

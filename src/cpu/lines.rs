@@ -3,13 +3,15 @@
 //! A plain store to a line that no cache holds reads that line from memory first. A line that is streamed is not read, and
 //! takes no other line's place in the caches. Large outputs, which no cache would hold to the end, are streamed.
 
+use std::ops::Range;
+
 /// Values of a cache line.
 pub(super) const LINE: usize = 16;
 
 pub(super) type Line = [f32; LINE];
 
 /// Bytes of an output from which on it is streamed: with its input, more than the caches of a core hold.
-const LARGE: usize = 4 << 20;
+const LARGE: usize = 1 << 20;
 
 /// Whether an output of so many values is streamed.
 pub(super) fn streams(len: usize) -> bool {
@@ -59,17 +61,21 @@ pub(super) fn write<const AVX2: bool, const STREAMS: bool>(values: Line, line: &
     *line = values;
 }
 
-/// Asks memory for `n` values that come `ahead` of `values`, if there are any.
+/// Asks memory for this range of `values`, if it is not empty: into the nearest cache, or into the next where it is `far`
+/// ahead of what is read now, since lines so many pages apart would push each other out of the nearest.
 #[inline(always)]
-pub(super) fn prefetch(values: &[f32], ahead: usize, n: usize) {
+pub(super) fn prefetch(values: &[f32], range: Range<usize>, far: bool) {
     #[cfg(target_arch = "x86_64")]
-    for k in (0..n).step_by(LINE) {
-        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-        let at = values.as_ptr().wrapping_add(ahead + k);
+    for k in range.step_by(LINE) {
+        use std::arch::x86_64::{_MM_HINT_T0, _MM_HINT_T1, _mm_prefetch};
+        let at = values.as_ptr().wrapping_add(k).cast();
         // SAFETY: SSE is part of x86-64, and no address is wrong for a hint.
         #[allow(unsafe_code)]
         unsafe {
-            _mm_prefetch::<_MM_HINT_T0>(at.cast());
+            match far {
+                true => _mm_prefetch::<_MM_HINT_T1>(at),
+                false => _mm_prefetch::<_MM_HINT_T0>(at),
+            }
         }
     }
 }

@@ -62,16 +62,15 @@ pub fn train_forward(
     if let Some(running) = running {
         update_running(running, &batches, view.count());
     }
-    let mut saved = SavedStatistics::default();
-    for batch in batches {
-        let [pivot, offset] = split(batch.mean);
-        saved.pivot.push(pivot);
-        saved.offset.push(offset);
-        saved.inv_std.push(batch.inv_std(eps) as f32);
-        saved.batch_mean.push(pivot);
-        saved.batch_var.push(batch.variance as f32);
-    }
-    Ok(saved)
+    let mean: Vec<_> = batches.iter().map(|batch| split(batch.mean)).collect();
+    let pivot: Vec<_> = mean.iter().map(|[pivot, _]| *pivot).collect();
+    Ok(SavedStatistics {
+        batch_mean: pivot.clone(),
+        pivot,
+        offset: mean.iter().map(|[_, offset]| *offset).collect(),
+        inv_std: batches.iter().map(|b| b.inv_std as f32).collect(),
+        batch_var: batches.iter().map(|b| b.variance as f32).collect(),
+    })
 }
 
 /// Inference: writes `y = x̂·weight + bias` with the given statistics, such as a `&RunningStatistics`, in the shape of
@@ -191,10 +190,6 @@ impl Tensors<'_> {
             x: &self.x[range.clone()],
             dy: &self.dy[range],
         }
-    }
-
-    fn slice_from(&self, start: usize) -> Self {
-        self.slice(start..self.x.len())
     }
 }
 

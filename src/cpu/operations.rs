@@ -81,20 +81,17 @@ fn median([a, b, c, d, e]: [f32; 5]) -> f32 {
     f.min(g).max(f.max(g).min(e))
 }
 
-/// Mean and biased variance of one channel, before they are rounded to f32.
+/// Mean and biased variance of one channel, before they are rounded to f32, and `1/√(variance + eps)`.
 #[derive(Clone, Copy)]
 pub(super) struct Batch {
     pub mean: f64,
     pub variance: f64,
+    pub inv_std: f64,
 }
 
 impl Batch {
     pub fn is_finite(self) -> bool {
         (self.mean as f32).is_finite() && (self.variance as f32).is_finite()
-    }
-
-    pub fn inv_std(self, eps: f32) -> f64 {
-        inv_std(self.variance, eps)
     }
 }
 
@@ -119,12 +116,14 @@ impl Operation for Train<'_> {
             mean: center + d / m,
             // Not `max`, which would lose a NaN.
             variance: if variance < 0.0 { 0.0 } else { variance },
+            inv_std: f64::NAN,
         };
         if !batch.is_finite() {
             (batch.mean, batch.variance) = (f64::NAN, f64::NAN);
         }
+        batch.inv_std = inv_std(batch.variance, self.eps);
         let [pivot, offset] = split(batch.mean);
-        let scale = batch.inv_std(self.eps) * f64::from(self.parameters.weight(c));
+        let scale = batch.inv_std * f64::from(self.parameters.weight(c));
         let bias = self.parameters.bias(c);
         (batch, [pivot, offset, scale as f32, bias, 0.0])
     }

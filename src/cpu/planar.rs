@@ -9,7 +9,7 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use super::columns::ColumnSums;
-use super::lines::{self, LINE};
+use super::lines::{self, LINE, Line};
 use super::operations::{Coefficients, Operation};
 use super::wide::wide;
 use super::{Tensors, tree};
@@ -129,10 +129,10 @@ fn sums<O: Operation>(
         let pieces = &pieces[i * bundle..pieces.len().min((i + 1) * bundle)];
         if long {
             let pieces = pieces.iter().cloned();
-            pieces.for_each(|piece| sums.add::<O>(t.slice(piece), LANES));
+            pieces.for_each(|piece| sums.add::<O>(t, piece, LANES));
         } else {
             let all = pieces[0].start..pieces[pieces.len() - 1].end;
-            sums.add::<O>(t.slice(all), view.channels() * view.inner());
+            sums.add::<O>(t, all, view.channels() * view.inner());
         }
         sums
     };
@@ -175,9 +175,17 @@ fn by_lines<O: Operation, const AVX2: bool, const STREAMS: bool>(
     let (dy_head, mut dy, dy_tail) = lines::like(head.len(), dy);
     stretch::<O>(channels, inner, start, x_head, dy_head, head);
     let mut at = start + head.len();
+    // No division in the loop: where a run ends, the next channel's begins.
+    let (mut channel, mut left) = (at / inner % channels.len(), inner - at % inner);
+    let after = |channel: usize| {
+        if channel + 1 < channels.len() {
+            channel + 1
+        } else {
+            0
+        }
+    };
     while !out.is_empty() {
-        let (channel, left) = (at / inner, inner - at % inner);
-        let k = channels[channel % channels.len()];
+        let k = channels[channel];
         let whole = (left / LINE).min(out.len());
         let lines = out.split_off_mut(..whole).into_iter().flatten();
         let inputs = x.split_off(..whole).into_iter().flatten();
@@ -186,24 +194,31 @@ fn by_lines<O: Operation, const AVX2: bool, const STREAMS: bool>(
             let values = array::from_fn(|j| O::map(k, x[j], dy[j]));
             lines::write::<AVX2, STREAMS>(values, line);
         }
-        at += whole * LINE;
-        let left = left - whole * LINE;
-        if left == 0 || out.is_empty() {
+        (at, left) = (at + whole * LINE, left - whole * LINE);
+        if left == 0 {
+            (channel, left) = (after(channel), inner);
             continue;
         }
-        // A line of two runs, or of several.
         let inputs = x.split_off_first().zip(dy.split_off_first());
         let (Some(line), Some((x, dy))) = (out.split_off_first_mut(), inputs) else {
             break;
         };
-        let values = if inner >= LINE {
-            let next = channels[(channel + 1) % channels.len()];
-            array::from_fn(|j| O::map(if j < left { k } else { next }, x[j], dy[j]))
+        // A line of two runs, or of several.
+        let mut values = [0.0; LINE];
+        if inner >= LINE {
+            channel = after(channel);
+            let next = channels[channel];
+            let this: Line = array::from_fn(|j| O::map(k, x[j], dy[j]));
+            let that: Line = array::from_fn(|j| O::map(next, x[j], dy[j]));
+            values = array::from_fn(|j| if j < left { this[j] } else { that[j] });
+            left += inner - LINE;
         } else {
-            let mut values = [0.0; LINE];
             stretch::<O>(channels, inner, at, x, dy, &mut values);
-            values
-        };
+            (channel, left) = (
+                (at + LINE) / inner % channels.len(),
+                inner - (at + LINE) % inner,
+            );
+        }
         lines::write::<AVX2, STREAMS>(values, line);
         at += LINE;
     }

@@ -329,6 +329,61 @@ fn ten_million_values_are_within_bounds() {
     }
 }
 
+/// Outputs that are streamed: lines of one run, of two and of several, and rows that are whole lines or are not.
+fn large_views() -> [View; 6] {
+    [
+        view(3, 2, 50_001),
+        view(40, 70, 100),
+        view(90, 64, 49),
+        view(3, 9_000, 10),
+        view(300, 1_001, 1),
+        view(20_001, 3, 5),
+    ]
+}
+
+#[test]
+fn streamed_outputs_are_within_bounds() {
+    for view in large_views() {
+        assert!(lines::streams(view.len()), "{view:?}");
+        let mut random = Random(6);
+        let (x, dy) = (random.take(view.len()), random.take(view.len()));
+        check("streamed", &view, &x, &dy, Parameters::default());
+    }
+}
+
+/// An output may begin anywhere in a cache line, and what lies beside it stays.
+#[test]
+fn outputs_may_lie_anywhere() {
+    const BESIDE: f32 = -7.5;
+    let small = [
+        view(5, 40, 49),
+        view(64, 129, 1),
+        view(2, 3, 2),
+        view(1, 1, 1),
+    ];
+    for view in large_views().into_iter().chain(small) {
+        let mut random = Random(7);
+        let (x, dy) = (random.take(view.len()), random.take(view.len()));
+        let input = Input::new(view, &x, Parameters::default(), EPS);
+        let saved = SavedStatistics::from_rows(&vec![0.5; 5 * view.channels()]).unwrap();
+        let statistics = RunningStatistics::new(view.channels()).unwrap();
+        let at = |start: usize| {
+            let mut all = vec![BESIDE; view.len() + 2 * lines::LINE];
+            let out = start..start + view.len();
+            inference(&input, &statistics, &mut all[out.clone()]).unwrap();
+            let y = all[out.clone()].to_vec();
+            backward(&input, &dy, &saved, Some(&mut all[out.clone()])).unwrap();
+            let dx = all.splice(out, []).collect::<Vec<_>>();
+            assert!(all.iter().all(|&v| v == BESIDE), "{view:?} at {start}");
+            [y, dx].concat()
+        };
+        let first = at(0);
+        for start in 1..=lines::LINE {
+            assert!(at(start) == first, "{view:?} at {start}");
+        }
+    }
+}
+
 /// Everything the path computes, as bits.
 fn everything(view: &View, x: &[f32], dy: &[f32]) -> Vec<u32> {
     let input = Input::new(*view, x, Parameters::default(), EPS);
@@ -353,7 +408,7 @@ fn everything(view: &View, x: &[f32], dy: &[f32]) -> Vec<u32> {
 
 #[test]
 fn bits_do_not_depend_on_the_number_of_threads() {
-    for view in views() {
+    for view in views().into_iter().chain(large_views()) {
         let mut random = Random(5);
         let (x, dy) = (random.take(view.len()), random.take(view.len()));
         let [one, two, five] = [1, 2, 5].map(|threads| {
