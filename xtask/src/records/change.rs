@@ -1,4 +1,4 @@
-//! Times of operations before and after a change, from runs of both that took turns.
+//! Times of operations before and after a change, or by two programs, from runs of both that took turns.
 
 use std::fmt::Write as _;
 
@@ -9,19 +9,31 @@ use super::tables::{digits, line_of, list};
 /// The median of the medians before and after, and of the ratios of runs that followed each other, with their lower
 /// quartile: what is slower by more than noise has it above 1. The ratios' geometric mean stands below the rows.
 pub fn change(before: &[Value], after: &[Value]) -> Result<String, String> {
+    let same = |a: &Value, b: &Value| ["device", "engine"].iter().all(|n| a[n] == b[n]);
+    turns(before, after, ["before", "after"], same)
+}
+
+/// The same of two programs, each by its name.
+pub fn beside(first: &[Value], second: &[Value], names: [&str; 2]) -> Result<String, String> {
+    turns(first, second, names, |_, _| true)
+}
+
+fn turns(
+    before: &[Value],
+    after: &[Value],
+    [first, second]: [&str; 2],
+    alike: impl Fn(&Value, &Value) -> bool,
+) -> Result<String, String> {
     if before.len() != after.len() || before.is_empty() {
-        return Err("as many records after a change as before are needed".to_owned());
+        return Err("as many records of the one as of the other are needed".to_owned());
     }
-    let mut text = String::from(
-        "| shape | layout | operation | before ms | after ms | after ÷ before | lower quartile |\n\
+    let mut text = format!(
+        "| shape | layout | operation | {first} ms | {second} ms | {second} ÷ {first} | lower quartile |\n\
          |---|---|---|--:|--:|--:|--:|\n",
     );
     let mut logs = Vec::new();
     for row in list(&before[0], "rows") {
-        let same = |other: &&Value| {
-            line_of(other) == line_of(row)
-                && ["device", "engine"].iter().all(|n| other[n] == row[n])
-        };
+        let same = |other: &&Value| line_of(other) == line_of(row) && alike(other, row);
         let times = |files: &[Value]| -> Option<Vec<f64>> {
             let of = |file| list(file, "rows").find(same)?["median_ms"].as_f64();
             files.iter().map(of).collect()
@@ -92,6 +104,18 @@ mod tests {
             "{text}"
         );
         assert!(change(&before, &after[..2]).is_err());
+        let named = beside(&before, &after, ["ours", "theirs"]).unwrap();
+        assert!(
+            named.contains("| ours ms | theirs ms | theirs ÷ ours |"),
+            "{named}"
+        );
+        let mut other = after.clone();
+        other.iter_mut().for_each(|file| {
+            file["rows"][0]["engine"] = json!("f");
+            file["rows"][1]["engine"] = json!("f");
+        });
+        assert!(change(&before, &other).is_err());
+        assert_eq!(beside(&before, &other, ["ours", "theirs"]), Ok(named));
         assert!(change(&before[..1], &[json!({ "rows": [] })]).is_err());
     }
 }

@@ -45,6 +45,13 @@ impl<'a> Directive<'a> {
             "operations" => tables::operations(&records("of")?),
             // Times before and after a change.
             "change" => change::change(&records("before")?, &records("after")?),
+            // Times of two programs side by side.
+            "beside" => match self.values("names")?[..] {
+                [first, second] => {
+                    change::beside(&records("first")?, &records("second")?, [first, second])
+                }
+                _ => Err("`beside` needs two names".to_owned()),
+            },
             // Costs on the host.
             "host" => tables::host(&records("of")?),
             // This library, PyTorch and Burn side by side.
