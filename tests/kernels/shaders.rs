@@ -218,6 +218,37 @@ fn every_variant_binds_its_roles_and_no_more_than_webgpu_grants() {
     }
 }
 
+/// Six kernels take all eight storage buffers that WebGPU grants, the residual among them, and have none left for a tensor of
+/// weights. All others leave one free.
+#[test]
+fn all_but_six_kernels_leave_a_storage_buffer_free() {
+    let mut full: Vec<_> = Variant::all()
+        .into_iter()
+        .filter(|variant| {
+            let (module, _) = resolved(*variant, FULL);
+            let bindings = bindings(&module);
+            let storage = |space: &AddressSpace| matches!(space, AddressSpace::Storage { .. });
+            bindings
+                .values()
+                .filter(|(_, space)| storage(space))
+                .count()
+                == MAX_STORAGE_BUFFERS
+        })
+        .map(|variant| variant.kernel.name())
+        .collect();
+    full.sort_unstable();
+    full.dedup();
+    let known = [
+        "backward_dx",
+        "backward_frozen",
+        "backward_held",
+        "backward_resident",
+        "flat_dx",
+        "normalize",
+    ];
+    assert_eq!(full, known);
+}
+
 /// What a variant declares read-only is what it never writes, and all of that; else everything is writable.
 #[test]
 fn what_is_only_read_is_declared_so() {

@@ -180,14 +180,13 @@ fn faults(tensor: &Tensor) -> Vec<String> {
     faults
 }
 
-/// Lines of the contract that the plans of some tensor still miss; the planner before work was cut by bytes missed 452.
-/// All but one are bytes in flight: loads of halves and of odd runs are narrow, and the last workgroups of small tensors
-/// wait for a place.
-const FAULTS_LEFT: usize = 109;
+/// Lines of the contract that the plans of some tensors still miss, each with its figures; the planner before work was cut by
+/// bytes missed 452. All but one are bytes in flight: loads of halves and of odd runs are narrow, and the last workgroups of
+/// small tensors wait for a place.
+const MISSED: &str = include_str!("contract-missed.txt");
 
 #[test]
-fn plans_for_gpus_come_no_further_from_the_contract() {
+fn plans_for_gpus_miss_no_other_line_of_the_contract() {
     let faults: Vec<_> = tensors().iter().flat_map(faults).collect();
-    let list = faults.join("\n");
-    assert_eq!(faults.len(), FAULTS_LEFT, "faults:\n{list}");
+    super::assert_missed(&faults, MISSED);
 }

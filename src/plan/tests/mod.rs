@@ -48,6 +48,25 @@ fn plan_strided(
     super::plan_strided(view, Element::F32, axes, kept_innermost, &MOMENTS, machine)
 }
 
+/// Compares the lines of the contract that are missed with the list of those that are known to be, one a line. A list that
+/// became shorter is written anew as well, from what this prints.
+fn assert_missed(found: &[String], known: &str) {
+    let new: Vec<_> = found
+        .iter()
+        .filter(|f| !known.lines().any(|k| k == *f))
+        .collect();
+    let gone: Vec<_> = known
+        .lines()
+        .filter(|k| !found.iter().any(|f| f == k))
+        .collect();
+    assert!(
+        new.is_empty() && gone.is_empty(),
+        "new: {new:#?}\ngone: {gone:#?}\nall {}:\n{}",
+        found.len(),
+        found.join("\n")
+    );
+}
+
 fn machine(tuning: Tuning) -> Machine {
     Machine {
         max_groups_per_dimension: 65_535,
