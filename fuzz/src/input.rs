@@ -39,7 +39,7 @@ fuzz_target!(|input: &[u8]| {
         }
         if let Ok((state, config, view)) = inputs.layer(prefix, config, mode) {
             assert_eq!(view.len(), inputs.x.values.len());
-            state.validate(view.channels, &config).unwrap();
+            state.validate(view.channels(), &config).unwrap();
         }
     });
 });
@@ -53,7 +53,7 @@ fn fits(tensor: &HostTensor) {
         stored.bytes.len() as u64,
         len as u64 * stored.element.bytes()
     );
-    let back = stored::rounded(stored.element, stored.values);
+    let back = stored::rounded(stored.element, stored.values).unwrap();
     let width = stored.element.bytes() as usize;
     let values = stored.values.iter().zip(stored.bytes.chunks_exact(width));
     for ((value, bytes), back) in values.zip(back.chunks_exact(width)) {

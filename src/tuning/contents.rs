@@ -52,6 +52,8 @@ pub struct Figures {
     pub sum: Vec<Rate>,
     /// Between a dispatch and the next that waits for it, in µs.
     pub dispatch_us: f64,
+    /// Workgroups of 256 lanes that run side by side on the whole device, where each waits for memory.
+    pub workgroups_at_once: f64,
     /// The largest tensor that is read again much faster than from memory, in bytes, where one was found.
     #[serde(deserialize_with = "Deserialize::deserialize")]
     pub cache_bytes: Option<u64>,

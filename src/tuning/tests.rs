@@ -28,6 +28,7 @@ fn contents(sizes: Tuning) -> Contents {
             }],
             sum: vec![],
             dispatch_us: 3.25,
+            workgroups_at_once: 1056.0,
             cache_bytes: None,
             f16_proved: true,
         },

@@ -1,4 +1,4 @@
-//! Figures of the machine: bandwidth over sizes, what a dispatch costs, and the last cache.
+//! Figures of the machine: bandwidth over sizes, what a dispatch costs, what runs side by side, and the last cache.
 
 use std::time::Duration;
 
@@ -59,6 +59,7 @@ pub fn measure(device: &GpuDevice, seconds: f64, shown: &dyn Fn()) -> Result<Mea
         false => cache(&figures.sum),
     };
     figures.dispatch_us = dispatch(device, effort)? * 1e6;
+    figures.workgroups_at_once = at_once(device, effort)?;
     Ok(Measured { figures, patterns })
 }
 
@@ -117,6 +118,33 @@ fn dispatch(device: &GpuDevice, effort: Effort) -> Result<f64, Failure> {
     let one = took(1)?;
     let many = took(1 + DISPATCHES)?;
     Ok(((many - one) / DISPATCHES as f64).max(0.0))
+}
+
+/// More workgroups than any device runs side by side; software adapters run one a thread.
+const WORKGROUPS: u32 = 4096;
+const WORKGROUPS_IN_SOFTWARE: u32 = 64;
+/// Places of a chain, and how far apart two steps are: in no nearby line, and back at the start only after all.
+const PLACES: u32 = 1 << 16;
+const STEP: u32 = 32 * 1031;
+
+/// How many workgroups of 256 lanes run side by side: as many times as long one workgroup takes as its share of many.
+fn at_once(device: &GpuDevice, effort: Effort) -> Result<f64, Failure> {
+    let many = match device.is_software() {
+        true => WORKGROUPS_IN_SOFTWARE,
+        false => WORKGROUPS,
+    };
+    // Places are below 2²⁴, and bits are bits.
+    let chain = (0..PLACES).map(|place| f32::from_bits((place + STEP) % PLACES));
+    let chain: Vec<_> = chain.collect();
+    let chain = Tensor::upload(&device.gpu, &[chain.len()], &chain)?;
+    let ends = device.storage(u64::from(many) * 256 * 4);
+    let took = |groups: u32| {
+        let kernel = kernels::chase(device, groups).bind(device, &[chain.buffer(), &ends]);
+        let timing = timer::compute(device, effort, 0, &|_, pass| kernel.encode(pass))?;
+        Ok::<_, Failure>(timing.summary.median)
+    };
+    let (one, all) = (took(1)?, took(many)?);
+    Ok((f64::from(many) * one / all).max(1.0))
 }
 
 #[cfg(test)]

@@ -54,6 +54,10 @@ impl Told<'_> {
             "a dispatch that waits for another: {:.1} µs",
             figures.dispatch_us
         )?;
+        say!(
+            "workgroups of 256 lanes that run side by side: {:.0}",
+            figures.workgroups_at_once
+        )?;
         match figures.cache_bytes {
             Some(cache) => say!("last cache: {} or more", bytes(cache))?,
             None => say!("last cache: none was found")?,

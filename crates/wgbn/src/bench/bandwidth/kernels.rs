@@ -52,6 +52,18 @@ pub fn sum(device: &GpuDevice, pattern: Pattern, vectors: u32) -> Program {
     Program::new(device, include_str!("sum.wgsl"), 2, grid, &stages)
 }
 
+/// So many workgroups of 256 lanes that wait for one load after another: bind the chain, and a value for each lane.
+pub fn chase(device: &GpuDevice, groups: u32) -> Program {
+    let pattern = pattern(256, None, 512);
+    let grid = Grid {
+        lanes: groups * pattern.workgroup,
+        per_lane: pattern.per_lane,
+        groups,
+    };
+    let stages = [("chase", pattern, groups)];
+    Program::new(device, include_str!("chase.wgsl"), 1, grid, &stages)
+}
+
 const FINISH: Pattern = pattern(64, None, 4);
 
 impl Program {
