@@ -149,7 +149,11 @@ fn by_lines<O: Operation, const AVX2: bool, const STREAMS: bool>(
         let k = a.iter().zip(b).zip(c).zip(d).zip(e);
         for ((line, (x, dy)), ((((a, b), c), d), e)) in lines.zip(inputs).zip(k) {
             let values = array::from_fn(|j| O::map([a[j], b[j], c[j], d[j], e[j]], x[j], dy[j]));
-            lines::write::<AVX2, STREAMS>(values, line);
+            // SAFETY: `wide` sets `AVX2` where the processor has it, and `run` ends each task that streams.
+            #[allow(unsafe_code)]
+            unsafe {
+                lines::write::<AVX2, STREAMS>(values, line);
+            }
         }
         column = (column + n * LINE) % width;
     }

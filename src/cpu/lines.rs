@@ -35,16 +35,19 @@ pub(super) fn like(head: usize, input: &[f32]) -> (&[f32], &[Line], &[f32]) {
 }
 
 /// Writes a line that begins where a cache line does, past the caches if `STREAMS`.
+///
+/// # Safety
+/// With `AVX2`, the processor has AVX2. With `STREAMS`, the thread calls [`finish`] before another may read the line.
 #[inline(always)]
-pub(super) fn write<const AVX2: bool, const STREAMS: bool>(values: Line, line: &mut Line) {
+#[allow(unsafe_code)]
+pub(super) unsafe fn write<const AVX2: bool, const STREAMS: bool>(values: Line, line: &mut Line) {
     #[cfg(target_arch = "x86_64")]
     if STREAMS {
         use std::arch::x86_64::{_mm_loadu_ps, _mm_stream_ps, _mm256_loadu_ps, _mm256_stream_ps};
         let (from, to) = (values.as_ptr(), line.as_mut_ptr());
         assert!(to.addr().is_multiple_of(size_of::<Line>()));
         // SAFETY: both have the 16 values that are read and written, to places aligned to 64 bytes. SSE is part of
-        // x86-64, and `AVX2` is set where the processor has it.
-        #[allow(unsafe_code)]
+        // x86-64, and the caller promises the rest.
         unsafe {
             if AVX2 {
                 for k in [0, 8] {
@@ -65,6 +68,8 @@ pub(super) fn write<const AVX2: bool, const STREAMS: bool>(values: Line, line: &
 /// ahead of what is read now, since lines so many pages apart would push each other out of the nearest.
 #[inline(always)]
 pub(super) fn prefetch(values: &[f32], range: Range<usize>, far: bool) {
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = (values, range, far);
     #[cfg(target_arch = "x86_64")]
     for k in range.step_by(LINE) {
         use std::arch::x86_64::{_MM_HINT_T0, _MM_HINT_T1, _mm_prefetch};
@@ -82,6 +87,8 @@ pub(super) fn prefetch(values: &[f32], range: Range<usize>, far: bool) {
 
 /// Ends a task: others see what its thread has streamed. Where it did not stream, there is nothing to do.
 pub(super) fn finish(streams: bool) {
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = streams;
     #[cfg(target_arch = "x86_64")]
     if streams {
         // SAFETY: every x86-64 processor has the instruction, and it does nothing but wait.

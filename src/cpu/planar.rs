@@ -192,7 +192,11 @@ fn by_lines<O: Operation, const AVX2: bool, const STREAMS: bool>(
         let inputs = inputs.zip(dy.split_off(..whole).into_iter().flatten());
         for (line, (x, dy)) in lines.zip(inputs) {
             let values = array::from_fn(|j| O::map(k, x[j], dy[j]));
-            lines::write::<AVX2, STREAMS>(values, line);
+            // SAFETY: `wide` sets `AVX2` where the processor has it, and `run` ends each task that streams.
+            #[allow(unsafe_code)]
+            unsafe {
+                lines::write::<AVX2, STREAMS>(values, line);
+            }
         }
         (at, left) = (at + whole * LINE, left - whole * LINE);
         if left == 0 {
@@ -219,7 +223,11 @@ fn by_lines<O: Operation, const AVX2: bool, const STREAMS: bool>(
                 inner - (at + LINE) % inner,
             );
         }
-        lines::write::<AVX2, STREAMS>(values, line);
+        // SAFETY: `wide` sets `AVX2` where the processor has it, and `run` ends each task that streams.
+        #[allow(unsafe_code)]
+        unsafe {
+            lines::write::<AVX2, STREAMS>(values, line);
+        }
         at += LINE;
     }
     stretch::<O>(channels, inner, at, x_tail, dy_tail, tail);

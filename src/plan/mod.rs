@@ -18,12 +18,14 @@
 //! | `cache` | what the second pass over a tensor finds in a cache, and so in which order it goes |
 //! | `dispatch` | what one dispatch reads, writes and computes, and how long that should take |
 //! | `model` | the dispatches of an operation, how long they should take, and that beside a copy |
+//! | `choice` | which of several schedules for a GPU is the fastest by the model |
 //! | `describe` | all of that in words |
 
 #[cfg(feature = "tuning")]
 mod accepted;
 mod by_bytes;
 mod cache;
+mod choice;
 mod cuts;
 pub mod describe;
 mod dispatch;
@@ -38,6 +40,7 @@ pub mod model;
 mod pieces;
 mod schedule;
 
+pub use choice::plan_dense;
 pub use cuts::SplitLimit;
 pub use figures::Processors;
 pub use grid::Grid;
@@ -45,7 +48,7 @@ pub use hardware::Hardware;
 pub use load::{COLUMNS, Load};
 pub use machine::{DeviceClass, LARGEST_BINDING, Machine, Tuning};
 pub use pieces::Piece;
-pub use schedule::{Axes, Needs, Schedule, plan_dense, plan_image, plan_strided};
+pub use schedule::{Axes, Needs, Schedule, plan_image, plan_strided};
 
 #[cfg(test)]
 mod tests;

@@ -8,7 +8,7 @@ use super::flat::{WORD_BYTES, flat};
 use super::grid::Grid;
 use super::load::Load;
 use super::machine::Machine;
-use super::pieces::{Piece, cut_to_bindings};
+use super::pieces::Piece;
 use crate::element::Element;
 use crate::error::PlanError;
 use crate::shape::{Pattern, View};
@@ -76,12 +76,16 @@ pub struct Needs {
 
 impl Needs {
     /// Refuses rows of so many channels that one binding cannot hold.
-    fn rows_fit(&self, view: &View, machine: &Machine) -> Result<(), PlanError> {
+    pub(super) fn rows_fit(&self, view: &View, machine: &Machine) -> Result<(), PlanError> {
         let bytes = (view.channels() as u64).saturating_mul(4 * self.rows);
         fits(self.what, bytes, machine)
     }
 
-    fn workspace_fits(&self, schedule: &Schedule, machine: &Machine) -> Result<(), PlanError> {
+    pub(super) fn workspace_fits(
+        &self,
+        schedule: &Schedule,
+        machine: &Machine,
+    ) -> Result<(), PlanError> {
         match self.workspace {
             true => fits("a workspace", schedule.workspace_bytes(), machine),
             false => Ok(()),
@@ -89,39 +93,8 @@ impl Needs {
     }
 }
 
-/// Plans operations of these needs on a dense view.
-///
-/// # Errors
-/// Scratch or per-channel values that one binding cannot hold; a tensor that would need tens of
-/// thousands of bindings.
-pub fn plan_dense(
-    view: View,
-    element: Element,
-    needs: &Needs,
-    machine: &Machine,
-) -> Result<Schedule, PlanError> {
-    needs.rows_fit(&view, machine)?;
-    let (limit, max) = machine.binding_bytes();
-    let max = max.saturating_mul(MAX_PIECES);
-    let tensor = view.len() as u64 * element.bytes();
-    if tensor > max {
-        return Err(PlanError::TooLarge {
-            what: "a tensor",
-            got: tensor,
-            limit,
-            max,
-        });
-    }
-    let load = Load::of(&view);
-    let bytes = load.values() * element.bytes();
-    let pieces = cut_to_bindings(&load.count(&view), bytes, machine);
-    let schedule = plan_pieces(view, element, pieces, machine);
-    needs.workspace_fits(&schedule, machine)?;
-    Ok(schedule)
-}
-
 /// The schedule of a dense view that was cut into these pieces, still without grids.
-fn plan_pieces(
+pub(super) fn plan_pieces(
     view: View,
     element: Element,
     mut pieces: Vec<Piece>,

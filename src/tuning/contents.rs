@@ -6,7 +6,7 @@ use crate::plan::Tuning;
 
 /// Everything in the file, under its own names.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "the object that a tuning file is")]
 pub struct Contents {
     /// The number of this form.
     pub schema: u64,

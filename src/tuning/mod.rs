@@ -26,6 +26,7 @@ pub struct TuningFile {
 
 /// What every form of the file begins with.
 #[derive(Deserialize)]
+#[serde(expecting = "the object that a tuning file is")]
 struct Head {
     schema: u64,
 }

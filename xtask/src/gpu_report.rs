@@ -60,7 +60,10 @@ impl Options {
                 "--wgbn" => options.wgbn = Some(std::path::absolute(value).ok()?),
                 "--device" => (*value).clone_into(&mut options.device),
                 "--suite" => (*value).clone_into(&mut options.suite),
-                "--seconds" => options.seconds = value.parse().ok().filter(|s| *s >= 0.0)?,
+                "--seconds" => {
+                    let seconds = value.parse::<f64>().ok();
+                    options.seconds = seconds.filter(|s| (0.0..1e6).contains(s))?;
+                }
                 _ => return None,
             }
             rest = more;
@@ -145,6 +148,9 @@ pub fn run_all(steps: &mut Steps, options: &Options) -> Result<(), Failed> {
     };
     let out = &options.out;
     steps.run("folder", || {
+        if !wgbn.is_file() {
+            return Err(format!("{} is no program", wgbn.display()));
+        }
         fs::create_dir_all(out).map_err(|e| format!("cannot make {}: {e}", out.display()))
     })?;
     let ours = |args: &[&str]| {

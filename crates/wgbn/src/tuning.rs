@@ -22,7 +22,8 @@ pub fn read(path: &Path) -> Result<TuningFile, Failure> {
     if bytes.len() as u64 > MOST_BYTES {
         return Err(failed(&"longer than any tuning file"));
     }
-    let text = String::from_utf8(bytes).map_err(|e| failed(&e))?;
+    let text = String::from_utf8(bytes);
+    let text = text.map_err(|e| failed(&format_args!("the tuning file is damaged: {e}")))?;
     TuningFile::parse(&text).map_err(|e| of(path, e.into()))
 }
 

@@ -5,20 +5,25 @@ use std::process::Command;
 
 use serde_json::{Value, json};
 
-/// Parts of adapters' names, and what the model's table calls these.
+/// Words of adapters' names, and what the model's table calls these. An M2 with more cores says so behind its name.
 const KNOWN: [(&str, &str); 5] = [
-    ("h100", "h100"),
-    ("7900 xtx", "rx-7900-xtx"),
-    ("m2", "m2"),
-    ("iris", "iris-xe"),
-    ("llvmpipe", "lavapipe"),
+    (" h100 ", "h100"),
+    (" 7900 xtx ", "rx-7900-xtx"),
+    (" apple m2 $", "m2"),
+    (" iris xe ", "iris-xe"),
+    (" llvmpipe ", "lavapipe"),
 ];
 
 /// The options of `wgbn info` that name what the model knows of the device: itself, or its class.
 pub fn machine(info: &str, device: &Value) -> Value {
     let name = device["name"].as_str().unwrap_or_default();
     let lower = name.to_lowercase();
-    if let Some((_, known)) = KNOWN.iter().find(|(part, _)| lower.contains(part)) {
+    let words = lower.split(|c: char| !c.is_ascii_alphanumeric());
+    let words: Vec<_> = words
+        .filter(|word| !["", "r", "tm"].contains(word))
+        .collect();
+    let words = format!(" {} $", words.join(" "));
+    if let Some((_, known)) = KNOWN.iter().find(|(part, _)| words.contains(part)) {
         return json!(["--machine", known]);
     }
     let info: Value = serde_json::from_str(info).unwrap_or_default();
@@ -51,7 +56,7 @@ pub fn rows(wgbn: &Path, machine: &Value, [bench, tuned, pytorch]: [&Value; 3]) 
         });
         json!({
             "shape": row["shape"], "layout": row["layout"], "element": row["element"], "op": row["op"],
-            "ms": row["median_ms"], "gb_per_s": row["gb_per_s"], "of_copy": row["of_copy"],
+            "ms": row["median_ms"], "low_ms": row["low_ms"], "high_ms": row["high_ms"], "gb_per_s": row["gb_per_s"], "of_copy": row["of_copy"],
             "tuned_ms": of(tuned, row, true), "predicted_ms": predicted,
             "pytorch_ms": match row["element"] == "f32" {
                 true => of(pytorch, row, false),
@@ -110,6 +115,11 @@ mod tests {
         ] });
         let of = |name: &str| machine(&info.to_string(), &json!({ "name": name }));
         assert_eq!(of("NVIDIA H100 80GB HBM3"), json!(["--machine", "h100"]));
+        assert_eq!(of("Apple M2"), json!(["--machine", "m2"]));
+        assert_eq!(of("Apple M2 Max"), json!(["--as", "discrete"]));
+        assert_eq!(of("Quadro M2000"), json!(["--as", "discrete"]));
+        let iris = of("Intel(R) Iris(R) Xe Graphics (TGL GT2)");
+        assert_eq!(iris, json!(["--machine", "iris-xe"]));
         assert_eq!(of("Adreno"), json!(["--as", "integrated"]));
         assert_eq!(of("Voodoo"), json!(["--as", "discrete"]));
     }

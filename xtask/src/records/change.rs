@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::tables::{digits, line_of, list};
 
 /// The median of the medians before and after, and of the ratios of runs that followed each other, with their lower
-/// quartile: what is slower by more than noise has it above 1. The ratios' geometric mean stands below the rows.
+/// quartile where there are four and more: what is slower by more than noise has it above 1. The ratios' geometric mean stands below the rows.
 pub fn change(before: &[Value], after: &[Value]) -> Result<String, String> {
     let same = |a: &Value, b: &Value| ["device", "engine"].iter().all(|n| a[n] == b[n]);
     turns(before, after, ["before", "after"], same)
@@ -43,10 +43,14 @@ fn turns(
         };
         let ratios: Vec<f64> = old.iter().zip(&new).map(|(old, new)| new / old).collect();
         let [lower, ratio] = [0.25, 0.5].map(|share| quantile(&ratios, share));
+        let lower = match ratios.len() < QUARTERS {
+            true => "–".to_owned(),
+            false => format!("{lower:.3}"),
+        };
         logs.push(ratio.ln());
         writeln!(
             text,
-            "| {} | {} | {} | {ratio:.2} | {lower:.2} |",
+            "| {} | {} | {} | {ratio:.3} | {lower} |",
             line_of(row).join(" | "),
             digits(quantile(&old, 0.5)),
             digits(quantile(&new, 0.5)),
@@ -67,12 +71,16 @@ fn turns(
     Ok(text)
 }
 
-/// The smallest value that so large a share of the values does not exceed.
+/// Pairs of runs from which on a lower quartile says something.
+const QUARTERS: usize = 4;
+
+/// The value below which so large a share of the values lies, between the two nearest.
 fn quantile(values: &[f64], share: f64) -> f64 {
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);
-    let at = (share * sorted.len() as f64).ceil() as usize;
-    sorted[at.saturating_sub(1)]
+    let at = share * (sorted.len() - 1) as f64;
+    let [low, high] = [at.floor(), at.ceil()].map(|at| sorted[at as usize]);
+    low + (high - low) * at.fract()
 }
 
 #[cfg(test)]
@@ -92,16 +100,25 @@ mod tests {
         let text = change(&before, &after).unwrap();
         // Each ratio of train is 0.5, though the times differ.
         assert!(
-            text.contains("| 8×64 | NC | train | 2.00 | 1.00 | 0.50 | 0.50 |"),
+            text.contains("| 8×64 | NC | train | 2.00 | 1.00 | 0.500 | – |"),
             "{text}"
         );
         assert!(
-            text.contains("| 8×64 | NC | backward | 4.00 | 4.00 | 1.00 | 0.50 |"),
+            text.contains("| 8×64 | NC | backward | 4.00 | 4.00 | 1.000 | – |"),
             "{text}"
         );
         assert!(
             text.contains("of 2 ratios, over 3 pairs of runs: 0.707."),
             "{text}"
+        );
+        // Two pairs have the mean of both, and four a quartile.
+        let two = change(&before[..2], &after[1..]).unwrap();
+        assert!(two.contains("| train | 1.50 | 1.50 | 1.000 | – |"), "{two}");
+        let four = |files: &[Value; 3]| [&files[..], &files[..1]].concat();
+        let four = change(&four(&before), &four(&after)).unwrap();
+        assert!(
+            four.contains("| backward | 4.00 | 4.00 | 1.000 | 0.875 |"),
+            "{four}"
         );
         assert!(change(&before, &after[..2]).is_err());
         let named = beside(&before, &after, ["ours", "theirs"]).unwrap();

@@ -1,7 +1,5 @@
 //! Facts about this machine and this run.
 
-use std::path::Path;
-use std::process::Command;
 use std::time::SystemTime;
 
 use super::device::Device;
@@ -12,7 +10,7 @@ use super::suite::{MOST_ELEMENTS, QUICK_ELEMENTS};
 pub fn about(quick: bool) -> About {
     About {
         command: command(),
-        commit: commit(),
+        commit: option_env!("WGBN_COMMIT").map(str::to_owned),
         date: date(SystemTime::now()),
         threads: rayon::current_num_threads(),
         cpu: cpu(),
@@ -27,18 +25,6 @@ pub fn about(quick: bool) -> About {
 fn command() -> String {
     let words: Vec<_> = std::env::args().skip(1).collect();
     format!("wgbn {}", words.join(" "))
-}
-
-/// Of the checkout that this was built in, where it is one and still there.
-fn commit() -> Option<String> {
-    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
-    if !Path::new(folder).join(".git").exists() {
-        return None;
-    }
-    let args = ["-C", folder, "rev-parse", "--short", "HEAD"];
-    let output = Command::new("git").args(args).output().ok()?;
-    let text = String::from_utf8(output.stdout).ok()?;
-    (output.status.success() && !text.trim().is_empty()).then(|| text.trim().to_owned())
 }
 
 /// `2026-01-31T23:59:59Z`.

@@ -66,7 +66,7 @@ pub fn run(args: &TuneArgs) -> Result<(), Failure> {
     )?;
     search.classes(class, &|said| bar.set_message(said))?;
     search.moves(measured.figures.cache_bytes, &|said| bar.set_message(said))?;
-    let (best, tried) = search.end();
+    let (best, tried, complete) = search.end();
     spent += start.elapsed();
 
     bar.set_message("the result beside the beginning");
@@ -76,17 +76,18 @@ pub fn run(args: &TuneArgs) -> Result<(), Failure> {
     rows.check(best)?;
     bar.finish_and_clear();
 
-    let file = file(&device, best, &measured, &gains, about.command, about.date)?;
-    output::write_text(&args.output, &file.to_json()?)?;
     let told = Told {
         device: &device,
         class,
         measured: &measured,
         tried: &tried,
+        complete,
         sizes: &best,
         gains: &gains,
     };
     told.print()?;
+    let file = file(&device, best, &measured, &gains, about.command, about.date)?;
+    output::write_text(&args.output, &file.to_json()?)?;
     say!("wrote {}", args.output.display())
 }
 

@@ -179,7 +179,10 @@ impl<'a, 's> Rows<'a, 's> {
         };
         let mut gains = Vec::new();
         for row in rows {
+            let same = self.alike(row, &before, &after);
             let [before, after] = self.paired(row, [&before, &after], effort)?.medians();
+            // Of work that is cut alike, what differs is noise.
+            let after = if same { before } else { after };
             gains.push(Gained {
                 case: self.subjects.all[row.0].inputs().case.clone(),
                 op: row.1,

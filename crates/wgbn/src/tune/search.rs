@@ -65,6 +65,8 @@ pub struct Search<'r, 'a, 's> {
     moved: HashMap<(usize, Op), f64>,
     seen: HashSet<Tuning>,
     tried: Vec<Tried>,
+    /// Whether no move is left to try.
+    complete: bool,
     deadline: Instant,
 }
 
@@ -93,6 +95,7 @@ impl<'r, 'a, 's> Search<'r, 'a, 's> {
             moved: HashMap::new(),
             seen: HashSet::from([from]),
             tried: vec![],
+            complete: false,
             deadline,
         })
     }
@@ -125,6 +128,7 @@ impl<'r, 'a, 's> Search<'r, 'a, 's> {
         while Instant::now() < self.deadline {
             let mut all = moves(&self.best.tuning, cache).into_iter();
             let Some(next) = all.find(|to| !self.seen.contains(&to.tuning)) else {
+                self.complete = true;
                 break;
             };
             say(next.what.clone());
@@ -133,9 +137,9 @@ impl<'r, 'a, 's> Search<'r, 'a, 's> {
         Ok(())
     }
 
-    /// The best sizes, and what was tried.
-    pub fn end(self) -> (Tuning, Vec<Tried>) {
-        (self.best.tuning, self.tried)
+    /// The best sizes, what was tried, and whether no move was left.
+    pub fn end(self) -> (Tuning, Vec<Tried>, bool) {
+        (self.best.tuning, self.tried, self.complete)
     }
 
     fn attempt(&mut self, to: Move, terms: Terms) -> Result<(), Failure> {

@@ -15,6 +15,8 @@ pub struct Told<'a> {
     pub class: DeviceClass,
     pub measured: &'a Measured,
     pub tried: &'a [Tried],
+    /// Whether no move was left to try.
+    pub complete: bool,
     pub sizes: &'a Tuning,
     pub gains: &'a [Gained],
 }
@@ -89,7 +91,14 @@ impl Told<'_> {
             ]);
         }
         crate::say::text(format_args!("{table}"))?;
-        say!("rows: shapes and operations that it cuts otherwise; time: geometric mean over all")
+        say!(
+            "rows: how many of the shapes and operations these sizes change; time: with them over without, the \
+             geometric mean over all rows"
+        )?;
+        match self.complete {
+            true => say!("every single change of these sizes was tried"),
+            false => say!("time ended before every single change was tried: --seconds gives more"),
+        }
     }
 
     fn gains(&self) -> Result<(), Failure> {
@@ -104,7 +113,14 @@ impl Told<'_> {
                 format!("×{:.2}", gain.before / gain.after),
             ]);
         }
-        crate::say::text(format_args!("{table}"))
+        crate::say::text(format_args!("{table}"))?;
+        match self.gains.iter().all(|gain| gain.before == gain.after) {
+            true => say!(
+                "no other sizes were better: the file holds those of {}",
+                self.class.devices()
+            ),
+            false => Ok(()),
+        }
     }
 }
 
