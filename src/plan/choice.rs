@@ -1,5 +1,8 @@
 //! Of several cuts for a GPU, the one that the model expects to take the least time.
 
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
+
 use super::hardware::{self, Hardware};
 use super::load::Load;
 use super::machine::{DeviceClass, Machine, Tuning};
@@ -42,56 +45,83 @@ pub fn plan_dense(
             max,
         });
     }
-    let load = Load::of(&view);
-    let bytes = load.values() * element.bytes();
-    let schedule = fastest(machine, |machine| {
-        let pieces = cut_to_bindings(&load.count(&view), bytes, machine);
-        plan_pieces(view, element, pieces, machine)
-    });
+    let times = times(view, element, machine);
+    let schedule = plan_times(times, view, element, machine);
     needs.workspace_fits(&schedule, machine)?;
     Ok(schedule)
 }
 
-/// The schedule with the class's own bytes a workgroup, or with more, where the model expects the layer's passes together to
-/// take clearly less time so, and hardly more on any device of the class. Sizes of a tuning file were measured, and stay.
-fn fastest(machine: &Machine, plan: impl Fn(&Machine) -> Schedule) -> Schedule {
-    let mut best = plan(machine);
-    let Some((own, class)) = machine
-        .tuning
-        .workgroup_bytes
-        .zip(DeviceClass::of(&machine.tuning))
-    else {
-        return best;
+/// The schedule with so many times the class's own bytes a workgroup.
+fn plan_times(times: usize, view: View, element: Element, machine: &Machine) -> Schedule {
+    let own = machine.tuning.workgroup_bytes;
+    let tuning = Tuning {
+        workgroup_bytes: own.map(|own| times * own),
+        ..machine.tuning
+    };
+    let machine = Machine { tuning, ..*machine };
+    let load = Load::of(&view);
+    let bytes = load.values() * element.bytes();
+    let pieces = cut_to_bindings(&load.count(&view), bytes, &machine);
+    plan_pieces(view, element, pieces, &machine)
+}
+
+/// What was chosen before. Asking the model takes a thousand times as long as planning, and programs plan for few views.
+static CHOSEN: Mutex<BTreeMap<Question, usize>> = Mutex::new(BTreeMap::new());
+/// More answers than that are forgotten.
+const MOST: usize = 1024;
+
+/// What is asked: the lengths of the view, the element, the class, and the limits that a plan depends on.
+type Question = (
+    (usize, usize, usize),
+    &'static str,
+    &'static str,
+    (u64, u32),
+);
+
+/// How many times the class's own bytes a workgroup should walk: more than once where the model expects the layer's passes
+/// together to take clearly less time so, and hardly more on any device of the class. Sizes of a tuning file were measured,
+/// and stay.
+fn times(view: View, element: Element, machine: &Machine) -> usize {
+    let own = machine.tuning.workgroup_bytes;
+    let Some((own, class)) = own.zip(DeviceClass::of(&machine.tuning)) else {
+        return 1;
     };
     // Of a tensor that does not fill the device so, larger workgroups would leave more of it idle.
-    let tensor = best.element.bytes_of(best.view.len());
-    if tensor < own as u64 * u64::from(machine.tuning.fill) {
-        return best;
+    if element.bytes_of(view.len()) < own as u64 * u64::from(machine.tuning.fill) {
+        return 1;
     }
-    let devices: Vec<_> = hardware::ALL
-        .iter()
-        .filter(|on| on.class == class)
-        .collect();
+    let (_, piece) = machine.piece_bytes();
+    let limits = (piece, machine.max_groups_per_dimension);
+    let question = (view.lengths(), element.name(), class.devices(), limits);
+    // What panicked elsewhere left no half of an answer.
+    let chosen = || CHOSEN.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(times) = chosen().get(&question) {
+        return *times;
+    }
+    let times = fastest(class, |times| plan_times(times, view, element, machine));
+    let mut chosen = chosen();
+    if chosen.len() >= MOST {
+        chosen.clear();
+    }
+    chosen.insert(question, times);
+    times
+}
+
+/// Asks the model.
+fn fastest(class: DeviceClass, plan: impl Fn(usize) -> Schedule) -> usize {
+    let devices = || hardware::ALL.iter().filter(|on| on.class == class);
     let took = |schedule: &Schedule| -> Vec<f64> {
-        let all = |on: &&&Hardware| WORKS.map(|work| seconds(work, schedule, on)).iter().sum();
-        devices.iter().map(|on| all(&on)).collect()
+        let on = |on: &Hardware| WORKS.map(|work| seconds(work, schedule, on)).iter().sum();
+        devices().map(on).collect()
     };
-    let times = took(&best);
-    let mut least = 1.0 - GAIN;
-    for more in TIMES {
-        let tuning = Tuning {
-            workgroup_bytes: Some(more * own),
-            ..machine.tuning
-        };
-        let schedule = plan(&Machine { tuning, ..*machine });
-        let shares: Vec<f64> = took(&schedule)
-            .iter()
-            .zip(&times)
-            .map(|(a, b)| a / b)
-            .collect();
-        let mean = shares.iter().sum::<f64>() / shares.len() as f64;
-        if mean < least && shares.iter().all(|share| *share <= LOSS) {
-            (best, least) = (schedule, mean);
+    let once = took(&plan(1));
+    let (mut best, mut least) = (1, 1.0 - GAIN);
+    for times in TIMES {
+        let more = took(&plan(times));
+        let shares = || more.iter().zip(&once).map(|(more, once)| more / once);
+        let mean = shares().sum::<f64>() / once.len() as f64;
+        if mean < least && shares().all(|share| share <= LOSS) {
+            (best, least) = (times, mean);
         }
     }
     best

@@ -1,8 +1,7 @@
 //! What a grid makes of a tensor: how many bytes it has in flight, how evenly it divides the work, how many
 //! lanes and how much of each memory sector it uses. It is arithmetic on the grid; nothing runs.
 
-use std::cmp::Reverse;
-use std::collections::{BinaryHeap, HashSet};
+use std::collections::BTreeMap;
 
 use super::by_bytes::SECTOR;
 use super::grid::Grid;
@@ -78,15 +77,29 @@ impl<'a> Figures<'a> {
     /// How much more than its share the busiest of so many multiprocessors has to walk, where each takes the
     /// next workgroup when it is done with one: 0 is even, 1 is twice as much.
     pub fn imbalance(&self, processors: u32) -> f64 {
-        let mut work: BinaryHeap<Reverse<u64>> = (0..processors).map(|_| Reverse(0)).collect();
-        for slots in self.walks() {
-            if let Some(mut least) = work.peek_mut() {
-                least.0 += slots;
+        // Multiprocessors by what they have walked so far: many have walked the same, and workgroups alike are handed out
+        // together.
+        let mut work = BTreeMap::from([(0, u64::from(processors))]);
+        let mut walks = self.walks().peekable();
+        while let Some(slots) = walks.next() {
+            let mut alike = 1;
+            while walks.next_if_eq(&slots).is_some() {
+                alike += 1;
+            }
+            while alike > 0 {
+                let Some((walked, idle)) = work.pop_first() else {
+                    break;
+                };
+                let given = idle.min(alike);
+                alike -= given;
+                *work.entry(walked + slots).or_default() += given;
+                if idle > given {
+                    work.insert(walked, idle - given);
+                }
             }
         }
-        let (total, busiest) = work
-            .iter()
-            .fold((0, 0), |(sum, most), Reverse(n)| (sum + n, most.max(*n)));
+        let total: u64 = work.iter().map(|(walked, count)| walked * count).sum();
+        let busiest = work.last_key_value().map_or(0, |(walked, _)| *walked);
         busiest as f64 * f64::from(processors) / total as f64 - 1.0
     }
 
@@ -98,7 +111,7 @@ impl<'a> Figures<'a> {
     /// Bytes that one workgroup walks ÷ bytes of the memory sectors that they lie in.
     pub fn sectors_used(&self) -> f64 {
         let (group, split) = (self.grid.groups / 2, self.grid.splits / 2);
-        let (mut loads, mut sectors) = (0, HashSet::new());
+        let (mut loads, mut sectors) = (0, Vec::new());
         for lane in (0..self.grid.workgroup).map(|index| self.lane(group, split, index)) {
             for k in 0..lane.len {
                 for column in 0..self.grid.lane_columns {
@@ -110,6 +123,8 @@ impl<'a> Figures<'a> {
                 }
             }
         }
+        sectors.sort_unstable();
+        sectors.dedup();
         (loads * self.load_bytes) as f64 / (sectors.len() as u64 * SECTOR) as f64
     }
 
