@@ -25,7 +25,8 @@ pub struct Binding {
 /// One dispatch, and all that it was made of: enough to run it by other means than wgpu.
 #[derive(Clone, Debug)]
 pub struct Dispatch {
-    pub(crate) pipeline: wgpu::ComputePipeline,
+    /// What runs.
+    pub pipeline: wgpu::ComputePipeline,
     pub(crate) bind_group: wgpu::BindGroup,
     /// Its shader.
     #[cfg(feature = "internals")]
@@ -66,7 +67,8 @@ impl Resource {
         Self::Buffer(binding.buffer.clone(), binding.offset, size)
     }
 
-    fn resource(&self) -> wgpu::BindingResource<'_> {
+    /// As wgpu binds it.
+    pub fn resource(&self) -> wgpu::BindingResource<'_> {
         match self {
             Self::Buffer(buffer, offset, size) => {
                 wgpu::BindingResource::Buffer(wgpu::BufferBinding {

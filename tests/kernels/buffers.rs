@@ -11,6 +11,9 @@ use wgpu_batchnorm::{
 use testkit::case::Case;
 use testkit::gpu::running_rows;
 
+/// Sentinels behind each buffer of [`Buffers::followed`]: more than a row of words.
+const BEHIND: usize = 1 << 15;
+
 /// A range of a buffer, counted in f32.
 #[derive(Clone)]
 pub struct Place {
@@ -41,6 +44,14 @@ impl Place {
 
     pub fn bits(&self) -> Vec<u32> {
         self.read().into_iter().map(f32::to_bits).collect()
+    }
+
+    /// Whether the sentinels behind it, of [`Buffers::followed`], are as they were.
+    pub fn kept_behind(&self) -> bool {
+        let values = self.tensor.read_blocking().unwrap();
+        let mut behind = values.iter().enumerate().skip(self.len);
+        values.len() == self.len + BEHIND
+            && behind.all(|(at, value)| value.to_bits() == sentinel(at).to_bits())
     }
 
     /// Overwrites the start of the range.
@@ -77,6 +88,19 @@ impl Buffers {
         Self::from(case, contents(plan, case).map(place))
     }
 
+    /// A buffer for each, which goes on behind what it is for.
+    pub fn followed(gpu: &Gpu, plan: &Plan, case: &Case) -> Self {
+        let place = |values: Vec<f32>| {
+            let len = values.len();
+            let behind = (len..len + BEHIND).map(sentinel);
+            Place {
+                len,
+                ..Place::new(gpu, &values.into_iter().chain(behind).collect::<Vec<_>>())
+            }
+        };
+        Self::from(case, contents(plan, case).map(place))
+    }
+
     /// One buffer for all, each at the first aligned offset that leaves a sentinel before it; and
     /// what the buffer holds.
     pub fn pooled(gpu: &Gpu, plan: &Plan, case: &Case) -> (Self, Vec<f32>) {
@@ -102,14 +126,18 @@ impl Buffers {
         (Self::from(case, ranges.map(place)), pool)
     }
 
-    /// Whether a pool that held `before` still does, outside of every tensor.
-    pub fn kept_between(&self, before: &[f32]) -> bool {
-        let mut outside = vec![true; before.len()];
+    pub fn all(&self) -> impl Iterator<Item = &Place> {
         let tensors = [&self.x, &self.y, &self.dy, &self.dx];
         let rest = [&self.saved, &self.grads, &self.workspace];
         let optional = [&self.affine, &self.running, &self.residual, &self.dresidual];
         let optional = optional.into_iter().flatten().chain(&self.moments);
-        for place in tensors.into_iter().chain(rest).chain(optional) {
+        tensors.into_iter().chain(rest).chain(optional)
+    }
+
+    /// Whether a pool that held `before` still does, outside of every tensor.
+    pub fn kept_between(&self, before: &[f32]) -> bool {
+        let mut outside = vec![true; before.len()];
+        for place in self.all() {
             outside[place.at..][..place.len].fill(false);
         }
         let after = self.x.tensor.read_blocking().unwrap();

@@ -15,6 +15,7 @@ mod harness;
 mod hazards;
 mod in_place;
 mod large;
+mod outside;
 mod pieces;
 mod random;
 mod recording;
