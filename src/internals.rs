@@ -39,6 +39,12 @@ pub mod shaders {
     pub use crate::shaders::*;
 }
 
+/// Values of any type that a file may have, in f32.
+#[cfg(feature = "state")]
+pub mod values {
+    pub use crate::state::values::*;
+}
+
 /// What a tuning file holds.
 #[cfg(feature = "tuning")]
 pub mod tuning {

@@ -80,6 +80,8 @@ pub use element::Element;
 pub use error::Error;
 pub use shape::{Pattern, View};
 pub use state::LayerState;
+#[cfg(feature = "state")]
+pub use state::{Found, Lookup, Names};
 pub use stats::{HostGradients, Moments, Parameters, RunningStatistics, SavedStatistics};
 #[cfg(feature = "tuning")]
 pub use tuning::TuningFile;

@@ -5,7 +5,7 @@ use libfuzzer_sys::fuzz_target;
 use wgbn::args::Mode;
 use wgbn::input::{HostTensor, Inputs};
 use wgbn::stored;
-use wgpu_batchnorm::{Config, Momentum};
+use wgpu_batchnorm::{Config, Lookup, Momentum};
 use wgpu_batchnorm_fuzz::{bounded, npy, safetensors};
 
 fuzz_target!(|input: &[u8]| {
@@ -21,7 +21,8 @@ fuzz_target!(|input: &[u8]| {
         (false, false) => safetensors(body),
     };
     let mode = if set(2) { Mode::Eval } else { Mode::Train };
-    let prefix = if set(3) { "bn." } else { "" };
+    let prefix = set(3).then(|| "bn.".to_owned());
+    let lookup = Lookup::default().with_prefix(prefix);
     let momentum = match set(4) {
         true => Momentum::Cumulative,
         false => Momentum::new(0.1),
@@ -37,9 +38,10 @@ fuzz_target!(|input: &[u8]| {
         if let Ok(dy) = inputs.upstream() {
             assert_eq!(dy.values.len(), inputs.x.values.len());
         }
-        if let Ok((state, config, view)) = inputs.layer(prefix, config, mode) {
-            assert_eq!(view.len(), inputs.x.values.len());
-            state.validate(view.channels(), &config).unwrap();
+        if let Ok(layer) = inputs.layer(&lookup, config, mode) {
+            assert_eq!(layer.view.len(), inputs.x.values.len());
+            let channels = layer.view.channels();
+            layer.state.validate(channels, &layer.config).unwrap();
         }
     });
 });

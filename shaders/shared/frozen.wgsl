@@ -9,8 +9,10 @@ fn frozen_statistics(channel: u32) -> Statistics {
         offset = variance;
         variance = frozen[2u * c + channel] / params.total;
     }
-    // A negative variance is no variance; the sign bit decides, zero of either sign is one.
-    let signs = bitcast<PerChannelBits>(opaque(variance)) >> PerChannelBits(31u);
-    let negative = (signs == PerChannelBits(1u)) & (variance != PerChannel(0.0));
-    return statistics_of(channel, mean, offset, inverse_sqrt(variance + params.eps), !negative);
+    // Published files hold variances a little below zero: one is a variance where it is above zero together with eps. The
+    // sign bit decides; zero of either sign is a variance.
+    let sum = variance + params.eps;
+    let below = bitcast<PerChannelBits>(opaque(sum)) >> PerChannelBits(31u) == PerChannelBits(1u);
+    let none = (below | (sum == PerChannel(0.0))) & (variance != PerChannel(0.0));
+    return statistics_of(channel, mean, offset, inverse_sqrt(sum), !none);
 }

@@ -102,7 +102,10 @@ pub fn dresidual(
     for (c, scale) in scale.iter_mut().enumerate() {
         let bad = match frozen {
             // The sign bit decides, of NaN too.
-            Some((_, variance)) => variance[c].is_sign_negative() && variance[c] != 0.0,
+            Some((_, variance)) => {
+                let sum = variance[c] + input.eps;
+                variance[c] != 0.0 && (sum.is_sign_negative() || sum == 0.0)
+            }
             None => !statistics.is_finite(c),
         };
         for i in view.runs(c).flatten() {

@@ -74,7 +74,7 @@ pub fn train_forward(
 }
 
 /// Inference: writes `y = x̂·weight + bias` with the given statistics, such as a `&RunningStatistics`, in the shape of
-/// `x`. A negative variance gives NaN.
+/// `x`. A variance below 0 that is not above it with `eps` gives NaN.
 ///
 /// # Errors
 /// A slice that is not as long as its view says; `eps` negative or not finite.
@@ -126,7 +126,8 @@ pub fn backward(
 
 /// Backward through given statistics, such as a `&RunningStatistics`: writes `dx = dy·weight·inv_std`, if asked for, and
 /// returns `dweight = Σdy·x̂` and `dbias = Σdy`, `[C]` each; `dy` and `dx` have the shape of `x`. A gradient beyond f32 is
-/// NaN; where `dbias` is NaN, so is `dweight`. A negative variance gives NaN throughout.
+/// NaN; where `dbias` is NaN, so is `dweight`. A variance below 0 that is not above it with `eps` gives NaN
+/// throughout.
 ///
 /// Of `input`, the bias changes nothing.
 ///

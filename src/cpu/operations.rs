@@ -34,12 +34,13 @@ pub(super) fn split(v: f64) -> [f32; 2] {
     [high, (v - f64::from(high)) as f32]
 }
 
-/// `1/√(variance + eps)`; NaN where the variance is negative.
+/// `1/√(variance + eps)`; NaN where a variance below 0 is not above it with `eps`.
 fn inv_std(variance: f64, eps: f32) -> f64 {
-    if variance < 0.0 {
+    let sum = variance + f64::from(eps);
+    if variance < 0.0 && sum <= 0.0 {
         f64::NAN
     } else {
-        1.0 / (variance + f64::from(eps)).sqrt()
+        1.0 / sum.sqrt()
     }
 }
 

@@ -72,11 +72,48 @@ pub enum StateError {
     },
     /// A prefix under which a file has no tensor of a layer.
     #[error(
-        "no tensor of a layer has the prefix {prefix:?}: neither weight, bias, running_mean, running_var nor \
-         num_batches_tracked"
+        "no tensor of a layer has the prefix {prefix:?}: neither weight, bias, running_mean nor running_var, nor what other libraries call them"
     )]
     Prefix {
         /// The prefix given.
         prefix: String,
     },
+    /// Several prefixes under which a layer stands, where none was given.
+    #[error(
+        "several layers have as many channels; give one of the prefixes {}",
+        listed(prefixes)
+    )]
+    Prefixes {
+        /// The prefixes.
+        prefixes: Vec<String>,
+    },
+    /// Tensors of one layer by several libraries' names, where it was not said whose to take.
+    #[error("the names of several libraries: {}; say whose to take", listed(names))]
+    MixedNames {
+        /// The tensors' names.
+        names: Vec<String>,
+    },
+    /// A file without a tensor that has a name of a layer's.
+    #[error("no tensor has a name of a layer's{}", likely(names, *channels))]
+    Unrecognized {
+        /// Those that have one value for each channel.
+        names: Vec<String>,
+        /// The channels.
+        channels: usize,
+    },
+}
+
+fn listed(names: &[String]) -> String {
+    let quoted = names.iter().map(|name| format!("{name:?}"));
+    quoted.collect::<Vec<_>>().join(", ")
+}
+
+fn likely(names: &[String], channels: usize) -> String {
+    match names {
+        [] => String::new(),
+        names => format!(
+            ", though there are tensors of {channels} values: {}",
+            listed(names)
+        ),
+    }
 }

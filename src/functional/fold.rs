@@ -3,7 +3,7 @@
 use crate::error::Error;
 use crate::error::{ConfigError, ShapeError};
 use crate::shape::check_len;
-use crate::stats::Parameters;
+use crate::stats::{Parameters, variance_taken};
 
 /// The weights and bias of a linear or convolution layer with a trained batch norm folded in.
 #[derive(Clone, Debug, PartialEq)]
@@ -49,8 +49,8 @@ impl<'a> Trained<'a> {
 ///
 /// # Errors
 /// An empty mean, which has no channels; lengths that do not fit C; `eps` negative or not finite; a channel, which is
-/// named, whose running variance is negative, whose running mean or variance is not finite, or whose running variance
-/// and `eps` are both 0.
+/// named, whose running variance is below 0 even with `eps`, whose running mean or variance is not finite, or whose running
+/// variance and `eps` are both 0.
 pub fn fold_into_linear(
     trained: &Trained<'_>,
     weight: &[f32],
@@ -111,7 +111,7 @@ fn check_channel(trained: &Trained<'_>, c: usize) -> Result<(), ConfigError> {
     if !mean.is_finite() {
         return refuse("running_mean", mean, "a finite number");
     }
-    if !variance.is_finite() || variance < 0.0 {
+    if !variance.is_finite() || !variance_taken(variance, trained.eps) {
         return refuse("running_var", variance, "a finite number of at least 0");
     }
     if variance == 0.0 && trained.eps == 0.0 {

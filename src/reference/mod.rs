@@ -112,7 +112,7 @@ pub(crate) fn train_forward_by(
     Ok(y)
 }
 
-/// `y = (x−μ)/√(σ²+eps)·γ + β` with given statistics; a negative variance gives NaN.
+/// `y = (x−μ)/√(σ²+eps)·γ + β` with given statistics; a variance below 0 that is not above it with `eps` gives NaN.
 ///
 /// # Errors
 /// A slice that is not as long as its view says, or statistics of another number of channels.
@@ -128,7 +128,7 @@ pub fn normalize(
     p.check_lengths(view)?;
     let mut y = vec![0.0; x.len()];
     for (c, inv_std) in s.inv_std(eps).into_iter().enumerate() {
-        let scale = if s.variance[c] < 0.0 {
+        let scale = if no_variance(s.variance[c], eps) {
             f64::NAN
         } else {
             inv_std * f64::from(p.weight(c))
@@ -257,10 +257,10 @@ pub fn backward_frozen<T: Into<f64> + Copy>(
         if !g.is_finite(c) {
             g.dweight[c] = f64::NAN;
         }
-        if frozen.variance[c] < 0.0 || !(g.dbias[c] as f32).is_finite() {
+        if no_variance(frozen.variance[c], eps) || !(g.dbias[c] as f32).is_finite() {
             (g.dweight[c], g.dbias[c]) = (f64::NAN, f64::NAN);
         }
-        let scale = if frozen.variance[c] < 0.0 {
+        let scale = if no_variance(frozen.variance[c], eps) {
             f64::NAN
         } else {
             f64::from(weight.map_or(1.0, |w| w[c])) * inv_stds[c]
@@ -270,6 +270,11 @@ pub fn backward_frozen<T: Into<f64> + Copy>(
         }
     }
     Ok(g)
+}
+
+/// Whether this is no variance: below 0, and not above it with `eps`.
+fn no_variance(variance: f64, eps: f32) -> bool {
+    variance < 0.0 && variance + f64::from(eps) <= 0.0
 }
 
 fn check_gradients<T>(

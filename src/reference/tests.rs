@@ -272,13 +272,19 @@ fn gradients_that_are_not_finite_are_nan() {
 }
 
 #[test]
-fn a_negative_variance_is_nan_even_where_eps_outweighs_it() {
+fn a_variance_below_zero_is_one_where_eps_outweighs_it() {
     let view = view(1, 2, 3);
     let x = Grid(8).take(view.len());
-    let given = Moments {
+    let mut given = Moments {
         mean: vec![0.0; 2],
-        variance: vec![-1e-9, 1.0],
+        variance: vec![f64::from(-9.9999e-6f32), 1.0],
     };
+    let y = normalize(&view, &x, &given, Parameters::default(), EPS).unwrap();
+    for (y, x) in y[..3].iter().zip(&x) {
+        assert!((y - 99977.8 * f64::from(*x)).abs() <= 0.1 * f64::from(x.abs()));
+    }
+    // As far below as eps is above, and further.
+    given.variance[0] = -f64::from(EPS);
     let y = normalize(&view, &x, &given, Parameters::default(), EPS).unwrap();
     let g = backward_frozen(&view, &x, &x, &given, None, EPS).unwrap();
     assert!(y[..3].iter().chain(&g.dx[..3]).all(|v| v.is_nan()));

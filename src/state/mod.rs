@@ -2,10 +2,23 @@
 
 #[cfg(feature = "state")]
 mod files;
+#[cfg(feature = "state")]
+mod lookup;
+#[cfg(feature = "state")]
+mod names;
+#[cfg(feature = "state")]
+pub(crate) mod values;
+
+#[cfg(feature = "state")]
+pub use files::Found;
+#[cfg(feature = "state")]
+pub use lookup::Lookup;
+#[cfg(feature = "state")]
+pub use names::Names;
 
 use crate::config::{Affine, Config};
 use crate::error::{ShapeError, StateError};
-use crate::stats::{RunningStatistics, filled};
+use crate::stats::{RunningStatistics, filled, variance_taken};
 
 /// Parameters and statistics of one layer on the host, `[C]` each. Its default is a layer that has none of them.
 ///
@@ -99,7 +112,7 @@ impl LayerState {
     /// state can be loaded again. A file is refused for them.
     ///
     /// # Errors
-    /// A tensor too many, one missing, another length than C, a negative running variance, with its channel.
+    /// A tensor too many, one missing, another length than C, a running variance below 0 even with `eps`, with its channel.
     pub fn validate(&self, channels: usize, config: &Config) -> Result<(), StateError> {
         self.validate_under("", channels, config)
     }
@@ -124,7 +137,12 @@ impl LayerState {
         }
         self.check_lengths(prefix, channels)?;
         match &self.running {
-            Some(running) => non_negative(format!("{prefix}running_var"), &running.variance),
+            Some(running) => each_channel(
+                format!("{prefix}running_var"),
+                &running.variance,
+                "a variance of at least 0",
+                |v| variance_taken(v, config.eps) || v.is_nan(),
+            ),
             None => Ok(()),
         }
     }
@@ -155,12 +173,6 @@ impl LayerState {
         }
         Ok(())
     }
-}
-
-fn non_negative(name: String, variance: &[f32]) -> Result<(), StateError> {
-    each_channel(name, variance, "a variance of at least 0", |v| {
-        v >= 0.0 || v.is_nan()
-    })
 }
 
 /// Refuses the first channel whose value is not `good`.

@@ -283,6 +283,12 @@ impl HostGradients {
     }
 }
 
+/// Whether inference has a use for a running variance: one a little below 0, as published checkpoints hold them, is above 0
+/// together with `eps`.
+pub(crate) fn variance_taken(variance: f32, eps: f32) -> bool {
+    variance >= 0.0 || variance + eps > 0.0
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -250,7 +250,8 @@ fn a_negative_running_variance_is_nan_for_its_channel() {
             };
             let what = implementation.name();
             let clean = implementation.run(&case);
-            for negative in [-1.0, -1e-5, -1e-6, f32::MIN, f32::NEG_INFINITY, f32::NAN] {
+            let as_far = -config.eps;
+            for negative in [-1.0, as_far, -1.1e-5, f32::MIN, f32::NEG_INFINITY, f32::NAN] {
                 let hit = with_variance(negative);
                 assert_only_channel(&case, C, &clean, &hit, &what);
                 let frozen = hit.frozen.unwrap();
@@ -258,6 +259,13 @@ fn a_negative_running_variance_is_nan_for_its_channel() {
                 assert!(channel(&case, y, C).all(f32::is_nan), "{what}: {negative}");
                 assert!(channel(&case, &gradients.dx, C).all(f32::is_nan), "{what}");
                 assert!(gradients.dweight[C].is_nan(), "{what}: {negative}");
+            }
+            // Above zero with eps it is a variance, as published files have them.
+            for below in [-1e-6, -9.9999e-6, -f32::MIN_POSITIVE] {
+                let mut case = case.clone();
+                case.running.as_mut().unwrap().variance[C] = below;
+                let report = judge(&case, &implementation.run(&case));
+                assert!(report.passed(), "{what}: {below:e}: {:?}", report.worst());
             }
             // Zero has no sign here.
             let [zero, negative_zero] = [0.0, -0.0].map(|v| with_variance(v).frozen.unwrap());

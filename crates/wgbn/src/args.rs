@@ -5,7 +5,9 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand, ValueEnum};
 use wgpu_batchnorm::internals::plan::DeviceClass;
 use wgpu_batchnorm::internals::plan::hardware::{self, Hardware};
-use wgpu_batchnorm::{Config, Element, Momentum, NonFinite, RunningVariance};
+use wgpu_batchnorm::{
+    Affine, Config, Element, Lookup, Momentum, Names, NonFinite, RunningVariance,
+};
 
 use crate::bench::op::Op;
 use crate::bench::suite::Suite;
@@ -50,7 +52,7 @@ pub struct DemoArgs {
 
 #[derive(Debug, clap::Args)]
 pub struct FileArgs {
-    /// A .safetensors file with x (and dy for backward), or an .npy file that is x.
+    /// A .safetensors or .npz file with x (and dy for backward), or an .npy file that is x.
     pub input: PathBuf,
     /// Where results go: .safetensors, or .npy for forward's y alone.
     #[arg(short, long)]
@@ -79,9 +81,15 @@ pub struct FileArgs {
     /// What NaN and infinity do to running statistics.
     #[arg(long, value_enum)]
     pub non_finite: Option<NonFiniteArg>,
-    /// Before the names of weight, bias and running statistics in the input.
-    #[arg(long, default_value = "")]
-    pub prefix: String,
+    /// Before the names of weight, bias and running statistics in the input; found where there is only one.
+    #[arg(long)]
+    pub prefix: Option<String>,
+    /// Whose names weight, bias and running statistics have in the input.
+    #[arg(long, value_enum, default_value_t = NamesArg::Auto)]
+    pub names: NamesArg,
+    /// Parameters that are not to be read.
+    #[arg(long, value_enum, value_delimiter = ',')]
+    pub ignore: Vec<Parameter>,
     /// auto, gpu, cpu, or a part of an adapter's name.
     #[arg(long, default_value = "auto")]
     pub device: String,
@@ -99,7 +107,7 @@ pub struct FileArgs {
 
 #[derive(Debug, clap::Args)]
 pub struct MomentsArgs {
-    /// A .safetensors file with x, or an .npy file that is x.
+    /// A .safetensors or .npz file with x, or an .npy file that is x.
     pub input: PathBuf,
     /// Where mean and variance go: .safetensors.
     #[arg(short, long)]
@@ -282,6 +290,41 @@ pub enum Preset {
     Onnx,
 }
 
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum NamesArg {
+    /// Those that fit.
+    Auto,
+    /// weight, bias, running_mean, running_var.
+    Pytorch,
+    /// gamma, beta, moving_mean, moving_variance.
+    Keras,
+    /// scale, bias, mean, var.
+    Flax,
+    /// scale, B, input_mean, input_var.
+    Onnx,
+    /// 0 and 1, both divided by 2; weight and bias.
+    Caffe,
+}
+
+impl NamesArg {
+    fn names(self) -> Names {
+        match self {
+            Self::Auto => Names::Auto,
+            Self::Pytorch => Names::Pytorch,
+            Self::Keras => Names::Keras,
+            Self::Flax => Names::Flax,
+            Self::Onnx => Names::Onnx,
+            Self::Caffe => Names::Caffe,
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Parameter {
+    Weight,
+    Bias,
+}
+
 #[derive(Clone, Copy, Debug, ValueEnum)]
 pub enum Variance {
     Biased,
@@ -337,6 +380,21 @@ fn decay(text: &str) -> Result<f64, String> {
 }
 
 impl FileArgs {
+    /// Where the layer is in the file.
+    pub fn lookup(&self) -> Lookup {
+        let read = |parameter| !self.ignore.contains(&parameter);
+        let affine = match (read(Parameter::Weight), read(Parameter::Bias)) {
+            (true, true) => Affine::Both,
+            (true, false) => Affine::Weight,
+            (false, true) => Affine::Bias,
+            (false, false) => Affine::None,
+        };
+        Lookup::default()
+            .with_names(self.names.names())
+            .with_prefix(self.prefix.clone())
+            .with_affine(affine)
+    }
+
     /// The options given, on top of the preset; the axis is always this command's own.
     pub fn config(&self) -> Config {
         let preset = match self.preset {

@@ -12,12 +12,12 @@ pub fn run(args: &FileArgs) -> Result<(), Failure> {
     let inputs = Inputs::read(&args.input)?;
     output::check_path(&args.output, inputs.x.element, false)?;
     let dy = inputs.upstream()?.stored();
-    let (state, config, view) = inputs.layer(&args.prefix, args.config(), args.mode)?;
+    let layer = inputs.layer(&args.lookup(), args.config(), args.mode)?;
     let job = Job {
-        config,
+        config: layer.config,
         shape: &inputs.x.shape,
-        view,
-        state: &state,
+        view: layer.view,
+        state: &layer.state,
         x: inputs.x.stored(),
         check: !args.no_check,
     };
@@ -33,7 +33,7 @@ pub fn run(args: &FileArgs) -> Result<(), Failure> {
         report.enforce()?;
     }
     let mut outputs = Outputs::default();
-    let channels = [view.channels()];
+    let channels = [layer.view.channels()];
     outputs.add_stored("dx", job.x.element, job.shape, result.stored)?;
     outputs.add("dweight", &channels, &gradients.dweight);
     outputs.add("dbias", &channels, &gradients.dbias);
@@ -44,6 +44,7 @@ pub fn run(args: &FileArgs) -> Result<(), Failure> {
         report,
         not_finite: table::not_finite(&gradients.dweight),
         time: result.time,
+        notes: inputs.notes.iter().chain(&layer.notes).collect(),
     };
     done.print(args, &engine, &job)
 }

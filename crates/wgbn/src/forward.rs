@@ -3,25 +3,25 @@
 use std::time::Duration;
 
 use serde_json::json;
+use wgpu_batchnorm::Mode;
 use wgpu_batchnorm::check::Report;
-use wgpu_batchnorm::{Mode, View};
 
 use crate::args::{self, FileArgs};
 use crate::engine::{EngineChoice, ForwardResult, Job};
 use crate::failure::Failure;
-use crate::input::Inputs;
+use crate::input::{Inputs, Layer};
 use crate::output::{self, Outputs};
 use crate::{progress, say, table};
 
 pub fn run(args: &FileArgs) -> Result<(), Failure> {
     let inputs = Inputs::read(&args.input)?;
     output::check_path(&args.output, inputs.x.element, true)?;
-    let (state, config, view) = inputs.layer(&args.prefix, args.config(), args.mode)?;
+    let layer = inputs.layer(&args.lookup(), args.config(), args.mode)?;
     let job = Job {
-        config,
+        config: layer.config,
         shape: &inputs.x.shape,
-        view,
-        state: &state,
+        view: layer.view,
+        state: &layer.state,
         x: inputs.x.stored(),
         check: !args.no_check,
     };
@@ -38,7 +38,7 @@ pub fn run(args: &FileArgs) -> Result<(), Failure> {
     let mut outputs = Outputs::default();
     let y = std::mem::take(&mut result.stored);
     outputs.add_stored("y", job.x.element, job.shape, y)?;
-    add_statistics(&mut outputs, &view, &result, state.num_batches_tracked);
+    add_statistics(&mut outputs, &layer, &result);
     outputs.write(&args.output)?;
     spinner.finish_and_clear();
     let batch = result.saved.as_ref().map(|saved| &saved.batch_mean[..]);
@@ -48,6 +48,7 @@ pub fn run(args: &FileArgs) -> Result<(), Failure> {
         report,
         not_finite,
         time: result.time,
+        notes: inputs.notes.iter().chain(&layer.notes).collect(),
     };
     done.print(args, &engine, &job)
 }
@@ -59,8 +60,15 @@ pub fn mode(mode: args::Mode) -> Mode {
     }
 }
 
-fn add_statistics(outputs: &mut Outputs, view: &View, result: &ForwardResult, tracked: u64) {
-    let shape = [view.channels()];
+fn add_statistics(outputs: &mut Outputs, layer: &Layer, result: &ForwardResult) {
+    let (state, shape) = (&layer.state, [layer.view.channels()]);
+    if result.saved.is_some() {
+        // As they were, so that the file can be the next input.
+        let parameters = [("weight", &state.weight), ("bias", &state.bias)];
+        for (name, values) in parameters {
+            values.iter().for_each(|v| outputs.add(name, &shape, v));
+        }
+    }
     if let Some(saved) = &result.saved {
         outputs.add("batch_mean", &shape, &saved.batch_mean);
         outputs.add("batch_var", &shape, &saved.batch_var);
@@ -69,20 +77,25 @@ fn add_statistics(outputs: &mut Outputs, view: &View, result: &ForwardResult, tr
     if let Some(running) = &result.running {
         outputs.add("running_mean", &shape, &running.mean);
         outputs.add("running_var", &shape, &running.variance);
-        outputs.add_count("num_batches_tracked", tracked + 1);
+        outputs.add_count(
+            "num_batches_tracked",
+            state.num_batches_tracked.saturating_add(1),
+        );
     }
 }
 
 /// A pass that came to its end.
-pub struct Done {
+pub struct Done<'a> {
     pub operation: &'static str,
     pub report: Option<Report>,
     /// Channels whose statistics or gradients are not finite.
     pub not_finite: Vec<usize>,
     pub time: Duration,
+    /// What is to be said of the input.
+    pub notes: Vec<&'a String>,
 }
 
-impl Done {
+impl Done<'_> {
     /// Says what was done, how far off, how long.
     pub fn print(
         &self,
@@ -100,13 +113,16 @@ impl Done {
         if args.json {
             let object = json!({
                 "operation": operation, "mode": mode, "device": engine.name(),
-                "note": engine.note(), "element": element, "shape": job.shape, "channels": channels,
+                "note": engine.note(), "notes": self.notes, "element": element, "shape": job.shape, "channels": channels,
                 "not_finite": self.not_finite, "milliseconds": self.time.as_secs_f64() * 1e3,
                 "findings": table::report_json(report), "output": args.output.display().to_string(),
             });
             return say!("{object}");
         }
         if let Some(note) = engine.note() {
+            say!("{note}")?;
+        }
+        for note in &self.notes {
             say!("{note}")?;
         }
         say!(

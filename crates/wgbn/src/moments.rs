@@ -10,7 +10,7 @@ use crate::output::{self, Outputs};
 use crate::{progress, say, table};
 
 pub fn run(args: &MomentsArgs) -> Result<(), Failure> {
-    let x = Inputs::read(&args.input)?.x;
+    let Inputs { x, notes, .. } = Inputs::read(&args.input)?;
     output::check_path(&args.output, x.element, false)?;
     let engine = EngineChoice::open(&args.device, args.tuning.as_deref())?;
     if args.no_check {
@@ -38,7 +38,7 @@ pub fn run(args: &MomentsArgs) -> Result<(), Failure> {
     let element = engine.element(x.element).name();
     if args.json {
         let object = json!({
-            "operation": "moments", "device": engine.name(), "note": engine.note(),
+            "operation": "moments", "device": engine.name(), "note": engine.note(), "notes": notes,
             "element": element, "shape": x.shape, "axes": args.axes, "statistics_shape": shape,
             "milliseconds": time.as_secs_f64() * 1e3,
             "findings": table::report_json(report.as_ref()), "output": args.output.display().to_string(),
@@ -46,6 +46,9 @@ pub fn run(args: &MomentsArgs) -> Result<(), Failure> {
         return say!("{object}");
     }
     if let Some(note) = engine.note() {
+        say!("{note}")?;
+    }
+    for note in &notes {
         say!("{note}")?;
     }
     say!(

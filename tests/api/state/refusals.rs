@@ -150,22 +150,16 @@ fn tensors_that_the_layer_lacks() {
 #[test]
 fn tensors_of_the_wrong_kind() {
     let config = Config::pytorch();
-    let doubles = Entry {
-        dtype: Dtype::F64,
-        shape: vec![3],
-        bytes: vec![0; 24],
-        ..f32s("weight", &[])
-    };
-    let int = Entry {
-        dtype: Dtype::I32,
-        shape: vec![],
-        bytes: vec![0; 4],
-        ..f32s("num_batches_tracked", &[])
+    let of = |dtype, shape: &[usize], bytes: usize, name| Entry {
+        dtype,
+        shape: shape.to_vec(),
+        bytes: vec![0; bytes],
+        ..f32s(name, &[])
     };
     for (entry, got) in [
-        (doubles, "F64"),
-        (words("running_var", Dtype::I16, &[1, 1, 1]), "I16"),
-        (int, "I32"),
+        (of(Dtype::C64, &[3], 24, "weight"), "C64"),
+        (of(Dtype::BOOL, &[3], 3, "running_var"), "BOOL"),
+        (of(Dtype::BOOL, &[], 1, "num_batches_tracked"), "BOOL"),
     ] {
         let name = entry.name.clone();
         let refused = refusal(config, &file(&with(entry)));
@@ -184,7 +178,8 @@ fn tensors_of_the_wrong_shape() {
         ..f32s("running_mean", &[0.0; 3])
     };
     let list = Entry {
-        shape: vec![1],
+        shape: vec![2],
+        bytes: vec![0; 16],
         ..tracked(1)
     };
     for entry in [

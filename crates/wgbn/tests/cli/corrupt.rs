@@ -68,7 +68,12 @@ fn a_numpy_file_cut_anywhere() {
             folder.refused(line, 2, "cut.npy: not a valid .npy file");
         }
         let long = [&good[..], b"\0"].concat();
-        refused(&folder, "cut.npy", &long, "17 bytes of data, expected 16");
+        refused(
+            &folder,
+            "cut.npy",
+            &long,
+            "more than 16 bytes of data, expected 16",
+        );
         accepted(&folder, "cut.npy", &good);
     }
 }
@@ -172,8 +177,6 @@ fn corrupt_numpy_headers() {
     let data = npy::f32_bytes(&x());
     let version_1 = |header: &str| npy::version_1(header, &data);
     let plain = |descr, shape| npy::version_1(&npy::header(descr, false, shape), &data);
-    let doubles = |descr| npy::version_1(&npy::header(descr, false, "(4, 3, 2)"), &[0; 192]);
-    let fortran = npy::header("<f4", true, "(4, 3, 2)");
     let long_header = |len: u32| {
         let text = npy::header("<f4", false, "(4, 3, 2)");
         [
@@ -189,16 +192,14 @@ fn corrupt_numpy_headers() {
         format!("{{'descr': {}{}, }}", open.repeat(200), close.repeat(200))
     };
     let cases = [
-        ("Fortran order", version_1(&fortran), "Fortran order"),
-        ("big-endian f4", plain(">f4", "(4, 3, 2)"), "'>f4'"),
         (
             "native-endian f4",
             plain("=f4", "(4, 3, 2)"),
             "invalid type string",
         ),
-        ("f8", doubles("<f8"), "'<f8'"),
-        ("i4", plain("<i4", "(4, 3, 2)"), "'<i4'"),
-        ("big-endian f2", plain(">f2", "(4, 3, 2)"), "'>f2'"),
+        ("a long double", plain("<f16", "(4, 3, 2)"), "'<f16'"),
+        ("truths", plain("|b1", "(4, 3, 2)"), "'|b1'"),
+        ("complex numbers", plain("<c8", "(4, 3, 2)"), "'<c8'"),
         ("text", plain("<U1", "(4, 3, 2)"), "'<U1'"),
         ("objects", plain("|O", "(4, 3, 2)"), "'|O'"),
         (
@@ -262,7 +263,7 @@ fn corrupt_numpy_headers() {
         (
             "too many",
             plain("<f4", "(4, 3, 1)"),
-            "96 bytes of data, expected 48",
+            "more than 48 bytes of data, expected 48",
         ),
         (
             "2^64 values",

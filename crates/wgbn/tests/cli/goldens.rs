@@ -88,6 +88,9 @@ fn forward(device: &str) {
                 expected.push((name, Dtype::F32, &channels));
             }
             expected.push(("num_batches_tracked", Dtype::I64, &[]));
+            let given = |name: &&str| golden.file().tensor(name).is_ok();
+            let parameters = ["weight", "bias"].into_iter().filter(given);
+            expected.extend(parameters.map(|name| (name, Dtype::F32, &channels[..])));
         }
         stored.assert_holds(&expected, name);
         if golden.text("op") == "train" {

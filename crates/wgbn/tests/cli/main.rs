@@ -6,6 +6,7 @@ mod tensors;
 mod truth;
 
 mod bench;
+mod brought;
 mod commands;
 mod corrupt;
 #[cfg(target_os = "linux")]

@@ -1,0 +1,483 @@
+//! Files as other programs leave them. Each test has the name of a report of another library's users, whose small
+//! input and right value it holds.
+
+use std::io::Write;
+
+use safetensors::tensor::Dtype;
+use serde_json::Value;
+use zip::ZipWriter;
+use zip::write::SimpleFileOptions;
+
+use crate::npy;
+use crate::support::{DEVICES, Folder};
+use crate::tensors::{SHAPE, Stored, Tensors, only_x, small, x};
+
+/// Runs on `input` and gives the output, and the notes.
+fn run(input: &Tensors, line: &str) -> (Stored, Vec<String>) {
+    let folder = Folder::new();
+    folder.save("in.safetensors", input);
+    let value = folder.json(&format!("{line} -o out.safetensors"));
+    (folder.load("out.safetensors"), notes(&value))
+}
+
+fn notes(value: &Value) -> Vec<String> {
+    let notes = value["notes"].as_array().unwrap().iter();
+    notes
+        .map(|note| note.as_str().unwrap().to_owned())
+        .collect()
+}
+
+fn near(got: &[f64], expected: &[f64]) {
+    assert_eq!(got.len(), expected.len());
+    for (got, expected) in got.iter().zip(expected) {
+        assert!(
+            (got - expected).abs() <= 2e-6 * expected.abs().max(1.0),
+            "{got} {expected}"
+        );
+    }
+}
+
+/// Channel 0 of {0, 2}, channel 1 of {10, 14}.
+fn two_channels() -> Tensors {
+    Tensors::default().f32("x", &[2, 2, 1], &[0.0, 10.0, 2.0, 14.0])
+}
+
+#[test]
+fn keras_names() {
+    let input = two_channels()
+        .f32("gamma", &[2], &[3.0, 5.0])
+        .f32("beta", &[2], &[1.0, -1.0])
+        .f32("moving_mean", &[2], &[0.0; 2])
+        .f32("moving_variance", &[2], &[1.0; 2]);
+    for device in DEVICES {
+        let line = format!("forward in.safetensors --preset keras --axis 1 --device {device}");
+        let (out, notes) = run(&input, &line);
+        // 1 and 4 under the root, each with 1e-3.
+        let (a, b) = (3.0 / 1.001f64.sqrt(), 10.0 / 4.001f64.sqrt());
+        near(&out.wide("y"), &[1.0 - a, -1.0 - b, 1.0 + a, -1.0 + b]);
+        near(&[a, b], &[2.998502, 4.999375]);
+        near(&out.wide("running_mean"), &[0.01, 0.12]);
+        assert_eq!(notes, ["its tensors have the names of keras"]);
+    }
+}
+
+#[test]
+fn module_prefix() {
+    let one = two_channels()
+        .f32("module.bn1.weight", &[2], &[3.0, 5.0])
+        .f32("module.bn1.bias", &[2], &[1.0, -1.0])
+        // A convolution and a linear layer of as many outputs.
+        .f32("module.conv1.weight", &[2, 1, 1, 1], &[1.0; 2])
+        .f32("module.conv1.bias", &[2], &[7.0; 2])
+        .f32("fc.bias", &[2], &[7.0; 2]);
+    for device in DEVICES {
+        let line = format!("forward in.safetensors --device {device}");
+        let (out, notes) = run(&one, &line);
+        let (a, b) = (3.0 / 1.00001f64.sqrt(), 10.0 / 4.00001f64.sqrt());
+        near(&out.wide("y"), &[1.0 - a, -1.0 - b, 1.0 + a, -1.0 + b]);
+        let unused = r#"not used: "fc.bias", "module.conv1.bias", "module.conv1.weight""#;
+        let found = r#"the layer is the one with the prefix "module.bn1.""#;
+        assert_eq!(notes, [found, unused]);
+    }
+    let two = one.clone().f32("module.bn2.weight", &[2], &[1.0; 2]);
+    let folder = Folder::new();
+    folder.save("in.safetensors", &two);
+    let line = "forward in.safetensors -o out.safetensors";
+    let needle = r#"give one of the prefixes "module.bn1.", "module.bn2.""#;
+    folder.refused(line, 2, needle);
+    folder.json(&format!("{line} --prefix module.bn2. --device cpu"));
+    // Another number of channels is another layer.
+    let (_, notes) = run(
+        &one.f32("module.bn2.weight", &[3], &[1.0; 3]),
+        "forward in.safetensors --device cpu",
+    );
+    assert!(notes[0].contains("module.bn1."), "{notes:?}");
+}
+
+/// Names of no library, as long as there are channels: they were skipped without a word.
+#[test]
+fn parameters_by_other_names() {
+    let folder = Folder::new();
+    let input = only_x()
+        .f32("bn_gamma", &[3], &[1.0; 3])
+        .f32("mask", &[4], &[1.0; 4]);
+    folder.save("in.safetensors", &input);
+    let line = "forward in.safetensors -o out.safetensors";
+    folder.refused(
+        line,
+        2,
+        r#"though there are tensors of 3 values: "bn_gamma""#,
+    );
+    let (_, notes) = run(
+        &input.without("bn_gamma"),
+        "forward in.safetensors --device cpu",
+    );
+    assert_eq!(notes, [r#"not used: "mask""#]);
+}
+
+/// Every library's names mean the same, given or found.
+#[test]
+fn names_of_each_library() {
+    let line = "forward in.safetensors --mode eval --device cpu";
+    let (expected, _) = run(&small(), line);
+    let base = ["weight", "bias", "running_mean", "running_var"];
+    let renamed = |names: [&str; 4], prefix: &str| {
+        let mut input = only_x();
+        for (name, (values, _)) in names.iter().zip([
+            ([1.5, -0.75, 0.5], base[0]),
+            ([0.25, 1.0, -2.0], base[1]),
+            ([0.5, 1.5, 2.5], base[2]),
+            ([0.75, 1.25, 0.5], base[3]),
+        ]) {
+            input = input.f32(&format!("{prefix}{name}"), &[3], &values);
+        }
+        input
+    };
+    for (library, names) in [
+        ("pytorch", base),
+        ("keras", ["gamma", "beta", "moving_mean", "moving_variance"]),
+        (
+            "keras",
+            ["gamma:0", "beta:0", "moving_mean:0", "moving_variance:0"],
+        ),
+        ("flax", ["scale", "bias", "mean", "var"]),
+        ("onnx", ["scale", "B", "input_mean", "input_var"]),
+        ("caffe", ["weight", "bias", "0", "1"]),
+    ] {
+        for prefix in ["", "layer1/bn/", "layer1.bn."] {
+            let input = renamed(names, prefix);
+            for line in [line.to_owned(), format!("{line} --names {library}")] {
+                let (got, notes) = run(&input, &line);
+                assert_eq!(got, expected, "{library} {prefix}");
+                assert!(
+                    notes.iter().all(|note| !note.contains("not used")),
+                    "{notes:?}"
+                );
+            }
+        }
+    }
+    // Flax keeps parameters and statistics apart.
+    let flax = [
+        "params.bn.scale",
+        "params.bn.bias",
+        "batch_stats.bn.mean",
+        "batch_stats.bn.var",
+    ];
+    let (got, said) = run(&renamed(flax, ""), line);
+    assert_eq!(got, expected);
+    assert_eq!(said[0], r#"the layer is the one with the prefix "bn.""#);
+    // Caffe's third blob divides the others.
+    let caffe = only_x()
+        .f32("weight", &[3], &[1.5, -0.75, 0.5])
+        .f32("bias", &[3], &[0.25, 1.0, -2.0])
+        .f32("0", &[3], &[1.0, 3.0, 5.0])
+        .f32("1", &[3], &[1.5, 2.5, 1.0]);
+    let (got, _) = run(&caffe.clone().f32("2", &[1], &[2.0]), line);
+    assert_eq!(got, expected);
+    let folder = Folder::new();
+    folder.save("in.safetensors", &caffe.f32("2", &[1], &[-2.0]));
+    folder.refused(&format!("{line} -o out.safetensors"), 2, "\"2\" holds -2.0");
+    // Names of two libraries.
+    let mixed = renamed(["gamma", "beta", "running_mean", "running_var"], "");
+    folder.save("in.safetensors", &mixed);
+    let line = format!("{line} -o out.safetensors");
+    let needle = r#"--names: the names of several libraries: "beta", "gamma", "running_mean""#;
+    folder.refused(&line, 2, needle);
+    let value = folder.json(&format!("{line} --names pytorch"));
+    assert_eq!(notes(&value), [r#"not used: "beta", "gamma""#]);
+}
+
+#[test]
+fn parameters_that_are_ignored() {
+    for (line, without) in [
+        ("--ignore weight", &["weight"][..]),
+        ("--ignore bias", &["bias"]),
+        ("--ignore weight,bias", &["weight", "bias"]),
+    ] {
+        let line = format!("forward in.safetensors --device cpu {line}");
+        let (got, notes) = run(&small(), &line);
+        let fewer = without
+            .iter()
+            .fold(small(), |input, name| input.without(name));
+        let (expected, _) = run(&fewer, "forward in.safetensors --device cpu");
+        assert_eq!(got, expected, "{line}");
+        assert!(notes.is_empty(), "{notes:?}");
+    }
+}
+
+#[test]
+fn variance_below_zero() {
+    let variance = -9.9999e-6f32;
+    let shape = [1, 2, 1];
+    let input = Tensors::default()
+        .f32("x", &shape, &[1.0, 1.0])
+        .f32("dy", &shape, &[1.0, 1.0])
+        .f32("running_mean", &[2], &[0.0; 2])
+        .f32("running_var", &[2], &[variance, 0.0476]);
+    for device in DEVICES {
+        let line = format!("in.safetensors --mode eval --eps 1e-5 --device {device}");
+        for (operation, tensor) in [("forward", "y"), ("backward", "dx")] {
+            let (out, _) = run(&input, &format!("{operation} {line}"));
+            let got = out.wide(tensor);
+            assert!((got[0] / 99977.8 - 1.0).abs() < 1e-6, "{device} {got:?}");
+            assert!((got[1] / 4.58301 - 1.0).abs() < 1e-6, "{device} {got:?}");
+        }
+    }
+}
+
+#[test]
+fn counter_forms() {
+    let with = |dtype, shape: &[usize], bytes: &[u8]| {
+        small().with("num_batches_tracked", dtype, shape, bytes.to_vec())
+    };
+    let line = "forward in.safetensors --device cpu --momentum cumulative";
+    let (expected, _) = run(&small().count(12), line);
+    for input in [
+        with(Dtype::I64, &[1], &12i64.to_le_bytes()),
+        with(Dtype::I32, &[], &12i32.to_le_bytes()),
+        with(Dtype::U64, &[], &12u64.to_le_bytes()),
+        with(Dtype::I16, &[1], &12i16.to_le_bytes()),
+        with(Dtype::U8, &[], &[12]),
+        with(Dtype::F32, &[], &12f32.to_le_bytes()),
+        with(Dtype::F64, &[1], &12f64.to_le_bytes()),
+        with(Dtype::F16, &[], &half::f16::from_f32(12.0).to_le_bytes()),
+    ] {
+        let (got, notes) = run(&input, line);
+        assert_eq!(got, expected);
+        assert!(notes.is_empty(), "{notes:?}");
+    }
+    // An average that forgets needs no count.
+    let line = "forward in.safetensors --device cpu";
+    let (expected, _) = run(&small().count(12), line);
+    let (got, notes) = run(&with(Dtype::F32, &[], &12.4f32.to_le_bytes()), line);
+    assert_eq!(got, expected);
+    assert_eq!(
+        notes,
+        ["num_batches_tracked holds 12.399999618530273 and is rounded down to 12"]
+    );
+}
+
+/// Numbers of every type as safetensors and NumPy's files hold them.
+#[test]
+fn f64_array() {
+    let folder = Folder::new();
+    // Whole numbers, which all types hold, and others.
+    let whole: Vec<f32> = (0..24).map(|i| ((i * 7) % 11) as f32).collect();
+    let third: Vec<f64> = (0..24).map(|i| f64::from((i * 7) % 11) / 3.0).collect();
+    let narrow: Vec<f32> = third.iter().map(|&v| v as f32).collect();
+    let expected = |values: &[f32]| {
+        folder.save(
+            "in.safetensors",
+            &Tensors::default().f32("x", &SHAPE, values),
+        );
+        folder.json("forward in.safetensors -o out.safetensors --device cpu");
+        folder.bytes("out.safetensors")
+    };
+    let (of_whole, of_third) = (expected(&whole), expected(&narrow));
+    macro_rules! bytes {
+        ($number:ty, $to:ident) => {
+            whole
+                .iter()
+                .flat_map(|&v| (v as $number).$to())
+                .collect::<Vec<u8>>()
+        };
+    }
+    for (descr, data) in [
+        ("<f8", bytes!(f64, to_le_bytes)),
+        (">f8", bytes!(f64, to_be_bytes)),
+        (">f4", bytes!(f32, to_be_bytes)),
+        ("|i1", bytes!(i8, to_le_bytes)),
+        ("|u1", bytes!(u8, to_le_bytes)),
+        ("<i2", bytes!(i16, to_le_bytes)),
+        (">u2", bytes!(u16, to_be_bytes)),
+        ("<i4", bytes!(i32, to_le_bytes)),
+        (">i4", bytes!(i32, to_be_bytes)),
+        ("<u4", bytes!(u32, to_le_bytes)),
+        ("<i8", bytes!(i64, to_le_bytes)),
+        (">u8", bytes!(u64, to_be_bytes)),
+    ] {
+        let header = npy::header(descr, false, "(4, 3, 2)");
+        folder.write("x.npy", &npy::version_1(&header, &data));
+        let value = folder.json("forward x.npy -o out.safetensors --device cpu");
+        assert!(folder.bytes("out.safetensors") == of_whole, "{descr}");
+        // What f32 holds all of is not worth a word.
+        let wide = !matches!(&descr[1..], "f4" | "i1" | "u1" | "i2" | "u2");
+        let said = notes(&value);
+        assert_eq!(said.len(), usize::from(wide), "{descr}: {said:?}");
+        assert!(
+            said.iter()
+                .all(|note| note.ends_with("and is rounded to f32"))
+        );
+    }
+    for (dtype, data) in [
+        (Dtype::F64, bytes!(f64, to_le_bytes)),
+        (Dtype::U8, bytes!(u8, to_le_bytes)),
+        (Dtype::I16, bytes!(i16, to_le_bytes)),
+        (Dtype::I32, bytes!(i32, to_le_bytes)),
+        (Dtype::U64, bytes!(u64, to_le_bytes)),
+    ] {
+        folder.save(
+            "in.safetensors",
+            &Tensors::default().with("x", dtype, &SHAPE, data),
+        );
+        folder.json("forward in.safetensors -o out.safetensors --device cpu");
+        assert!(folder.bytes("out.safetensors") == of_whole, "{dtype:?}");
+    }
+    folder.save(
+        "in.safetensors",
+        &Tensors::default().f64("x", &SHAPE, &third),
+    );
+    let value = folder.json("forward in.safetensors -o out.safetensors --device cpu");
+    assert!(folder.bytes("out.safetensors") == of_third);
+    assert_eq!(notes(&value), ["x is F64 and is rounded to f32"]);
+    // Halves stay halves, whichever byte comes first.
+    let data = whole
+        .iter()
+        .flat_map(|&v| half::f16::from_f32(v).to_be_bytes());
+    let header = npy::header(">f2", false, "(4, 3, 2)");
+    folder.write("x.npy", &npy::version_1(&header, &data.collect::<Vec<_>>()));
+    folder.json("forward x.npy -o out.safetensors --device cpu");
+    assert_eq!(folder.load("out.safetensors").tensor("y").dtype, Dtype::F16);
+    // Nothing is lost: what f32 does not hold is refused.
+    let mut large = third;
+    large[5] = 1e39;
+    folder.save(
+        "in.safetensors",
+        &Tensors::default().f64("x", &SHAPE, &large),
+    );
+    let line = "forward in.safetensors -o out.safetensors";
+    folder.refused(
+        line,
+        2,
+        "tensor \"x\" holds 1e39 at index 5, which f32 does not hold",
+    );
+    // Parameters come in all types too.
+    let wide = small().f64("weight", &[3], &[1.5, -0.75, 0.5]);
+    let (got, notes) = run(&wide, "forward in.safetensors --device cpu");
+    assert_eq!(got, run(&small(), "forward in.safetensors --device cpu").0);
+    assert_eq!(notes, ["weight is F64 and is rounded to f32"]);
+}
+
+#[test]
+fn fortran_order() {
+    let folder = Folder::new();
+    folder.save("in.safetensors", &only_x());
+    folder.json("forward in.safetensors -o out.safetensors --device cpu");
+    let expected = folder.bytes("out.safetensors");
+    let [n, c, l] = SHAPE;
+    let mut turned = vec![0.0; n * c * l];
+    for (k, v) in x().into_iter().enumerate() {
+        let (i, j, m) = (k / (c * l), k / l % c, k % l);
+        turned[i + n * (j + c * m)] = v;
+    }
+    let header = npy::header("<f4", true, "(4, 3, 2)");
+    folder.write("x.npy", &npy::version_1(&header, &npy::f32_bytes(&turned)));
+    folder.json("forward x.npy -o out.safetensors --device cpu");
+    assert!(folder.bytes("out.safetensors") == expected);
+}
+
+/// NumPy's archive of these members.
+fn archive(members: &[(&str, Vec<u8>)], packed: bool) -> Vec<u8> {
+    let mut writer = ZipWriter::new(std::io::Cursor::new(Vec::new()));
+    let method = match packed {
+        true => zip::CompressionMethod::Deflated,
+        false => zip::CompressionMethod::Stored,
+    };
+    for (name, bytes) in members {
+        let options = SimpleFileOptions::default().compression_method(method);
+        writer.start_file(*name, options).unwrap();
+        writer.write_all(bytes).unwrap();
+    }
+    writer.finish().unwrap().into_inner()
+}
+
+#[test]
+fn numpy_archives() {
+    let folder = Folder::new();
+    folder.save("in.safetensors", &only_x());
+    folder.json("forward in.safetensors -o out.safetensors --device cpu");
+    let expected = folder.bytes("out.safetensors");
+    let array = |shape: &str, values: &[f32]| {
+        npy::version_1(&npy::header("<f4", false, shape), &npy::f32_bytes(values))
+    };
+    let x_array = array("(4, 3, 2)", &x());
+    for packed in [false, true] {
+        // The only array, whatever its name, and the one that is named.
+        let alone = archive(&[("arr_0.npy", x_array.clone())], packed);
+        let named = [
+            ("other.npy", array("(2, 2)", &[1.0; 4])),
+            ("x.npy", x_array.clone()),
+            ("notes.txt", b"no array".to_vec()),
+        ];
+        folder.write("x.npz", &alone);
+        let value = folder.json("forward x.npz -o out.safetensors --device cpu");
+        assert!(folder.bytes("out.safetensors") == expected);
+        assert_eq!(notes(&value), [""; 0]);
+        folder.write("x.npz", &archive(&named, packed));
+        let value = folder.json("forward x.npz -o out.safetensors --device cpu");
+        assert!(folder.bytes("out.safetensors") == expected);
+        let said = [
+            r#"not an array of numbers: "notes.txt""#,
+            r#"not used: "other""#,
+        ];
+        assert_eq!(notes(&value), said);
+        // A layer beside it is read as from any file.
+        let with_layer = [
+            ("x.npy", x_array.clone()),
+            ("gamma.npy", array("(3,)", &[1.5, -0.75, 0.5])),
+            ("beta.npy", array("(3,)", &[0.25, 1.0, -2.0])),
+        ];
+        folder.write("x.npz", &archive(&with_layer, packed));
+        folder.json("forward x.npz -o out.safetensors --device cpu");
+        let (layer, _) = run(
+            &only_x()
+                .f32("weight", &[3], &[1.5, -0.75, 0.5])
+                .f32("bias", &[3], &[0.25, 1.0, -2.0]),
+            "forward in.safetensors --device cpu",
+        );
+        assert_eq!(folder.load("out.safetensors"), layer);
+    }
+    // More than the header says: it is not inflated to its end.
+    let mut bomb = x_array.clone();
+    bomb.extend(vec![0; 1 << 26]);
+    let line = "forward x.npz -o out.safetensors";
+    folder.write("x.npz", &archive(&[("x.npy", bomb)], true));
+    folder.refused(
+        line,
+        2,
+        "x.npy: not a valid .npy file: more than 96 bytes of data",
+    );
+    let two = [("a.npy", x_array.clone()), ("b.npy", x_array.clone())];
+    folder.write("x.npz", &archive(&two, false));
+    folder.refused(line, 2, "x.npz: tensor \"x\" is missing");
+    let good = archive(&[("x.npy", x_array)], true);
+    for len in (4..good.len()).step_by(7) {
+        folder.write("x.npz", &good[..len]);
+        folder.refused(line, 2, "x.npz: not a valid .npz file");
+    }
+}
+
+/// What training leaves is the layer's next state.
+#[test]
+fn an_output_is_the_next_input() {
+    let folder = Folder::new();
+    let line = "forward in.safetensors -o out.safetensors --device cpu";
+    folder.save("in.safetensors", &small());
+    folder.json(line);
+    let once = folder.load("out.safetensors");
+    let parameters = run(&small(), "forward in.safetensors --device cpu").0;
+    for (name, values) in [("weight", [1.5, -0.75, 0.5]), ("bias", [0.25, 1.0, -2.0])] {
+        assert_eq!(once.wide(name), values);
+    }
+    let mut next = only_x();
+    for (name, tensor) in &parameters.0 {
+        next = next.with(name, tensor.dtype, &tensor.shape, tensor.bytes.clone());
+    }
+    folder.save("in.safetensors", &next);
+    let value = folder.json(line);
+    let unused = r#"not used: "batch_mean", "batch_var", "inv_std", "y""#;
+    assert_eq!(notes(&value), [unused]);
+    let twice = folder.load("out.safetensors");
+    assert_eq!(twice.tensor("y"), once.tensor("y"));
+    assert_eq!(twice.wide("num_batches_tracked"), [8.0]);
+}
