@@ -1,7 +1,8 @@
 //! Any phase's error, as the layer API and the functional forms return it.
 
 use super::{
-    BindError, CheckError, ConfigError, DeviceError, PlanError, RunError, ShapeError, StateError,
+    BindError, CheckError, ConfigError, DeviceError, FoldError, PlanError, RunError, ShapeError,
+    StateError,
 };
 
 /// Whatever can go wrong in the layer API and the functional forms.
@@ -29,6 +30,9 @@ pub enum Error {
     /// See [`StateError`].
     #[error(transparent)]
     State(#[from] StateError),
+    /// See [`FoldError`].
+    #[error(transparent)]
+    Fold(#[from] FoldError),
     /// See [`CheckError`]: what the functions of `checked` return (feature `reference`).
     #[error(transparent)]
     Check(#[from] CheckError),

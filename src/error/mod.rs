@@ -1,4 +1,4 @@
-//! One error a phase: shape, options, device, plan, bind, run, state, a failed
+//! One error a phase: shape, options, device, plan, bind, run, state, folding, a failed
 //! check. [`Error`] is any of these; [`CacheError`], [`EncodeError`] and [`TuningError`] are those of the pipeline
 //! cache, of timestamps and of tuning files.
 //!
@@ -12,6 +12,7 @@ mod check;
 mod config;
 mod device;
 mod encode;
+mod fold;
 mod plan;
 mod run;
 mod shape;
@@ -25,6 +26,7 @@ pub use check::CheckError;
 pub use config::ConfigError;
 pub use device::DeviceError;
 pub use encode::EncodeError;
+pub use fold::FoldError;
 pub use plan::PlanError;
 pub use run::RunError;
 pub use shape::ShapeError;

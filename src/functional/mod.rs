@@ -1,5 +1,5 @@
 //! The functional forms, as in the paper and `tf.nn`: moments over any axes, normalization with
-//! given statistics, and folding a trained layer into the weights before it.
+//! given statistics, and folding a trained layer into the weights before or behind it.
 //!
 //! Like the layer's, these calls record work, submit it and return: nothing waits but what reads a result back.
 
@@ -7,7 +7,7 @@ mod fold;
 mod moments;
 mod normalize;
 
-pub use fold::{Folded, Trained, fold_into_linear};
+pub use fold::{Float, Folded, LinearWeight, Trained, fold_into_next, fold_into_previous};
 #[cfg(feature = "cpu")]
 pub use moments::cpu_moments;
 pub use moments::{DeviceMoments, moments};

@@ -22,7 +22,6 @@ use std::sync::{Mutex, PoisonError};
 use crate::config::{Affine, Config, Momentum};
 use crate::error::Error;
 use crate::error::{ConfigError, PlanError, ShapeError};
-use crate::functional::{Folded, Trained, fold_into_linear};
 use crate::gpu::Gpu;
 use crate::record::Plan;
 use crate::shape::{same_element, same_shape};
@@ -221,33 +220,6 @@ impl BatchNorm {
             .map_or(Ok(()), |r| self.write_running(r))
     }
 
-    /// Folds the trained layer into the linear or convolution layer before it: see
-    /// [`fold_into_linear`].
-    ///
-    /// # Errors
-    /// A layer without running statistics; what [`fold_into_linear`] refuses; a failed device.
-    pub async fn fold_into_linear(
-        &self,
-        weight: &[f32],
-        bias: Option<&[f32]>,
-    ) -> Result<Folded, Error> {
-        let state = self.state().await?;
-        let running = state
-            .running
-            .as_ref()
-            .ok_or(ConfigError::NoRunningStatistics)?;
-        let trained = Trained {
-            parameters: Parameters {
-                weight: state.weight.as_deref(),
-                bias: state.bias.as_deref(),
-            },
-            mean: &running.mean,
-            variance: &running.variance,
-            eps: self.config.eps,
-        };
-        fold_into_linear(&trained, weight, bias)
-    }
-
     fn plan(&self, x: &Tensor) -> Result<Plan, Error> {
         self.gpu.owns("x", x.gpu())?;
         let config = self.config.with_element(x.element());
@@ -319,17 +291,5 @@ impl BatchNorm {
     /// As there.
     pub fn state_blocking(&self) -> Result<LayerState, Error> {
         pollster::block_on(self.state())
-    }
-
-    /// Blocking twin of [`BatchNorm::fold_into_linear`].
-    ///
-    /// # Errors
-    /// As there.
-    pub fn fold_into_linear_blocking(
-        &self,
-        weight: &[f32],
-        bias: Option<&[f32]>,
-    ) -> Result<Folded, Error> {
-        pollster::block_on(self.fold_into_linear(weight, bias))
     }
 }

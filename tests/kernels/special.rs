@@ -259,6 +259,9 @@ fn a_negative_running_variance_is_nan_for_its_channel() {
                 assert!(channel(&case, y, C).all(f32::is_nan), "{what}: {negative}");
                 assert!(channel(&case, &gradients.dx, C).all(f32::is_nan), "{what}");
                 assert!(gradients.dweight[C].is_nan(), "{what}: {negative}");
+                // What has no sign below zero is not looked for there.
+                let dbias = gradients.dbias[C];
+                assert!(dbias.is_nan() || negative.is_nan(), "{what}: {negative}");
             }
             // Above zero with eps it is a variance, as published files have them.
             for below in [-1e-6, -9.9999e-6, -f32::MIN_POSITIVE] {

@@ -3,7 +3,9 @@
 use testkit::gpu::gpu;
 use wgpu_batchnorm::checked;
 use wgpu_batchnorm::error::{BindError, ConfigError};
-use wgpu_batchnorm::functional::{AffineStep, Trained, fold_into_linear, moments, normalize};
+use wgpu_batchnorm::functional::{
+    AffineStep, LinearWeight, Trained, fold_into_next, fold_into_previous, moments, normalize,
+};
 use wgpu_batchnorm::{Error, Parameters, Tensor};
 
 /// Moments of one batch used on another: they fit by their kept axes.
@@ -45,7 +47,8 @@ fn other_batch() {
 #[test]
 fn empty_mean() {
     let trained = Trained::new(Parameters::default(), &[], &[1.0, 1.0], 1e-5);
-    let refused = fold_into_linear(&trained, &[1.0, 2.0], None).unwrap_err();
+    let refused =
+        fold_into_previous(&trained, &LinearWeight::new(&[1f32, 2.0], &[2, 1]), None).unwrap_err();
     assert!(matches!(refused, Error::Config(ConfigError::NoChannels)));
     assert!(refused.to_string().contains("0 channels"), "{refused}");
 }
@@ -82,7 +85,7 @@ fn destroyed_tensor() {
 fn unfoldable_channel() {
     let fold = |mean: &[f32], variance: &[f32], eps| {
         let trained = Trained::new(Parameters::default(), mean, variance, eps);
-        fold_into_linear(&trained, &[1.0, 2.0], None)
+        fold_into_previous(&trained, &LinearWeight::new(&[1f32, 2.0], &[2, 1]), None)
     };
     let (mean, finite) = ([0.5, 0.25], "a finite number of at least 0");
     for (variance, expected) in [
@@ -105,4 +108,107 @@ fn unfoldable_channel() {
     }
     // A variance of 0 with an eps is ordinary: 1/√0.25 is 2.
     assert_eq!(fold(&mean, &[0.0, 0.0], 0.25).unwrap().weight, [2.0, 4.0]);
+}
+
+/// γ and mean 0, variance 1, eps 0: each channel is multiplied by γ alone.
+fn scaled<'a>(gamma: &'a [f32], zeros: &'a [f32], ones: &'a [f32]) -> Trained<'a> {
+    Trained::new(Parameters::default().with_weight(gamma), zeros, ones, 0.0)
+}
+
+/// A transposed convolution has its outputs on the second axis; its weight was scaled along the first.
+#[test]
+fn deconvolution() {
+    let trained = scaled(&[2.0, 10.0], &[0.0; 2], &[1.0; 2]);
+    let values = [1f32, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0];
+    let weight = LinearWeight::transposed(&values, &[4, 2]);
+    let folded = fold_into_previous(&trained, &weight, None).unwrap();
+    assert_eq!(
+        folded.weight,
+        [2.0, 20.0, 6.0, 40.0, 10.0, 60.0, 14.0, 80.0]
+    );
+    // As another layer's, whose outputs are as many as its inputs here, it does not fit.
+    let refused = fold_into_previous(&trained, &LinearWeight::new(&values, &[4, 2]), None);
+    let told = "a weight of shape [4, 2] has 4 output channels, the batch norm has 2";
+    assert_eq!(refused.unwrap_err().to_string(), told);
+}
+
+/// Groups of a transposed convolution share out its inputs.
+#[test]
+fn grouped_deconvolution() {
+    let trained = scaled(&[1.0, 10.0, 100.0, 1000.0], &[0.0; 4], &[1.0; 4]);
+    let weight = LinearWeight::transposed(&[1f32; 8], &[4, 2]).with_groups(2);
+    let folded = fold_into_previous(&trained, &weight, None).unwrap();
+    assert_eq!(
+        folded.weight,
+        [1.0, 10.0, 1.0, 10.0, 100.0, 1000.0, 100.0, 1000.0]
+    );
+}
+
+/// A batch norm before a linear layer.
+#[test]
+fn fold_forward() {
+    let parameters = Parameters::default().with_weight(&[2.0, 10.0][..]);
+    let parameters = parameters.with_bias(&[1.0, -1.0][..]);
+    let trained = Trained::new(parameters, &[0.0; 2], &[1.0; 2], 0.0);
+    let weight = LinearWeight::new(&[1f32, 2.0], &[1, 2]);
+    let folded = fold_into_next(&trained, &weight, Some(&[0.5]), false).unwrap();
+    assert_eq!((folded.weight, folded.bias), (vec![2.0, 20.0], vec![-0.5]));
+    // Its border would not see the shift.
+    let refused = fold_into_next(&trained, &weight, Some(&[0.5]), true).unwrap_err();
+    let told = "channel 0 is shifted by 1.0, which a padded layer does not see at its border";
+    assert!(refused.to_string().starts_with(told), "{refused}");
+}
+
+/// A variance that eps outweighs, as published files have it.
+#[test]
+fn variance_below_zero_folds() {
+    let trained = Trained::new(Parameters::default(), &[0.0], &[-9.9999e-6], 1e-5);
+    let weight = LinearWeight::new(&[1f32], &[1, 1]);
+    let folded = fold_into_previous(&trained, &weight, None).unwrap();
+    assert!(
+        (folded.weight[0] / 99977.8 - 1.0).abs() < 1e-6,
+        "{folded:?}"
+    );
+}
+
+/// A weight whose length merely divides was taken for one that fits.
+#[test]
+fn weight_of_another_shape() {
+    let trained = scaled(&[2.0, 10.0], &[0.0; 2], &[1.0; 2]);
+    for (shape, told) in [
+        (
+            &[4, 1][..],
+            "a weight of shape [4, 1] has 4 output channels",
+        ),
+        (&[2, 3], "weight has 4 values, expected 6"),
+        (&[4], "a weight of shape [4] has no axes 0 and 1"),
+        (&[], "weight has 4 values, expected 1"),
+        (&[2, 2, 0], "shape [2, 2, 0] is empty"),
+    ] {
+        let weight = LinearWeight::new(&[1f32; 4], shape);
+        let refused = fold_into_previous(&trained, &weight, None).unwrap_err();
+        assert!(refused.to_string().starts_with(told), "{refused}");
+    }
+    for groups in [0, 3] {
+        let weight = LinearWeight::new(&[1f32; 4], &[2, 2]).with_groups(groups);
+        let refused = fold_into_previous(&trained, &weight, None).unwrap_err();
+        let told = format!("{groups} groups do not divide the 2 channels");
+        assert!(refused.to_string().starts_with(&told), "{refused}");
+    }
+    for (output, input) in [(0, 0), (1, -1), (2, 0), (0, -3)] {
+        let weight = LinearWeight::new(&[1f32; 4], &[2, 2]).with_axes(output, input);
+        let refused = fold_into_previous(&trained, &weight, None).unwrap_err();
+        assert!(refused.to_string().contains("has no axes"), "{refused}");
+    }
+    // What f16 does not hold is not rounded to infinity.
+    let ones = [half::f16::ONE; 4];
+    let weight = LinearWeight::new(&ones, &[2, 2]);
+    let large = scaled(&[2.0, 1e6], &[0.0; 2], &[1.0; 2]);
+    let refused = fold_into_previous(&large, &weight, None).unwrap_err();
+    assert!(
+        refused
+            .to_string()
+            .starts_with("value 2 of the folded weight is 1e6"),
+        "{refused}"
+    );
 }

@@ -1,6 +1,6 @@
 //! Moments over any axes and normalization by them, as `tf.nn` has them, and folding a trained layer.
 
-use wgpu_batchnorm::functional::{self, AffineStep, Trained};
+use wgpu_batchnorm::functional::{self, AffineStep, LinearWeight, Trained};
 use wgpu_batchnorm::{Adapter, Error, Gpu, Parameters, Tensor};
 
 fn main() -> Result<(), Error> {
@@ -17,7 +17,7 @@ fn main() -> Result<(), Error> {
     let sums = sums.iter().sum::<f32>();
     assert!(sums.abs() < 1e-5);
 
-    // A trained layer of one channel folds into the linear layer before it: w' = w·γ/√(σ² + ε).
+    // A trained layer of one channel folds into the linear layer before it, whose weight is [1, 2]: w' = w·γ/√(σ² + ε).
     let trained = Trained::new(
         Parameters::default()
             .with_weight(&[2.0][..])
@@ -26,7 +26,8 @@ fn main() -> Result<(), Error> {
         &[4.0],
         0.0,
     );
-    let folded = functional::fold_into_linear(&trained, &[10.0, 20.0], None)?;
+    let weight = LinearWeight::new(&[10f32, 20.0], &[1, 2]);
+    let folded = functional::fold_into_previous(&trained, &weight, None)?;
     assert_eq!((folded.weight, folded.bias), (vec![10.0, 20.0], vec![-2.0]));
     Ok(())
 }
