@@ -30,6 +30,8 @@ pub enum Command {
     Backward(FileArgs),
     /// Mean and biased variance of x over any axes.
     Moments(MomentsArgs),
+    /// Fold the batch norms of a checkpoint into the layers before or behind them.
+    Fold(FoldArgs),
     /// Adapters, their limits, and what they mean here.
     Info(InfoArgs),
     /// Sweep operations, layouts and data against the f64 reference.
@@ -136,6 +138,52 @@ pub struct MomentsArgs {
     /// with: that of x on an adapter; f32 on the CPU path, which widens f16 and bf16 to compute.
     #[arg(long)]
     pub json: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub struct FoldArgs {
+    /// A .safetensors checkpoint.
+    pub input: PathBuf,
+    /// Where the checkpoint without those batch norms goes: .safetensors.
+    #[arg(short, long)]
+    pub output: PathBuf,
+    /// A layer and its batch norm, such as layer1.0.conv1=layer1.0.bn1; without any, they are found by PyTorch's names.
+    #[arg(long, value_name = "LAYER=NORM")]
+    pub pair: Vec<String>,
+    /// The layers are transposed convolutions.
+    #[arg(long)]
+    pub transposed: bool,
+    /// The groups of channels that do not mix in the layers.
+    #[arg(long, default_value_t = 1)]
+    pub groups: usize,
+    /// The axis of the weights' outputs: 0 or 1, where inputs are on the other of the two, or -1 or -2 likewise.
+    #[arg(long, allow_negative_numbers = true, value_parser = out_axis)]
+    pub out_axis: Option<isize>,
+    /// Into the layers behind the batch norms.
+    #[arg(long)]
+    pub next: bool,
+    /// Layers of more than one tap do not pad their input.
+    #[arg(long, requires = "next")]
+    pub unpadded: bool,
+    /// Added to the variance.
+    #[arg(long, allow_hyphen_values = true, default_value = "1e-5")]
+    pub eps: f32,
+    /// Print a JSON object instead of tables.
+    #[arg(long)]
+    pub json: bool,
+}
+
+impl FoldArgs {
+    /// The axes of outputs and inputs.
+    pub fn axes(&self) -> (isize, isize) {
+        match self.out_axis {
+            None if self.transposed => (1, 0),
+            None | Some(0) => (0, 1),
+            Some(1) => (1, 0),
+            Some(-1) => (-1, -2),
+            Some(_) => (-2, -1),
+        }
+    }
 }
 
 #[derive(Debug, clap::Args)]
@@ -369,6 +417,13 @@ fn seconds(text: &str) -> Result<f64, String> {
     match text.parse() {
         Ok(seconds) if (0.0..=86_400.0).contains(&seconds) => Ok(seconds),
         _ => Err("expected a number of seconds from 0 to 86400".to_owned()),
+    }
+}
+
+fn out_axis(text: &str) -> Result<isize, String> {
+    match text.parse() {
+        Ok(axis @ (-2..=1)) => Ok(axis),
+        _ => Err("expected 0, 1, -1 or -2".to_owned()),
     }
 }
 

@@ -193,6 +193,6 @@ fn bad(text: &str) -> Failure {
     Failure::Input(text.to_owned())
 }
 
-fn parse(bytes: &[u8]) -> Result<SafeTensors<'_>, Failure> {
+pub fn parse(bytes: &[u8]) -> Result<SafeTensors<'_>, Failure> {
     SafeTensors::deserialize(bytes).map_err(|e| bad(&format!("not a valid safetensors file: {e}")))
 }

@@ -10,6 +10,7 @@ mod bench;
 mod demo;
 mod engine;
 pub mod failure;
+mod fold;
 mod forward;
 mod info;
 pub mod input;
@@ -61,6 +62,7 @@ fn run() -> Result<(), Failure> {
         Command::Forward(args) => forward::run(&args),
         Command::Backward(args) => backward::run(&args),
         Command::Moments(args) => moments::run(&args),
+        Command::Fold(args) => fold::run(&args),
         Command::Info(args) => info::run(&args),
         Command::Verify(args) => verify::run(&args),
         Command::Bench(args) => bench::run(&args),

@@ -129,7 +129,12 @@ fn refused(path: &Path, why: &str) -> Failure {
 
 /// Writes a text file, whole or not at all.
 pub fn write_text(path: &Path, text: &str) -> Result<(), Failure> {
-    write_whole(path, text.as_bytes()).map_err(|e| unwritten(path, &e))
+    write_bytes(path, text.as_bytes())
+}
+
+/// Writes a file, whole or not at all.
+pub fn write_bytes(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
+    write_whole(path, bytes).map_err(|e| unwritten(path, &e))
 }
 
 fn unwritten(path: &Path, error: &io::Error) -> Failure {

@@ -12,6 +12,7 @@ mod corrupt;
 #[cfg(target_os = "linux")]
 mod dropping;
 mod files;
+mod fold;
 mod goldens;
 mod halves;
 #[cfg(unix)] // by signals and limits of the shell

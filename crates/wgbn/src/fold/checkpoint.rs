@@ -1,0 +1,114 @@
+//! A safetensors file as it is, to be written again with some tensors changed.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use safetensors::SafeTensors;
+use safetensors::tensor::Dtype;
+use serde_json::json;
+
+use crate::failure::Failure;
+use crate::input::parse;
+
+/// A tensor with its bytes as the file has them.
+#[derive(Clone, Debug)]
+pub struct Tensor {
+    pub name: String,
+    pub dtype: Dtype,
+    pub shape: Vec<usize>,
+    pub bytes: Vec<u8>,
+}
+
+/// The tensors of a file in their order, and its metadata.
+#[derive(Debug)]
+pub struct Checkpoint {
+    pub tensors: Vec<Tensor>,
+    metadata: Option<BTreeMap<String, String>>,
+}
+
+impl Checkpoint {
+    /// Reads a file; one of several that make up a checkpoint is refused.
+    pub fn read(path: &Path) -> Result<(Self, Vec<u8>), Failure> {
+        let named = |text: String| Failure::Input(format!("{}: {text}", path.display()));
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        if is_shard(&name) {
+            let why = "one of several files of a checkpoint; a layer and its norm may be in two of them: join them first";
+            return Err(named(why.to_owned()));
+        }
+        let bytes = std::fs::read(path)
+            .map_err(|e| Failure::Input(format!("cannot read {}: {e}", path.display())))?;
+        let read =
+            Self::of(&bytes).map_err(|failure| failure.map(|text| named(text).to_string()))?;
+        Ok((read, bytes))
+    }
+
+    fn of(bytes: &[u8]) -> Result<Self, Failure> {
+        let file = parse(bytes)?;
+        let invalid = |e| Failure::Input(format!("not a valid safetensors file: {e}"));
+        let (_, header) = SafeTensors::read_metadata(bytes).map_err(invalid)?;
+        let tensors = header.offset_keys().into_iter().map(|name| {
+            let view = file.tensor(&name).map_err(invalid)?;
+            Ok::<_, Failure>(Tensor {
+                dtype: view.dtype(),
+                shape: view.shape().to_vec(),
+                bytes: view.data().to_vec(),
+                name,
+            })
+        });
+        let metadata = header.metadata().as_ref();
+        Ok(Self {
+            tensors: tensors.collect::<Result<_, _>>()?,
+            metadata: metadata.map(|m| m.clone().into_iter().collect()),
+        })
+    }
+
+    pub fn get(&self, name: &str) -> Option<&Tensor> {
+        self.tensors.iter().find(|tensor| tensor.name == name)
+    }
+
+    /// Puts a tensor in the place of the one with its name, or behind `after`.
+    pub fn put(&mut self, tensor: Tensor, after: &str) {
+        let place = |name: &str| self.tensors.iter().position(|other| other.name == name);
+        match (place(&tensor.name), place(after)) {
+            (Some(at), _) => self.tensors[at] = tensor,
+            (None, at) => {
+                let at = at.map_or(self.tensors.len(), |at| at + 1);
+                self.tensors.insert(at, tensor);
+            }
+        }
+    }
+
+    /// The file's bytes: the tensors in their order, without a gap.
+    pub fn bytes(&self) -> Vec<u8> {
+        let mut entries = Vec::new();
+        if let Some(metadata) = &self.metadata {
+            entries.push(format!("\"__metadata__\":{}", json!(metadata)));
+        }
+        let mut end = 0;
+        for tensor in &self.tensors {
+            let start = end;
+            end += tensor.bytes.len();
+            let (dtype, shape) = (tensor.dtype, &tensor.shape);
+            let entry = json!({ "dtype": dtype, "shape": shape, "data_offsets": [start, end] });
+            entries.push(format!("{}:{entry}", json!(tensor.name)));
+        }
+        let mut header = format!("{{{}}}", entries.join(",")).into_bytes();
+        // The data then begin at a multiple of eight bytes, as readers that map files want it.
+        header.resize(header.len().next_multiple_of(8), b' ');
+        let mut bytes = (header.len() as u64).to_le_bytes().to_vec();
+        bytes.extend(header);
+        self.tensors.iter().for_each(|t| bytes.extend(&t.bytes));
+        bytes
+    }
+}
+
+/// `model-00001-of-00003.safetensors`, or the index of such files.
+fn is_shard(name: &str) -> bool {
+    let numbered = name.strip_suffix(".safetensors").and_then(|stem| {
+        let (rest, last) = stem.rsplit_once("-of-")?;
+        let (_, first) = rest.rsplit_once('-')?;
+        let number = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+        Some(number(first) && number(last) && last.parse() != Ok(1u32))
+    });
+    numbered == Some(true) || name.ends_with(".index.json")
+}
