@@ -1,7 +1,7 @@
 //! What a batch normalization is asked to do: options, presets, validation.
 
 use crate::element::Element;
-use crate::error::ConfigError;
+use crate::error::{ConfigError, ShapeError};
 use crate::shape::View;
 
 /// How running statistics move at each counted batch.
@@ -189,6 +189,8 @@ pub struct Config {
     pub element: Element,
     /// What comes after the normalization and the residual.
     pub activation: Activation,
+    /// Whether a tensor of rank 1 is taken, as the values of one channel.
+    pub vectors: bool,
 }
 
 impl Config {
@@ -207,9 +209,13 @@ impl Config {
         )
     }
 
-    /// ONNX's numbers: axis 1, eps 1e-5, decay 0.9, biased running variance.
+    /// ONNX's numbers: axis 1, eps 1e-5, decay 0.9, biased running variance. As with ONNX's operator, a tensor of rank 1 is
+    /// one channel.
     pub fn onnx() -> Self {
-        Self::preset(1, 1e-5, Momentum::from_decay(0.9), RunningVariance::Biased)
+        Self {
+            vectors: true,
+            ..Self::preset(1, 1e-5, Momentum::from_decay(0.9), RunningVariance::Biased)
+        }
     }
 
     fn preset(axis: isize, eps: f32, momentum: Momentum, variance: RunningVariance) -> Self {
@@ -224,6 +230,19 @@ impl Config {
             }),
             element: Element::F32,
             activation: Activation::None,
+            vectors: false,
+        }
+    }
+
+    /// How a tensor of this shape is seen: around its channel axis, or as one channel where it is of rank 1 and
+    /// [`Config::vectors`] takes such.
+    ///
+    /// # Errors
+    /// As [`View::new`].
+    pub fn view(&self, shape: &[usize]) -> Result<View, ShapeError> {
+        match (self.vectors, shape) {
+            (true, &[len]) => View::new(&[len, 1], 1),
+            _ => View::new(shape, self.axis),
         }
     }
 
@@ -279,6 +298,12 @@ impl Config {
     /// Sets what comes after the normalization and the residual.
     pub fn with_activation(mut self, activation: Activation) -> Self {
         self.activation = activation;
+        self
+    }
+
+    /// Sets whether a tensor of rank 1 is taken, as the values of one channel.
+    pub fn with_vectors(mut self, vectors: bool) -> Self {
+        self.vectors = vectors;
         self
     }
 

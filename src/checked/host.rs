@@ -30,7 +30,7 @@ impl HostInput {
         let [weight, bias] = rows(&layer.affine().read().await?)?;
         let config = layer.config();
         Ok(Self {
-            view: View::new(x.shape(), config.axis)?,
+            view: config.view(x.shape())?,
             x: x.read().await?,
             residual: optional(residual).await?,
             element: x.element(),

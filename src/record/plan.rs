@@ -60,7 +60,7 @@ impl Context {
     /// A shape or options out of range, or scratch or statistics that no binding can hold.
     pub fn plan(&self, config: &Config, shape: &[usize]) -> Result<Plan, PlanError> {
         config.validate()?;
-        let view = View::new(shape, config.axis)?;
+        let view = config.view(shape)?;
         // No operation has longer rows.
         let needs = Operation::Train.needs();
         let schedule = plan::plan_dense(view, config.element, &needs, self.machine())?;

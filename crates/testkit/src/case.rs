@@ -25,7 +25,7 @@ pub struct Case {
 
 impl Case {
     pub fn new(shape: &[usize], config: Config, kind: Kind, seed: u64) -> Self {
-        let view = View::new(shape, config.axis).unwrap();
+        let view = config.view(shape).unwrap();
         let mut random = Random::new(seed);
         let x = stored(config.element, &kind.tensor(&mut random, &view));
         let dy = stored(config.element, &random.normals(view.len(), 0.1, 1.0));

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use safetensors::tensor::{Dtype, TensorView};
 use safetensors::{SafeTensors, serialize};
-use wgpu_batchnorm::{Affine, Config, Momentum, RunningStatistics, RunningVariance, View};
+use wgpu_batchnorm::{Affine, Config, Momentum, RunningStatistics, RunningVariance};
 
 use crate::case::Case;
 
@@ -136,7 +136,7 @@ impl Golden {
     /// A `train` or `eval` file as a case; without a `dy` it is zero.
     pub fn case(&self) -> Case {
         let (shape, config) = (self.shape("x"), self.config());
-        let view = View::new(&shape, config.axis).unwrap();
+        let view = config.view(&shape).unwrap();
         let tracked = self.wide("num_batches_tracked").map_or(0.0, |v| v[0]);
         Case {
             name: self.name.clone(),

@@ -92,8 +92,8 @@ impl Inputs {
 
     /// The layer in the file: its parameters, and the statistics that `mode` needs.
     pub fn layer(&self, lookup: &Lookup, config: Config, mode: Mode) -> Result<Layer, Failure> {
-        let view =
-            View::new(&self.x.shape, config.axis).map_err(|e| Failure::Input(format!("x: {e}")))?;
+        let view = config.view(&self.x.shape);
+        let view = view.map_err(|e| Failure::Input(format!("x: {e}")))?;
         config
             .validate()
             .map_err(|e| Failure::Input(e.to_string()))?;

@@ -481,3 +481,32 @@ fn an_output_is_the_next_input() {
     assert_eq!(twice.tensor("y"), once.tensor("y"));
     assert_eq!(twice.wide("num_batches_tracked"), [8.0]);
 }
+
+/// A tensor of rank 1 is one channel, as ONNX has it.
+#[test]
+fn vector() {
+    let x: Vec<f32> = (0..10).map(|i| i as f32).collect();
+    let input = Tensors::default()
+        .f32("x", &[10], &x)
+        .f32("dy", &[10], &[1.0; 10])
+        .f32("running_mean", &[1], &[4.5])
+        .f32("running_var", &[1], &[8.25]);
+    let root = 8.25001f64.sqrt();
+    let expected: Vec<_> = x.iter().map(|&x| (f64::from(x) - 4.5) / root).collect();
+    for device in DEVICES {
+        let line = format!("in.safetensors --preset onnx --device {device}");
+        // The batch has the same mean and variance.
+        for mode in ["eval", "train"] {
+            let (out, _) = run(&input, &format!("forward {line} --mode {mode}"));
+            near(&out.wide("y"), &expected);
+            assert_eq!(out.tensor("y").shape, [10]);
+        }
+        let (out, _) = run(&input, &format!("backward {line} --mode eval"));
+        near(&out.wide("dx"), &[1.0 / root; 10]);
+        assert_eq!(out.tensor("dx").shape, [10]);
+    }
+    let folder = Folder::new();
+    folder.save("in.safetensors", &input);
+    let line = "forward in.safetensors -o out.safetensors";
+    folder.refused(line, 2, "rank 1");
+}
