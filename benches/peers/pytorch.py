@@ -22,6 +22,8 @@ import torch
 SCHEMA = 1  # of the JSON: crates/bench-record has the check of it
 EPS, MOMENTUM = 1e-5, 0.1
 BOUND = 1e-4  # of a channel's scale, on ordinary data; f32 is good for 1e-6
+ELEMENTS = {"f32": torch.float32, "f16": torch.float16, "bf16": torch.bfloat16}  # of x, y, dy and dx
+ROUNDING = {"f32": 0.0, "f16": 2.0**-11, "bf16": 2.0**-8}  # of a result, once more
 SUITES = {  # the shapes, channels at axis 1
     "resnet50": [
         (32, 64, 112, 112),
@@ -95,11 +97,11 @@ class Channel:
 class Set:
     """One of the rotated sets: an input, a gradient, and the forward's outputs."""
 
-    def __init__(self, shape, device, channels_last):
+    def __init__(self, shape, device, channels_last, element):
         layout = torch.channels_last if channels_last else torch.contiguous_format
-        draw = lambda: torch.randn(shape, device=device).contiguous(memory_format=layout)
+        draw = lambda: torch.randn(shape, device=device).to(ELEMENTS[element]).contiguous(memory_format=layout)
         self.x, self.dy = draw(), draw()
-        self.channels_last = channels_last
+        self.channels_last, self.element = channels_last, element
         self.copy = torch.empty_like(self.x)
         self.saved = self.evaluated = None
 
@@ -244,18 +246,18 @@ def keep_freed_memory():
         return False
 
 
-def make_sets(shape, kind, channels_last):
-    size = 4 * math.prod(shape)
+def make_sets(shape, kind, channels_last, element):
+    size = ELEMENTS[element].itemsize * math.prod(shape)
     count = max(4, math.ceil(ROTATED[kind] / size))
     if kind == "cuda":  # five tensors a set, and room for what the calls allocate
         torch.cuda.empty_cache()
         count = max(2, min(count, torch.cuda.mem_get_info()[0] // (8 * size)))
-    return [Set(shape, kind, channels_last) for _ in range(count)]
+    return [Set(shape, kind, channels_last, element) for _ in range(count)]
 
 
 def empty_row(kind, variant, op, suite, shape, sets):
     """What is known of a row before its time."""
-    channels_last, size = sets[0].channels_last, 4 * math.prod(shape)
+    channels_last, size = sets[0].channels_last, sets[0].x.element_size() * math.prod(shape)
     runs_forward, runs_backward = op not in ("backward", "frozen"), op not in ("train", "inference")
     preallocated = "preallocated" if has_out(KERNELS[variant], kind) else "allocated by the call: it has no out kernel"
     return {
@@ -266,6 +268,7 @@ def empty_row(kind, variant, op, suite, shape, sets):
         "shape": list(shape),
         "layout": "nhwc" if channels_last else "nc" if len(shape) == 2 else "nchw",
         "variant": variant,
+        "element": sets[0].element,
         "elements": math.prod(shape),
         "ideal_bytes": TRAFFIC[op] * size,
         "clock": "wall" if kind == "cpu" else "events",
@@ -285,16 +288,16 @@ def time_row(row, sets, channel, seconds, kind):
                 forward(kernels, s, channel, channel.running, True)
         error = worst_error(op, call(sets[0]), sets[0], channel)
         row |= measure(call, sets, seconds, kind)
-    right = error <= BOUND
+    right = error <= BOUND + ROUNDING[row["element"]]
     row["gb_per_s"] = row["ideal_bytes"] / row["median_ms"] / 1e6
     row["checked"] = f"{'worst error' if right else 'WRONG: error'} {error:.1e} of the f64 result's scale"
     return right
 
 
-def measure_shape(report, ops, kind, suite, shape, channels_last, share):
+def measure_shape(report, ops, kind, suite, shape, channels_last, element, share):
     """All rows of one shape and layout on one device. `share` gives each measurement its seconds."""
-    sets, channel = make_sets(shape, kind, channels_last), Channel(shape[1], kind)
-    copied = 2 * 4 * math.prod(shape)
+    sets, channel = make_sets(shape, kind, channels_last, element), Channel(shape[1], kind)
+    copied = 2 * sets[0].x.element_size() * math.prod(shape)
     copy = measure(lambda s: s.copy.copy_(s.x), sets, share(), kind)
     copy_rate = copied / copy["median_ms"] / 1e6
     what = f"copy_, {len(sets)} buffers in turn"
@@ -307,7 +310,7 @@ def measure_shape(report, ops, kind, suite, shape, channels_last, share):
             if (variant, op) == ("cudnn", "frozen"):
                 continue
             row = empty_row(kind, variant, op, suite, shape, sets)
-            where = f"{kind} {variant} {op} {row['layout']} {'x'.join(map(str, row['shape']))}"
+            where = f"{kind} {variant} {op} {element} {row['layout']} {'x'.join(map(str, row['shape']))}"
             try:
                 right = time_row(row, sets, channel, share(), kind)
             except RuntimeError as problem:
@@ -336,6 +339,8 @@ def parse_options():
     add, ops = parser.add_argument, list(TRAFFIC)
     add("--suite", type=some_of(SUITES), default=["resnet50"], help="resnet50 (default), small, or both with a comma")
     add("--ops", type=some_of(ops), default=ops, help=f"some of {','.join(ops)} (default all)")
+    known = list(ELEMENTS)
+    add("--element", type=some_of(known), default=["f32"], help="f32 (default), f16 or bf16, or several with a comma")
     add("--devices", type=some_of(["cpu", "cuda"]), default=["cpu", "cuda"], help="cpu,cuda (default both)")
     add("--threads", type=int, help="CPU threads (default PyTorch's)")
     add("--seconds", type=float, default=120, help="for all rows together (default 120); five runs a row at least")
@@ -365,11 +370,12 @@ def main():
     if "cuda" in kinds and "frozen" in options.ops:
         report["skipped"].append("cudnn frozen: cuDNN has no backward through frozen statistics")
     jobs = [
-        (kind, suite, shape, channels_last)
+        (kind, suite, shape, channels_last, element)
         for kind in kinds
         for suite in options.suite
         for shape in SUITES[suite]
         for channels_last in ([False, True] if len(shape) == 4 else [False])
+        for element in options.element
     ]
     deadline = time.perf_counter() + options.seconds
     left = sum(1 + len(variants(kind)) * len(options.ops) for kind, *_ in jobs)  # and the copies

@@ -98,10 +98,12 @@ impl TuningFile {
         let there = &self.contents.adapter;
         let (got, expected) = (there.adapter(), here.adapter());
         if got != expected {
+            let got = brief(&got);
             return Err(TuningError::OtherAdapter { got, expected });
         }
         let (got, expected) = (there.driver(), here.driver());
         if got != expected {
+            let got = brief(&got);
             return Err(TuningError::OtherDriver { got, expected });
         }
         Ok(())
@@ -125,24 +127,27 @@ impl AdapterId {
     }
 }
 
-/// Longer reasons quote what a hostile file says.
-const MOST_REASON: usize = 200;
+/// Characters of what a file says that are quoted at most.
+const MOST_QUOTED: usize = 200;
+
+/// What a file says, no longer than is of use, without control characters.
+fn brief(text: &str) -> String {
+    let shown = text.chars().take(MOST_QUOTED);
+    let mut shown: String = shown
+        .map(|c| if c.is_control() { '\u{fffd}' } else { c })
+        .collect();
+    if text.chars().count() > MOST_QUOTED {
+        shown.push('…');
+    }
+    shown
+}
 
 fn damaged(error: serde_json::Error) -> TuningError {
-    let reason = error.to_string();
-    let shown = reason.chars().take(MOST_REASON);
-    let shown = shown.map(|c| if c.is_control() { '\u{fffd}' } else { c });
-    TuningError::Damaged {
-        reason: match reason.chars().count() > MOST_REASON {
-            true => format!(
-                "{}… at line {} column {}",
-                shown.collect::<String>(),
-                error.line(),
-                error.column()
-            ),
-            false => shown.collect(),
-        },
+    let mut reason = brief(&error.to_string());
+    if reason.ends_with('…') {
+        reason += &format!(" at line {} column {}", error.line(), error.column());
     }
+    TuningError::Damaged { reason }
 }
 
 /// Whether a text has the form of `2026-01-31T23:59:59Z`, which is printed.

@@ -71,6 +71,9 @@ commands:
            machine-code [--family NAME] [--json FILE] [--diff | --write]
 ";
 
+/// What asks for [`USAGE`].
+const HELP: [&str; 3] = ["help", "--help", "-h"];
+
 fn main() -> ExitCode {
     if let Some(status) = api::as_rustdoc() {
         return status;
@@ -100,8 +103,14 @@ fn main() -> ExitCode {
         ["peers", ref rest @ ..] if let Some(options) = peers::Options::parse(rest) => {
             peers::run(&mut steps, &options)
         }
-        ["gpu-report", ref rest @ ..] if let Some(options) = gpu_report::Options::parse(rest) => {
-            gpu_report::run_all(&mut steps, &options)
+        ["gpu-report", ref rest @ ..] if !rest.iter().any(|arg| HELP.contains(arg)) => {
+            match gpu_report::Options::parse(rest) {
+                Ok(options) => gpu_report::run_all(&mut steps, &options),
+                Err(reason) => {
+                    eprintln!("xtask: {reason}");
+                    return ExitCode::from(2);
+                }
+            }
         }
         ["portability"] => portability::run(&mut steps),
         ["records"] => records::run(&mut steps),
@@ -110,7 +119,7 @@ fn main() -> ExitCode {
         {
             machine_code::run(&mut steps, &options)
         }
-        ["help" | "--help" | "-h"] => {
+        [.., last] if HELP.contains(&last) => {
             print!("{USAGE}");
             return ExitCode::SUCCESS;
         }

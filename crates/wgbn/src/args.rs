@@ -277,7 +277,8 @@ pub struct TuneArgs {
     /// gpu, or a part of an adapter's name.
     #[arg(long, default_value = "gpu")]
     pub device: String,
-    /// Time to spend on measuring; preparing and checking come on top.
+    /// Time to spend on bandwidth and on single changes. Trying the classes' sizes, preparing and checking come on top: some
+    /// ten seconds, half a minute on a software adapter.
     #[arg(long, value_parser = seconds, allow_hyphen_values = true, default_value = "20")]
     pub seconds: f64,
     /// Whose sizes to begin with, instead of those of the adapter's own class.

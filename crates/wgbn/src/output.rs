@@ -127,6 +127,20 @@ fn refused(path: &Path, why: &str) -> Failure {
     Failure::Input(format!("{}: {why}", path.display()))
 }
 
+/// Refuses a place that cannot be written, before long work is done for it.
+pub fn check_writable(path: &Path) -> Result<(), Failure> {
+    check_place(path)?;
+    let tried = match path.metadata() {
+        // A device or a pipe is written as it is.
+        Ok(existing) if !existing.is_file() => {
+            let opened = std::fs::OpenOptions::new().write(true).open(path);
+            opened.map(drop)
+        }
+        _ => tempfile::tempfile_in(folder(path)).map(drop),
+    };
+    tried.map_err(|e| unwritten(path, &e))
+}
+
 /// Writes a text file, whole or not at all.
 pub fn write_text(path: &Path, text: &str) -> Result<(), Failure> {
     write_bytes(path, text.as_bytes())

@@ -132,12 +132,17 @@ fn table(page: &mut String, report: &Value, rows: &[&Value]) -> std::fmt::Result
         page,
         "<h2>Every row</h2>\n<p class=\"sub\">Medians in ms, ± half the distance between the quartiles. “of copy” is the rate \
          of the bytes that must move, over that of the fastest copy; it is above 1 where a cache or registers hold some of \
-         them. “gain” is the time before tuning over the time after. Predictions are those of <code>wgbn info {}</code>, which \
-         know lavapipe by measurement and GPUs by published numbers. {}</p>",
+         them. “gain” is the time before tuning over the time after{}. Predictions are those of <code>wgbn info {}</code> for the \
+         machine “{}” of the model’s table, which knows lavapipe by measurement and GPUs by published numbers. {}</p>",
+        match kept_nothing(report) {
+            true => "; tuning kept no change, so that it is noise alone here",
+            false => "",
+        },
         model.join(" "),
+        text(&report["expected_of"]),
         match torch {
-            true => "“PyTorch” is its time in f32 on the same GPU; above 1 it is the slower.",
-            false => "PyTorch was not there, or not on this GPU.",
+            true => "“PyTorch” is its time on the CUDA device that it takes first; above 1 it is the slower.".to_owned(),
+            false => format!("PyTorch has no rows. {}", left_out(report)),
         }
     )?;
     let numbers = [
@@ -190,6 +195,23 @@ fn table(page: &mut String, report: &Value, rows: &[&Value]) -> std::fmt::Result
     }
     page.push_str("</table></div>\n");
     Ok(())
+}
+
+/// Whether tuning found no other sizes better.
+fn kept_nothing(report: &Value) -> bool {
+    let parts = report["parts"].as_array().into_iter().flatten();
+    let mut gains = parts
+        .filter(|part| part["name"] == "tune")
+        .flat_map(|part| part["result"]["gains"].as_array().into_iter().flatten())
+        .peekable();
+    gains.peek().is_some() && gains.all(|gain| gain["before_ms"] == gain["after_ms"])
+}
+
+/// What did not run, and why.
+fn left_out(report: &Value) -> String {
+    let texts = report["left_out"].as_array().into_iter().flatten();
+    let texts: Vec<_> = texts.filter_map(Value::as_str).map(escaped).collect();
+    texts.join("; ")
 }
 
 fn cell(value: Option<f64>, digits: usize) -> String {

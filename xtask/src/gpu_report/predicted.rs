@@ -36,6 +36,12 @@ pub fn machine(info: &str, device: &Value) -> Value {
     }
 }
 
+/// The machine of the model's table that these options stand for.
+pub fn device(wgbn: &Path, machine: &Value) -> Value {
+    let any = json!({ "shape": [2, 2], "layout": "nc", "element": "f32" });
+    expected(wgbn, machine, &any)["machine"].clone()
+}
+
 /// A line for each row of the first benchmark: times in ms.
 pub fn rows(wgbn: &Path, machine: &Value, [bench, tuned, pytorch]: [&Value; 3]) -> Value {
     let mut asked: Vec<(Value, Value)> = Vec::new();
@@ -58,10 +64,7 @@ pub fn rows(wgbn: &Path, machine: &Value, [bench, tuned, pytorch]: [&Value; 3]) 
             "shape": row["shape"], "layout": row["layout"], "element": row["element"], "op": row["op"],
             "ms": row["median_ms"], "low_ms": row["low_ms"], "high_ms": row["high_ms"], "gb_per_s": row["gb_per_s"], "of_copy": row["of_copy"],
             "tuned_ms": of(tuned, row, true), "predicted_ms": predicted,
-            "pytorch_ms": match row["element"] == "f32" {
-                true => of(pytorch, row, false),
-                false => Value::Null,
-            },
+            "pytorch_ms": of(pytorch, row, false),
         })
     })
     .collect()
@@ -94,9 +97,9 @@ fn of(file: &Value, row: &Value, ours: bool) -> Value {
         ours || mine.any(|d| d["kind"] == "gpu")
     };
     let same = |other: &&Value| {
-        let element = ours.then_some("element");
-        let keys = ["shape", "layout", "op"].into_iter().chain(element);
-        keys.into_iter().all(|key| other[key] == row[key])
+        let element = |row: &Value| row["element"].as_str().unwrap_or("f32").to_owned();
+        let keys = ["shape", "layout", "op"].into_iter();
+        element(other) == element(row) && keys.into_iter().all(|key| other[key] == row[key])
     };
     let rows = file["rows"].as_array().into_iter().flatten();
     let times = rows.filter(same).filter(on_gpu);
@@ -142,9 +145,13 @@ mod tests {
                 with(0.25, "a", ("element", "f32")),
             ],
         });
-        // Another library's file does not say how tensors are stored, and has rows of the CPU.
         assert_eq!(of(&file, &row, true), 1.0);
-        assert_eq!(of(&file, &row, false), 0.25);
+        // Another library's file has rows of the CPU.
+        assert_eq!(of(&file, &row, false), 2.0);
+        // A row that does not say how tensors are stored is of f32.
+        let mut unsaid = row.clone();
+        unsaid["element"] = Value::Null;
+        assert_eq!(of(&file, &unsaid, false), 0.25);
         assert_eq!(of(&Value::Null, &row, true), Value::Null);
     }
 }

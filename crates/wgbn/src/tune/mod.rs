@@ -29,7 +29,7 @@ use told::Told;
 const LAST: f64 = 0.2;
 
 pub fn run(args: &TuneArgs) -> Result<(), Failure> {
-    output::check_place(&args.output)?;
+    output::check_writable(&args.output)?;
     let (mut devices, _) = device::open(std::slice::from_ref(&args.device), None, None)?;
     let Some(Device::Gpu(device)) = devices.pop() else {
         return Err(Failure::Input(

@@ -97,7 +97,9 @@ impl Told<'_> {
         )?;
         match self.complete {
             true => say!("every single change of these sizes was tried"),
-            false => say!("time ended before every single change was tried: --seconds gives more"),
+            false => say!(
+                "time ended before every single change of these sizes was tried: more --seconds try more"
+            ),
         }
     }
 
@@ -134,7 +136,9 @@ fn sizes(tuning: &Tuning) -> String {
         fill,
         resident_bytes,
         workgroup_bytes,
-        ..
+        cache_bytes,
+        read_only,
+        piece_bytes: _,
     } = *tuning;
     let cut = match workgroup_bytes {
         Some(each) => format!("cut by {}", bytes(each as u64)),
@@ -142,8 +146,11 @@ fn sizes(tuning: &Tuning) -> String {
     };
     format!(
         "{cut}; planar workgroups of {planar_workgroup} in teams of {planar_team}; interleaved ones of \
-         {interleaved_workgroup} over {interleaved_columns} columns, {lane_columns} a lane; resident up to {}",
-        bytes(resident_bytes as u64)
+         {interleaved_workgroup} over {interleaved_columns} columns, {lane_columns} a lane; resident up to {}; \
+         second passes turned by a cache of {}; inputs bound {}",
+        bytes(resident_bytes as u64),
+        bytes(cache_bytes),
+        if read_only { "read-only" } else { "writable" }
     )
 }
 

@@ -156,6 +156,13 @@ fn assert_refused(folder: &Folder, value: &Value) {
             folder.refused(&format!("{line} --tuning bad.json"), 2, needle);
         }
     }
+    // What a file says is quoted, and not at any length.
+    let mut long = value.clone();
+    long["adapter"]["name"] = json!("x".repeat(900_000));
+    folder.write("bad.json", long.to_string().as_bytes());
+    let run = folder.wgbn("info --tuning bad.json");
+    run.failed(2, "is of the adapter \"xxx");
+    assert!(run.stderr.len() < 1000, "{}", run.stderr.len());
     folder.write("bad.json", b"\xff\xfe");
     folder.refused("info --tuning bad.json", 2, "utf-8");
     folder.refused("info --tuning none.json", 2, "none.json: ");
@@ -177,6 +184,16 @@ fn what_cannot_be_tuned() {
     folder.refused("tune --device none-such -o t.json", 2, "none-such");
     folder.refused("tune -o none/t.json", 2, "no such output folder");
     folder.refused("tune", 2, "--output");
+    if cfg!(target_os = "linux") {
+        // It is seen before anything is measured, though there is such a folder.
+        let started = std::time::Instant::now();
+        folder.refused(
+            "tune --seconds 1000 -o /proc/t.json",
+            3,
+            "cannot write /proc/t.json",
+        );
+        assert!(started.elapsed().as_secs() < 60);
+    }
     folder.refused("info --tuning t.json --as discrete --shape 2,3", 2, "--as");
     let folder = Folder::without_adapter();
     folder.refused("tune -o t.json", 3, "no GPU adapter was found");
