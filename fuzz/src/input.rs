@@ -1,11 +1,11 @@
-//! The command line's readers of `.npy` and `.safetensors`: any bytes are tensors or an error.
+//! The command line's readers of `.npy`, `.npz` and `.safetensors`: any bytes are tensors or an error.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
 use wgbn::args::Mode;
 use wgbn::input::{HostTensor, Inputs};
 use wgbn::stored;
-use wgpu_batchnorm::{Config, Lookup, Momentum};
+use wgpu_batchnorm::{Config, Lookup, Momentum, Names};
 use wgpu_batchnorm_fuzz::{bounded, npy, safetensors};
 
 fuzz_target!(|input: &[u8]| {
@@ -28,8 +28,18 @@ fuzz_target!(|input: &[u8]| {
         false => Momentum::new(0.1),
     };
     let axis = if set(5) { -1 } else { 1 };
+    let names = match set(6) {
+        true => Names::Auto,
+        false => Names::Pytorch,
+    };
     let config = Config::pytorch().with_axis(axis).with_momentum(momentum);
-    bounded(file.len(), || {
+    let lookup = lookup.with_names(names);
+    // An archive's bytes are deflated by up to 1,032 times, and what they become is held as a file of its own.
+    let len = match file.starts_with(b"PK") {
+        true => 1032 * file.len(),
+        false => file.len(),
+    };
+    bounded(len, || {
         let Ok(inputs) = Inputs::from_bytes(file, named_npy) else {
             return;
         };

@@ -1,6 +1,7 @@
 //! `tune`, and what commands make of the file that it writes.
 
 use serde_json::{Value, json};
+use wgpu_batchnorm::internals::plan::Tuning;
 
 use crate::support::{Folder, record};
 use crate::tensors::small;
@@ -60,6 +61,9 @@ fn assert_file(value: &Value, stdout: &str) {
         });
         let mean = (ratios.sum::<f64>() / gains.len() as f64).exp();
         assert!(mean < 0.7, "{mean}: {stdout}");
+        // Then each plan, and with it the speed on each shape, is that of the adapter's own class.
+        let own = serde_json::to_value(Tuning::CPU_ADAPTER).unwrap();
+        assert_eq!(value["sizes"], own, "{stdout}");
     }
     for words in [
         "copy GB/s",
