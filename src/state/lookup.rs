@@ -73,15 +73,28 @@ impl Lookup {
         if let Some(prefix) = &self.prefix {
             return file.place(self.names, prefix);
         }
-        // Names that nothing stands before are a layer's, whatever else there is.
-        if let Some(place) = file.place(self.names, "")? {
-            return Ok(Some(place));
+        let root = file.place(self.names, "")?;
+        let root = root.filter(|place| !place.counts_alone());
+        // PyTorch's names with nothing before them are a layer's, whatever else there is.
+        if let Some(place) = &root
+            && file.stands(place)
+            && place.names == Names::Pytorch
+        {
+            return Ok(root);
         }
         let mut places = Vec::new();
         for prefix in file.prefixes(self.names) {
-            // Beside a layer there may be others, whose names fit nothing.
-            let place = file.place(self.names, &prefix).unwrap_or_default();
-            places.extend(place.filter(|place| file.stands(place)));
+            match file.place(self.names, &prefix) {
+                _ if prefix.is_empty() => {}
+                Ok(place) => places.extend(place.filter(|place| file.stands(place))),
+                Err(StateError::MixedNames { names }) => {
+                    // Of another layer, they need not fit.
+                    if names.iter().any(|name| file.is_row(name)) {
+                        return Err(StateError::MixedNames { names });
+                    }
+                }
+                Err(error) => return Err(error),
+            }
         }
         // Flax's `params.bn.` has a part of what its `bn.` has.
         let all = places.clone();
@@ -93,6 +106,15 @@ impl Lookup {
                     .all(|tensor| of.tensors.contains(tensor))
         };
         places.retain(|place| !all.iter().any(|of| is_part(place, of)));
+        if let Some(root) = root {
+            if places.is_empty() {
+                return Ok(Some(root));
+            }
+            // Numbers of another length are no layer's beside one that stands.
+            if root.tensors.iter().any(|(_, name)| file.is_row(name)) {
+                places.insert(0, root);
+            }
+        }
         match places.len() {
             0 | 1 => Ok(places.pop()),
             _ => Err(StateError::Prefixes {
@@ -112,6 +134,11 @@ pub(super) struct Place {
 }
 
 impl Place {
+    /// Whether all there is is a count, which every library calls the same.
+    fn counts_alone(&self) -> bool {
+        self.tensors.iter().all(|(part, _)| *part == Part::Count)
+    }
+
     /// A tensor's name in the file, or what it would be.
     pub(super) fn name(&self, part: Part) -> String {
         let there = self.tensors.iter().find(|(other, _)| *other == part);
@@ -155,10 +182,11 @@ impl File<'_, '_> {
             return Ok(Some(self.under(names, prefix)).filter(there));
         }
         let places = Names::ALL.map(|names| self.under(names, prefix));
-        // A number is a name of Caffe's alone, where both are there: others number their layers.
+        // Others number their layers, and Caffe's scale layer has two blobs: a batch norm of Caffe's has three.
         let caffe = |place: &Place| {
             let has = |part| place.tensors.iter().any(|(other, _)| *other == part);
-            place.names != Names::Caffe || has(Part::Mean) && has(Part::Variance)
+            let all = [Part::Mean, Part::Variance, Part::Factor];
+            place.names != Names::Caffe || all.into_iter().all(has)
         };
         let places: Vec<_> = places.into_iter().filter(caffe).filter(there).collect();
         let found = places.iter().flat_map(|place| &place.tensors);
@@ -201,11 +229,16 @@ impl File<'_, '_> {
         prefixes
     }
 
+    /// Whether a tensor has one value for each channel.
+    fn is_row(&self, name: &str) -> bool {
+        let shape = self.file.tensor(name).map(|view| view.shape().to_vec());
+        shape.is_ok_and(|shape| shape == [self.channels])
+    }
+
     /// Whether these are the tensors of a batch norm of so many channels, and not those of another layer.
     fn stands(&self, place: &Place) -> bool {
         let shaped = |(part, name): &(Part, String)| {
-            let shape = self.file.tensor(name).map(|view| view.shape().to_vec());
-            matches!(part, Part::Count | Part::Factor) || shape.is_ok_and(|s| s == [self.channels])
+            matches!(part, Part::Count | Part::Factor) || self.is_row(name)
         };
         let tells =
             |(part, _): &(Part, String)| matches!(part, Part::Weight | Part::Mean | Part::Variance);
@@ -213,7 +246,8 @@ impl File<'_, '_> {
     }
 }
 
-/// Whether a tensor may be one of a layer's: one number for each channel.
+/// Whether a tensor may be one of a layer's: as many numbers as there are channels, in whatever shape.
 pub(super) fn per_channel(view: &TensorView<'_>, channels: usize) -> bool {
-    view.shape() == [channels] && super::values::width(view.dtype()).is_some()
+    view.shape().iter().product::<usize>() == channels
+        && super::values::width(view.dtype()).is_some()
 }

@@ -150,19 +150,19 @@ pub struct FoldArgs {
     /// A layer and its batch norm, such as layer1.0.conv1=layer1.0.bn1; without any, they are found by PyTorch's names.
     #[arg(long, value_name = "LAYER=NORM")]
     pub pair: Vec<String>,
-    /// The layers are transposed convolutions.
-    #[arg(long)]
+    /// The layers of these pairs are transposed convolutions.
+    #[arg(long, requires = "pair")]
     pub transposed: bool,
-    /// The groups of channels that do not mix in the layers.
+    /// The groups of channels of these layers, where they are grouped convolutions.
     #[arg(long, default_value_t = 1)]
     pub groups: usize,
-    /// The axis of the weights' outputs: 0 or 1, where inputs are on the other of the two, or -1 or -2 likewise.
+    /// The axis of the weights' outputs. With 0, inputs are on axis 1; with 1, on axis 0; with -1, on -2; with -2, on -1.
     #[arg(long, allow_negative_numbers = true, value_parser = out_axis)]
     pub out_axis: Option<isize>,
     /// Into the layers behind the batch norms.
     #[arg(long)]
     pub next: bool,
-    /// Layers of more than one tap do not pad their input.
+    /// Say that the layers do not pad their input; a convolution of more than 1×1 is taken to pad otherwise.
     #[arg(long, requires = "next")]
     pub unpadded: bool,
     /// Added to the variance.
@@ -351,7 +351,7 @@ pub enum NamesArg {
     Flax,
     /// scale, B, input_mean, input_var.
     Onnx,
-    /// 0 and 1, both divided by 2; weight and bias.
+    /// Blobs named 0, 1 and 2: mean and variance times a factor, and the factor.
     Caffe,
 }
 

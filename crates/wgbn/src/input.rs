@@ -159,12 +159,19 @@ impl Inputs {
                 return Err(bad(&format!("{option}{error}")));
             }
         };
-        let unused = unused.iter().filter(|name| !DATA.contains(&name.as_str()));
-        let unused: Vec<_> = unused.map(|name| format!("{name:?}")).collect();
-        if !unused.is_empty() {
-            layer.notes.push(format!("not used: {}", unused.join(", ")));
-        }
+        layer.notes.extend(not_used(&unused, &DATA));
         Ok(())
+    }
+
+    /// What to say of the tensors beside `x` where it is all that is wanted.
+    pub fn beside_x(&self) -> Result<Option<String>, Failure> {
+        if self.bytes.is_empty() {
+            return Ok(None);
+        }
+        let file = parse(&self.bytes)?;
+        let mut names: Vec<_> = file.names().into_iter().map(str::to_owned).collect();
+        names.sort_unstable();
+        Ok(not_used(&names, &["x"]))
     }
 
     /// `dy`, in the shape of `x`.
@@ -187,6 +194,12 @@ impl Inputs {
         }
         Ok(dy)
     }
+}
+
+fn not_used(names: &[String], but: &[&str]) -> Option<String> {
+    let names = names.iter().filter(|name| !but.contains(&name.as_str()));
+    let names: Vec<_> = names.map(|name| format!("{name:?}")).collect();
+    (!names.is_empty()).then(|| format!("not used: {}", names.join(", ")))
 }
 
 fn bad(text: &str) -> Failure {

@@ -10,7 +10,10 @@ use crate::output::{self, Outputs};
 use crate::{progress, say, table};
 
 pub fn run(args: &MomentsArgs) -> Result<(), Failure> {
-    let Inputs { x, notes, .. } = Inputs::read(&args.input)?;
+    let inputs = Inputs::read(&args.input)?;
+    let beside = inputs.beside_x()?;
+    let Inputs { x, mut notes, .. } = inputs;
+    notes.extend(beside);
     output::check_path(&args.output, x.element, false)?;
     let engine = EngineChoice::open(&args.device, args.tuning.as_deref())?;
     if args.no_check {

@@ -66,15 +66,16 @@ impl Checkpoint {
         self.tensors.iter().find(|tensor| tensor.name == name)
     }
 
-    /// Puts a tensor in the place of the one with its name, or behind `after`.
-    pub fn put(&mut self, tensor: Tensor, after: &str) {
-        let place = |name: &str| self.tensors.iter().position(|other| other.name == name);
-        match (place(&tensor.name), place(after)) {
-            (Some(at), _) => self.tensors[at] = tensor,
-            (None, at) => {
-                let at = at.map_or(self.tensors.len(), |at| at + 1);
-                self.tensors.insert(at, tensor);
-            }
+    /// Puts a tensor in the place of the one with its name. A new one goes to the end, where it moves no other off the
+    /// multiple of its type's size that readers want.
+    pub fn put(&mut self, tensor: Tensor) {
+        let place = self
+            .tensors
+            .iter()
+            .position(|other| other.name == tensor.name);
+        match place {
+            Some(at) => self.tensors[at] = tensor,
+            None => self.tensors.push(tensor),
         }
     }
 
@@ -102,13 +103,13 @@ impl Checkpoint {
     }
 }
 
-/// `model-00001-of-00003.safetensors`, or the index of such files.
+/// `model-00001-of-00003.safetensors` and the like, or the index of such files.
 fn is_shard(name: &str) -> bool {
-    let numbered = name.strip_suffix(".safetensors").and_then(|stem| {
-        let (rest, last) = stem.rsplit_once("-of-")?;
-        let (_, first) = rest.rsplit_once('-')?;
-        let number = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
-        Some(number(first) && number(last) && last.parse() != Ok(1u32))
-    });
-    numbered == Some(true) || name.ends_with(".index.json")
+    let name = name.to_ascii_lowercase();
+    let Some((before, behind)) = name.split_once("-of-") else {
+        return name.ends_with(".index.json");
+    };
+    let last: String = behind.chars().take_while(char::is_ascii_digit).collect();
+    let numbered = before.ends_with(|c: char| c.is_ascii_digit());
+    numbered && last.parse::<u64>().is_ok_and(|last| last > 1)
 }

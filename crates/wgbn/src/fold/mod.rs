@@ -18,6 +18,31 @@ use crate::{output, say};
 use checkpoint::{Checkpoint, Tensor};
 use pairs::{Left, Pair};
 
+/// The tensors of a batch norm.
+const NORM: [&str; 5] = [
+    "weight",
+    "bias",
+    "running_mean",
+    "running_var",
+    "num_batches_tracked",
+];
+/// The tensors of a layer that can be folded.
+const LAYER: [&str; 2] = ["weight", "bias"];
+
+/// Refuses a layer or norm that has more to it than this knows.
+fn only(file: &Checkpoint, name: &str, known: &[&str]) -> Result<(), Failure> {
+    let rest = |tensor: &Tensor| {
+        let rest = tensor.name.strip_prefix(name)?.strip_prefix('.')?;
+        (!known.contains(&rest)).then(|| tensor.name.clone())
+    };
+    match file.tensors.iter().find_map(rest) {
+        None => Ok(()),
+        Some(tensor) => Err(Failure::Input(format!(
+            "there is {tensor:?} too, so that {name} is more than this knows"
+        ))),
+    }
+}
+
 /// A batch norm that is gone, and how far the layer with it is from the two.
 struct Done {
     pair: Pair,
@@ -37,19 +62,17 @@ pub fn run(args: &FoldArgs) -> Result<(), Failure> {
     let (mut file, bytes) = Checkpoint::read(&args.input)?;
     let (pairs, mut left) = match args.pair.is_empty() {
         true => pairs::found(&file, args),
-        false => (pairs::given(&args.pair, &file)?, vec![]),
+        false => (pairs::given(args, &file)?, vec![]),
     };
     let mut done = Vec::new();
     for pair in pairs {
         match fold(args, &file, &bytes, &pair) {
             Ok((weight, bias, error)) => {
                 let shape = weight.shape.clone();
-                let name = weight.name.clone();
-                file.put(weight, "");
-                file.put(bias, &name);
-                let prefix = format!("{}.", pair.norm);
-                file.tensors
-                    .retain(|tensor| !tensor.name.starts_with(&prefix));
+                file.put(weight);
+                file.put(bias);
+                let own = NORM.map(|tensor| format!("{}.{tensor}", pair.norm));
+                file.tensors.retain(|tensor| !own.contains(&tensor.name));
                 done.push(Done { pair, shape, error });
             }
             // What is asked for by name is done or refused; what was only found may stay.
@@ -88,6 +111,8 @@ fn fold(
     bytes: &[u8],
     pair: &Pair,
 ) -> Result<(Tensor, Tensor, f64), Failure> {
+    only(file, &pair.norm, &NORM)?;
+    only(file, &pair.layer, &LAYER)?;
     let mean = file.get(&format!("{}.running_mean", pair.norm));
     let channels = mean.map_or(0, |mean| {
         mean.bytes.len() / (mean.dtype.bitsize() / 8).max(1)
@@ -102,6 +127,12 @@ fn fold(
         .get(&name)
         .ok_or_else(|| Failure::Input(format!("there is no tensor {name:?}")))?;
     let bias = file.get(&format!("{}.bias", pair.layer));
+    if let Some(bias) = bias.filter(|bias| bias.shape.len() != 1) {
+        return Err(Failure::Input(format!(
+            "its bias has shape {:?}",
+            bias.shape
+        )));
+    }
     if let Some(bias) = bias.filter(|bias| bias.dtype != weight.dtype) {
         return Err(Failure::Input(format!(
             "its weight is {:?} and its bias {:?}",
@@ -160,6 +191,12 @@ fn folded<T: Float, const N: usize>(
         chunks.map(|&bytes| from(bytes)).collect()
     };
     let (w, b) = (values(weight), bias.map(values));
+    let mut all = w.iter().chain(b.iter().flatten());
+    if all.any(|v| !v.to_f64().is_finite()) {
+        return Err(Failure::Input(
+            "its weight or bias is not finite".to_owned(),
+        ));
+    }
     let layer = match args.transposed {
         true => LinearWeight::transposed(&w, &weight.shape),
         false => LinearWeight::new(&w, &weight.shape),

@@ -28,7 +28,8 @@ pub fn norms(file: &Checkpoint) -> Vec<String> {
 }
 
 /// `LAYER=NORM`, as given.
-pub fn given(texts: &[String], file: &Checkpoint) -> Result<Vec<Pair>, Failure> {
+pub fn given(args: &FoldArgs, file: &Checkpoint) -> Result<Vec<Pair>, Failure> {
+    let (texts, next) = (&args.pair, args.next);
     let pairs = texts.iter().map(|text| {
         let refused = |why: String| Failure::Input(format!("--pair {text}: {why}"));
         let (layer, norm) = text
@@ -40,6 +41,16 @@ pub fn given(texts: &[String], file: &Checkpoint) -> Result<Vec<Pair>, Failure> 
         if file.get(&format!("{norm}.running_mean")).is_none() {
             return Err(refused(format!(
                 "there is no tensor \"{norm}.running_mean\""
+            )));
+        }
+        let order = (numbered(layer), numbered(norm));
+        if let (Some((parent, a)), Some((other, b))) = order
+            && parent == other
+            && (a < b) == next
+        {
+            return Err(refused(format!(
+                "the norm's number says that it comes {} the layer",
+                if next { "behind" } else { "before" }
             )));
         }
         if let Some(between) = between(layer, norm, file) {
@@ -76,26 +87,31 @@ fn between(layer: &str, norm: &str, file: &Checkpoint) -> Option<String> {
     if parent != other {
         return None;
     }
-    let inside = (a.min(b) + 1..a.max(b)).map(|n| format!("{parent}{n}"));
-    inside.into_iter().find(|name| has_tensors(file, name))
-}
-
-fn has_tensors(file: &Checkpoint, name: &str) -> bool {
-    let prefix = format!("{name}.");
-    file.tensors.iter().any(|t| t.name.starts_with(&prefix))
+    let inside = a.min(b) + 1..a.max(b);
+    let names = file
+        .tensors
+        .iter()
+        .filter_map(|t| t.name.strip_prefix(parent));
+    let mut numbers = names.filter_map(|rest| rest.split('.').next()?.parse::<usize>().ok());
+    numbers
+        .find(|n| inside.contains(n))
+        .map(|n| format!("{parent}{n}"))
 }
 
 /// `features.` and 3 of `features.3`.
 fn numbered(name: &str) -> Option<(&str, usize)> {
     let at = name.rfind('.').map_or(0, |dot| dot + 1);
-    Some((&name[..at], name[at..].parse().ok()?))
+    let (parent, text) = name.split_at(at);
+    let number: usize = text.parse().ok()?;
+    // `+1` and `01` are other names.
+    (number.to_string() == text).then_some((parent, number))
 }
 
 /// The pairs that the names show, and the batch norms that have no layer.
 pub fn found(file: &Checkpoint, args: &FoldArgs) -> (Vec<Pair>, Vec<Left>) {
     let next = args.next;
-    let (mut pairs, mut left) = (Vec::new(), Vec::new());
-    let before = norms_first(file, args.axes());
+    let (mut pairs, mut left) = (Vec::<Pair>::new(), Vec::new());
+    let elsewhere = (!next).then(|| fits_inputs(file, args.axes())).flatten();
     for norm in norms(file) {
         let why = match candidate(&norm, next) {
             None => "its name tells no layer".to_owned(),
@@ -108,11 +124,15 @@ pub fn found(file: &Checkpoint, args: &FoldArgs) -> (Vec<Pair>, Vec<Left>) {
             Some(layer) if looks_transposed(&layer) => {
                 format!("{layer} may be a transposed convolution: give --pair and --transposed")
             }
-            Some(layer) => match before.iter().find(|(leaf, _)| leaf_of(&norm) == leaf) {
-                Some((_, where_)) if numbered(&norm).is_none() => {
-                    format!("{where_} shows that such norms come before their layers: give --pair")
-                }
-                _ => {
+            Some(layer) if pairs.iter().any(|pair| pair.layer == layer) => {
+                format!("another batch norm takes the output of {layer}")
+            }
+            Some(layer) => match &elsewhere {
+                Some(shown) => format!(
+                    "{shown} has the channels of its layer's inputs: the norms of this file may come first, or its layers \
+                     be transposed; give --pair"
+                ),
+                None => {
                     pairs.push(Pair { layer, norm });
                     continue;
                 }
@@ -126,7 +146,11 @@ pub fn found(file: &Checkpoint, args: &FoldArgs) -> (Vec<Pair>, Vec<Left>) {
 /// The layer before a batch norm of this name, or behind it.
 fn candidate(norm: &str, next: bool) -> Option<String> {
     if let Some((parent, n)) = numbered(norm) {
-        let n = if next { n + 1 } else { n.checked_sub(1)? };
+        let n = if next {
+            n.checked_add(1)?
+        } else {
+            n.checked_sub(1)?
+        };
         return Some(format!("{parent}{n}"));
     }
     // `bn1` comes behind `conv1`. What is behind `bn1` its name does not tell.
@@ -144,10 +168,9 @@ fn leaf_of(name: &str) -> &str {
     name.rsplit('.').next().unwrap_or(name)
 }
 
-/// The last words of norms that have, somewhere in the file, as many channels as their layers have inputs and not as
-/// many as these have outputs, and where that is.
-fn norms_first(file: &Checkpoint, (output, input): (isize, isize)) -> Vec<(String, String)> {
-    let first = norms(file).into_iter().filter(|norm| {
+/// The first norm that has as many channels as its layer has inputs, and not as many as it has outputs.
+fn fits_inputs(file: &Checkpoint, (output, input): (isize, isize)) -> Option<String> {
+    norms(file).into_iter().find(|norm| {
         let layer = candidate(norm, false).and_then(|layer| file.get(&format!("{layer}.weight")));
         let mean = file.get(&format!("{norm}.running_mean"));
         match (layer.map(|t| &t.shape[..]), mean.map(|t| &t.shape[..])) {
@@ -157,10 +180,7 @@ fn norms_first(file: &Checkpoint, (output, input): (isize, isize)) -> Vec<(Strin
             }
             _ => false,
         }
-    });
-    first
-        .map(|norm| (leaf_of(&norm).to_owned(), norm))
-        .collect()
+    })
 }
 
 fn looks_transposed(layer: &str) -> bool {

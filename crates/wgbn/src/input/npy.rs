@@ -19,6 +19,29 @@ pub struct Array {
     pub bytes: Vec<u8>,
 }
 
+/// Why an array is not read.
+#[derive(Debug)]
+pub enum Refused {
+    /// It holds texts or dates.
+    NoNumbers(Failure),
+    /// It is not what it says, or of numbers that are not read.
+    Damaged(Failure),
+}
+
+impl From<Failure> for Refused {
+    fn from(failure: Failure) -> Self {
+        Self::Damaged(failure)
+    }
+}
+
+impl From<Refused> for Failure {
+    fn from(refused: Refused) -> Self {
+        match refused {
+            Refused::NoNumbers(failure) | Refused::Damaged(failure) => failure,
+        }
+    }
+}
+
 fn bad(text: impl Into<String>) -> Failure {
     Failure::Input(text.into())
 }
@@ -41,7 +64,7 @@ struct Header {
 
 impl Array {
     /// The array of a file. No more is read than its header's size and one byte, which then is one too many.
-    pub fn read(mut file: impl Read) -> Result<Self, Failure> {
+    pub fn read(mut file: impl Read) -> Result<Self, Refused> {
         let header = Header::read(&mut file)?;
         let mut bytes = Vec::new();
         let most = (header.len as u64).saturating_add(1);
@@ -58,7 +81,8 @@ impl Array {
             return Err(invalid(&format!(
                 "{more}{got} bytes of data, expected {}",
                 header.len
-            )));
+            ))
+            .into());
         }
         if header.big_endian {
             let numbers = bytes.chunks_exact_mut(header.width);
@@ -76,7 +100,7 @@ impl Array {
 }
 
 impl Header {
-    fn read(file: &mut impl Read) -> Result<Self, Failure> {
+    fn read(file: &mut impl Read) -> Result<Self, Refused> {
         // Magic, version, header length (2 bytes in version 1, else 4), header, data.
         let mut text = Vec::new();
         let mut more = |len: usize, text: &mut Vec<u8>| {
@@ -90,7 +114,7 @@ impl Header {
         };
         more(MAGIC.len(), &mut text).map_err(|_| invalid(&"it does not begin as one"))?;
         if text != MAGIC {
-            return Err(invalid(&"it does not begin as one"));
+            return Err(invalid(&"it does not begin as one").into());
         }
         more(2, &mut text)?;
         let header_len = match text[6] > 1 {
@@ -104,7 +128,7 @@ impl Header {
             }
         };
         if header_len > LONGEST_HEADER {
-            return Err(invalid(&format!("a header of {header_len} bytes")));
+            return Err(invalid(&format!("a header of {header_len} bytes")).into());
         }
         let start = text.len();
         more(header_len, &mut text)?;
@@ -113,7 +137,20 @@ impl Header {
             // The lines after the first draw the header.
             invalid(&e.to_string().lines().next().unwrap_or_default())
         })?;
-        Self::of(&header)
+        let plain = |kinds: &[TypeChar]| match header.dtype() {
+            npyz::DType::Plain(kind) => kinds.contains(&kind.type_char()),
+            _ => false,
+        };
+        let others = [
+            TypeChar::UnicodeStr,
+            TypeChar::ByteStr,
+            TypeChar::DateTime,
+            TypeChar::TimeDelta,
+        ];
+        Self::of(&header).map_err(|failure| match plain(&others) {
+            true => Refused::NoNumbers(failure),
+            false => Refused::Damaged(failure),
+        })
     }
 
     fn of(header: &npyz::NpyHeader) -> Result<Self, Failure> {

@@ -5,7 +5,7 @@ use std::io::Cursor;
 use safetensors::tensor::TensorView;
 use zip::ZipArchive;
 
-use super::npy::Array;
+use super::npy::{Array, Refused};
 use crate::failure::Failure;
 
 /// How an archive begins.
@@ -20,12 +20,23 @@ pub fn as_safetensors(bytes: &[u8]) -> Result<(Vec<u8>, Vec<String>), Failure> {
         let member = archive.by_index(k).map_err(|e| invalid(&e))?;
         let file = member.name().map_err(|e| invalid(&e))?.into_owned();
         let name = file.strip_suffix(".npy").unwrap_or(&file).to_owned();
+        if !file.ends_with(".npy") {
+            notes.push(format!("not an array: {file:?}"));
+            continue;
+        }
         match Array::read(member) {
             Ok(array) => arrays.push((name, array)),
-            Err(failure) if name == "x" || archive.len() == 1 => {
-                return Err(failure.map(|text| format!("{file}: {text}")));
+            Err(Refused::NoNumbers(_)) if name != "x" => {
+                notes.push(format!("not an array of numbers: {file:?}"));
             }
-            Err(_) => notes.push(format!("not an array of numbers: {file:?}")),
+            Err(refused) => {
+                return Err(Failure::from(refused).map(|text| format!("{file}: {text}")));
+            }
+        }
+    }
+    for (k, (name, _)) in arrays.iter().enumerate() {
+        if arrays[..k].iter().any(|(other, _)| other == name) {
+            return Err(invalid(&format!("two members are {name:?}")));
         }
     }
     if let [(name, _)] = &mut arrays[..] {

@@ -145,7 +145,10 @@ fn names_of_each_library() {
         ("caffe", ["weight", "bias", "0", "1"]),
     ] {
         for prefix in ["", "layer1/bn/", "layer1.bn."] {
-            let input = renamed(names, prefix);
+            let mut input = renamed(names, prefix);
+            if library == "caffe" {
+                input = input.f32(&format!("{prefix}2"), &[1], &[1.0]);
+            }
             for line in [line.to_owned(), format!("{line} --names {library}")] {
                 let (got, notes) = run(&input, &line);
                 assert_eq!(got, expected, "{library} {prefix}");
@@ -416,10 +419,7 @@ fn numpy_archives() {
         folder.write("x.npz", &archive(&named, packed));
         let value = folder.json("forward x.npz -o out.safetensors --device cpu");
         assert!(folder.bytes("out.safetensors") == expected);
-        let said = [
-            r#"not an array of numbers: "notes.txt""#,
-            r#"not used: "other""#,
-        ];
+        let said = [r#"not an array: "notes.txt""#, r#"not used: "other""#];
         assert_eq!(notes(&value), said);
         // A layer beside it is read as from any file.
         let with_layer = [
@@ -509,4 +509,110 @@ fn vector() {
     folder.save("in.safetensors", &input);
     let line = "forward in.safetensors -o out.safetensors";
     folder.refused(line, 2, "rank 1");
+}
+
+/// Where it is not plain which layer is meant, nothing is taken without a word.
+#[test]
+fn layers_that_are_not_plain() {
+    let folder = Folder::new();
+    let line = "forward in.safetensors -o out.safetensors";
+    let refused = |input: &Tensors, options: &str, needle: &str| {
+        folder.save("in.safetensors", input);
+        folder.refused(&format!("{line} {options}"), 2, needle);
+    };
+    let layer = small().under("bn1.");
+    // Image constants beside a layer, and a bias beside one.
+    let constants = layer
+        .clone()
+        .f32("mean", &[3], &[0.5; 3])
+        .f32("var", &[3], &[1.0; 3]);
+    refused(
+        &constants,
+        "--mode eval",
+        r#"give one of the prefixes "", "bn1.""#,
+    );
+    let bias = layer.clone().f32("bias", &[3], &[1.0; 3]);
+    refused(&bias, "", r#"give one of the prefixes "", "bn1.""#);
+    // A scalar of a name that ONNX has is no layer's.
+    let scalar = layer.clone().f32("scale", &[], &[1.0]);
+    let (_, notes) = run(&scalar, "forward in.safetensors --device cpu");
+    assert!(notes[0].contains("bn1."), "{notes:?}");
+    // A count is every library's, and no layer by itself.
+    refused(&small(), "--names keras", r#"tensors of 3 values: "bias""#);
+    // The two blobs of Caffe's scale layer are no statistics.
+    let scale = only_x()
+        .f32("scale.0", &[3], &[1.0; 3])
+        .f32("scale.1", &[3], &[0.0; 3]);
+    refused(
+        &scale,
+        "--mode eval",
+        r#"tensors of 3 values: "scale.0", "scale.1""#,
+    );
+    // Names of two libraries under a prefix, and a shape that is not a row.
+    let mixed = layer.clone().f32("bn2.weight", &[3], &[1.0; 3]);
+    refused(
+        &mixed.f32("bn2.gamma", &[3], &[1.0; 3]),
+        "",
+        r#""bn2.gamma", "bn2.weight""#,
+    );
+    let column = only_x().f32("bn.weight", &[3, 1, 1], &[1.0; 3]);
+    refused(&column, "", r#"tensors of 3 values: "bn.weight""#);
+    // What moments do not use is named too.
+    let (_, notes) = run(&small(), "moments in.safetensors --axes 0,2 --device cpu");
+    assert!(notes[0].starts_with("not used: \"bias\""), "{notes:?}");
+}
+
+/// Members of an archive that are broken, or two of one name.
+#[test]
+fn archives_that_are_damaged() {
+    let folder = Folder::new();
+    let line = "forward x.npz -o out.safetensors";
+    let array = |descr: &str, shape: &str, data: &[u8]| {
+        npy::version_1(&npy::header(descr, false, shape), data)
+    };
+    let x_array = array("<f4", "(4, 3, 2)", &npy::f32_bytes(&x()));
+    let gamma = array("<f4", "(3,)", &npy::f32_bytes(&[1.0; 3]));
+    for (member, needle) in [
+        (
+            gamma[..gamma.len() - 1].to_vec(),
+            "gamma.npy: not a valid .npy file: 11 bytes",
+        ),
+        (
+            [&gamma[..], &[0]].concat(),
+            "gamma.npy: not a valid .npy file: more than 12 bytes",
+        ),
+        (
+            array("|O", "(3,)", &[0; 24]),
+            "gamma.npy: the array has dtype '|O'",
+        ),
+        (
+            array("<c8", "(3,)", &[0; 24]),
+            "gamma.npy: the array has dtype '<c8'",
+        ),
+        (b"text".to_vec(), "gamma.npy: not a valid .npy file"),
+    ] {
+        let members = [("x.npy", x_array.clone()), ("gamma.npy", member)];
+        folder.write("x.npz", &archive(&members, true));
+        folder.refused(line, 2, needle);
+    }
+    // A name with and without its ending was one array twice, and a panic.
+    let twice = [
+        ("gamma", gamma.clone()),
+        ("gamma.npy", gamma),
+        ("x.npy", x_array.clone()),
+    ];
+    folder.write("x.npz", &archive(&twice, true));
+    let value = folder.json(&format!("{line} --device cpu"));
+    let said = [
+        r#"not an array: "gamma""#,
+        "its tensors have the names of keras",
+    ];
+    assert_eq!(notes(&value), said);
+    let labels = [
+        ("x.npy", x_array),
+        ("labels.npy", array("<U1", "(1,)", &[97, 0, 0, 0])),
+    ];
+    folder.write("x.npz", &archive(&labels, true));
+    let value = folder.json(&format!("{line} --device cpu"));
+    assert_eq!(notes(&value), [r#"not an array of numbers: "labels.npy""#]);
 }
