@@ -5,7 +5,7 @@ use safetensors::{SafeTensorError, SafeTensors};
 
 use super::lookup::{Place, per_channel};
 use super::names::{Names, Part};
-use super::values::{TYPES, Width, to_count, to_f32, width};
+use super::values::{TYPES, note, to_count, to_f32, width};
 use super::{LayerState, Lookup, each_channel};
 use crate::config::{Affine, Config, Momentum};
 use crate::error::StateError;
@@ -343,20 +343,13 @@ fn dtype(name: String, view: &TensorView<'_>) -> StateError {
 
 /// Values in f32, and what is to be said of that.
 fn row_of(name: &str, view: &TensorView<'_>) -> Result<(Vec<f32>, Option<String>), StateError> {
-    let Some(width) = width(view.dtype()) else {
+    if width(view.dtype()).is_none() {
         return Err(dtype(name.to_owned(), view));
-    };
+    }
     let values = to_f32(view.dtype(), view.data()).map_err(|too_large| StateError::Value {
         name: name.to_owned(),
         got: format!("{:e}", too_large.value),
         expected: "values that f32 holds",
     })?;
-    let note = match width {
-        Width::Rounded => Some(format!(
-            "{name} is {:?} and is rounded to f32",
-            view.dtype()
-        )),
-        Width::Float | Width::Exact => None,
-    };
-    Ok((values, note))
+    Ok((values, note(name, view.dtype())))
 }

@@ -23,6 +23,12 @@ pub fn width(dtype: Dtype) -> Option<Width> {
     })
 }
 
+/// What is to be said of a tensor of this type: nothing where f32 holds each value.
+pub fn note(name: &str, dtype: Dtype) -> Option<String> {
+    let rounded = width(dtype) == Some(Width::Rounded);
+    rounded.then(|| format!("{name} is {dtype:?} and is rounded to f32"))
+}
+
 /// The types that [`width`] knows.
 pub const TYPES: &str = "F64, F32, F16, BF16 or integers";
 

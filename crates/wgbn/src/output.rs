@@ -8,7 +8,7 @@ use safetensors::tensor::{Dtype, TensorView};
 use wgpu_batchnorm::Element;
 
 use crate::failure::Failure;
-use crate::stored::unknown;
+use crate::stored::dtype;
 
 /// The tensors of an output file, in order.
 #[derive(Debug, Default)]
@@ -31,12 +31,7 @@ impl Outputs {
         shape: &[usize],
         bytes: Vec<u8>,
     ) -> Result<(), Failure> {
-        let dtype = match element {
-            Element::F32 => Dtype::F32,
-            Element::F16 => Dtype::F16,
-            Element::Bf16 => Dtype::BF16,
-            other => return Err(unknown(other)),
-        };
+        let dtype = dtype(element)?;
         self.tensors.push((name, dtype, shape.to_vec(), bytes));
         Ok(())
     }

@@ -1,7 +1,9 @@
 //! Values as files and devices store them.
 
 use half::{bf16, f16};
+use safetensors::tensor::Dtype;
 use wgpu_batchnorm::Element;
+use wgpu_batchnorm::internals::values::to_f32;
 
 use crate::failure::Failure;
 
@@ -25,16 +27,19 @@ impl<'a> Stored<'a> {
     }
 }
 
-/// The values that these bytes store, in f32.
-pub fn widened(element: Element, bytes: &[u8]) -> Result<Vec<f32>, Failure> {
-    let halves = || bytes.chunks_exact(2).map(|b| [b[0], b[1]]);
+/// What safetensors calls this storage.
+pub fn dtype(element: Element) -> Result<Dtype, Failure> {
     Ok(match element {
-        // Tensors of a file lie at any byte.
-        Element::F32 => bytemuck::pod_collect_to_vec(bytes),
-        Element::F16 => halves().map(|b| f16::from_le_bytes(b).to_f32()).collect(),
-        Element::Bf16 => halves().map(|b| bf16::from_le_bytes(b).to_f32()).collect(),
+        Element::F32 => Dtype::F32,
+        Element::F16 => Dtype::F16,
+        Element::Bf16 => Dtype::BF16,
         other => return Err(unknown(other)),
     })
+}
+
+/// The values that these bytes store, in f32, which holds each.
+pub fn widened(element: Element, bytes: &[u8]) -> Result<Vec<f32>, Failure> {
+    to_f32(dtype(element)?, bytes).map_err(|_| unknown(element))
 }
 
 /// How `element` stores these values, each rounded to its nearest, ties to even.
@@ -49,7 +54,7 @@ pub fn rounded(element: Element, values: &[f32]) -> Result<Vec<u8>, Failure> {
 }
 
 /// What a storage meets that the library has and this program does not.
-pub fn unknown(element: Element) -> Failure {
+fn unknown(element: Element) -> Failure {
     Failure::Input(format!(
         "element type {element:?} is not one that wgbn reads and writes: f32, f16 and bf16 are"
     ))

@@ -139,39 +139,17 @@ fn fold(
             weight.dtype, bias.dtype
         )));
     }
+    macro_rules! folded {
+        ($number:ty) => {{
+            let (from, to) = (<$number>::from_le_bytes, <$number>::to_le_bytes);
+            folded(args, &trained, weight, bias, from, to)
+        }};
+    }
     match weight.dtype {
-        Dtype::F32 => folded::<f32, 4>(
-            args,
-            &trained,
-            weight,
-            bias,
-            f32::from_le_bytes,
-            f32::to_le_bytes,
-        ),
-        Dtype::F64 => folded::<f64, 8>(
-            args,
-            &trained,
-            weight,
-            bias,
-            f64::from_le_bytes,
-            f64::to_le_bytes,
-        ),
-        Dtype::F16 => folded::<half::f16, 2>(
-            args,
-            &trained,
-            weight,
-            bias,
-            half::f16::from_le_bytes,
-            half::f16::to_le_bytes,
-        ),
-        Dtype::BF16 => folded::<half::bf16, 2>(
-            args,
-            &trained,
-            weight,
-            bias,
-            half::bf16::from_le_bytes,
-            half::bf16::to_le_bytes,
-        ),
+        Dtype::F32 => folded!(f32),
+        Dtype::F64 => folded!(f64),
+        Dtype::F16 => folded!(half::f16),
+        Dtype::BF16 => folded!(half::bf16),
         other => Err(Failure::Input(format!(
             "its weight is {other:?}, expected F64, F32, F16 or BF16"
         ))),

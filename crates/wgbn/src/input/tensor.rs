@@ -2,7 +2,7 @@
 
 use safetensors::tensor::Dtype;
 use wgpu_batchnorm::Element;
-use wgpu_batchnorm::internals::values::{TYPES, Width, to_f32, width};
+use wgpu_batchnorm::internals::values::{TYPES, note, to_f32, width};
 
 use crate::failure::Failure;
 use crate::stored::Stored;
@@ -27,11 +27,11 @@ impl HostTensor {
         shape: Vec<usize>,
         bytes: &[u8],
     ) -> Result<(Self, Option<String>), Failure> {
-        let Some(width) = width(dtype) else {
+        if width(dtype).is_none() {
             return Err(Failure::Input(format!(
                 "tensor {name:?} has dtype {dtype:?}, expected {TYPES}"
             )));
-        };
+        }
         let (element, halves) = match dtype {
             Dtype::F16 => (Element::F16, bytes.to_vec()),
             Dtype::BF16 => (Element::Bf16, bytes.to_vec()),
@@ -49,11 +49,7 @@ impl HostTensor {
             values,
             halves,
         };
-        let note = match width {
-            Width::Rounded => Some(format!("{name} is {dtype:?} and is rounded to f32")),
-            Width::Float | Width::Exact => None,
-        };
-        Ok((tensor, note))
+        Ok((tensor, note(name, dtype)))
     }
 
     /// Its values as they are stored.
