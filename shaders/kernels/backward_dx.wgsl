@@ -18,6 +18,6 @@ fn map_of(lane: Lane) -> Map {
     }
     let sums = merged_sums(lane);
     let map = dx_map(s, sums);
-    write_gradients(lane, sums, map.finite, map.finite);
+    write_gradients(lane, sums);
     return map;
 }

@@ -11,7 +11,7 @@
 // of channels.
 
 fn visit(at: u32, pair: Pair, s: Statistics) {
-    store_dresidual(at, pair.dz, s.finite);
+    store_dresidual(at, pair.dz, knows_dz(s));
     if (has(HAS_DX)) {
         store(at, pair.dz * s.scale, s.finite);
     }

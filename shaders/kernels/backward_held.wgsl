@@ -1,4 +1,4 @@
-// needs: entry, held, held_sums, reduce_workgroup, apply_dx, out, dresidual, write_gradients, saved_channel, affine, saved_rows, grads
+// needs: entry, held, held_sums, known_sums, reduce_workgroup, apply_dx, out, dresidual, write_gradients, saved_channel, affine, saved_rows, grads
 // Backward through batch statistics in one dispatch, where the lanes of a workgroup hold its channels in registers:
 // the sums, then dweight, dbias and dx. Each tensor is read once, and dx and dresidual are written once.
 //
@@ -9,7 +9,7 @@
 // of channels, where it holds eight loads.
 
 fn put(at: u32, dx: Value, pair: Taken, map: Map) {
-    store_dresidual(at, pair.dz, map.statistics.finite);
+    store_dresidual(at, pair.dz, knows_dz(map.statistics));
     store(at, dx, Flag(true));
 }
 
@@ -17,8 +17,8 @@ fn run(lane: Lane) {
     let s = saved_channel(lane.channel);
     let at = places_of(lane);
     let held = hold(s, at);
-    let sums = reduce(lane, held_sums(held, lane.len), params.slots);
+    let sums = known_sums(s, reduce(lane, held_sums(held, lane.len), params.slots));
     let map = dx_map(s, sums);
-    write_gradients(lane, sums, map.finite, map.finite);
+    write_gradients(lane, sums);
     write_held(lane, map, held, at);
 }

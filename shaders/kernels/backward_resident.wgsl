@@ -1,4 +1,4 @@
-// needs: entry, resident, saved, lane_sums, apply_dx, write_gradients, affine, saved_rows, grads, visit_dresidual
+// needs: entry, resident, saved, lane_sums, known_sums, apply_dx, write_gradients, affine, saved_rows, grads, visit_dresidual
 // Backward through batch statistics in one dispatch, where a workgroup walks its channels whole: the sums,
 // then dweight, dbias and dx.
 //
@@ -10,8 +10,8 @@
 // of channels.
 
 fn map_of(lane: Lane, s: Source, part: Partial) -> Map {
-    let sums = reduce(lane, part, params.slots);
+    let sums = known_sums(s, reduce(lane, part, params.slots));
     let map = dx_map(s, sums);
-    write_gradients(lane, sums, map.finite, map.finite);
+    write_gradients(lane, sums);
     return map;
 }

@@ -20,9 +20,7 @@ fn run(lane: Lane) {
     for (var k = 0u; k < COLUMNS; k++) {
         let here = column(lane, k);
         let sums = sums_of(here);
-        // What overflows dweight, or makes it NaN, leaves dbias as it is.
-        let bias_finite = is_finite(sums.dz);
-        write_gradients(here, sums, bias_finite & is_finite(sums.dz_x), bias_finite);
+        write_gradients(here, sums);
         if (has(FOLDS) && speaks(lane)) {
             partials[params.all_channels * params.partials + here.channel] = sums;
         }

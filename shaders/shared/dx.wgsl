@@ -4,15 +4,13 @@ struct DxMap {
     statistics: Statistics,
     mean_dz: PerChannel,
     mean_dz_x: PerChannel,
-    // Of the statistics and both sums.
-    finite: Flag,
 }
 
 fn dx_map(s: Statistics, sums: Partial) -> DxMap {
     let finite = s.finite & is_finite(sums.dz) & is_finite(sums.dz_x);
     var statistics = s;
     statistics.scale = or_nan(s.scale, finite);
-    return DxMap(statistics, sums.dz / params.total, sums.dz_x / params.total, finite);
+    return DxMap(statistics, sums.dz / params.total, sums.dz_x / params.total);
 }
 
 fn dx_of(pair: Pair, map: DxMap) -> Value {

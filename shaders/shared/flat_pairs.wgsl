@@ -24,7 +24,7 @@ fn load_for(map: Map, at: u32) -> Loaded {
 }
 
 fn mapped(map: Map, at: u32, pairs: Loaded) -> Mapped {
-    let finite = vec2(statistics_in(map.low).finite, statistics_in(map.high).finite);
-    store_dresidual(at, vec2(pairs.low.dz, pairs.high.dz), finite);
+    let known = vec2(knows_dz(statistics_in(map.low)), knows_dz(statistics_in(map.high)));
+    store_dresidual(at, vec2(pairs.low.dz, pairs.high.dz), known);
     return vec2(one_of(pairs.low, map.low), one_of(pairs.high, map.high));
 }

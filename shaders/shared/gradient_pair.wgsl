@@ -6,6 +6,11 @@ struct Pair {
     dz: Value,
 }
 
+// Behind an activation dz is known where z is. Without one it is dy, whatever the statistics are.
+fn knows_dz(s: Statistics) -> Flag {
+    return s.finite | Flag(ACTIVATION == 0u);
+}
+
 fn load_pair(at: u32, s: Statistics) -> Pair {
     return pair_of(at, x_at(at), dy_at(at), s);
 }

@@ -1,9 +1,9 @@
 // needs: numerics, lanes, partial_sums
-// dbias and dweight are written by one workgroup of the channel; each is NaN where it is not finite.
-fn write_gradients(lane: Lane, sums: Partial, weight_finite: Flag, bias_finite: Flag) {
+// dbias and dweight are written by one workgroup of the channel; each is NaN where its own sum is not finite.
+fn write_gradients(lane: Lane, sums: Partial) {
     if (has(HAS_GRADS) && speaks(lane)) {
-        var dweight = or_nan(sums.dz_x, weight_finite);
-        var dbias = or_nan(sums.dz, bias_finite);
+        var dweight = or_nan(sums.dz_x, is_finite(sums.dz_x));
+        var dbias = or_nan(sums.dz, is_finite(sums.dz));
         if (has(ACCUMULATE)) {
             dweight += grads[lane.channel];
             dbias += grads[params.all_channels + lane.channel];

@@ -97,22 +97,11 @@ pub fn dresidual(
         }
     };
     statistics.check_lengths(&view)?;
-    let mut upstream = Upstream::of(input, dy, &statistics, frozen.is_none())?;
+    let upstream = Upstream::of(input, dy, &statistics, frozen.is_none())?;
     let mut scale = vec![0.0; view.channels()];
     for (c, scale) in scale.iter_mut().enumerate() {
-        let bad = match frozen {
-            // The sign bit decides, of NaN too.
-            Some((_, variance)) => {
-                let sum = variance[c] + input.eps;
-                variance[c] != 0.0 && (sum.is_sign_negative() || sum == 0.0)
-            }
-            None => !statistics.is_finite(c),
-        };
         for i in view.runs(c).flatten() {
             *scale = f64::max(*scale, upstream.size[i]);
-            if bad {
-                upstream.dz[i] = f64::NAN;
-            }
         }
     }
     let element = input.epilogue.element;
@@ -172,10 +161,8 @@ fn judge_gradients(
         dx_scale[c] += lost_of_scale(inv_std[c], weight) / BACKWARD_BOUND * largest;
         let says_so = |got: &[f32]| got.get(c).is_some_and(|v| !v.is_finite());
         let [bias, weight] = reach.map(|sum| sum > LARGEST);
-        // Frozen, dbias stands for itself.
-        let bias = bias || through_batch && weight;
         overflowed[c] = [
-            (weight || bias) && says_so(&result.dweight),
+            weight && says_so(&result.dweight),
             bias && says_so(&result.dbias),
         ];
         dweight_scale[c] += f64::from(old_weight[c]).abs();
@@ -226,7 +213,7 @@ fn judge_gradients(
         };
         let element = input.epilogue.element;
         // Through the batch's statistics dx holds both sums.
-        let lost = |i| through_batch && overflowed[view.channel_of(i)] == [true; 2];
+        let lost = |i| through_batch && overflowed[view.channel_of(i)] != [false; 2];
         let dx = expected.dx.iter().enumerate();
         let dx: Vec<f64> = dx
             .map(|(i, &dx)| if lost(i) { f64::NAN } else { dx })

@@ -10,8 +10,7 @@
 //! is more. Of a scale of 1e-40, with x − μ of 1e10, that is 1e-30: all of y but its bias.
 //!
 //! **Sums that overflow on the way.** Σdy and Σdy·x̂ of one sign after the other: partial sums may leave f32 where the whole
-//! does not. Where Σ|dy| or Σ|dy·x̂| is beyond f32, a sum that is not finite is as good as the right one; through frozen
-//! statistics Σ|dy| alone decides for dbias.
+//! does not. Where Σ|dy| is beyond f32, a dbias that is not finite is as good as the right one, and where Σ|dy·x̂| is, a dweight.
 
 use super::FORWARD_BOUND;
 use crate::error::ShapeError;

@@ -48,7 +48,12 @@ impl Upstream {
         }
         let view = input.view;
         let rounding = Rounding::of(input, statistics, through_batch);
-        let z = reference::normalize(&view, input.x, statistics, input.parameters, input.eps)?;
+        // Where the statistics are not finite, z is not known, nor which side of a kink it is on.
+        let normalize = match through_batch {
+            true => reference::train_forward_by,
+            false => reference::normalize,
+        };
+        let z = normalize(&view, input.x, statistics, input.parameters, input.eps)?;
         let mut upstream = Self {
             dz: Vec::with_capacity(dy.len()),
             size: Vec::with_capacity(dy.len()),

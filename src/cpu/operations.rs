@@ -173,16 +173,12 @@ pub(super) struct ChannelGradients {
     pub bias: f32,
 }
 
-/// From `Σdy` and `Σdy·(x−μ)`; NaN, both, where one of them is not finite.
+/// From `Σdy` and `Σdy·(x−μ)`; each is NaN where it is not finite.
 fn parameter_gradients([dy, dy_d]: [f64; 2], inv_std: f64) -> ChannelGradients {
-    let (weight, bias) = ((dy_d * inv_std) as f32, dy as f32);
-    if weight.is_finite() && bias.is_finite() {
-        ChannelGradients { weight, bias }
-    } else {
-        ChannelGradients {
-            weight: f32::NAN,
-            bias: f32::NAN,
-        }
+    let finite = |sum: f32| if sum.is_finite() { sum } else { f32::NAN };
+    ChannelGradients {
+        weight: finite((dy_d * inv_std) as f32),
+        bias: finite(dy as f32),
     }
 }
 
@@ -211,7 +207,7 @@ impl Operation for Backward<'_> {
         let sums = [sums[0], sums[1] - offset * sums[0]];
         let gradients = parameter_gradients(sums, inv_std);
         let scale = f64::from(self.weight.map_or(1.0, |w| w[c])) * inv_std;
-        let scale = if gradients.weight.is_finite() {
+        let scale = if gradients.weight.is_finite() && gradients.bias.is_finite() {
             scale
         } else {
             f64::NAN
@@ -251,13 +247,7 @@ impl Operation for BackwardFrozen<'_> {
         let inv_std = inv_std(f64::from(self.statistics.variance[c]), self.eps);
         let scale = f64::from(self.weight.map_or(1.0, |w| w[c])) * inv_std;
         let k = [scale as f32, 0.0, 0.0, 0.0, 0.0];
-        let mut gradients = parameter_gradients(sums, inv_std);
-        // What overflows dweight, or makes it NaN, leaves dbias as it is.
-        let bias = sums[0] as f32;
-        if bias.is_finite() && !inv_std.is_nan() {
-            gradients.bias = bias;
-        }
-        (gradients, k)
+        (parameter_gradients(sums, inv_std), k)
     }
 
     fn map([scale, ..]: Coefficients, _: f32, dy: f32) -> f32 {

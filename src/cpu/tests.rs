@@ -470,7 +470,8 @@ fn a_channel_that_is_not_finite_is_nan_and_alone() {
             let (y, dx, saved, gradients, running) = forward_backward(&x, options);
             let ParameterGradients { dweight, dbias } = gradients;
             assert!(is_nan(&view, &y, 1) && is_nan(&view, &dx, 1), "{bad}");
-            assert!(dweight[1].is_nan() && dbias[1].is_nan());
+            // Σdy does not look at x.
+            assert!(dweight[1].is_nan() && dbias == good.3.dbias);
             assert!(saved.inv_std[1].is_nan() && saved.batch_mean[1].is_nan());
             assert!(saved.batch_var[1].is_nan());
             for c in [0, 2, 3] {
@@ -478,7 +479,6 @@ fn a_channel_that_is_not_finite_is_nan_and_alone() {
                 assert_eq!(bits(&view, &dx, c), bits(&view, &good.1, c));
                 assert_eq!(saved.inv_std[c], good.2.inv_std[c]);
                 assert_eq!(dweight[c], good.3.dweight[c]);
-                assert_eq!(dbias[c], good.3.dbias[c]);
                 assert_eq!(running.mean[c], good.4.mean[c]);
                 assert_eq!(running.variance[c], good.4.variance[c]);
             }
@@ -542,14 +542,9 @@ fn inference_takes_each_element_alone_and_no_variance_below_eps() {
         let statistics = Statistics::new(&mean, &variance);
         let got = backward_frozen(&input, &dy, statistics, Some(&mut dx)).unwrap();
         let ParameterGradients { dweight, dbias } = got;
-        assert!(is_nan(&view, &dx, 3) && dweight[3].is_nan() && dbias[3].is_nan());
+        assert!(is_nan(&view, &dx, 3) && dweight[3].is_nan());
         assert_eq!(dx.iter().filter(|v| v.is_nan()).count(), view.count());
-        assert!(
-            dweight[..3]
-                .iter()
-                .chain(&dbias[..3])
-                .all(|v| v.is_finite())
-        );
+        assert!(dweight[..3].iter().chain(&dbias).all(|v| v.is_finite()));
     }
 }
 

@@ -191,7 +191,8 @@ pub fn update_running(
 /// Gradients through batch statistics:
 /// `dβ = Σdy`, `dγ = Σdy·x̂`, `dx = γ·inv_std·(dy − dβ/m − x̂·dγ/m)`.
 ///
-/// A channel is NaN throughout where its statistics or its sums are not finite in f32.
+/// A sum that is not finite in f32 is NaN. Of a channel whose statistics are not finite dγ and `dx` are NaN, and dβ is Σdy
+/// all the same; where one of the sums is NaN, so is `dx`.
 ///
 /// # Errors
 /// A slice that is not as long as its view says.
@@ -221,10 +222,8 @@ pub(crate) fn backward_by<T: Into<f64> + Copy>(
     let mut g = sums(view, x, dy, batch, &lost, &inv_stds);
     let m = view.count() as f64;
     for c in 0..view.channels() {
-        let finite = batch.is_finite(c) && g.is_finite(c);
-        if !finite {
-            (g.dweight[c], g.dbias[c]) = (f64::NAN, f64::NAN);
-        }
+        g.keep_what_f32_holds(c, batch.is_finite(c));
+        let finite = g.dweight[c].is_finite() && g.dbias[c].is_finite();
         let inv_std = inv_stds[c];
         let scale = f64::from(weight.map_or(1.0, |w| w[c])) * inv_std;
         for i in view.runs(c).flatten() {
@@ -237,7 +236,7 @@ pub(crate) fn backward_by<T: Into<f64> + Copy>(
 }
 
 /// Gradients through frozen statistics: the same sums with the given moments,
-/// `dx = dy·γ·inv_std`. A sum beyond f32 is NaN; where dβ is NaN, so is dγ, and not the reverse.
+/// `dx = dy·γ·inv_std`. A sum that is not finite in f32 is NaN.
 ///
 /// # Errors
 /// A slice that is not as long as its view says, or statistics of another number of channels.
@@ -254,16 +253,12 @@ pub fn backward_frozen<T: Into<f64> + Copy>(
     let lost = vec![0.0; view.channels()];
     let mut g = sums(view, x, dy, frozen, &lost, &inv_stds);
     for c in 0..view.channels() {
-        if !g.is_finite(c) {
-            g.dweight[c] = f64::NAN;
-        }
-        if no_variance(frozen.variance[c], eps) || !(g.dbias[c] as f32).is_finite() {
-            (g.dweight[c], g.dbias[c]) = (f64::NAN, f64::NAN);
-        }
-        let scale = if no_variance(frozen.variance[c], eps) {
-            f64::NAN
-        } else {
+        let known = !no_variance(frozen.variance[c], eps);
+        g.keep_what_f32_holds(c, known);
+        let scale = if known {
             f64::from(weight.map_or(1.0, |w| w[c])) * inv_stds[c]
+        } else {
+            f64::NAN
         };
         for i in view.runs(c).flatten() {
             g.dx[i] = dy[i].into() * scale;
@@ -291,8 +286,14 @@ fn check_gradients<T>(
 }
 
 impl Gradients {
-    fn is_finite(&self, c: usize) -> bool {
-        (self.dweight[c] as f32).is_finite() && (self.dbias[c] as f32).is_finite()
+    /// Makes NaN of the sums of channel `c` that f32 does not hold, and of dγ where there are no statistics.
+    fn keep_what_f32_holds(&mut self, c: usize, statistics: bool) {
+        if !(statistics && (self.dweight[c] as f32).is_finite()) {
+            self.dweight[c] = f64::NAN;
+        }
+        if !(self.dbias[c] as f32).is_finite() {
+            self.dbias[c] = f64::NAN;
+        }
     }
 }
 

@@ -76,6 +76,7 @@ const FILES: &[(&str, &str)] = files![
     "shared/eight_moments"
     "shared/lane_parts"
     "shared/lane_parts_eight"
+    "shared/known_sums"
     "shared/write_sums"
     "shared/write_gradients"
     "shared/dx"

@@ -145,6 +145,50 @@ fn what_is_no_number_stays_so_in_every_activation() {
     }
 }
 
+/// NaN in one channel of x: of dbias and dresidual an activation loses what it has no side for, and without one both are as
+/// they were.
+#[test]
+fn dz_is_known_without_statistics_where_there_is_no_activation() {
+    let implementations = implementations();
+    for activation in ACTIVATIONS {
+        for (shape, axis) in SHAPES {
+            let config = Config::pytorch()
+                .with_axis(axis)
+                .with_activation(activation);
+            let good = Case::new(shape, config, Kind::ALL[0], 53).with_residual(54);
+            let mut bad = good.clone();
+            let at = bad.x.len() / 2;
+            bad.x[at] = f32::NAN;
+            let hit = bad.view.channel_of(at);
+            for implementation in &implementations {
+                let what = format!("{}, {activation:?}, {shape:?}", implementation.name());
+                let clean = implementation.run(&good);
+                let outcome = implementation.run(&bad);
+                assert!(judge(&bad, &outcome).passed(), "{what}");
+                assert!(outcome.gradients.dweight[hit].is_nan(), "{what}");
+                let here = || bad.view.runs(hit).flatten();
+                if activation == Activation::None {
+                    assert_eq!(outcome.gradients.dbias, clean.gradients.dbias, "{what}");
+                    assert_eq!(outcome.dresidual, clean.dresidual, "{what}");
+                    assert_eq!(outcome.dresidual, good.dy, "{what}");
+                } else {
+                    assert!(outcome.gradients.dbias[hit].is_nan(), "{what}");
+                    assert!(here().all(|i| outcome.dresidual[i].is_nan()), "{what}");
+                }
+                // A variance that is none, through frozen statistics.
+                let mut bad = good.clone();
+                bad.running.as_mut().unwrap().variance[hit] = -1.0;
+                let outcome = implementation.run(&bad);
+                assert!(judge(&bad, &outcome).passed(), "{what}");
+                let frozen = outcome.frozen.unwrap();
+                let known = activation == Activation::None;
+                assert_eq!(!frozen.gradients.dbias[hit].is_nan(), known, "{what}");
+                assert!(here().all(|i| frozen.dresidual[i].is_nan() != known), "{what}");
+            }
+        }
+    }
+}
+
 #[test]
 fn a_kink_has_the_slope_of_its_negative_side() {
     // A constant channel with a bias of 0 has z = 0 throughout.
