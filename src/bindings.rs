@@ -127,7 +127,11 @@ pub(crate) fn bind(context: &Context, request: &Request<'_, '_>) -> Result<Bindi
     operation.validate(config, &schedule.view, &asked)?;
     let arguments = arguments(operation, config, |holds| holds.bytes(schedule), buffers)?;
     check(context.device(), &arguments)?;
-    let argument = |role| arguments.iter().find(|argument| argument.role == role);
+    // Of an empty batch there is nothing to bind.
+    let argument = |role| {
+        let mut bound = arguments.iter().filter(|argument| argument.bytes > 0);
+        bound.find(|argument| argument.role == role)
+    };
     let written = |role| operation.writes(role, schedule, &asked);
     let apart = context.machine().tuning.read_only && apart(&arguments, written);
     asked.apart = apart;
@@ -311,7 +315,8 @@ pub(crate) fn check(device: &wgpu::Device, arguments: &[Argument<'_>]) -> Result
                 argument.slice.offset() + argument.bytes,
             );
             let (from, to) = (other.slice.offset(), other.slice.offset() + other.bytes);
-            if same_buffer && start < to && from < end {
+            let touched = argument.bytes > 0 && other.bytes > 0;
+            if same_buffer && touched && start < to && from < end {
                 return Err(BindError::Overlap {
                     buffer: argument.name,
                     other: other.name,

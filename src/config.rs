@@ -48,7 +48,7 @@ pub enum RunningVariance {
 }
 
 /// What running statistics do with a channel whose batch is not finite: one that holds NaN or infinity, or whose variance exceeds
-/// f32. The channel's `y`, `dx`, `dweight` and `dbias` are NaN then, and no other channel changes.
+/// f32. The channel's `y`, `dx` and `dweight` are NaN then, behind an activation its `dbias` too, and no other channel changes.
 ///
 /// Devices hold Σ(x−μ)² in f32. A channel of m values where that sum exceeds 3.4e38 counts as not finite there, too, though its
 /// variance is: from |x − μ| of about 1.8e19/√m on. The CPU path reaches further.

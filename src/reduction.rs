@@ -5,7 +5,7 @@ use crate::error::{PlanError, ShapeError};
 use crate::plan::{self, Axes, Machine, Needs, Schedule};
 #[cfg(any(feature = "cpu", feature = "reference"))]
 use crate::shape::check_len;
-use crate::shape::{View, checked_len, resolve_axis};
+use crate::shape::{View, batch_len, resolve_axis};
 
 /// Kept or reduced axes that a strided walk takes, each kind on its own.
 const MAX_GROUPS: usize = 8;
@@ -30,7 +30,7 @@ impl Reduction {
         if shape.is_empty() {
             return Err(ShapeError::Rank { shape: vec![] });
         }
-        checked_len(shape)?;
+        batch_len(shape)?;
         let mut kept = vec![true; shape.len()];
         for &axis in axes {
             let axis = resolve_axis(shape, axis)?;
@@ -38,10 +38,19 @@ impl Reduction {
                 return Err(ShapeError::RepeatedAxis { axis });
             }
         }
-        Ok(Self {
+        Self {
             shape: shape.to_vec(),
             kept,
-        })
+        }
+        .with_channels()
+    }
+
+    /// Refuses the batch axis of an empty batch as one that is kept: there are no channels then.
+    fn with_channels(self) -> Result<Self, ShapeError> {
+        match self.counts().1 {
+            0 => Err(ShapeError::Empty { shape: self.shape }),
+            _ => Ok(self),
+        }
     }
 
     /// Keeps the axes over which a tensor of shape `statistics` varies, aligned from the right as
@@ -51,7 +60,10 @@ impl Reduction {
         tensor: &'static str,
         statistics: &[usize],
     ) -> Result<Self, ShapeError> {
-        let reduction = Self::over(shape, &[])?;
+        if shape.is_empty() {
+            return Err(ShapeError::Rank { shape: vec![] });
+        }
+        batch_len(shape)?;
         let refused = || ShapeError::Broadcast {
             tensor,
             got: statistics.to_vec(),
@@ -67,12 +79,16 @@ impl Reduction {
             // An axis of length 1 is not varied over.
             kept.push(len == wanted && len > 1);
         }
-        Ok(Self { kept, ..reduction })
+        Self {
+            shape: shape.to_vec(),
+            kept,
+        }
+        .with_channels()
     }
 
     /// The same split of a tensor of another shape; `None` where the statistics of both do not fit.
     pub(crate) fn on(&self, shape: &[usize]) -> Result<Option<Self>, ShapeError> {
-        checked_len(shape)?;
+        batch_len(shape)?;
         let mut axes = self.shape.iter().zip(shape).zip(&self.kept);
         let fits = shape.len() == self.shape.len() && axes.all(|((a, b), kept)| !kept || a == b);
         Ok(fits.then(|| Self {
@@ -136,7 +152,10 @@ impl Reduction {
     #[cfg(any(feature = "cpu", feature = "reference"))]
     pub(crate) fn gather(&self, values: &[f32]) -> (Vec<f32>, View) {
         let (count, channels) = self.counts();
-        let view = View::of_lengths(1, channels, count);
+        let view = match count {
+            0 => View::of_lengths(0, channels, 1),
+            _ => View::of_lengths(1, channels, count),
+        };
         let mut filled = vec![0; channels];
         let mut gathered = vec![0.0; values.len()];
         for (index, &value) in values.iter().enumerate() {
@@ -163,6 +182,10 @@ impl Reduction {
 
     /// The dense view, where kept and reduced axes collapse to one.
     pub(crate) fn dense(&self) -> Option<View> {
+        let (count, channels) = self.counts();
+        if count == 0 {
+            return Some(View::of_lengths(0, channels, 1));
+        }
         let groups = self.groups();
         let lens: Vec<_> = groups.iter().map(|g| (g.kept, g.len)).collect();
         let (outer, channels, inner) = match lens[..] {

@@ -3,7 +3,8 @@
 use crate::element::Element;
 use crate::error::ShapeError;
 
-/// A tensor seen from its channel axis: `(outer, channels, inner)`, row-major. None of the three is 0.
+/// A tensor seen from its channel axis: `(outer, channels, inner)`, row-major. Of an empty batch `outer` is 0; the others never
+/// are.
 ///
 /// NCHW is `(N, C, H·W)`, NHWC is `(N·H·W, C, 1)`, `(N, C)` is `(N, C, 1)`; any axis of any
 /// rank is one of these. Element `(o, c, i)` lies at `(o·channels + c)·inner + i`.
@@ -27,7 +28,8 @@ impl View {
     /// Collapses `shape` around the channel axis; a negative `axis` counts from the end.
     ///
     /// # Errors
-    /// Rank below 2, an axis out of range, an axis of length zero, or more elements than can be addressed.
+    /// Rank below 2, an axis out of range, an axis of length zero (but for the first, of a batch, where it is not the channel
+    /// axis), or more elements than can be addressed.
     pub fn new(shape: &[usize], axis: isize) -> Result<Self, ShapeError> {
         if shape.len() < 2 {
             return Err(ShapeError::Rank {
@@ -35,7 +37,12 @@ impl View {
             });
         }
         let axis = resolve_axis(shape, axis)?;
-        checked_len(shape)?;
+        batch_len(shape)?;
+        if shape[axis] == 0 {
+            return Err(ShapeError::Empty {
+                shape: shape.to_vec(),
+            });
+        }
         Ok(Self {
             outer: shape[..axis].iter().product(),
             channels: shape[axis],
@@ -46,15 +53,15 @@ impl View {
     /// The view of these lengths.
     ///
     /// # Errors
-    /// A length of zero, or more elements than can be addressed.
+    /// Channels or an `inner` of zero, or more elements than can be addressed.
     pub fn from_lengths(outer: usize, channels: usize, inner: usize) -> Result<Self, ShapeError> {
-        checked_len(&[outer, channels, inner])?;
+        batch_len(&[outer, channels, inner])?;
         Ok(Self::of_lengths(outer, channels, inner))
     }
 
     /// The view of lengths that were checked before, such as those of a part of another view.
     pub(crate) fn of_lengths(outer: usize, channels: usize, inner: usize) -> Self {
-        debug_assert!(outer > 0 && channels > 0 && inner > 0);
+        debug_assert!(channels > 0 && inner > 0);
         Self {
             outer,
             channels,
@@ -96,12 +103,13 @@ impl View {
     }
 
     /// Elements of the whole tensor.
-    #[allow(
-        clippy::len_without_is_empty,
-        reason = "an empty view cannot be constructed"
-    )]
     pub fn len(&self) -> usize {
         self.outer * self.channels * self.inner
+    }
+
+    /// Whether it is of a batch of no examples.
+    pub fn is_empty(&self) -> bool {
+        self.outer == 0
     }
 
     /// The memory pattern. A single channel is planar however it is written.
@@ -165,6 +173,23 @@ pub fn checked_len(shape: &[usize]) -> Result<usize, ShapeError> {
         .ok_or_else(|| ShapeError::Overflow {
             shape: shape.to_vec(),
         })
+}
+
+/// The element count of a tensor whose first axis, that of the batch, may be of length zero.
+///
+/// # Errors
+/// Another axis of length zero, or a product of more elements than can be addressed.
+pub(crate) fn batch_len(shape: &[usize]) -> Result<usize, ShapeError> {
+    let refused = |error| match error {
+        ShapeError::Empty { .. } => ShapeError::Empty {
+            shape: shape.to_vec(),
+        },
+        other => other,
+    };
+    match shape {
+        [0, rest @ ..] => checked_len(rest).map(|_| 0).map_err(refused),
+        _ => checked_len(shape),
+    }
 }
 
 /// Refuses a shape other than `expected`.
@@ -287,13 +312,25 @@ mod tests {
     }
 
     #[test]
-    fn a_view_has_no_length_of_zero() {
-        for lengths in [[0, 3, 4], [2, 0, 4], [2, 3, 0], [0, 0, 0]] {
+    fn a_view_has_no_length_of_zero_but_of_an_empty_batch() {
+        for lengths in [[0, 0, 4], [2, 0, 4], [2, 3, 0], [0, 0, 0]] {
             let [outer, channels, inner] = lengths;
             let refused = View::from_lengths(outer, channels, inner);
             let shape = lengths.to_vec();
             assert_eq!(refused, Err(ShapeError::Empty { shape }));
         }
+        let empty = View::new(&[0, 3, 4], 1).unwrap();
+        assert_eq!((empty.lengths(), empty.is_empty()), ((0, 3, 4), true));
+        assert_eq!((empty.count(), empty.runs(1).count()), (0, 0));
+        let empty = View::new(&[0, 4, 3], -1).unwrap();
+        assert_eq!(empty.lengths(), (0, 3, 1));
+        for (shape, axis) in [(&[0, 3][..], 0), (&[2, 0, 3], -1), (&[0, 0, 3], -1)] {
+            let shape = shape.to_vec();
+            let refused = View::new(&shape, axis);
+            assert_eq!(refused, Err(ShapeError::Empty { shape }));
+        }
+        let refused = View::new(&[0, usize::MAX, 2], 1);
+        assert!(matches!(refused, Err(ShapeError::Overflow { .. })));
         let refused = View::from_lengths(usize::MAX, 2, 3);
         assert!(matches!(refused, Err(ShapeError::Overflow { .. })));
         let view = View::from_lengths(2, 3, 4);

@@ -9,7 +9,7 @@ use crate::element::Element;
 use crate::error::Error;
 use crate::error::{BindError, PlanError, RunError, ShapeError};
 use crate::gpu::Gpu;
-use crate::shape::{check_len, checked_len};
+use crate::shape::{batch_len, check_len};
 
 /// A tensor on a device, row-major and dense: f32, or f16 or bf16 packed two to a 32-bit word.
 ///
@@ -47,7 +47,7 @@ impl Tensor {
     /// Uploads `values` as f32.
     ///
     /// # Errors
-    /// A shape with an axis of length 0, or another number of values than it has.
+    /// A shape with an axis of length 0 other than the first, or another number of values than it has.
     pub fn upload(gpu: &Gpu, shape: &[usize], values: &[f32]) -> Result<Self, Error> {
         Self::upload_as(gpu, shape, Element::F32, values)
     }
@@ -92,7 +92,7 @@ impl Tensor {
     /// cannot see what the caller's kernels write, nor that two tensors were made of one buffer.
     ///
     /// # Errors
-    /// A shape with an axis of length 0; a buffer without `STORAGE`, shorter than the shape's values of `element` in whole 32-bit words,
+    /// A shape with an axis of length 0 other than the first; a buffer without `STORAGE`, shorter than the shape's values of `element` in whole 32-bit words,
     /// destroyed, or of another device.
     pub fn from_buffer(
         gpu: &Gpu,
@@ -100,7 +100,7 @@ impl Tensor {
         shape: &[usize],
         element: Element,
     ) -> Result<Self, Error> {
-        let expected = element.bytes_of(checked_len(shape)?);
+        let expected = element.bytes_of(batch_len(shape)?);
         let name = "the tensor's buffer";
         if !buffer.usage().contains(wgpu::BufferUsages::STORAGE) {
             return Err(BindError::Usage {
@@ -135,7 +135,7 @@ impl Tensor {
     /// A tensor of f32 zeros.
     ///
     /// # Errors
-    /// A shape with an axis of length 0, one larger than the device's buffers, or no memory for it.
+    /// A shape with an axis of length 0 other than the first, one larger than the device's buffers, or no memory for it.
     pub fn empty(gpu: &Gpu, shape: &[usize]) -> Result<Self, Error> {
         Self::empty_as(gpu, shape, Element::F32)
     }
@@ -145,7 +145,7 @@ impl Tensor {
     /// # Errors
     /// As [`Tensor::empty`].
     pub fn empty_as(gpu: &Gpu, shape: &[usize], element: Element) -> Result<Self, Error> {
-        let bytes = element.bytes_of(checked_len(shape)?);
+        let bytes = element.bytes_of(batch_len(shape)?);
         let max = gpu.device().limits().max_buffer_size;
         if bytes > max {
             return Err(Error::Plan(PlanError::TooLarge {
@@ -155,7 +155,8 @@ impl Tensor {
                 max,
             }));
         }
-        let buffer = gpu.storage("wgpu-batchnorm tensor", bytes)?;
+        // A buffer of no bytes could not be bound.
+        let buffer = gpu.storage("wgpu-batchnorm tensor", bytes.max(4))?;
         Ok(Self::of(gpu, buffer, shape, element))
     }
 
@@ -175,9 +176,13 @@ impl Tensor {
     }
 
     /// Elements.
-    #[allow(clippy::len_without_is_empty, reason = "a tensor is never empty")]
     pub fn len(&self) -> usize {
         self.shape.iter().product()
+    }
+
+    /// Whether it has no elements: a batch of no examples.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
     }
 
     /// The buffer behind it, at least as long as the tensor in whole 32-bit words. One that the library made has

@@ -9,7 +9,8 @@
 fn run(lane: Lane) {
     for (var k = 0u; k < COLUMNS; k++) {
         let here = column(lane, k);
-        let pivot = merged_pivot(here);
+        // Of no values there is no partial, and all three are 0.
+        let pivot = select(PerChannel(0.0), merged_pivot(here), params.partials > 0u);
         let whole = merged_moments(here, pivot);
         if (speaks(lane)) {
             let c = params.all_channels;

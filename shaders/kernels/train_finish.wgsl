@@ -1,7 +1,7 @@
 // needs: entry, numerics, merge_moments, finish_train, affine, running_rows, saved_rows, stored_moments, given
 // Training forward between its two passes, where the second does not merge for itself: what there is one of a
 // channel. It merges the channel's partials to one, or takes moments that were merged already, and leaves it behind all
-// partials, `[C][partials]` and then `[C]`. It writes the saved and the running statistics.
+// partials, `[C][partials]` and then `[C]`, where a pass comes behind. It writes the saved and the running statistics.
 //
 // One workgroup for each group of channels reads their partials, which lie behind each other for a channel.
 // The tensor is not touched.
@@ -19,7 +19,7 @@ fn run(lane: Lane) {
         whole = Stored(merged_moments(lane, pivot), pivot);
     }
     finish_train(lane, whole.pivot, whole.moments);
-    if (speaks(lane)) {
+    if (has(FOLDS) && speaks(lane)) {
         partials[params.all_channels * params.partials + lane.channel] = whole;
     }
 }

@@ -26,7 +26,7 @@ use crate::config::{Config, Momentum, NonFinite, RunningVariance};
 use crate::error::Error;
 use crate::error::ShapeError;
 use crate::shape::{View, check_channels, check_tensor};
-use crate::stats::{Moments, Parameters, SavedStatistics};
+use crate::stats::{Moments, Parameters, SavedStatistics, filled};
 use operations::{
     Backward, BackwardFrozen, Batch, ChannelGradients, Inference, Operation, Train, split,
 };
@@ -57,6 +57,13 @@ pub fn train_forward(
         check_channels(view, "running batches", &statistics.batches)?;
     }
     check_tensor(view, "y", y)?;
+    if view.is_empty() {
+        // A batch of nothing has no statistics, and moves none.
+        return Ok(SavedStatistics::from_rows(&filled(
+            5 * view.channels(),
+            f32::NAN,
+        )?)?);
+    }
     let op = Train::new(view, x, input.parameters, eps);
     let batches = run(view, x, None, Some(y), &op);
     if let Some(running) = running {
@@ -88,6 +95,9 @@ pub fn inference<'a>(
     check_input(input)?;
     check_statistics(view, &statistics)?;
     check_tensor(view, "y", y)?;
+    if view.is_empty() {
+        return Ok(());
+    }
     let op = Inference {
         statistics,
         parameters: input.parameters,
@@ -99,7 +109,8 @@ pub fn inference<'a>(
 
 /// Backward through the statistics of the batch, which `saved` holds with its `eps`: writes
 /// `dx = weight·inv_std·(dy − dbias/m − x̂·dweight/m)`, if asked for, and returns `dweight = Σdy·x̂` and `dbias = Σdy`,
-/// `[C]` each; `dy` and `dx` have the shape of `x`. A channel whose statistics or sums f32 cannot hold is NaN in all three.
+/// `[C]` each; `dy` and `dx` have the shape of `x`. A sum that f32 cannot hold is NaN, and so are
+/// `dx` of its channel and, of a channel without statistics, `dx` and `dweight`.
 ///
 /// Of `input`, the bias and `eps` change nothing.
 ///
@@ -116,6 +127,9 @@ pub fn backward(
     check_channels(view, "saved pivot", &saved.pivot)?;
     check_channels(view, "saved offset", &saved.offset)?;
     check_channels(view, "saved inv_std", &saved.inv_std)?;
+    if view.is_empty() {
+        return nothing(view);
+    }
     let op = Backward {
         count: view.count(),
         saved,
@@ -125,9 +139,8 @@ pub fn backward(
 }
 
 /// Backward through given statistics, such as a `&RunningStatistics`: writes `dx = dy·weight·inv_std`, if asked for, and
-/// returns `dweight = Σdy·x̂` and `dbias = Σdy`, `[C]` each; `dy` and `dx` have the shape of `x`. A gradient beyond f32 is
-/// NaN; where `dbias` is NaN, so is `dweight`. A variance below 0 that is not above it with `eps` gives NaN
-/// throughout.
+/// returns `dweight = Σdy·x̂` and `dbias = Σdy`, `[C]` each; `dy` and `dx` have the shape of `x`. A sum that f32 cannot hold
+/// is NaN. A variance below 0 that is not above it with `eps` gives NaN in `dx` and `dweight`.
 ///
 /// Of `input`, the bias changes nothing.
 ///
@@ -143,12 +156,24 @@ pub fn backward_frozen<'a>(
     Config::pytorch().with_eps(input.eps).validate()?;
     check_gradients(input, dy, dx.as_deref())?;
     check_statistics(view, &statistics)?;
+    if view.is_empty() {
+        return nothing(view);
+    }
     let op = BackwardFrozen {
         statistics,
         weight: input.parameters.weight,
         eps: input.eps,
     };
     Ok(gathered(run(view, input.x, Some(dy), dx, &op)))
+}
+
+/// The gradients of an empty batch.
+fn nothing(view: &View) -> Result<ParameterGradients, Error> {
+    let zeros = filled(view.channels(), 0.0)?;
+    Ok(ParameterGradients {
+        dweight: zeros.clone(),
+        dbias: zeros,
+    })
 }
 
 fn gathered(gradients: Vec<ChannelGradients>) -> ParameterGradients {
@@ -162,6 +187,10 @@ fn gathered(gradients: Vec<ChannelGradients>) -> ParameterGradients {
 /// An `x` that is not as long as its view says.
 pub fn moments(view: &View, x: &[f32]) -> Result<Moments, Error> {
     check_tensor(view, "x", x)?;
+    if view.is_empty() {
+        let zeros = filled(view.channels(), 0.0)?;
+        return Ok(Moments::of(0.0, [zeros.clone(), zeros.clone(), zeros]));
+    }
     let op = Train::new(view, x, Parameters::default(), 0.0);
     let count = view.count() as f64;
     let mut rows = [Vec::new(), Vec::new(), Vec::new()];

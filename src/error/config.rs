@@ -22,7 +22,7 @@ pub enum ConfigError {
         /// The value given.
         got: f32,
     },
-    /// Too few values per channel: fewer in a batch than in one of its parts, or none in moments that a device merges.
+    /// Too few values per channel: fewer in a batch than in one of its parts, or none in moments that something is normalized with.
     #[error("a batch of {got} values per channel, expected at least {least}")]
     Count {
         /// The count given.

@@ -27,7 +27,9 @@ pub enum ShapeError {
         axis: usize,
     },
     /// An axis of length zero.
-    #[error("shape {shape:?} is empty: an axis has length 0")]
+    #[error(
+        "shape {shape:?} is empty: an axis has length 0, and it is not the first, of an empty batch"
+    )]
     Empty {
         /// The shape given.
         shape: Vec<usize>,

@@ -115,6 +115,11 @@ impl PreparedNormalize {
         let gpu = x.gpu();
         let context = gpu.context();
         let reduction = statistics.split_of(x)?;
+        if let (Statistics::Moments(moments), false) = (statistics, x.is_empty())
+            && moments.count() == 0.0
+        {
+            return Err(ConfigError::Count { got: 0, least: 1 }.into());
+        }
         let rows = statistics_rows(x, &reduction, statistics)?;
         let own_shapes = match statistics {
             Statistics::Moments(_) => [false, true].map(|keep| reduction.statistics_shape(keep)),

@@ -34,11 +34,7 @@ impl Operation {
                 Some(_) => Ok(()),
                 None => Err(ConfigError::NoRunningStatistics),
             },
-            Self::MergeMoments => match asked.count.unwrap_or(own).min(asked.other_count) {
-                0 => Err(ConfigError::Count { got: 0, least: 1 }),
-                _ => Ok(()),
-            },
-            Self::Moments | Self::ImageRenderSaved | Self::Normalize => Ok(()),
+            Self::MergeMoments | Self::Moments | Self::ImageRenderSaved | Self::Normalize => Ok(()),
         }
     }
 }

@@ -88,6 +88,11 @@ impl Operation {
                 Some(grid) => vec![(Kernel::TrainResident, Stage::Resident(grid))],
                 None => split(Kernel::Moments, Kernel::TrainFinish, Kernel::Normalize),
             },
+            // A batch that is empty in this part alone moves this part's statistics with the others'.
+            Self::TrainPart if schedule.view.is_empty() => match asked.count {
+                Some(0) => vec![],
+                _ => vec![(Kernel::TrainFinish, Stage::Merge)],
+            },
             Self::TrainPart => vec![(Kernel::Normalize, Stage::Map)],
             Self::Inference | Self::ImageInference | Self::Normalize => {
                 vec![(Kernel::Inference, Stage::Apply)]
@@ -97,7 +102,11 @@ impl Operation {
                 (Kernel::MomentsFinish, Stage::Merge),
             ],
             Self::MergeMoments => vec![(Kernel::MomentsMerge, Stage::Merge)],
-            Self::Backward => match (asked.has(Role::Out), schedule.resident_backward) {
+            // Nothing maps an empty batch, whose sums are zeroed all the same.
+            Self::Backward => match (
+                asked.has(Role::Out) && !schedule.view.is_empty(),
+                schedule.resident_backward,
+            ) {
                 (true, Some(grid)) if grid.held > 0 => {
                     vec![(Kernel::BackwardHeld, Stage::Resident(grid))]
                 }

@@ -8,7 +8,7 @@ use super::load::Load;
 use super::machine::{DeviceClass, Machine, Tuning};
 use super::model::{Work, seconds};
 use super::pieces::cut_to_bindings;
-use super::schedule::{MAX_PIECES, Needs, Schedule, plan_pieces};
+use super::schedule::{MAX_PIECES, Needs, Schedule, plan_nothing, plan_pieces};
 use crate::element::Element;
 use crate::error::PlanError;
 use crate::shape::View;
@@ -34,6 +34,9 @@ pub fn plan_dense(
     machine: &Machine,
 ) -> Result<Schedule, PlanError> {
     needs.rows_fit(&view, machine)?;
+    if view.is_empty() {
+        return Ok(plan_nothing(view, element, machine));
+    }
     let (limit, max) = machine.binding_bytes();
     let max = max.saturating_mul(MAX_PIECES);
     let tensor = view.len() as u64 * element.bytes();

@@ -37,6 +37,12 @@ fn lines(
     line("view", view(schedule));
     line("device", device(machine, made));
     line("loads", loads(schedule));
+    let Some(first) = schedule.pieces.first() else {
+        let zeroed = grid(&schedule.merge);
+        let words = format!("nothing runs but one dispatch of {zeroed}, which makes sums of 0");
+        line("empty", words);
+        return text;
+    };
     if schedule.pieces.len() > 1 {
         let (pieces, (why, most)) = (schedule.pieces.len(), machine.piece_bytes());
         line(
@@ -44,7 +50,6 @@ fn lines(
             format!("{pieces}: {why} {most} bytes; a dispatch for each"),
         );
     }
-    let first = &schedule.pieces[0];
     let mapping = schedule.flat.first().unwrap_or(first);
     let split = |last: &str, on: &Grid| {
         let partials = schedule.partials;

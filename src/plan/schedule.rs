@@ -166,6 +166,26 @@ pub(super) fn plan_pieces(
     }
 }
 
+/// The schedule of an empty batch: no pieces and no partials, and a grid for what merges none.
+pub(super) fn plan_nothing(view: View, element: Element, machine: &Machine) -> Schedule {
+    let one = View::of_lengths(1, view.channels(), view.inner());
+    let load = Load::of(&one);
+    let loads = load.count(&one);
+    let bytes = load.values() * element.bytes();
+    let whole = Piece::new(0, loads, 0, 0, bytes);
+    Schedule {
+        view,
+        pieces: vec![],
+        flat: vec![],
+        partials: 0,
+        folds: false,
+        reversed: false,
+        resident_train: None,
+        resident_backward: None,
+        ..plan_pieces(one, element, vec![whole], machine)
+    }
+}
+
 /// Plans an image of so many pixels, four channels each, for kernels that bind it as a texture: no
 /// limit on buffers cuts it, and only scratch has to fit one.
 ///

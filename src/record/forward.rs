@@ -56,13 +56,14 @@ impl Plan {
     }
 
     /// Binds the merging of `other`'s moments into `into`'s, whose count is the sum of both
-    /// afterwards: one dispatch. Chan's formula; the pivots stay those of `into`.
+    /// afterwards: one dispatch. Chan's formula; the pivots stay those of `into`, unless its count is 0. Moments of no values
+    /// change nothing.
     ///
     /// Each merge rounds once. Of dozens of parts, merge pairs, then pairs of those, as
     /// [`Moments::merge_all`](crate::Moments::merge_all) does: a chain of 64 left the bounds.
     ///
     /// # Errors
-    /// A count of zero, or one that is no whole number; buffers that do not fit.
+    /// A count that is no whole number; buffers that do not fit.
     pub fn bind_merge_moments(
         &self,
         into: &MomentsRows<'_>,

@@ -162,6 +162,9 @@ pub fn update_running(
         variance: old.variance.iter().map(|&v| f64::from(v)).collect(),
     };
     let mut batches = old.batches.clone();
+    if count == 0 {
+        return Ok((new, batches));
+    }
     let m = count as f64;
     for (c, batches) in batches.iter_mut().enumerate() {
         let variance = match running.variance {
@@ -222,7 +225,7 @@ pub(crate) fn backward_by<T: Into<f64> + Copy>(
     let mut g = sums(view, x, dy, batch, &lost, &inv_stds);
     let m = view.count() as f64;
     for c in 0..view.channels() {
-        g.keep_what_f32_holds(c, batch.is_finite(c));
+        g.keep_what_f32_holds(c, batch.is_finite(c) || view.is_empty());
         let finite = g.dweight[c].is_finite() && g.dbias[c].is_finite();
         let inv_std = inv_stds[c];
         let scale = f64::from(weight.map_or(1.0, |w| w[c])) * inv_std;

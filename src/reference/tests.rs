@@ -290,7 +290,10 @@ fn a_variance_below_zero_is_one_where_eps_outweighs_it() {
     assert!(y[..3].iter().chain(&g.dx[..3]).all(|v| v.is_nan()));
     assert!(y[3..].iter().chain(&g.dx[3..]).all(|v| v.is_finite()));
     assert!(g.dweight[0].is_nan() && g.dweight[1].is_finite());
-    assert_eq!(g.dbias[0], x[..3].iter().map(|&v| f64::from(v)).sum::<f64>());
+    assert_eq!(
+        g.dbias[0],
+        x[..3].iter().map(|&v| f64::from(v)).sum::<f64>()
+    );
 }
 
 #[test]

@@ -75,13 +75,16 @@ impl Moments {
         &self.m2
     }
 
-    /// The mean per channel, `pivot + offset`.
+    /// The mean per channel, `pivot + offset`; NaN of no values.
     pub fn mean(&self) -> Vec<f64> {
+        if self.count == 0.0 {
+            return vec![f64::NAN; self.pivot.len()];
+        }
         let pairs = self.pivot.iter().zip(&self.offset);
         pairs.map(|(&p, &o)| f64::from(p) + f64::from(o)).collect()
     }
 
-    /// The biased variance per channel, `m2/count`.
+    /// The biased variance per channel, `m2/count`; NaN of no values.
     pub fn variance(&self) -> Vec<f64> {
         let m2 = self.m2.iter();
         m2.map(|&m2| f64::from(m2) / self.count).collect()

@@ -99,7 +99,7 @@ fn another_number_of_bytes_is_refused() {
         }
     }
     assert_refused!(
-        Tensor::upload_bytes(&gpu, &[0, 3], Element::F16, &[]),
+        Tensor::upload_bytes(&gpu, &[3, 0], Element::F16, &[]),
         Error::Shape(ShapeError::Empty { .. })
     );
 }

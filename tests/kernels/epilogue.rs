@@ -183,7 +183,10 @@ fn dz_is_known_without_statistics_where_there_is_no_activation() {
                 let frozen = outcome.frozen.unwrap();
                 let known = activation == Activation::None;
                 assert_eq!(!frozen.gradients.dbias[hit].is_nan(), known, "{what}");
-                assert!(here().all(|i| frozen.dresidual[i].is_nan() != known), "{what}");
+                assert!(
+                    here().all(|i| frozen.dresidual[i].is_nan() != known),
+                    "{what}"
+                );
             }
         }
     }

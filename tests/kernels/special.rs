@@ -1,11 +1,12 @@
 //! The special cases, as far as they concern the kernels.
 
-use wgpu_batchnorm::check::POISON;
+use wgpu_batchnorm::check::{POISON, is_poison};
 use wgpu_batchnorm::error::{BindError, ConfigError};
 use wgpu_batchnorm::functional;
 use wgpu_batchnorm::internals::plan::Tuning;
 use wgpu_batchnorm::{
-    Config, Gpu, Momentum, NonFinite, Plan, RunningStatistics, RunningVariance, Tensor, reference,
+    BackwardBuffers, Config, Gpu, MomentsBuffers, Momentum, NonFinite, Plan, RunningStatistics,
+    RunningVariance, StatisticsRows, Tensor, TrainBuffers, reference,
 };
 
 use crate::buffers::{Buffers, run};
@@ -709,6 +710,60 @@ fn saved_statistics_are_what_training_saw() {
         for c in 0..case.view.channels() {
             assert!(channel(&case, &case.x, c).any(|x| x == saved.pivot[c]));
             assert_eq!(saved.pivot[c] + saved.offset[c], saved.batch_mean[c]);
+        }
+    }
+}
+
+/// The rows of sums and moments of a batch of no examples are written, whatever was there; nothing else is.
+#[test]
+fn an_empty_batch_has_sums_of_zero() {
+    let gpu = gpu();
+    for tuning in [Tuning::CPU_ADAPTER, Tuning::DISCRETE] {
+        let context = context(&gpu, tuning);
+        // One channel a load, four, and several columns of them a lane.
+        for (shape, axis) in [
+            (&[0, 7, 4][..], 1),
+            (&[0, 3, 8], -1),
+            (&[0, 64], 1),
+            (&[0, 5, 1], 1),
+        ] {
+            let config = Config::pytorch().with_axis(axis);
+            let plan = context.plan(&config, shape).unwrap();
+            let channels = plan.view().channels();
+            let rows = |rows: usize| {
+                Tensor::upload(&gpu, &[rows, channels], &vec![POISON; rows * channels]).unwrap()
+            };
+            let nothing = Tensor::empty(&gpu, shape).unwrap();
+            let (moments, saved, running) = (rows(3), rows(5), rows(3));
+            let (grads, frozen, affine) = (rows(2), rows(2), rows(2));
+            let none = nothing.slice();
+            let train = TrainBuffers::new(none, saved.slice(), none)
+                .with_y(none)
+                .with_affine(affine.slice())
+                .with_running(running.slice());
+            let backward = |statistics, grads: &Tensor| {
+                let buffers = BackwardBuffers::new(none, none, statistics, none)
+                    .with_dx(none)
+                    .with_affine(affine.slice())
+                    .with_grads(grads.slice());
+                plan.bind_backward(&buffers).unwrap()
+            };
+            let bindings = [
+                plan.bind_moments(&MomentsBuffers::new(none, moments.slice(), none))
+                    .unwrap(),
+                plan.bind_train(&train).unwrap(),
+                backward(StatisticsRows::Saved(saved.slice()), &grads),
+                backward(StatisticsRows::Running(running.slice()), &frozen),
+            ];
+            run(&gpu, &bindings.each_ref());
+            let read = |tensor: &Tensor| tensor.read_blocking().unwrap();
+            assert_eq!(read(&moments), vec![0.0; 3 * channels], "{shape:?}");
+            assert_eq!(read(&grads), vec![0.0; 2 * channels], "{shape:?}");
+            assert_eq!(read(&frozen), vec![0.0; 2 * channels], "{shape:?}");
+            for kept in [&saved, &running] {
+                assert!(read(kept).iter().all(|&v| is_poison(v)), "{shape:?}");
+            }
+            assert!(plan.describe().contains("nothing runs but one dispatch"));
         }
     }
 }

@@ -4,9 +4,10 @@ use testkit::gpu::gpu;
 use wgpu_batchnorm::checked;
 use wgpu_batchnorm::error::{BindError, ConfigError};
 use wgpu_batchnorm::functional::{
-    AffineStep, LinearWeight, Trained, fold_into_next, fold_into_previous, moments, normalize,
+    AffineStep, LinearWeight, Trained, cpu_moments, fold_into_next, fold_into_previous, moments,
+    normalize,
 };
-use wgpu_batchnorm::{Error, Parameters, Tensor};
+use wgpu_batchnorm::{Error, Moments, Parameters, Tensor};
 
 /// Moments of one batch used on another: they fit by their kept axes.
 #[test]
@@ -210,5 +211,53 @@ fn weight_of_another_shape() {
             .to_string()
             .starts_with("value 2 of the folded weight is 1e6"),
         "{refused}"
+    );
+}
+
+/// Moments of a batch of no examples: of count 0, and nothing where they are merged.
+#[test]
+fn empty_batch() {
+    let gpu = gpu();
+    let none = Tensor::upload(&gpu, &[0, 3, 2], &[]).unwrap();
+    for (axes, channels) in [(&[0][..], 6), (&[0, 2], 3), (&[0, 1], 2), (&[0, 1, 2], 1)] {
+        let (moments, report) = checked::moments_blocking(&none, axes, false).unwrap();
+        report.enforce().unwrap();
+        assert_eq!(moments.count(), 0.0);
+        assert_eq!(
+            moments.rows().read_blocking().unwrap(),
+            vec![0.0; 3 * channels]
+        );
+        let host = moments.read_blocking().unwrap();
+        assert!(
+            host.mean()
+                .iter()
+                .chain(&host.variance())
+                .all(|v| v.is_nan())
+        );
+        let (cpu, _) = cpu_moments(&[], &[0, 3, 2], axes, false).unwrap();
+        assert_eq!(cpu, host);
+        let some = Moments::from_rows(4.0, &vec![2.5; 3 * channels]).unwrap();
+        assert_eq!(host.merge(&some).unwrap(), some);
+        assert_eq!(some.merge(&host).unwrap(), some);
+    }
+    // Kept, it has no channels.
+    assert!(moments(&none, &[1], false).is_err() && moments(&none, &[], false).is_err());
+    // Nothing is normalized by nothing, and something is not.
+    let nothing = moments(&none, &[0, 2], false).unwrap();
+    let affine = AffineStep::default();
+    let (y, report) = checked::normalize_blocking(&none, &nothing, affine, 0.25).unwrap();
+    report.enforce().unwrap();
+    assert!(y.is_empty());
+    let some = Tensor::upload(&gpu, &[1, 3, 2], &[1.0; 6]).unwrap();
+    let refused = normalize(&some, &nothing, affine, 0.25).unwrap_err();
+    assert!(matches!(
+        refused,
+        Error::Config(ConfigError::Count { got: 0, least: 1 })
+    ));
+    let mean = Tensor::upload(&gpu, &[3, 1], &[0.0; 3]).unwrap();
+    assert!(
+        normalize(&none, (&mean, &mean), affine, 0.25)
+            .unwrap()
+            .is_empty()
     );
 }

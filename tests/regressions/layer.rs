@@ -577,3 +577,95 @@ fn destroyed_after_it_was_bound() {
     }
     gpu.check_blocking().unwrap();
 }
+
+/// A batch of no examples: y and the gradients of tensors are empty, those of parameters are 0, and nothing moves.
+#[test]
+fn empty_batch() {
+    let gpu = gpu();
+    let shape = [0, 3, 2];
+    let activations = [Activation::None, Activation::Relu];
+    for (activation, element) in activations.into_iter().zip([Element::F32, Element::F16]) {
+        let config = Config::keras().with_axis(1).with_activation(activation);
+        let mut layer = Checked::new(BatchNorm::new(&gpu, 3, config).unwrap());
+        // What a batch of four left.
+        let some = Tensor::upload_as(&gpu, &SHAPE, element, &values(3)).unwrap();
+        let mut forward = layer.forward_blocking(&some, Mode::Train).unwrap();
+        let before = layer.layer().state_blocking().unwrap();
+        let x = Tensor::upload_as(&gpu, &shape, element, &[]).unwrap();
+        assert!(x.is_empty() && x.read_bytes_blocking().unwrap().is_empty());
+        for mode in [Mode::Train, Mode::Eval] {
+            let request = ForwardRequest::new(mode).with_residual(&x);
+            let pass = layer.forward_blocking(&x, request).unwrap();
+            assert_eq!(pass.y.shape(), shape);
+            assert!(pass.y.read_blocking().unwrap().is_empty());
+            let request = BackwardRequest::new(&pass.saved).with_dresidual(true);
+            let gradients = layer.backward_blocking(&x, &x, request).unwrap();
+            assert!(gradients.dx.as_ref().unwrap().is_empty());
+            assert!(gradients.dresidual.as_ref().unwrap().is_empty());
+            assert_eq!(gradients.parameters.read_blocking().unwrap(), [0.0; 6]);
+            // Added to what is there, that stays.
+            let there = Tensor::upload(&gpu, &[2, 3], &[1.0, 2.0, 3.0, 4.0, 5.0, 6.0]).unwrap();
+            let request = BackwardRequest::new(&pass.saved).with_add_into(&there);
+            layer.backward_blocking(&x, &x, request).unwrap();
+            let kept = there.read_blocking().unwrap();
+            assert_eq!(kept, [1.0, 2.0, 3.0, 4.0, 5.0, 6.0]);
+            if mode == Mode::Train {
+                let saved = pass.saved.read_blocking().unwrap().unwrap();
+                assert!(saved.batch_mean.iter().all(|v| v.is_nan()));
+            }
+        }
+        assert!(layer.infer_blocking(&x).unwrap().is_empty());
+        assert_eq!(layer.layer().state_blocking().unwrap(), before);
+        // Reused by a batch of nothing, and by one of something again.
+        let y = Tensor::empty_as(&gpu, &shape, element).unwrap();
+        forward.y = y;
+        let bare = layer.layer_mut();
+        bare.forward_into(&x, Mode::Train, &mut forward).unwrap();
+        assert_eq!(bare.state_blocking().unwrap(), before);
+        forward.y = Tensor::empty_as(&gpu, &SHAPE, element).unwrap();
+        bare.forward_into(&some, Mode::Train, &mut forward).unwrap();
+        let after = bare.state_blocking().unwrap();
+        assert_eq!(after.num_batches_tracked, before.num_batches_tracked + 1);
+    }
+    // Another axis of length 0, and no channels.
+    let layer = BatchNorm::new(&gpu, 3, Config::pytorch()).unwrap();
+    for shape in [[2, 3, 0], [2, 0, 3]] {
+        let refused = Tensor::upload(&gpu, &shape, &[]).unwrap_err();
+        assert!(matches!(refused, Error::Shape(ShapeError::Empty { .. })));
+    }
+    let last = Config::pytorch().with_axis(0);
+    assert!(matches!(
+        last.view(&[0, 3]),
+        Err(ShapeError::Empty { shape }) if shape == [0, 3]
+    ));
+    // One channel of rank 1.
+    let vector = Config::onnx().view(&[0]).unwrap();
+    assert_eq!((vector.channels(), vector.count()), (1, 0));
+    // A layer without running statistics.
+    drop(layer);
+    let bare = BatchNorm::new(&gpu, 3, Config::pytorch().without_running()).unwrap();
+    let x = Tensor::empty(&gpu, &shape).unwrap();
+    assert!(Checked::new(bare).infer_blocking(&x).unwrap().is_empty());
+}
+
+/// The CPU path of it.
+#[test]
+fn empty_batch_on_the_cpu_path() {
+    for shape in [[0, 3, 2], [0, 3, 1]] {
+        let view = View::new(&shape, 1).unwrap();
+        for update in [Config::keras(), Config::pytorch()] {
+            let mut running = RunningStatistics::new(3).unwrap();
+            let input = cpu::Input::new(view, &[], Default::default(), 1e-5);
+            let moved = cpu::Running::new(&mut running, update.running.unwrap());
+            let saved = cpu::train_forward(&input, Some(moved), &mut []).unwrap();
+            assert_eq!(running, RunningStatistics::new(3).unwrap());
+            cpu::inference(&input, &running, &mut []).unwrap();
+            for sums in [
+                cpu::backward(&input, &[], &saved, Some(&mut [])).unwrap(),
+                cpu::backward_frozen(&input, &[], &running, Some(&mut [])).unwrap(),
+            ] {
+                assert_eq!((sums.dweight, sums.dbias), (vec![0.0; 3], vec![0.0; 3]));
+            }
+        }
+    }
+}

@@ -42,7 +42,10 @@ pub fn run(args: &FileArgs) -> Result<(), Failure> {
     outputs.write(&args.output)?;
     spinner.finish_and_clear();
     let batch = result.saved.as_ref().map(|saved| &saved.batch_mean[..]);
-    let not_finite = table::not_finite(batch.unwrap_or_default());
+    let not_finite = match layer.view.is_empty() {
+        true => vec![],
+        false => table::not_finite(batch.unwrap_or_default()),
+    };
     let done = Done {
         operation: "forward",
         report,
@@ -77,9 +80,10 @@ fn add_statistics(outputs: &mut Outputs, layer: &Layer, result: &ForwardResult) 
     if let Some(running) = &result.running {
         outputs.add("running_mean", &shape, &running.mean);
         outputs.add("running_var", &shape, &running.variance);
+        let counted = u64::from(!layer.view.is_empty());
         outputs.add_count(
             "num_batches_tracked",
-            state.num_batches_tracked.saturating_add(1),
+            state.num_batches_tracked.saturating_add(counted),
         );
     }
 }

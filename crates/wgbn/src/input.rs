@@ -97,11 +97,16 @@ impl Inputs {
         config
             .validate()
             .map_err(|e| Failure::Input(e.to_string()))?;
+        let empty = "x is an empty batch: statistics and counts stay as they were";
         let mut layer = Layer {
             state: LayerState::default(),
             config,
             view,
-            notes: vec![],
+            notes: view
+                .is_empty()
+                .then(|| empty.to_owned())
+                .into_iter()
+                .collect(),
         };
         if !self.bytes.is_empty() {
             self.find(lookup, &mut layer)?;

@@ -616,3 +616,42 @@ fn archives_that_are_damaged() {
     let value = folder.json(&format!("{line} --device cpu"));
     assert_eq!(notes(&value), [r#"not an array of numbers: "labels.npy""#]);
 }
+
+/// Nothing is computed, nothing moves, and gradients of parameters are 0.
+#[test]
+fn empty_batch() {
+    let input = Tensors::default()
+        .f32("x", &[0, 3, 2], &[])
+        .f32("dy", &[0, 3, 2], &[])
+        .f32("weight", &[3], &[2.0, 3.0, 4.0])
+        .f32("running_mean", &[3], &[0.5, 0.25, -1.0])
+        .f32("running_var", &[3], &[1.0, 2.0, 3.0])
+        .count(7);
+    for device in DEVICES {
+        for mode in ["train", "eval"] {
+            let options = format!("in.safetensors --mode {mode} --device {device}");
+            let (out, notes) = run(&input, &format!("forward {options}"));
+            assert_eq!(out.tensor("y").shape, [0, 3, 2]);
+            assert!(out.wide("y").is_empty());
+            assert!(notes[0].contains("empty batch"), "{notes:?}");
+            if mode == "train" {
+                assert_eq!(out.wide("running_mean"), [0.5, 0.25, -1.0]);
+                assert_eq!(out.wide("running_var"), [1.0, 2.0, 3.0]);
+                assert_eq!(out.wide("num_batches_tracked"), [7.0]);
+            }
+            let (out, _) = run(&input, &format!("backward {options}"));
+            assert_eq!(out.tensor("dx").shape, [0, 3, 2]);
+            assert_eq!(out.wide("dweight"), [0.0; 3]);
+            assert_eq!(out.wide("dbias"), [0.0; 3]);
+        }
+        let line = format!("moments in.safetensors --axes 0,2 --device {device}");
+        let (out, _) = run(&input, &line);
+        assert!(out.wide("mean").iter().all(|v| v.is_nan()));
+    }
+    let folder = Folder::new();
+    folder.save(
+        "in.safetensors",
+        &Tensors::default().f32("x", &[2, 3, 0], &[]),
+    );
+    folder.refused("forward in.safetensors -o out.safetensors", 2, "[2, 3, 0]");
+}

@@ -186,7 +186,7 @@ fn shapes_without_a_batch() {
         (&[][..], "rank 0"),
         (&[24], "rank 1"),
         (&[0], "rank 1"),
-        (&[0, 3], "length 0"),
+        (&[0, 0], "length 0"),
         (&[4, 0], "length 0"),
         (&[4, 3, 0], "length 0"),
     ] {
@@ -196,6 +196,9 @@ fn shapes_without_a_batch() {
     let moments = "moments in.safetensors -o out.safetensors --axes 0";
     refused(&with(&[]), &[moments], "rank 0");
     refused(&with(&[4, 0]), &[moments], "length 0");
+    // What is kept of an empty batch.
+    let kept = "moments in.safetensors -o out.safetensors --axes 1";
+    refused(&with(&[0, 3]), &[kept], "length 0");
 }
 
 #[test]
