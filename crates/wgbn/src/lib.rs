@@ -10,7 +10,7 @@ mod bench;
 mod demo;
 mod engine;
 pub mod failure;
-mod fold;
+pub mod fold;
 mod forward;
 mod info;
 pub mod input;

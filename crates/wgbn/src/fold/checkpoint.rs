@@ -27,22 +27,19 @@ pub struct Checkpoint {
 }
 
 impl Checkpoint {
-    /// Reads a file; one of several that make up a checkpoint is refused.
-    pub fn read(path: &Path) -> Result<(Self, Vec<u8>), Failure> {
+    /// The bytes of a file; one of several that make up a checkpoint is refused.
+    pub fn read(path: &Path) -> Result<Vec<u8>, Failure> {
         let named = |text: String| Failure::Input(format!("{}: {text}", path.display()));
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         if is_shard(&name) {
             let why = "one of several files of a checkpoint; a layer and its norm may be in two of them: join them first";
             return Err(named(why.to_owned()));
         }
-        let bytes = std::fs::read(path)
-            .map_err(|e| Failure::Input(format!("cannot read {}: {e}", path.display())))?;
-        let read =
-            Self::of(&bytes).map_err(|failure| failure.map(|text| named(text).to_string()))?;
-        Ok((read, bytes))
+        std::fs::read(path)
+            .map_err(|e| Failure::Input(format!("cannot read {}: {e}", path.display())))
     }
 
-    fn of(bytes: &[u8]) -> Result<Self, Failure> {
+    pub fn of(bytes: &[u8]) -> Result<Self, Failure> {
         let file = parse(bytes)?;
         let invalid = |e| Failure::Input(format!("not a valid safetensors file: {e}"));
         let (_, header) = SafeTensors::read_metadata(bytes).map_err(invalid)?;

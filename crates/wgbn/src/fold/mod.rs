@@ -44,7 +44,7 @@ fn only(file: &Checkpoint, name: &str, known: &[&str]) -> Result<(), Failure> {
 }
 
 /// A batch norm that is gone, and how far the layer with it is from the two.
-struct Done {
+pub struct Done {
     pair: Pair,
     shape: Vec<usize>,
     /// Over what rounding each value once may do.
@@ -59,14 +59,27 @@ pub fn run(args: &FoldArgs) -> Result<(), Failure> {
             "{path}: a checkpoint is a .safetensors file"
         )));
     }
-    let (mut file, bytes) = Checkpoint::read(&args.input)?;
+    let bytes = Checkpoint::read(&args.input)?;
+    let path = args.input.display();
+    let folded = fold_all(args, &bytes);
+    let (bytes, done, left) = folded.map_err(|failure| match failure {
+        Failure::Input(text) => Failure::Input(format!("{path}: {text}")),
+        other => other,
+    })?;
+    output::write_bytes(&args.output, &bytes)?;
+    print(args, &done, &left)
+}
+
+/// A checkpoint without the batch norms of `bytes`, what was folded, and what stays.
+pub fn fold_all(args: &FoldArgs, bytes: &[u8]) -> Result<(Vec<u8>, Vec<Done>, Vec<Left>), Failure> {
+    let mut file = Checkpoint::of(bytes)?;
     let (pairs, mut left) = match args.pair.is_empty() {
         true => pairs::found(&file, args),
         false => (pairs::given(args, &file)?, vec![]),
     };
     let mut done = Vec::new();
     for pair in pairs {
-        match fold(args, &file, &bytes, &pair) {
+        match fold(args, &file, bytes, &pair) {
             Ok((weight, bias, error)) => {
                 let shape = weight.shape.clone();
                 file.put(weight);
@@ -97,11 +110,9 @@ pub fn run(args: &FoldArgs) -> Result<(), Failure> {
             true => "it has no batch norm, which is what has a tensor NAME.running_mean".to_owned(),
             false => reasons.join("; "),
         };
-        let path = args.input.display();
-        return Err(Failure::Input(format!("{path}: nothing to fold: {why}")));
+        return Err(Failure::Input(format!("nothing to fold: {why}")));
     }
-    output::write_bytes(&args.output, &file.bytes())?;
-    print(args, &done, &left)
+    Ok((file.bytes(), done, left))
 }
 
 /// The layer's new weight and bias, and the error of a check on random input.
