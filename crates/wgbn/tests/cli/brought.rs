@@ -655,3 +655,25 @@ fn empty_batch() {
     );
     folder.refused("forward in.safetensors -o out.safetensors", 2, "[2, 3, 0]");
 }
+
+/// NaN in one channel of x: `dbias` is Σdy all the same.
+#[test]
+fn finite_dbias() {
+    let x = [0.0, 10.0, f32::NAN, 14.0, 2.0, 12.0];
+    let input = Tensors::default()
+        .f32("x", &[3, 2], &x)
+        .f32("dy", &[3, 2], &[1.0, 2.0, 4.0, 8.0, 16.0, 32.0])
+        .f32("running_mean", &[2], &[1.0, 12.0])
+        .f32("running_var", &[2], &[1.0; 2]);
+    for device in DEVICES {
+        for mode in ["train", "eval"] {
+            let line = format!("backward in.safetensors --mode {mode} --device {device}");
+            let (out, _) = run(&input, &line);
+            assert_eq!(out.wide("dbias"), [21.0, 42.0]);
+            let dweight = out.wide("dweight");
+            assert!(dweight[0].is_nan() && dweight[1].is_finite());
+            let lost = out.wide("dx").iter().filter(|v| v.is_nan()).count();
+            assert_eq!(lost, if mode == "train" { 3 } else { 0 });
+        }
+    }
+}
