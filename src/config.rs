@@ -1,5 +1,9 @@
 //! What a batch normalization is asked to do: options, presets, validation.
 
+mod activation;
+
+pub use activation::Activation;
+
 use crate::element::Element;
 use crate::error::{ConfigError, ShapeError};
 use crate::shape::View;
@@ -107,58 +111,6 @@ impl RunningUpdate {
             momentum,
             variance,
             non_finite,
-        }
-    }
-}
-
-/// What comes after the normalization and the residual: `y = g(BN(x) + residual)`.
-#[derive(Clone, Copy, Debug, PartialEq)]
-#[non_exhaustive]
-pub enum Activation {
-    /// g(z) = z.
-    None,
-    /// max(z, 0). Where z ≤ 0 no gradient comes through, not even an infinite one.
-    Relu,
-    /// z where it is positive, else z times this slope.
-    LeakyRelu(f32),
-    /// 1/(1 + e^−z).
-    Sigmoid,
-    /// tanh z.
-    Tanh,
-    /// z/(1 + e^−z).
-    Silu,
-    /// z·Φ(z), Φ the normal distribution (not the approximation by tanh).
-    Gelu,
-}
-
-impl Activation {
-    /// Its number in the shaders.
-    pub(crate) fn code(self) -> u32 {
-        match self {
-            Self::None => 0,
-            Self::Relu => 1,
-            Self::LeakyRelu(_) => 2,
-            Self::Sigmoid => 3,
-            Self::Tanh => 4,
-            Self::Silu => 5,
-            Self::Gelu => 6,
-        }
-    }
-
-    /// The two numbers that the shaders compute it with, in their order; 0 where it needs none.
-    pub(crate) fn numbers(self) -> [f32; 2] {
-        match self {
-            Self::LeakyRelu(slope) => [slope, 0.0],
-            _ => [0.0; 2],
-        }
-    }
-
-    fn validate(self) -> Result<(), ConfigError> {
-        match self {
-            Self::LeakyRelu(slope) if !slope.is_finite() => {
-                Err(ConfigError::NegativeSlope { got: slope })
-            }
-            _ => Ok(()),
         }
     }
 }
@@ -316,7 +268,7 @@ impl Config {
     /// Checks the options that hold for every operation.
     ///
     /// # Errors
-    /// `eps` negative or not finite; momentum outside [0, 1] or not finite; a slope that is not finite.
+    /// `eps` negative or not finite; momentum outside [0, 1] or not finite; an activation's number that does not fit it.
     pub fn validate(&self) -> Result<(), ConfigError> {
         if !(self.eps.is_finite() && self.eps >= 0.0) {
             return Err(ConfigError::Eps { got: self.eps });

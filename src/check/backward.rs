@@ -105,6 +105,9 @@ pub fn dresidual(
         }
     }
     let element = input.epilogue.element;
+    if got.is_empty() {
+        return Ok(Report::default());
+    }
     let finding = judge_stored(
         "dresidual",
         element,

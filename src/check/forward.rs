@@ -86,7 +86,7 @@ pub fn train_forward(input: &Input<'_>, result: &TrainResult<'_>) -> Result<Repo
     let z = reference::train_forward_by(&view, x, &batch, parameters, eps)?;
     let scale_x = largest_finite(&view, x);
     let mut inv_std = batch.inv_std(eps);
-    let mut findings = vec![judge_y(input, z, &batch, result.y)];
+    let mut findings = judge_y(input, z, &batch, result.y);
     let mut running_findings = Vec::new();
     if let Some((before, after, running)) = result.running {
         let (expected, batches) = reference::update_running(before, &batch, view.count(), running)?;
@@ -199,12 +199,15 @@ pub fn normalize(input: &Input<'_>, statistics: &Moments, y: &[f32]) -> Result<R
     check_tensor(&view, "y", y)?;
     let z = reference::normalize(&view, input.x, statistics, input.parameters, input.eps)?;
     Ok(Report {
-        findings: vec![judge_y(input, z, statistics, y)],
+        findings: judge_y(input, z, statistics, y),
     })
 }
 
-/// `y` against g(z + residual).
-fn judge_y(input: &Input<'_>, z: Vec<f64>, statistics: &Moments, y: &[f32]) -> Finding {
+/// `y` against g(z + residual); nothing of an empty one.
+fn judge_y(input: &Input<'_>, z: Vec<f64>, statistics: &Moments, y: &[f32]) -> Vec<Finding> {
+    if y.is_empty() {
+        return vec![];
+    }
     let Epilogue {
         element,
         activation,
@@ -229,12 +232,13 @@ fn judge_y(input: &Input<'_>, z: Vec<f64>, statistics: &Moments, y: &[f32]) -> F
         true => (0..view.channels()).map(largest).collect(),
         false => vec![0.0; view.channels()],
     };
-    judge_stored("y", element, FORWARD_BOUND, y, &expected, |i| {
+    let finding = judge_stored("y", element, FORWARD_BOUND, y, &expected, |i| {
         let c = view.channel_of(i);
         let vanished = if smooth { vanished(z[i]) } else { 0.0 };
         let steepest = steepest_near(activation, z[i], FORWARD_BOUND * scale[c]);
         Some(scale[c] * steepest + own[c] + vanished / FORWARD_BOUND)
-    })
+    });
+    vec![finding]
 }
 
 /// Checks functional moments: mean and biased variance, `[C]` each.

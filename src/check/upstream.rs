@@ -10,7 +10,7 @@ use super::rounding::Rounding;
 use super::{BACKWARD_BOUND, Epilogue, Input, SCALE_FLOOR};
 use crate::config::Activation;
 use crate::error::ShapeError;
-use crate::reference::epilogue::{curvature, kink, slope};
+use crate::reference::epilogue::{closes, curvature, kink_near, slope};
 use crate::reference::{self, Moments};
 
 /// What comes back through the activation.
@@ -67,7 +67,7 @@ impl Upstream {
             let off = rounding.z(c, x, residual);
             let slope = slope(activation, z);
             let bend = slope_error(activation, z, off);
-            if activation == Activation::Relu && slope == 0.0 {
+            if closes(activation) && slope == 0.0 {
                 // Nothing comes through, of infinity neither.
                 upstream.dz.push(0.0);
                 upstream.size.push(0.0);
@@ -79,17 +79,18 @@ impl Upstream {
                 let size = size + vanished / BACKWARD_BOUND;
                 upstream.size.push(finite_or_zero(size));
             }
-            let near = z.abs() <= off;
-            upstream.slack.push(if near && kink(activation) > 0.0 {
-                dy.abs() * kink(activation)
-            } else if dy.is_infinite()
-                && slope != 0.0
-                && slope.abs() <= bend + f64::from(f32::EPSILON)
-            {
-                f64::INFINITY
-            } else {
-                0.0
-            });
+            upstream
+                .slack
+                .push(if let Some(jump) = kink_near(activation, z, off) {
+                    dy.abs() * jump
+                } else if dy.is_infinite()
+                    && slope != 0.0
+                    && slope.abs() <= bend + f64::from(f32::EPSILON)
+                {
+                    f64::INFINITY
+                } else {
+                    0.0
+                });
             let lost = upstream.size[i] * rounding.xhat(c, x);
             upstream.lost.push(finite_or_zero(lost));
         }

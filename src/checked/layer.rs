@@ -2,7 +2,7 @@
 
 use super::host::{HostInput, optional};
 use super::proof::Proof;
-use crate::check::{self, Report};
+use crate::check::{self, Finding, Report};
 use crate::error::Error;
 use crate::layer::{BackwardRequest, BatchNorm, Forward, ForwardRequest, Gradients, Saved, Used};
 use crate::stats::{HostGradients, RunningStatistics, SavedStatistics};
@@ -28,7 +28,19 @@ pub async fn forward<'a>(
     let judged = match &forward.saved.statistics {
         Used::Batch(rows) => {
             let saved = SavedStatistics::from_rows(&rows.read().await?)?;
-            judge_train(layer, &host, &y, &saved, before.as_ref()).await?
+            match request.keep_running {
+                true => {
+                    let mut report = judge_train(layer, &host, &y, &saved, None).await?;
+                    let after = running(layer.running()).await?;
+                    let rows = [after, before].map(|running| running.map(|r| r.to_rows()));
+                    let [after, before] = rows.map(|rows| rows.transpose());
+                    let (after, before) = (after?.unwrap_or_default(), before?.unwrap_or_default());
+                    let moved = Finding::held("running statistics", &after, &before);
+                    report.findings.extend(moved);
+                    report
+                }
+                false => judge_train(layer, &host, &y, &saved, before.as_ref()).await?,
+            }
         }
         Used::Frozen(rows) => {
             let used = RunningStatistics::from_rows(&rows.read().await?)?;

@@ -1,11 +1,10 @@
 //! What the operations take and give besides tensors.
 
-use crate::config::RunningUpdate;
+use crate::config::{Activation, RunningUpdate};
 use crate::shape::View;
 use crate::stats::{Parameters, RunningStatistics};
 
-/// What an operation reads. It has the fields of `check::Input` without an epilogue: the CPU path is f32, without
-/// residual or activation.
+/// What an operation reads, in f32.
 ///
 /// ```
 /// use wgpu_batchnorm::cpu::{self, Input, Running};
@@ -44,6 +43,10 @@ pub struct Input<'a> {
     pub parameters: Parameters<'a>,
     /// Added to variances under the root.
     pub eps: f32,
+    /// What comes after the normalization and the residual.
+    pub activation: Activation,
+    /// What is added before the activation, of the view's shape.
+    pub residual: Option<&'a [f32]>,
 }
 
 impl<'a> Input<'a> {
@@ -54,7 +57,21 @@ impl<'a> Input<'a> {
             x,
             parameters,
             eps,
+            activation: Activation::None,
+            residual: None,
         }
+    }
+
+    /// Sets what comes after the normalization and the residual.
+    pub fn with_activation(mut self, activation: Activation) -> Self {
+        self.activation = activation;
+        self
+    }
+
+    /// Sets what is added before the activation, of the view's shape.
+    pub fn with_residual(mut self, residual: impl Into<Option<&'a [f32]>>) -> Self {
+        self.residual = residual.into();
+        self
     }
 }
 

@@ -6,10 +6,12 @@
 //! Each call refuses slices that are not as long as their view says, and the options it uses where a device would refuse
 //! them. Rayon panics where the system gives it no threads at all.
 //!
-//! Formulas are those of the [crate]'s source; x̂ = (x − mean)/√(variance + eps), and m is the number of values per channel.
+//! Formulas are those of the [crate]'s source; x̂ = (x − mean)/√(variance + eps), g is the activation, and m is
+//! the number of values per channel. An activation costs a pass of its own, and backward memory for another tensor.
 
 mod arguments;
 mod columns;
+mod epilogue;
 mod interleaved;
 mod lines;
 mod operations;
@@ -31,7 +33,7 @@ use operations::{
     Backward, BackwardFrozen, Batch, ChannelGradients, Inference, Operation, Train, split,
 };
 
-/// Training forward: writes `y = x̂·weight + bias` with the batch's own mean and biased variance, in the shape of `x`,
+/// Training forward: writes `y = g(x̂·weight + bias + residual)` with the batch's own mean and biased variance, in the shape of `x`,
 /// moves `running`, if there is any, and returns what backward needs, `[C]` each.
 ///
 /// A channel whose statistics f32 cannot hold is NaN in `y` and in all that is saved.
@@ -65,7 +67,8 @@ pub fn train_forward(
         )?)?);
     }
     let op = Train::new(view, x, input.parameters, eps);
-    let batches = run(view, x, None, Some(y), &op);
+    let batches = run(view, x, None, Some(&mut *y), &op);
+    epilogue::activate(input, y);
     if let Some(running) = running {
         update_running(running, &batches, view.count());
     }
@@ -80,7 +83,7 @@ pub fn train_forward(
     })
 }
 
-/// Inference: writes `y = x̂·weight + bias` with the given statistics, such as a `&RunningStatistics`, in the shape of
+/// Inference: writes `y = g(x̂·weight + bias + residual)` with the given statistics, such as a `&RunningStatistics`, in the shape of
 /// `x`. A variance below 0 that is not above it with `eps` gives NaN.
 ///
 /// # Errors
@@ -103,16 +106,18 @@ pub fn inference<'a>(
         parameters: input.parameters,
         eps: input.eps,
     };
-    run(view, input.x, None, Some(y), &op);
+    run(view, input.x, None, Some(&mut *y), &op);
+    epilogue::activate(input, y);
     Ok(())
 }
 
 /// Backward through the statistics of the batch, which `saved` holds with its `eps`: writes
 /// `dx = weight·inv_std·(dy − dbias/m − x̂·dweight/m)`, if asked for, and returns `dweight = Σdy·x̂` and `dbias = Σdy`,
-/// `[C]` each; `dy` and `dx` have the shape of `x`. A sum that f32 cannot hold is NaN, and so are
-/// `dx` of its channel and, of a channel without statistics, `dx` and `dweight`.
+/// `[C]` each; `dy` and `dx` have the shape of `x`. A `dweight` that f32 cannot hold is
+/// NaN, and so is that of a channel without statistics; where one of the two is not finite, `dx` of the channel is NaN.
 ///
-/// Of `input`, the bias and `eps` change nothing.
+/// Behind an activation `dy·g′` stands for `dy` in all of these. Of `input`, `eps` changes nothing, nor does the bias without an
+/// activation.
 ///
 /// # Errors
 /// A slice that is not as long as its view says.
@@ -124,9 +129,7 @@ pub fn backward(
 ) -> Result<ParameterGradients, Error> {
     let view = &input.view;
     check_gradients(input, dy, dx.as_deref())?;
-    check_channels(view, "saved pivot", &saved.pivot)?;
-    check_channels(view, "saved offset", &saved.offset)?;
-    check_channels(view, "saved inv_std", &saved.inv_std)?;
+    check_saved(view, saved)?;
     if view.is_empty() {
         return nothing(view);
     }
@@ -135,14 +138,15 @@ pub fn backward(
         saved,
         weight: input.parameters.weight,
     };
-    Ok(gathered(run(view, input.x, Some(dy), dx, &op)))
+    let dz = epilogue::upstream(input, dy, saved)?;
+    Ok(gathered(run(view, input.x, Some(&dz), dx, &op)))
 }
 
 /// Backward through given statistics, such as a `&RunningStatistics`: writes `dx = dy·weight·inv_std`, if asked for, and
-/// returns `dweight = Σdy·x̂` and `dbias = Σdy`, `[C]` each; `dy` and `dx` have the shape of `x`. A sum that f32 cannot hold
-/// is NaN. A variance below 0 that is not above it with `eps` gives NaN in `dx` and `dweight`.
+/// returns `dweight = Σdy·x̂` and `dbias = Σdy`, `[C]` each; `dy` and `dx` have the shape of `x`. A `dweight` that f32 cannot
+/// hold is NaN. A variance below 0 that is not above it with `eps` gives NaN in `dx` and `dweight`.
 ///
-/// Of `input`, the bias changes nothing.
+/// Behind an activation `dy·g′` stands for `dy`; without one, the bias of `input` changes nothing.
 ///
 /// # Errors
 /// A slice that is not as long as its view says; `eps` negative or not finite.
@@ -164,7 +168,48 @@ pub fn backward_frozen<'a>(
         weight: input.parameters.weight,
         eps: input.eps,
     };
-    Ok(gathered(run(view, input.x, Some(dy), dx, &op)))
+    let dz = epilogue::upstream_frozen(input, dy, statistics)?;
+    Ok(gathered(run(view, input.x, Some(&dz), dx, &op)))
+}
+
+/// The gradient of the residual after a training forward, in the shape of `x`: `dy·g′`, or `dy` without an activation. It is
+/// also what [`backward`] has in place of `dy`.
+///
+/// # Errors
+/// A slice that is not as long as its view says; options out of range.
+pub fn dresidual(
+    input: &Input<'_>,
+    dy: &[f32],
+    saved: &SavedStatistics,
+    dresidual: &mut [f32],
+) -> Result<(), Error> {
+    check_gradients(input, dy, None)?;
+    check_tensor(&input.view, "dresidual", dresidual)?;
+    check_saved(&input.view, saved)?;
+    if !input.view.is_empty() {
+        dresidual.copy_from_slice(&epilogue::upstream(input, dy, saved)?);
+    }
+    Ok(())
+}
+
+/// [`dresidual`] after inference.
+///
+/// # Errors
+/// As there.
+pub fn dresidual_frozen<'a>(
+    input: &Input<'_>,
+    dy: &[f32],
+    statistics: impl Into<Statistics<'a>>,
+    dresidual: &mut [f32],
+) -> Result<(), Error> {
+    let statistics = statistics.into();
+    check_gradients(input, dy, None)?;
+    check_tensor(&input.view, "dresidual", dresidual)?;
+    check_statistics(&input.view, &statistics)?;
+    if !input.view.is_empty() {
+        dresidual.copy_from_slice(&epilogue::upstream_frozen(input, dy, statistics)?);
+    }
+    Ok(())
 }
 
 /// The gradients of an empty batch.
@@ -267,15 +312,25 @@ fn tree<T: Send>(
     merge(a, b)
 }
 
-fn check_input(input: &Input<'_>) -> Result<(), ShapeError> {
+fn check_input(input: &Input<'_>) -> Result<(), Error> {
+    input.activation.validate()?;
     input.parameters.check_lengths(&input.view)?;
-    check_tensor(&input.view, "x", input.x)
+    if let Some(residual) = input.residual {
+        check_tensor(&input.view, "residual", residual)?;
+    }
+    Ok(check_tensor(&input.view, "x", input.x)?)
 }
 
-fn check_gradients(input: &Input<'_>, dy: &[f32], dx: Option<&[f32]>) -> Result<(), ShapeError> {
+fn check_saved(view: &View, saved: &SavedStatistics) -> Result<(), ShapeError> {
+    check_channels(view, "saved pivot", &saved.pivot)?;
+    check_channels(view, "saved offset", &saved.offset)?;
+    check_channels(view, "saved inv_std", &saved.inv_std)
+}
+
+fn check_gradients(input: &Input<'_>, dy: &[f32], dx: Option<&[f32]>) -> Result<(), Error> {
     check_input(input)?;
     check_tensor(&input.view, "dy", dy)?;
-    dx.map_or(Ok(()), |dx| check_tensor(&input.view, "dx", dx))
+    Ok(dx.map_or(Ok(()), |dx| check_tensor(&input.view, "dx", dx))?)
 }
 
 fn check_statistics(view: &View, statistics: &Statistics<'_>) -> Result<(), ShapeError> {

@@ -167,18 +167,51 @@ impl Operation for Inference<'_> {
     }
 }
 
+/// Values normalized by what a batch saved.
+pub(super) struct Normalized<'a> {
+    pub saved: &'a SavedStatistics,
+    pub parameters: Parameters<'a>,
+}
+
+impl Operation for Normalized<'_> {
+    type Summary = ();
+
+    const SUMS: bool = false;
+
+    fn center(&self, _: usize) -> f64 {
+        0.0
+    }
+
+    fn terms(_: f64, _: f64) -> [f64; 2] {
+        [0.0; 2]
+    }
+
+    fn finish(&self, c: usize, _: f64, _: [f64; 2]) -> ((), Coefficients) {
+        let scale = f64::from(self.saved.inv_std[c]) * f64::from(self.parameters.weight(c));
+        let (pivot, offset) = (self.saved.pivot[c], self.saved.offset[c]);
+        (
+            (),
+            [pivot, offset, scale as f32, self.parameters.bias(c), 0.0],
+        )
+    }
+
+    fn map(k: Coefficients, x: f32, dy: f32) -> f32 {
+        Train::map(k, x, dy)
+    }
+}
+
 /// `dweight` and `dbias` of one channel.
 pub(super) struct ChannelGradients {
     pub weight: f32,
     pub bias: f32,
 }
 
-/// From `Σdy` and `Σdy·(x−μ)`; each is NaN where it is not finite.
+/// From `Σdy` and `Σdy·(x−μ)`; a dweight that is not finite is NaN.
 fn parameter_gradients([dy, dy_d]: [f64; 2], inv_std: f64) -> ChannelGradients {
-    let finite = |sum: f32| if sum.is_finite() { sum } else { f32::NAN };
+    let weight = (dy_d * inv_std) as f32;
     ChannelGradients {
-        weight: finite((dy_d * inv_std) as f32),
-        bias: finite(dy as f32),
+        weight: if weight.is_finite() { weight } else { f32::NAN },
+        bias: dy as f32,
     }
 }
 

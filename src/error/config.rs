@@ -16,11 +16,13 @@ pub enum ConfigError {
         /// The value given.
         got: f32,
     },
-    /// A slope of leaky relu that is not finite.
-    #[error("the negative slope of leaky relu is {got:?}, expected a finite number")]
-    NegativeSlope {
-        /// The value given.
-        got: f32,
+    /// An activation that is not known, or whose numbers do not fit it.
+    #[error("the activation is {got:?}, expected {expected}")]
+    Activation {
+        /// Its text.
+        got: String,
+        /// What it should be.
+        expected: &'static str,
     },
     /// Too few values per channel: fewer in a batch than in one of its parts, or none in moments that something is normalized with.
     #[error("a batch of {got} values per channel, expected at least {least}")]

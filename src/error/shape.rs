@@ -7,7 +7,7 @@ use crate::element::Element;
 #[non_exhaustive]
 pub enum ShapeError {
     /// Rank 0 or 1 where a batch axis and a channel axis are needed.
-    #[error("shape {shape:?} has rank {}, expected at least 2", shape.len())]
+    #[error("shape {shape:?} has rank {}, expected at least 2 (or 1, under the ONNX preset)", shape.len())]
     Rank {
         /// The shape given.
         shape: Vec<usize>,
@@ -28,7 +28,7 @@ pub enum ShapeError {
     },
     /// An axis of length zero.
     #[error(
-        "shape {shape:?} is empty: an axis has length 0, and it is not the first, of an empty batch"
+        "shape {shape:?} is empty: no axis may have length 0, but the first where it is the batch's"
     )]
     Empty {
         /// The shape given.

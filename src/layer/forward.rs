@@ -23,6 +23,8 @@ pub struct Forward {
     pub y: Tensor,
     /// What [`BatchNorm::backward`] wants.
     pub saved: Saved,
+    /// Whether running statistics moved.
+    moves: bool,
     recorded: Recorded<{ BOUND.len() }>,
 }
 
@@ -92,7 +94,7 @@ impl BatchNorm {
         let same = used.is_some_and(|rows| {
             let y = (!request.in_place).then_some(&forward.y);
             let tensors = self.bound(x, y, request, rows);
-            forward.recorded.fits(tensors, self.momentum(request.mode))
+            forward.recorded.fits(tensors, self.momentum(request))
         });
         if !same {
             *forward = self.prepare_forward(x, request, Some(forward))?;
@@ -116,8 +118,16 @@ impl BatchNorm {
         mode == Mode::Eval && self.running.is_some()
     }
 
-    fn momentum(&self, mode: Mode) -> Option<Momentum> {
-        let running = self.config.running.filter(|_| !self.frozen(mode));
+    /// The running statistics that this pass reads or moves.
+    fn running_of(&self, request: ForwardRequest<'_>) -> Option<&Tensor> {
+        let kept = request.keep_running && !self.frozen(request.mode);
+        self.running.as_ref().filter(|_| !kept)
+    }
+
+    /// How fast it moves them.
+    fn momentum(&self, request: ForwardRequest<'_>) -> Option<Momentum> {
+        let moved = self.running_of(request).is_some() && !self.frozen(request.mode);
+        let running = self.config.running.filter(|_| moved);
         running.map(|running| running.momentum)
     }
 
@@ -134,7 +144,7 @@ impl BatchNorm {
             y,
             request.residual,
             Some(&self.affine),
-            self.running.as_ref(),
+            self.running_of(request),
             Some(statistics),
         ]
     }
@@ -189,18 +199,20 @@ impl BatchNorm {
                 .with_y(y.as_ref().map(Tensor::slice))
                 .with_residual(request.residual.map(Tensor::slice))
                 .with_affine(self.bound_affine())
-                .with_running(self.running.as_ref().map(Tensor::slice));
+                .with_running(self.running_of(request).map(Tensor::slice))
+                .with_keep_running(request.keep_running);
             let binding = plan.bind_train(&buffers)?;
             (Used::Batch(rows), Some(workspace), binding)
         };
         let tensors = self.bound(x, y.as_ref(), request, statistics.rows());
-        let momentum = self.momentum(request.mode);
+        let momentum = self.momentum(request);
         let recorded = Recorded::new(binding, tensors, momentum, workspace);
         let activation = self.config.activation;
         let saved = Saved::new(x, request, &self.affine, activation, statistics);
         Ok(Forward {
             y: y.unwrap_or_else(|| x.clone()),
             saved,
+            moves: momentum.is_some() && !x.is_empty(),
             recorded,
         })
     }
@@ -254,7 +266,7 @@ impl BatchNorm {
             canary,
         );
         submitted.map_err(|error| self.gpu.blame(error, forward.recorded.named(BOUND)))?;
-        if copy.is_none() && self.running.is_some() && !x.is_empty() {
+        if forward.moves {
             self.num_batches_tracked = self.num_batches_tracked.saturating_add(1);
         }
         forward.saved.renew(x, &self.affine);

@@ -18,6 +18,7 @@ pub struct ForwardRequest<'a> {
     pub(crate) mode: Mode,
     pub(crate) residual: Option<&'a Tensor>,
     pub(crate) in_place: bool,
+    pub(crate) keep_running: bool,
 }
 
 impl<'a> ForwardRequest<'a> {
@@ -27,6 +28,7 @@ impl<'a> ForwardRequest<'a> {
             mode,
             residual: None,
             in_place: false,
+            keep_running: false,
         }
     }
 
@@ -41,6 +43,13 @@ impl<'a> ForwardRequest<'a> {
     /// forward pass that had this tensor as its `x` or its residual.
     pub fn with_in_place(mut self, in_place: bool) -> Self {
         self.in_place = in_place;
+        self
+    }
+
+    /// Leaves running statistics and counts as they are where the pass normalizes with the batch's own: to compute a pass
+    /// again for its gradients, as gradient checkpointing does.
+    pub fn with_keep_running(mut self, keep_running: bool) -> Self {
+        self.keep_running = keep_running;
         self
     }
 }

@@ -120,19 +120,19 @@ const RUNNING: Buffer = buffer(
     Rows(rows::RUNNING),
     WithRunning,
 );
+/// Of a batch whose statistics may stay as they are, or that is one part of several.
+const RUNNING_AT_WILL: Buffer = buffer(
+    Role::Statistics,
+    "running",
+    Rows(rows::RUNNING),
+    AtWillWithRunning,
+);
 const RUNNING_READ: Buffer = buffer(Role::Statistics, "running", Rows(rows::RUNNING), Always);
 const SAVED: Buffer = buffer(Role::Saved, "saved", Rows(rows::SAVED), Always);
 const GRADS: Buffer = buffer(Role::Grads, "grads", Rows(rows::GRADS), AtWill);
 const WORKSPACE: Buffer = buffer(Role::Partials, "workspace", Scratch, Always);
 const MOMENTS: Buffer = buffer(Role::Statistics, "moments", Rows(rows::MOMENTS), Always);
 const GIVEN_MOMENTS: Buffer = buffer(Role::Given, "moments", Rows(rows::MOMENTS), Always);
-/// Running statistics that may move, by one part of a batch.
-const RUNNING_OF_A_PART: Buffer = buffer(
-    Role::Statistics,
-    "running",
-    Rows(rows::RUNNING),
-    AtWillWithRunning,
-);
 const DX_OF_A_PART: Buffer = buffer(Role::Out, "dx", Tensor, Always);
 const SUMS: Buffer = buffer(Role::Grads, "sums", Rows(rows::GRADS), Always);
 const INTO: Buffer = buffer(Role::Statistics, "into", Rows(rows::MOMENTS), Always);
@@ -145,9 +145,9 @@ impl Operation {
     #[rustfmt::skip]
     pub fn buffers(self) -> &'static [Buffer] {
         match self {
-            Self::Train => &[X, Y, RESIDUAL, AFFINE, RUNNING, SAVED, WORKSPACE],
+            Self::Train => &[X, Y, RESIDUAL, AFFINE, RUNNING_AT_WILL, SAVED, WORKSPACE],
             Self::TrainPart => &[
-                X, Y, RESIDUAL, AFFINE, RUNNING_OF_A_PART, SAVED, GIVEN_MOMENTS, WORKSPACE,
+                X, Y, RESIDUAL, AFFINE, RUNNING_AT_WILL, SAVED, GIVEN_MOMENTS, WORKSPACE,
             ],
             Self::Inference => &[X, Y, RESIDUAL, AFFINE, RUNNING_READ],
             Self::Moments => &[X, MOMENTS, WORKSPACE],

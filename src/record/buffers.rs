@@ -14,6 +14,7 @@ pub struct TrainBuffers<'a> {
     pub(super) residual: Option<BufferSlice<'a>>,
     pub(super) affine: Option<BufferSlice<'a>>,
     pub(super) running: Option<BufferSlice<'a>>,
+    pub(super) keep_running: bool,
     pub(super) saved: BufferSlice<'a>,
     pub(super) moments: Option<MomentsRows<'a>>,
     pub(super) workspace: BufferSlice<'a>,
@@ -33,6 +34,7 @@ impl<'a> TrainBuffers<'a> {
             residual: None,
             affine: None,
             running: None,
+            keep_running: false,
             saved,
             moments: None,
             workspace,
@@ -63,8 +65,15 @@ impl<'a> TrainBuffers<'a> {
     /// Sets running mean, running variance (f32) and number of batches (u32), `[3][C]`,
     /// [`running_bytes`](crate::Plan::running_bytes), updated. The plan needs them where its configuration keeps
     /// running statistics; where moments are given, they are updated if they are given.
+    /// [`with_keep_running`](Self::with_keep_running) does without them.
     pub fn with_running(mut self, running: impl Into<Option<BufferSlice<'a>>>) -> Self {
         self.running = running.into();
+        self
+    }
+
+    /// Leaves running statistics as they are, and takes no buffer for them: to compute a pass again for its gradients.
+    pub fn with_keep_running(mut self, keep_running: bool) -> Self {
+        self.keep_running = keep_running;
         self
     }
 

@@ -27,6 +27,13 @@ impl Plan {
             ("saved", Some(b.saved)),
             ("workspace", Some(b.workspace)),
         ];
+        match b.running {
+            None if self.config.running.is_some() && !b.keep_running && b.moments.is_none() => {
+                return Err(BindError::Missing { buffer: "running" });
+            }
+            Some(_) if b.keep_running => return Err(BindError::Unexpected { buffer: "running" }),
+            _ => {}
+        }
         let Some(moments) = &b.moments else {
             return self.bind(Operation::Train, Asked::default(), &buffers);
         };

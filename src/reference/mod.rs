@@ -194,8 +194,8 @@ pub fn update_running(
 /// Gradients through batch statistics:
 /// `dβ = Σdy`, `dγ = Σdy·x̂`, `dx = γ·inv_std·(dy − dβ/m − x̂·dγ/m)`.
 ///
-/// A sum that is not finite in f32 is NaN. Of a channel whose statistics are not finite dγ and `dx` are NaN, and dβ is Σdy
-/// all the same; where one of the sums is NaN, so is `dx`.
+/// A dγ that is not finite in f32 is NaN. Of a channel whose statistics are not finite dγ and `dx` are NaN, and dβ is Σdy
+/// all the same; where one of the sums is not finite in f32, `dx` is NaN.
 ///
 /// # Errors
 /// A slice that is not as long as its view says.
@@ -225,8 +225,8 @@ pub(crate) fn backward_by<T: Into<f64> + Copy>(
     let mut g = sums(view, x, dy, batch, &lost, &inv_stds);
     let m = view.count() as f64;
     for c in 0..view.channels() {
-        g.keep_what_f32_holds(c, batch.is_finite(c) || view.is_empty());
-        let finite = g.dweight[c].is_finite() && g.dbias[c].is_finite();
+        g.keep_dweight(c, batch.is_finite(c) || view.is_empty());
+        let finite = g.dweight[c].is_finite() && (g.dbias[c] as f32).is_finite();
         let inv_std = inv_stds[c];
         let scale = f64::from(weight.map_or(1.0, |w| w[c])) * inv_std;
         for i in view.runs(c).flatten() {
@@ -239,7 +239,7 @@ pub(crate) fn backward_by<T: Into<f64> + Copy>(
 }
 
 /// Gradients through frozen statistics: the same sums with the given moments,
-/// `dx = dy·γ·inv_std`. A sum that is not finite in f32 is NaN.
+/// `dx = dy·γ·inv_std`. A dγ that is not finite in f32 is NaN.
 ///
 /// # Errors
 /// A slice that is not as long as its view says, or statistics of another number of channels.
@@ -257,7 +257,7 @@ pub fn backward_frozen<T: Into<f64> + Copy>(
     let mut g = sums(view, x, dy, frozen, &lost, &inv_stds);
     for c in 0..view.channels() {
         let known = !no_variance(frozen.variance[c], eps);
-        g.keep_what_f32_holds(c, known);
+        g.keep_dweight(c, known);
         let scale = if known {
             f64::from(weight.map_or(1.0, |w| w[c])) * inv_stds[c]
         } else {
@@ -289,13 +289,10 @@ fn check_gradients<T>(
 }
 
 impl Gradients {
-    /// Makes NaN of the sums of channel `c` that f32 does not hold, and of dγ where there are no statistics.
-    fn keep_what_f32_holds(&mut self, c: usize, statistics: bool) {
+    /// Makes NaN of a dγ that f32 does not hold, or that has no statistics.
+    fn keep_dweight(&mut self, c: usize, statistics: bool) {
         if !(statistics && (self.dweight[c] as f32).is_finite()) {
             self.dweight[c] = f64::NAN;
-        }
-        if !(self.dbias[c] as f32).is_finite() {
-            self.dbias[c] = f64::NAN;
         }
     }
 }

@@ -230,7 +230,7 @@ impl Layer<'_> {
         }
         let name = |part| self.place.name(part);
         each_channel(name(Part::Mean), &mean, "a finite mean", f32::is_finite)?;
-        let expected = "a finite variance of at least 0";
+        let expected = "a finite variance of at least 0, or one that eps brings above 0";
         let good = |v: f32| v.is_finite() && variance_taken(v, self.config.eps);
         each_channel(name(Part::Variance), &variance, expected, good)?;
         let momentum = self.config.running.map(|r| r.momentum);

@@ -140,7 +140,7 @@ impl LayerState {
             Some(running) => each_channel(
                 format!("{prefix}running_var"),
                 &running.variance,
-                "a variance of at least 0",
+                "a variance of at least 0, or one that eps brings above 0",
                 |v| variance_taken(v, config.eps) || v.is_nan(),
             ),
             None => Ok(()),

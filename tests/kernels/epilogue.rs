@@ -10,16 +10,24 @@ use wgpu_batchnorm::{
 use testkit::case::Case;
 use testkit::data::Kind;
 use testkit::gpu::{GpuEngine, gpu};
-use testkit::outcome::{Engine, judge};
+use testkit::outcome::{Cpu, Engine, judge};
 
-const ACTIVATIONS: [Activation; 7] = [
+const ACTIVATIONS: [Activation; 15] = [
     Activation::None,
     Activation::Relu,
+    Activation::Relu6,
     Activation::LeakyRelu(0.1),
+    Activation::HardTanh(-0.75, 0.5),
+    Activation::HardSigmoid,
+    Activation::HardSwish,
+    Activation::Elu(1.0),
+    Activation::Elu(0.3),
     Activation::Sigmoid,
+    Activation::Softplus,
     Activation::Tanh,
     Activation::Silu,
     Activation::Gelu,
+    Activation::GeluTanh,
 ];
 
 /// One value a load, four of a run, four channels, several columns of four a lane; split and
@@ -33,15 +41,14 @@ const SHAPES: [(&[usize], isize); 6] = [
     (&[1, 3, 4001], 1),
 ];
 
-fn implementations() -> Vec<GpuEngine> {
+fn implementations() -> Vec<Box<dyn Engine>> {
     let gpu = gpu();
-    let tunings = [
-        ("cpu adapter", Tuning::CPU_ADAPTER),
-        ("gpu", Tuning::DISCRETE),
-    ];
-    tunings
-        .map(|(name, tuning)| GpuEngine::new(&gpu, name, tuning))
-        .into()
+    let new = |name, tuning| Box::new(GpuEngine::new(&gpu, name, tuning));
+    vec![
+        new("cpu adapter", Tuning::CPU_ADAPTER),
+        new("gpu", Tuning::DISCRETE),
+        Box::new(Cpu),
+    ]
 }
 
 fn assert_within(cases: impl Iterator<Item = Case>) {
@@ -49,6 +56,10 @@ fn assert_within(cases: impl Iterator<Item = Case>) {
     let mut failures = Vec::new();
     for case in cases {
         for implementation in &implementations {
+            // The CPU path is of f32.
+            if implementation.name() == Cpu.name() && case.config.element != Element::F32 {
+                continue;
+            }
             let report = judge(&case, &implementation.run(&case));
             let missed = report.findings.iter().filter(|finding| !finding.passed());
             failures
@@ -85,7 +96,16 @@ fn an_activation_in_every_shape_without_a_residual() {
 #[test]
 fn every_kind_of_data_through_activations() {
     let cases = Kind::ALL.into_iter().flat_map(|kind| {
-        [Activation::Relu, Activation::Gelu, Activation::Tanh].map(|activation| {
+        [
+            Activation::Relu,
+            Activation::Gelu,
+            Activation::Tanh,
+            Activation::HardSwish,
+            Activation::Elu(1.0),
+            Activation::Softplus,
+            Activation::GeluTanh,
+        ]
+        .map(|activation| {
             let config = Config::pytorch().with_activation(activation);
             Case::new(&[4, 9, 19, 23], config, kind, 43).with_residual(44)
         })
@@ -150,7 +170,8 @@ fn what_is_no_number_stays_so_in_every_activation() {
 #[test]
 fn dz_is_known_without_statistics_where_there_is_no_activation() {
     let implementations = implementations();
-    for activation in ACTIVATIONS {
+    // What goes by relu's way, by a slope, and by neither.
+    for activation in [Activation::None, Activation::Relu, Activation::Elu(0.3)] {
         for (shape, axis) in SHAPES {
             let config = Config::pytorch()
                 .with_axis(axis)
@@ -193,10 +214,23 @@ fn dz_is_known_without_statistics_where_there_is_no_activation() {
 }
 
 #[test]
-fn a_kink_has_the_slope_of_its_negative_side() {
-    // A constant channel with a bias of 0 has z = 0 throughout.
+fn kinks_have_pytorchs_slopes() {
+    // A constant channel has its bias as z throughout.
     let implementations = implementations();
-    for (activation, slope) in [(Activation::Relu, 0.0), (Activation::LeakyRelu(0.25), 0.25)] {
+    let hard_tanh = Activation::HardTanh(-0.75, 0.5);
+    for (activation, kink, slope) in [
+        (Activation::Relu, 0.0, 0.0),
+        (Activation::LeakyRelu(0.25), 0.0, 0.25),
+        (Activation::Elu(0.25), 0.0, 0.25),
+        (Activation::Relu6, 0.0, 0.0),
+        (Activation::Relu6, 6.0, 0.0),
+        (hard_tanh, -0.75, 0.0),
+        (hard_tanh, 0.5, 0.0),
+        (Activation::HardSigmoid, -3.0, 0.0),
+        (Activation::HardSigmoid, 3.0, 0.0),
+        (Activation::HardSwish, -3.0, 0.0),
+        (Activation::HardSwish, 3.0, 1.0),
+    ] {
         for (shape, axis) in [SHAPES[1], SHAPES[3]] {
             let config = Config::pytorch()
                 .with_axis(axis)
@@ -204,29 +238,37 @@ fn a_kink_has_the_slope_of_its_negative_side() {
             let mut case = Case::new(shape, config, Kind::Constant, 49);
             case.x.fill(3.0);
             case.dy.fill(1.0);
-            case.bias = Some(vec![0.0; case.view.channels()]);
+            case.bias = Some(vec![kink; case.view.channels()]);
             let expected = vec![slope * case.view.count() as f32; case.view.channels()];
             for implementation in &implementations {
                 let gradients = implementation.run(&case).gradients;
-                assert_eq!(gradients.dbias, expected, "{activation:?}");
+                assert_eq!(gradients.dbias, expected, "{activation:?} at {kink}");
             }
         }
     }
 }
 
 #[test]
-fn a_closed_relu_lets_nothing_through() {
-    for (shape, axis) in [SHAPES[1], SHAPES[3]] {
+fn what_is_closed_lets_nothing_through() {
+    let implementations = implementations();
+    let hard_tanh = Activation::HardTanh(-0.75, 0.5);
+    let both = [Activation::Relu6, hard_tanh, Activation::HardSigmoid];
+    let closed = both.iter().flat_map(|&a| [(a, -1e4), (a, 1e4)]);
+    let below = [Activation::Relu, Activation::HardSwish].map(|a| (a, -1e4));
+    for ((activation, far), (shape, axis)) in closed
+        .chain(below)
+        .flat_map(|way| [SHAPES[1], SHAPES[3]].map(|shape| (way, shape)))
+    {
         let config = Config::pytorch()
             .with_axis(axis)
-            .with_activation(Activation::Relu);
+            .with_activation(activation);
         let mut case = Case::new(shape, config, Kind::ALL[0], 50).with_residual(51);
         // Closed, whatever the statistics.
         for (at, infinite) in [(7, f32::INFINITY), (case.x.len() - 1, f32::NAN)] {
-            case.residual.as_mut().unwrap()[at] = -1e4;
+            case.residual.as_mut().unwrap()[at] = far;
             case.dy[at] = infinite;
         }
-        for implementation in implementations() {
+        for implementation in &implementations {
             let outcome = implementation.run(&case);
             let report = judge(&case, &outcome);
             assert!(report.passed(), "{}: {:?}", case.name, report.worst());
@@ -347,5 +389,35 @@ fn a_layer_enforces_what_it_fuses() {
         let refused = layer.backward_blocking(&over, &dy, &forward.saved);
         let refused = refused.unwrap_err();
         assert!(refused.to_string().contains("put y over it"), "{refused}");
+    }
+}
+
+/// Squares and cubes of z that f32 does not hold.
+#[test]
+fn far_from_zero_activations_are_at_their_ends() {
+    let implementations = implementations();
+    for activation in ACTIVATIONS {
+        for (shape, axis) in [SHAPES[1], SHAPES[3]] {
+            let config = Config::pytorch()
+                .with_axis(axis)
+                .with_activation(activation);
+            let mut case = Case::new(shape, config, Kind::ALL[0], 55).with_residual(56);
+            let residual = case.residual.as_mut().unwrap();
+            for (i, far) in [1e14, -1e14, 1e25, -1e25, 3e38, -3e38]
+                .into_iter()
+                .enumerate()
+            {
+                residual[7 * i] = far;
+            }
+            for implementation in &implementations {
+                let report = judge(&case, &implementation.run(&case));
+                let what = implementation.name();
+                assert!(
+                    report.passed(),
+                    "{what} {activation:?}: {:?}",
+                    report.worst()
+                );
+            }
+        }
     }
 }

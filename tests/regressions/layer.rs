@@ -669,3 +669,31 @@ fn empty_batch_on_the_cpu_path() {
         }
     }
 }
+
+/// A second forward with the batch's statistics that moves nothing, and two backward passes from one forward.
+#[test]
+fn recompute() {
+    let gpu = gpu();
+    let x = Tensor::upload(&gpu, &[2, 1], &[0.0, 2.0]).unwrap();
+    let dy = Tensor::upload(&gpu, &[2, 1], &[1.0, 3.0]).unwrap();
+    let mut layer = Checked::new(BatchNorm::new(&gpu, 1, Config::pytorch()).unwrap());
+    let mut first = layer.forward_blocking(&x, Mode::Train).unwrap();
+    let moved = layer.layer().state_blocking().unwrap();
+    assert_eq!(moved.num_batches_tracked, 1);
+    let running = moved.running.as_ref().unwrap();
+    assert!((running.mean[0] - 0.1).abs() < 1e-7 && (running.variance[0] - 1.1).abs() < 1e-6);
+    let request = ForwardRequest::new(Mode::Train).with_keep_running(true);
+    let second = layer.forward_blocking(&x, request).unwrap();
+    assert_eq!(bits(&second.y), bits(&first.y));
+    assert_eq!(layer.layer().state_blocking().unwrap(), moved);
+    // Into what the first gave, and back to one that moves.
+    let bare = layer.layer_mut();
+    bare.forward_into(&x, request, &mut first).unwrap();
+    assert_eq!(bare.state_blocking().unwrap(), moved);
+    bare.forward_into(&x, Mode::Train, &mut first).unwrap();
+    assert_eq!(bare.state_blocking().unwrap().num_batches_tracked, 2);
+    let gradients = [&first.saved, &first.saved, &second.saved]
+        .map(|saved| all(&layer.backward_blocking(&x, &dy, saved).unwrap()));
+    assert_eq!(gradients[0], gradients[1]);
+    assert_eq!(gradients[0], gradients[2]);
+}

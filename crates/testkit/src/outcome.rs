@@ -177,7 +177,9 @@ impl Engine for Cpu {
 
     fn run(&self, case: &Case) -> Outcome {
         use wgpu_batchnorm::cpu;
-        let input = cpu::Input::new(case.view, &case.x, case.parameters(), case.config.eps);
+        let input = cpu::Input::new(case.view, &case.x, case.parameters(), case.config.eps)
+            .with_activation(case.config.activation)
+            .with_residual(case.residual.as_deref());
         let gradients =
             |dx, of: cpu::ParameterGradients| HostGradients::new(dx, of.dweight, of.dbias);
         let nan = || vec![f32::NAN; case.view.len()];
@@ -189,15 +191,24 @@ impl Engine for Cpu {
         let mut dx = nan();
         let sums = cpu::backward(&input, &case.dy, &saved, Some(&mut dx)).unwrap();
         let through_batch = gradients(dx, sums);
+        let wanted = || case.residual.as_ref().map(|_| nan());
+        let mut dresidual = wanted();
+        if let Some(dresidual) = &mut dresidual {
+            cpu::dresidual(&input, &case.dy, &saved, dresidual).unwrap();
+        }
         let frozen = case.running.as_ref().map(|running| {
             let mut y = nan();
             cpu::inference(&input, running, &mut y).unwrap();
             let mut dx = nan();
             let sums = cpu::backward_frozen(&input, &case.dy, running, Some(&mut dx)).unwrap();
+            let mut dresidual = wanted();
+            if let Some(dresidual) = &mut dresidual {
+                cpu::dresidual_frozen(&input, &case.dy, running, dresidual).unwrap();
+            }
             Frozen {
                 y,
                 gradients: gradients(dx, sums),
-                dresidual: vec![],
+                dresidual: dresidual.unwrap_or_default(),
             }
         });
         Outcome {
@@ -205,7 +216,7 @@ impl Engine for Cpu {
             saved,
             running,
             gradients: through_batch,
-            dresidual: vec![],
+            dresidual: dresidual.unwrap_or_default(),
             frozen,
         }
     }

@@ -6,7 +6,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 use wgpu_batchnorm::internals::plan::DeviceClass;
 use wgpu_batchnorm::internals::plan::hardware::{self, Hardware};
 use wgpu_batchnorm::{
-    Affine, Config, Element, Lookup, Momentum, Names, NonFinite, RunningVariance,
+    Activation, Affine, Config, Element, Lookup, Momentum, Names, NonFinite, RunningVariance,
 };
 
 use crate::bench::op::Op;
@@ -83,6 +83,13 @@ pub struct FileArgs {
     /// What NaN and infinity do to running statistics.
     #[arg(long, value_enum)]
     pub non_finite: Option<NonFiniteArg>,
+    /// What comes after the normalization, and after `residual` where the file has it: none, relu, relu6, leaky-relu:SLOPE,
+    /// hard-tanh:LOW,HIGH, hard-sigmoid, hard-swish, elu:NUMBER, sigmoid, softplus, tanh, silu, gelu or gelu-tanh.
+    #[arg(long, value_name = "NAME[:NUMBERS]", default_value = "none")]
+    pub activation: Activation,
+    /// Leave running statistics and counts as they are in training.
+    #[arg(long)]
+    pub keep_running: bool,
     /// Before the names of weight, bias and running statistics in the input; found where there is only one.
     #[arg(long)]
     pub prefix: Option<String>,
@@ -458,7 +465,7 @@ impl FileArgs {
             Preset::Keras => Config::keras(),
             Preset::Onnx => Config::onnx(),
         };
-        let mut config = preset.with_axis(self.axis);
+        let mut config = preset.with_axis(self.axis).with_activation(self.activation);
         if let Some(eps) = self.eps {
             config = config.with_eps(eps);
         }

@@ -4,7 +4,7 @@ use crate::args::FileArgs;
 use crate::engine::{EngineChoice, Job};
 use crate::failure::Failure;
 use crate::forward::{Done, mode};
-use crate::input::Inputs;
+use crate::input::{HostTensor, Inputs};
 use crate::output::{self, Outputs};
 use crate::{progress, table};
 
@@ -19,6 +19,8 @@ pub fn run(args: &FileArgs) -> Result<(), Failure> {
         view: layer.view,
         state: &layer.state,
         x: inputs.x.stored(),
+        residual: inputs.residual()?.map(HostTensor::stored),
+        keep_running: args.keep_running,
         check: !args.no_check,
     };
     let engine = EngineChoice::open(&args.device, args.tuning.as_deref())?;
@@ -35,6 +37,9 @@ pub fn run(args: &FileArgs) -> Result<(), Failure> {
     let mut outputs = Outputs::default();
     let channels = [layer.view.channels()];
     outputs.add_stored("dx", job.x.element, job.shape, result.stored)?;
+    if let Some(dresidual) = result.dresidual {
+        outputs.add_stored("dresidual", job.x.element, job.shape, dresidual)?;
+    }
     outputs.add("dweight", &channels, &gradients.dweight);
     outputs.add("dbias", &channels, &gradients.dbias);
     outputs.write(&args.output)?;
@@ -42,7 +47,7 @@ pub fn run(args: &FileArgs) -> Result<(), Failure> {
     let done = Done {
         operation: "backward",
         report,
-        not_finite: table::not_finite(&gradients.dweight),
+        not_finite: table::not_finite(&[&gradients.dweight, &gradients.dbias]),
         time: result.time,
         notes: inputs.notes.iter().chain(&layer.notes).collect(),
     };

@@ -74,6 +74,8 @@ fn demonstrate(
             view,
             state,
             x: Stored::f32(x),
+            residual: None,
+            keep_running: false,
             check: false,
         };
         engine.forward(&job, Mode::Train)
@@ -90,6 +92,8 @@ fn demonstrate(
         view,
         state: &state,
         x: Stored::f32(x),
+        residual: None,
+        keep_running: false,
         check: false,
     };
     let checked = Job { check: true, ..job };

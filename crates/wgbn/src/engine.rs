@@ -38,6 +38,10 @@ pub struct Job<'a> {
     pub view: View,
     pub state: &'a LayerState,
     pub x: Stored<'a>,
+    /// In the shape of x and stored as it.
+    pub residual: Option<Stored<'a>>,
+    /// Whether training leaves running statistics as they are.
+    pub keep_running: bool,
     /// Whether results are compared with the reference.
     pub check: bool,
 }
@@ -51,7 +55,7 @@ pub struct ForwardResult {
     pub stored: Vec<u8>,
     /// In training.
     pub saved: Option<SavedStatistics>,
-    /// In training: what running statistics became.
+    /// In training that moves them: what running statistics became.
     pub running: Option<RunningStatistics>,
     /// Where the job says to check.
     pub report: Option<Report>,
@@ -65,6 +69,8 @@ pub struct BackwardResult {
     pub gradients: HostGradients,
     /// `dx` as `x` is stored: what is written.
     pub stored: Vec<u8>,
+    /// `dresidual`, stored so, where there is a residual.
+    pub dresidual: Option<Vec<u8>>,
     /// Where the job says to check.
     pub report: Option<Report>,
     pub time: Duration,

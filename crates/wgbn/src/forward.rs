@@ -9,7 +9,7 @@ use wgpu_batchnorm::check::Report;
 use crate::args::{self, FileArgs};
 use crate::engine::{EngineChoice, ForwardResult, Job};
 use crate::failure::Failure;
-use crate::input::{Inputs, Layer};
+use crate::input::{HostTensor, Inputs, Layer};
 use crate::output::{self, Outputs};
 use crate::{progress, say, table};
 
@@ -23,6 +23,8 @@ pub fn run(args: &FileArgs) -> Result<(), Failure> {
         view: layer.view,
         state: &layer.state,
         x: inputs.x.stored(),
+        residual: inputs.residual()?.map(HostTensor::stored),
+        keep_running: args.keep_running,
         check: !args.no_check,
     };
     let engine = EngineChoice::open(&args.device, args.tuning.as_deref())?;
@@ -44,7 +46,7 @@ pub fn run(args: &FileArgs) -> Result<(), Failure> {
     let batch = result.saved.as_ref().map(|saved| &saved.batch_mean[..]);
     let not_finite = match layer.view.is_empty() {
         true => vec![],
-        false => table::not_finite(batch.unwrap_or_default()),
+        false => table::not_finite(&[batch.unwrap_or_default()]),
     };
     let done = Done {
         operation: "forward",
@@ -77,10 +79,13 @@ fn add_statistics(outputs: &mut Outputs, layer: &Layer, result: &ForwardResult) 
         outputs.add("batch_var", &shape, &saved.batch_var);
         outputs.add("inv_std", &shape, &saved.inv_std);
     }
-    if let Some(running) = &result.running {
+    // Kept, they are as they were.
+    let kept = state.running.as_ref().filter(|_| result.saved.is_some());
+    if let Some(running) = result.running.as_ref().or(kept) {
         outputs.add("running_mean", &shape, &running.mean);
         outputs.add("running_var", &shape, &running.variance);
-        let counted = u64::from(!layer.view.is_empty());
+        let moved = result.running.is_some() && !layer.view.is_empty();
+        let counted = u64::from(moved);
         outputs.add_count(
             "num_batches_tracked",
             state.num_batches_tracked.saturating_add(counted),

@@ -17,13 +17,14 @@ use npy::Array;
 pub use tensor::HostTensor;
 
 /// The tensors of a file that are not a layer's.
-const DATA: [&str; 2] = ["x", "dy"];
+const DATA: [&str; 3] = ["x", "dy", "residual"];
 
 /// What an input file holds of a batch norm's arguments.
 #[derive(Debug)]
 pub struct Inputs {
     pub x: HostTensor,
     pub dy: Option<HostTensor>,
+    pub residual: Option<HostTensor>,
     /// What was not taken as it stands, a sentence each.
     pub notes: Vec<String>,
     /// The file as safetensors; empty where it is `x` alone.
@@ -42,7 +43,7 @@ pub struct Layer {
 }
 
 impl Inputs {
-    /// Reads `x`, and `dy` where the file has it.
+    /// Reads `x`, and `dy` and `residual` where the file has them.
     pub fn read(path: &Path) -> Result<Self, Failure> {
         let bytes = std::fs::read(path)
             .map_err(|e| Failure::Input(format!("cannot read {}: {e}", path.display())))?;
@@ -62,6 +63,7 @@ impl Inputs {
             return Ok(Self {
                 x,
                 dy: None,
+                residual: None,
                 notes: note.into_iter().collect(),
                 bytes: vec![],
             });
@@ -81,10 +83,11 @@ impl Inputs {
             Ok::<_, Failure>(Some(tensor))
         };
         let x = tensor("x")?.ok_or_else(|| bad("tensor \"x\" is missing"))?;
-        let dy = tensor("dy")?;
+        let (dy, residual) = (tensor("dy")?, tensor("residual")?);
         Ok(Self {
             x,
             dy,
+            residual,
             notes,
             bytes,
         })
@@ -97,7 +100,7 @@ impl Inputs {
         config
             .validate()
             .map_err(|e| Failure::Input(e.to_string()))?;
-        let empty = "x is an empty batch: statistics and counts stay as they were";
+        let empty = "x is an empty batch: nothing is computed, and nothing moves";
         let mut layer = Layer {
             state: LayerState::default(),
             config,
@@ -181,23 +184,30 @@ impl Inputs {
 
     /// `dy`, in the shape of `x`.
     pub fn upstream(&self) -> Result<&HostTensor, Failure> {
-        let dy = self
-            .dy
-            .as_ref()
-            .ok_or_else(|| bad("tensor \"dy\" is missing"))?;
-        if dy.shape != self.x.shape {
+        let dy = self.dy.as_ref();
+        self.like_x("dy", dy.ok_or_else(|| bad("tensor \"dy\" is missing"))?)
+    }
+
+    /// `residual`, in the shape of `x`, where the file has it.
+    pub fn residual(&self) -> Result<Option<&HostTensor>, Failure> {
+        let residual = self.residual.as_ref();
+        residual.map(|r| self.like_x("residual", r)).transpose()
+    }
+
+    fn like_x<'a>(&self, name: &str, tensor: &'a HostTensor) -> Result<&'a HostTensor, Failure> {
+        if tensor.shape != self.x.shape {
             return Err(bad(&format!(
-                "dy has shape {:?}, expected {:?}, the shape of x",
-                dy.shape, self.x.shape
+                "{name} has shape {:?}, expected {:?}, the shape of x",
+                tensor.shape, self.x.shape
             )));
         }
-        if dy.element != self.x.element {
+        if tensor.element != self.x.element {
             return Err(bad(&format!(
-                "dy has element type {:?}, expected {:?}, that of x",
-                dy.element, self.x.element
+                "{name} has element type {:?}, expected {:?}, that of x",
+                tensor.element, self.x.element
             )));
         }
-        Ok(dy)
+        Ok(tensor)
     }
 }
 

@@ -36,11 +36,14 @@ impl Outputs {
         Ok(())
     }
 
-    /// Adds a 0-d int64; a count beyond its range stays at the largest.
+    /// Adds a 0-d int64, as PyTorch's counts are; from 2⁶³ on a uint64.
     pub fn add_count(&mut self, name: &'static str, count: u64) {
-        let count = i64::try_from(count).unwrap_or(i64::MAX);
+        let dtype = match i64::try_from(count) {
+            Ok(_) => Dtype::I64,
+            Err(_) => Dtype::U64,
+        };
         let bytes = count.to_le_bytes().to_vec();
-        self.tensors.push((name, Dtype::I64, vec![], bytes));
+        self.tensors.push((name, dtype, vec![], bytes));
     }
 
     /// Writes all tensors as safetensors, or `y` alone where `path` ends in `.npy`.

@@ -55,12 +55,11 @@ pub fn shape(shape: &[usize]) -> String {
     }
 }
 
-/// The channels whose value is not finite.
-pub fn not_finite(values: &[f32]) -> Vec<usize> {
-    let all = values.iter().enumerate();
-    all.filter(|(_, v)| !v.is_finite())
-        .map(|(c, _)| c)
-        .collect()
+/// The channels that have a value that is not finite in one of these rows.
+pub fn not_finite(rows: &[&[f32]]) -> Vec<usize> {
+    let channels = rows.first().map_or(0, |row| row.len());
+    let lost = |c: &usize| rows.iter().any(|row| !row[*c].is_finite());
+    (0..channels).filter(lost).collect()
 }
 
 /// The first of these channels, and how many more there are.

@@ -85,7 +85,8 @@ impl<'a> Trained<'a> {
             return refuse("running_mean", mean, "a finite number");
         }
         if !variance.is_finite() || !variance_taken(variance, self.eps) {
-            return refuse("running_var", variance, "a finite number of at least 0");
+            let expected = "a finite number of at least 0, or one that eps brings above 0";
+            return refuse("running_var", variance, expected);
         }
         if variance == 0.0 && self.eps == 0.0 {
             return refuse("running_var", variance, "a number above 0, as eps is 0");

@@ -47,6 +47,7 @@ pub fn forward(job: &Job<'_>, mode: Mode) -> Result<ForwardResult, Failure> {
     let start = Instant::now();
     let saved = cpu::train_forward(&input, moved(job, &mut running), &mut y)?;
     let time = start.elapsed();
+    let running = running.filter(|_| !job.keep_running);
     let (stored, y) = narrowed(element, y)?;
     checked(
         job,
@@ -86,12 +87,18 @@ fn judged(job: &Job<'_>, result: &ForwardResult) -> Result<Report, ShapeError> {
 }
 
 fn input<'a>(job: &'a Job<'_>) -> check::Input<'a> {
+    let epilogue = check::Epilogue::default()
+        .with_element(job.x.element)
+        .with_activation(job.config.activation)
+        .with_residual(job.residual.map(|residual| residual.values));
     check::Input::new(job.view, job.x.values, job.parameters(), job.config.eps)
-        .with_epilogue(check::Epilogue::default().with_element(job.x.element))
+        .with_epilogue(epilogue)
 }
 
 fn cpu_input<'a>(job: &'a Job<'_>) -> cpu::Input<'a> {
     cpu::Input::new(job.view, job.x.values, job.parameters(), job.config.eps)
+        .with_activation(job.config.activation)
+        .with_residual(job.residual.map(|residual| residual.values))
 }
 
 /// These running statistics, to be moved as the job says.
@@ -106,32 +113,51 @@ fn moved<'a>(
 pub fn backward(job: &Job<'_>, dy: &[f32], mode: Mode) -> Result<BackwardResult, Failure> {
     let element = job.x.element;
     let host = cpu_input(job);
-    let mut dx = vec![0.0; job.x.values.len()];
+    let zeros = || vec![0.0; job.x.values.len()];
+    let (mut dx, mut dresidual) = (zeros(), job.residual.map(|_| zeros()));
     let (time, sums) = if mode == Mode::Eval {
         let running = job.running()?;
         let start = Instant::now();
         let sums = cpu::backward_frozen(&host, dy, running, Some(&mut dx))?;
+        if let Some(dresidual) = &mut dresidual {
+            cpu::dresidual_frozen(&host, dy, running, dresidual)?;
+        }
         (start.elapsed(), sums)
     } else {
-        let mut y = vec![0.0; job.x.values.len()];
+        let mut y = zeros();
         // Their like moves on a copy: what one value per channel may do depends on it.
         let mut running = job.state.running.clone();
         let saved = cpu::train_forward(&host, moved(job, &mut running), &mut y)?;
         let start = Instant::now();
         let sums = cpu::backward(&host, dy, &saved, Some(&mut dx))?;
+        if let Some(dresidual) = &mut dresidual {
+            cpu::dresidual(&host, dy, &saved, dresidual)?;
+        }
         (start.elapsed(), sums)
     };
     let (stored, dx) = narrowed(element, dx)?;
     let gradients = HostGradients::new(dx, sums.dweight, sums.dbias);
-    let judged = || match (mode, &job.state.running) {
-        (Mode::Eval, Some(running)) => {
-            let (mean, variance) = (&running.mean, &running.variance);
-            check::backward_frozen(&input(job), dy, mean, variance, &gradients, None)
+    let dresidual = dresidual.map(|values| narrowed(element, values));
+    let dresidual = dresidual.transpose()?;
+    let judged = || {
+        let running = job.state.running.as_ref();
+        let frozen = running.filter(|_| mode == Mode::Eval);
+        let frozen = frozen.map(|running| (&running.mean[..], &running.variance[..]));
+        let mut report = match frozen {
+            Some((mean, variance)) => {
+                check::backward_frozen(&input(job), dy, mean, variance, &gradients, None)?
+            }
+            None => check::backward(&input(job), dy, &gradients, None)?,
+        };
+        if let Some((_, got)) = &dresidual {
+            let judged = check::dresidual(&input(job), dy, frozen, got)?;
+            report.findings.extend(judged.findings);
         }
-        _ => check::backward(&input(job), dy, &gradients, None),
+        Ok::<_, ShapeError>(report)
     };
     Ok(BackwardResult {
         report: job.check.then(judged).transpose()?,
+        dresidual: dresidual.map(|(stored, _)| stored),
         gradients,
         stored,
         time,

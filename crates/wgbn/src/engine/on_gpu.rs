@@ -4,7 +4,10 @@ use std::time::Instant;
 
 use wgpu_batchnorm::check::{Finding, Report};
 use wgpu_batchnorm::checked;
-use wgpu_batchnorm::{BatchNorm, Gpu, HostGradients, LayerState, Mode, Tensor, functional};
+use wgpu_batchnorm::{
+    BackwardRequest, BatchNorm, ForwardRequest, Gpu, HostGradients, LayerState, Mode, Tensor,
+    functional,
+};
 
 use super::{BackwardResult, ForwardResult, Job, MomentsResult, rounded};
 use crate::failure::Failure;
@@ -32,11 +35,27 @@ fn read(tensor: &Tensor) -> Result<(Vec<u8>, Vec<f32>), Failure> {
 }
 
 /// A layer in the job's state, and the input.
-fn layer(gpu: &Gpu, job: &Job<'_>) -> Result<(BatchNorm, Tensor), Failure> {
+fn layer(gpu: &Gpu, job: &Job<'_>) -> Result<(BatchNorm, Tensor, Option<Tensor>), Failure> {
     let layer = BatchNorm::with_state(gpu, job.view.channels(), job.config, job.state)?;
     let x = upload(gpu, job.shape, job.x)?;
+    let residual = job
+        .residual
+        .map(|residual| upload(gpu, job.shape, residual));
+    let residual = residual.transpose()?;
     wait(gpu);
-    Ok((layer, x))
+    Ok((layer, x, residual))
+}
+
+/// What the device holds of the job's tensors, by name, and what it was given.
+fn inputs<'a>(
+    job: &'a Job<'_>,
+    x: &'a Tensor,
+    residual: Option<&'a Tensor>,
+) -> Vec<(&'static str, &'a Tensor, Stored<'a>)> {
+    let mut inputs = vec![("x on the device", x, job.x)];
+    let residual = residual.zip(job.residual);
+    inputs.extend(residual.map(|(tensor, given)| ("residual on the device", tensor, given)));
+    inputs
 }
 
 /// A second layer in the job's state, and what the device does not hold as the host gave it.
@@ -90,16 +109,19 @@ fn with(mut report: Report, findings: impl IntoIterator<Item = Finding>) -> Repo
 /// Timed without a check; with one, the results are those of a second run, which is surrounded by what a
 /// check needs.
 pub fn forward(gpu: &Gpu, job: &Job<'_>, mode: Mode) -> Result<ForwardResult, Failure> {
-    let (mut layer, x) = layer(gpu, job)?;
+    let (mut layer, x, residual) = layer(gpu, job)?;
+    let request = ForwardRequest::new(mode)
+        .with_residual(residual.as_ref())
+        .with_keep_running(job.keep_running);
     let start = Instant::now();
-    let mut forward = layer.forward(&x, mode)?;
+    let mut forward = layer.forward(&x, request)?;
     wait(gpu);
     let time = start.elapsed();
     let mut report = None;
     if job.check {
-        let (second, findings) = second_layer(gpu, job, &[("x on the device", &x, job.x)])?;
+        let (second, findings) = second_layer(gpu, job, &inputs(job, &x, residual.as_ref()))?;
         layer = second;
-        let (again, judged) = checked::forward_blocking(&mut layer, &x, mode)?;
+        let (again, judged) = checked::forward_blocking(&mut layer, &x, request)?;
         forward = again;
         report = Some(with(judged, findings));
     }
@@ -114,7 +136,8 @@ pub fn forward(gpu: &Gpu, job: &Job<'_>, mode: Mode) -> Result<ForwardResult, Fa
     };
     if mode == Mode::Train {
         result.saved = forward.saved.read_blocking()?;
-        result.running = layer.state_blocking()?.running;
+        let running = layer.state_blocking()?.running;
+        result.running = running.filter(|_| !job.keep_running);
     }
     Ok(result)
 }
@@ -126,24 +149,25 @@ pub fn backward(
     given: Stored<'_>,
     mode: Mode,
 ) -> Result<BackwardResult, Failure> {
-    let (mut layer, x) = layer(gpu, job)?;
+    let (mut layer, x, residual) = layer(gpu, job)?;
     let dy = upload(gpu, job.shape, given)?;
-    let forward = layer.forward(&x, mode)?;
+    let request = ForwardRequest::new(mode).with_residual(residual.as_ref());
+    let forward = layer.forward(&x, request)?;
     wait(gpu);
+    let wanted = |saved| BackwardRequest::new(saved).with_dresidual(residual.is_some());
     let start = Instant::now();
-    let mut gradients = layer.backward(&x, &dy, &forward.saved)?;
+    let mut gradients = layer.backward(&x, &dy, wanted(&forward.saved))?;
     wait(gpu);
     let time = start.elapsed();
     let mut report = None;
     if job.check {
-        let tensors = [
-            ("x on the device", &x, job.x),
-            ("dy on the device", &dy, given),
-        ];
+        let mut tensors = inputs(job, &x, residual.as_ref());
+        tensors.push(("dy on the device", &dy, given));
         let (mut layer, findings) = second_layer(gpu, job, &tensors)?;
         // What is wrong of the forward pass is wrong of these gradients: they are judged from x on.
-        let forward = layer.forward(&x, mode)?;
-        let (again, judged) = checked::backward_blocking(&layer, &x, &dy, &forward.saved)?;
+        let forward = layer.forward(&x, request)?;
+        let request = wanted(&forward.saved);
+        let (again, judged) = checked::backward_blocking(&layer, &x, &dy, request)?;
         gradients = again;
         report = Some(with(judged, findings));
     }
@@ -151,7 +175,10 @@ pub fn backward(
         Some(dx) => read(dx)?,
         None => (vec![], vec![]),
     };
+    let dresidual = gradients.dresidual.as_ref();
+    let dresidual = dresidual.map(Tensor::read_bytes_blocking).transpose()?;
     Ok(BackwardResult {
+        dresidual,
         gradients: HostGradients::new(
             dx,
             gradients.dweight_blocking()?,

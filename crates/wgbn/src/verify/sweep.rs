@@ -61,6 +61,8 @@ fn on_cpu(engine: &EngineChoice, trial: &Trial, values: &Values) -> Result<Vec<O
         view: values.view,
         state: &values.state,
         x: Stored::f32(&values.x),
+        residual: trial.residual.then(|| Stored::f32(&values.residual)),
+        keep_running: false,
         check: true,
     };
     for (at, names) in [

@@ -94,11 +94,7 @@ impl Trial {
 
     /// Whether nothing is asked that the CPU path lacks.
     pub fn is_plain(&self) -> bool {
-        self.element == Element::F32
-            && self.activation == Activation::None
-            && !self.residual
-            && self.sizes == 0
-            && !matches!(self.data, Data::Image { .. })
+        self.element == Element::F32 && self.sizes == 0 && !matches!(self.data, Data::Image { .. })
     }
 }
 

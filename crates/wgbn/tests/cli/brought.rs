@@ -677,3 +677,89 @@ fn finite_dbias() {
         }
     }
 }
+
+/// z of −1, 3 and 9 through relu6 and others, and back: values and slopes by hand.
+#[test]
+fn activations() {
+    let e = std::f64::consts::E;
+    let ones = [1.0; 3];
+    let input = Tensors::default()
+        .f32("x", &[3, 1], &[-1.0, 3.0, 9.0])
+        .f32("dy", &[3, 1], &ones)
+        .f32("running_mean", &[1], &[0.0])
+        .f32("running_var", &[1], &[1.0]);
+    let with_residual = Tensors::default()
+        .f32("x", &[3, 1], &[-2.0, 1.0, 4.0])
+        .f32("residual", &[3, 1], &[1.0, 2.0, 5.0])
+        .f32("dy", &[3, 1], &ones)
+        .f32("running_mean", &[1], &[0.0])
+        .f32("running_var", &[1], &[1.0]);
+    for device in DEVICES {
+        for (name, y, slopes) in [
+            ("relu6", [0.0, 3.0, 6.0], [0.0, 1.0, 0.0]),
+            ("hard-tanh:-2,3", [-1.0, 3.0, 3.0], [1.0, 0.0, 0.0]),
+            ("hard-swish", [-1.0 / 3.0, 3.0, 9.0], [1.0 / 6.0, 1.0, 1.0]),
+            ("hard-sigmoid", [1.0 / 3.0, 1.0, 1.0], [1.0 / 6.0, 0.0, 0.0]),
+            ("elu", [1.0 / e - 1.0, 3.0, 9.0], [1.0 / e, 1.0, 1.0]),
+            ("elu:2", [2.0 / e - 2.0, 3.0, 9.0], [2.0 / e, 1.0, 1.0]),
+            ("leaky-relu:0.25", [-0.25, 3.0, 9.0], [0.25, 1.0, 1.0]),
+            (
+                "softplus",
+                [-1.0f64, 3.0, 9.0].map(|z| (1.0 + z.exp()).ln()),
+                [-1.0f64, 3.0, 9.0].map(|z| 1.0 / (1.0 + (-z).exp())),
+            ),
+            // By PyTorch in f64.
+            (
+                "gelu-tanh",
+                [-0.158_808_009, 2.996_362_698, 9.0],
+                [-0.082_964_084, 1.011_584_229, 1.0],
+            ),
+        ] {
+            let options = format!("--mode eval --eps 0 --activation {name} --device {device}");
+            for (input, residual) in [(&input, false), (&with_residual, true)] {
+                let (out, notes) = run(input, &format!("forward in.safetensors {options}"));
+                near(&out.wide("y"), &y);
+                assert!(
+                    notes.is_empty() || !notes[0].contains("residual"),
+                    "{notes:?}"
+                );
+                let (out, _) = run(input, &format!("backward in.safetensors {options}"));
+                near(&out.wide("dx"), &slopes);
+                assert_eq!(out.0.contains_key("dresidual"), residual);
+                if residual {
+                    near(&out.wide("dresidual"), &slopes);
+                }
+            }
+        }
+    }
+    let folder = Folder::new();
+    folder.save("in.safetensors", &input);
+    let line = "forward in.safetensors -o out.safetensors --activation";
+    folder.refused(&format!("{line} relu7"), 2, "gelu-tanh");
+    folder.refused(&format!("{line} hard-tanh:2,1"), 2, "the smaller one first");
+    let narrow = input.f32("residual", &[1, 3], &ones);
+    folder.save("in.safetensors", &narrow);
+    folder.refused(&format!("{line} relu"), 2, "residual has shape [1, 3]");
+}
+
+/// A forward pass again, with the statistics of the batch, that moves nothing.
+#[test]
+fn recompute() {
+    let input = Tensors::default().f32("x", &[2, 1], &[0.0, 2.0]);
+    for device in DEVICES {
+        let line = format!("forward in.safetensors --device {device}");
+        let (first, _) = run(&input, &line);
+        near(&first.wide("running_mean"), &[0.1]);
+        near(&first.wide("running_var"), &[1.1]);
+        let again = Tensors::default()
+            .f32("x", &[2, 1], &[0.0, 2.0])
+            .f32("running_mean", &[1], &[0.1])
+            .f32("running_var", &[1], &[1.1])
+            .count(1);
+        let (second, _) = run(&again, &format!("{line} --keep-running"));
+        assert_eq!(second.wide("y"), first.wide("y"));
+        assert_eq!(second.tensor("running_mean").f32(), [0.1]);
+        assert_eq!(second.tensor("running_var").f32(), [1.1]);
+        assert_eq!(second.wide("num_batches_tracked"), [1.0]);
+    }
+}

@@ -66,7 +66,7 @@ const PIECES: [(&[usize], isize); 5] = [
 
 const ELEMENTS: [Element; 3] = [Element::F32, Element::F16, Element::Bf16];
 
-const ACTIVATIONS: [Activation; 7] = [
+const ACTIVATIONS: [Activation; 14] = [
     Activation::None,
     Activation::Relu,
     Activation::LeakyRelu(0.1),
@@ -74,6 +74,13 @@ const ACTIVATIONS: [Activation; 7] = [
     Activation::Tanh,
     Activation::Silu,
     Activation::Gelu,
+    Activation::Relu6,
+    Activation::HardTanh(-0.75, 0.5),
+    Activation::HardSigmoid,
+    Activation::HardSwish,
+    Activation::Elu(0.3),
+    Activation::Softplus,
+    Activation::GeluTanh,
 ];
 
 const AFFINES: [Affine; 4] = [Affine::Both, Affine::Weight, Affine::Bias, Affine::None];
@@ -139,7 +146,7 @@ pub fn all() -> Vec<Trial> {
                     element,
                     affine: AFFINES[(k / 3) % 4],
                     moving: MOVING[(k + k / 5) % 5],
-                    activation: ACTIVATIONS[(n + s) % 7],
+                    activation: ACTIVATIONS[(k + k / 4) % 14],
                     residual: (n + s + sizes) % 2 == 0,
                     sizes,
                     ..plain(shape, Data::Kind(kind))
@@ -190,7 +197,7 @@ pub fn all() -> Vec<Trial> {
                 quick: s == 0 && e == 0,
                 element,
                 activation: match fused {
-                    true => ACTIVATIONS[1 + (s + 2 * e) % 6],
+                    true => ACTIVATIONS[1 + (3 * s + e) % 13],
                     false => Activation::None,
                 },
                 residual: fused,
@@ -225,7 +232,7 @@ pub fn all() -> Vec<Trial> {
             };
             add(Trial {
                 quick: sizes == 0 && k == 1,
-                activation: ACTIVATIONS[(k + 3 * sizes) % 7],
+                activation: ACTIVATIONS[(k + 5 * sizes) % 14],
                 affine: AFFINES[(k + sizes) % 4],
                 sizes,
                 ..plain((IMAGES[sizes % 2], -1), data)
@@ -306,21 +313,21 @@ mod tests {
         let sizes = |trial: &Trial| trial.sizes;
         let in_place = Trial::in_place;
         let interleaved = |trial: &Trial| trial.axis != 1 || trial.shape.len() == 2;
-        meet((element, 3), (activation, 7));
+        meet((element, 3), (activation, 14));
         meet((element, 3), (affine, 4));
         meet((element, 3), (residual, 2));
         meet((element, 3), (sizes, 4));
         meet((element, 3), (interleaved, 2));
-        meet((activation, 7), (affine, 4));
-        meet((activation, 7), (residual, 2));
-        meet((activation, 7), (sizes, 4));
-        meet((activation, 7), (interleaved, 2));
+        meet((activation, 14), (affine, 4));
+        meet((activation, 14), (residual, 2));
+        meet((activation, 14), (sizes, 4));
+        meet((activation, 14), (interleaved, 2));
         meet((affine, 4), (residual, 2));
         meet((affine, 4), (sizes, 4));
         meet((residual, 2), (sizes, 4));
         meet((sizes, 4), (interleaved, 2));
         meet((element, 3), (in_place, 2));
-        meet((activation, 7), (in_place, 2));
+        meet((activation, 14), (in_place, 2));
         meet((residual, 2), (in_place, 2));
         meet((sizes, 4), (in_place, 2));
         meet((interleaved, 2), (in_place, 2));
