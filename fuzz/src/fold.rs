@@ -32,8 +32,8 @@ fuzz_target!(|input: &[u8]| {
         eps: if set(6) { 0.0 } else { 1e-5 },
         json: false,
     };
-    if let Ok((bytes, ..)) = fold_all(&args, &file) {
-        let (before, after) = (parse(&file).unwrap(), parse(&bytes).unwrap());
+    if let Ok(folded) = fold_all(&args, &file) {
+        let (before, after) = (parse(&file).unwrap(), parse(&folded.bytes).unwrap());
         // Norms are gone, and biases may have come.
         assert!(after.len() <= before.len());
     }

@@ -44,7 +44,7 @@ fn only(file: &Checkpoint, name: &str, known: &[&str]) -> Result<(), Failure> {
 }
 
 /// A batch norm that is gone, and how far the layer with it is from the two.
-pub struct Done {
+struct Done {
     pair: Pair,
     shape: Vec<usize>,
     /// Over what rounding each value once may do.
@@ -62,16 +62,23 @@ pub fn run(args: &FoldArgs) -> Result<(), Failure> {
     let bytes = Checkpoint::read(&args.input)?;
     let path = args.input.display();
     let folded = fold_all(args, &bytes);
-    let (bytes, done, left) = folded.map_err(|failure| match failure {
+    let folded = folded.map_err(|failure| match failure {
         Failure::Input(text) => Failure::Input(format!("{path}: {text}")),
         other => other,
     })?;
-    output::write_bytes(&args.output, &bytes)?;
-    print(args, &done, &left)
+    output::write_bytes(&args.output, &folded.bytes)?;
+    print(args, &folded.done, &folded.left)
 }
 
-/// A checkpoint without the batch norms of `bytes`, what was folded, and what stays.
-pub fn fold_all(args: &FoldArgs, bytes: &[u8]) -> Result<(Vec<u8>, Vec<Done>, Vec<Left>), Failure> {
+/// A checkpoint without its batch norms.
+pub struct FoldedFile {
+    pub bytes: Vec<u8>,
+    done: Vec<Done>,
+    left: Vec<Left>,
+}
+
+/// Folds the batch norms of a checkpoint, as the arguments say.
+pub fn fold_all(args: &FoldArgs, bytes: &[u8]) -> Result<FoldedFile, Failure> {
     let mut file = Checkpoint::of(bytes)?;
     let (pairs, mut left) = match args.pair.is_empty() {
         true => pairs::found(&file, args),
@@ -112,7 +119,11 @@ pub fn fold_all(args: &FoldArgs, bytes: &[u8]) -> Result<(Vec<u8>, Vec<Done>, Ve
         };
         return Err(Failure::Input(format!("nothing to fold: {why}")));
     }
-    Ok((file.bytes(), done, left))
+    Ok(FoldedFile {
+        bytes: file.bytes(),
+        done,
+        left,
+    })
 }
 
 /// The layer's new weight and bias, and the error of a check on random input.
