@@ -18,7 +18,7 @@ fn cover(@builtin(vertex_index) corner: u32) -> @builtin(position) vec4<f32> {
 fn shade(@builtin(position) position: vec4<f32>) -> @location(0) vec4<f32> {
     let place = vec2<u32>(position.xy);
     // A target may be larger than the image.
-    if (any(place >= textureDimensions(x))) {
+    if (any(place + place_of(params.x_origin) >= textureDimensions(x))) {
         discard;
     }
     var s: Statistics;

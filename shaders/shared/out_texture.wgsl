@@ -4,5 +4,5 @@
 
 fn store(at: u32, value: Value, finite: Flag) {
     let place = place_of(at);
-    textureStore(out, place, texel_of(place, value, finite));
+    textureStore(out, place + place_of(params.y_origin), texel_of(place, value, finite));
 }

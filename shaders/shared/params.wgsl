@@ -48,7 +48,7 @@ struct Params {
     correction: f32,
     // Values per channel behind given moments.
     given_total: f32,
-    // The activation's two numbers: the negative slope of leaky relu; the second is for none yet.
+    // The activation's two numbers: a slope, or the ends of a hard tanh.
     activation_a: f32,
     activation_b: f32,
     // Of a flat map: values after which channels repeat; values before the first, which are not the piece's; and where
@@ -56,6 +56,10 @@ struct Params {
     period: u32,
     skip: u32,
     end: u32,
+    // Of an image: its width, and the texels of x and y that it begins at: x in the lower half, y in the upper.
+    width: u32,
+    x_origin: u32,
+    y_origin: u32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -78,6 +82,8 @@ const KEEP_ALPHA = 1024u;
 const REVERSED = 2048u;
 // What is merged is left behind the partials, for a pass over the tensor.
 const FOLDS = 4096u;
+// Statistics are of an image's luminance alone.
+const LUMINANCE = 8192u;
 
 fn has(flag: u32) -> bool {
     return (params.flags & flag) != 0u;

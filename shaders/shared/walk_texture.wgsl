@@ -4,7 +4,6 @@
 struct Walker {
     place: vec2<u32>,
     step: vec2<u32>,
-    width: u32,
 }
 
 fn place_of_texel(position: u32, width: u32) -> vec2<u32> {
@@ -12,20 +11,20 @@ fn place_of_texel(position: u32, width: u32) -> vec2<u32> {
 }
 
 fn address_of(channel: u32, position: u32) -> u32 {
-    let place = place_of_texel(position, textureDimensions(x).x);
+    let place = place_of_texel(position, params.width);
     return (place.y << 16u) | place.x;
 }
 
 fn walk(channel: u32, position: u32) -> Walker {
-    let width = textureDimensions(x).x;
-    return Walker(place_of_texel(position, width), place_of_texel(params.rows, width), width);
+    let width = params.width;
+    return Walker(place_of_texel(position, width), place_of_texel(params.rows, width));
 }
 
 fn next(walker: ptr<function, Walker>) -> u32 {
     let here = (*walker).place;
     (*walker).place += (*walker).step;
-    if ((*walker).place.x >= (*walker).width) {
-        (*walker).place.x -= (*walker).width;
+    if ((*walker).place.x >= params.width) {
+        (*walker).place.x -= params.width;
         (*walker).place.y += 1u;
     }
     return (here.y << 16u) | here.x;

@@ -1,9 +1,10 @@
-// needs: load
+// needs: params, load
 // An image: the four channels of a texel are a load. sRGB views give linear values.
 @group(0) @binding(1) var x: texture_2d<f32>;
 
+// A place counts from where the image begins in the texture.
 fn texel_at(place: vec2<u32>) -> Value {
-    return textureLoad(x, place, 0);
+    return textureLoad(x, place + place_of(params.x_origin), 0);
 }
 
 // Where the texel at an address of a walk is: x in the lower half, y in the upper.
@@ -11,6 +12,11 @@ fn place_of(at: u32) -> vec2<u32> {
     return vec2(at & 0xffffu, at >> 16u);
 }
 
+// Where statistics are of luminance alone, all four channels have it (ITU-R BT.709).
 fn x_at(at: u32) -> Value {
-    return texel_at(place_of(at));
+    let texel = texel_at(place_of(at));
+    if (has(LUMINANCE)) {
+        return Value(dot(texel.rgb, vec3(0.2126, 0.7152, 0.0722)));
+    }
+    return texel;
 }

@@ -112,6 +112,21 @@ pub enum BindError {
         /// The plan's.
         expected: [u32; 2],
     },
+    /// An image that reaches past the end of its texture.
+    #[error(
+        "{texture} has {}x{} pixels, and an image of {}x{} from ({}, {}) on does not lie within",
+        got[0], got[1], size[0], size[1], origin[0], origin[1]
+    )]
+    TextureOrigin {
+        /// The texture's role.
+        texture: &'static str,
+        /// Its width and height, in pixels.
+        got: [u32; 2],
+        /// Where the image begins.
+        origin: [u32; 2],
+        /// The plan's width and height.
+        size: [u32; 2],
+    },
     /// A texture with one dimension, or three.
     #[error("{texture} is no 2D texture")]
     TextureDimension {

@@ -14,6 +14,7 @@ pub struct ImageTrainBuffers<'a> {
     pub(super) keep_alpha: bool,
     pub(super) affine: Option<BufferSlice<'a>>,
     pub(super) running: Option<BufferSlice<'a>>,
+    pub(super) luminance: bool,
     pub(super) saved: BufferSlice<'a>,
     pub(super) workspace: BufferSlice<'a>,
 }
@@ -22,7 +23,8 @@ impl<'a> ImageTrainBuffers<'a> {
     /// Training forward from one texture into another.
     ///
     /// - `x`: the input, read: of `TextureUsages::TEXTURE_BINDING`, of a format of 8-bit unorm, f16 or f32
-    ///   in four channels.
+    ///   in four channels, or one of `R16Float`, `R32Float`, `Rg16Float`, `Rg11b10Ufloat` and `Rgb10a2Unorm`. Channels that
+    ///   it lacks are 0, or 1 for alpha. [`ImageTexture::with_origin`] takes a rectangle of it.
     /// - `y`: the output, written: of `TextureUsages::STORAGE_BINDING`, `Rgba8Unorm` or `Rgba16Float`, and
     ///   another image than `x`. `Rgba8Unorm` clamps to 0..1 and holds 0 where others hold NaN.
     /// - `saved`: pivot, offset, inv_std, batch_mean, batch_var (biased), `[5][4]` f32,
@@ -40,6 +42,7 @@ impl<'a> ImageTrainBuffers<'a> {
             keep_alpha: false,
             affine: None,
             running: None,
+            luminance: false,
             saved,
             workspace,
         }
@@ -55,6 +58,14 @@ impl<'a> ImageTrainBuffers<'a> {
     /// them unless its configuration has neither.
     pub fn with_affine(mut self, affine: impl Into<Option<BufferSlice<'a>>>) -> Self {
         self.affine = affine.into();
+        self
+    }
+
+    /// Sets whether the statistics are of linear luminance alone, 0.2126·red + 0.7152·green + 0.0722·blue: all four channels then
+    /// have the same, and colours are normalized without a change of hue. An sRGB format is linear where it is loaded; values of
+    /// others are taken as they are.
+    pub fn with_luminance(mut self, luminance: bool) -> Self {
+        self.luminance = luminance;
         self
     }
 
@@ -116,6 +127,7 @@ impl<'a> ImageInferenceBuffers<'a> {
 pub struct ImageStatisticsBuffers<'a> {
     pub(super) x: ImageTexture<'a>,
     pub(super) running: Option<BufferSlice<'a>>,
+    pub(super) luminance: bool,
     pub(super) saved: BufferSlice<'a>,
     pub(super) workspace: BufferSlice<'a>,
 }
@@ -130,9 +142,18 @@ impl<'a> ImageStatisticsBuffers<'a> {
         Self {
             x: x.into(),
             running: None,
+            luminance: false,
             saved,
             workspace,
         }
+    }
+
+    /// Sets whether the statistics are of linear luminance alone, 0.2126·red + 0.7152·green + 0.0722·blue: all four channels then
+    /// have the same, and colours are normalized without a change of hue. An sRGB format is linear where it is loaded; values of
+    /// others are taken as they are.
+    pub fn with_luminance(mut self, luminance: bool) -> Self {
+        self.luminance = luminance;
+        self
     }
 
     /// Sets running mean, running variance (f32) and number of batches (u32), `[3][4]`,

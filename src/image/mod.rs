@@ -159,8 +159,10 @@ impl ImagePlan {
         let (y, format) = texture::write(self.context.device(), &b.y, self.size, &b.x)?;
         let asked = Asked {
             keep_alpha: b.keep_alpha,
+            luminance: b.luminance,
             format: Some(format),
-            ..Asked::default()
+            y_origin: b.y.first(),
+            ..self.asked(&b.x)
         };
         let buffers = [
             ("affine", b.affine),
@@ -182,7 +184,8 @@ impl ImagePlan {
         let asked = Asked {
             keep_alpha: b.keep_alpha,
             format: Some(format),
-            ..Asked::default()
+            y_origin: b.y.first(),
+            ..self.asked(&b.x)
         };
         let buffers = [("affine", b.affine), ("running", Some(b.running))];
         let textures = [(Role::X, x), (Role::Out, y)];
@@ -202,8 +205,19 @@ impl ImagePlan {
             ("workspace", Some(b.workspace)),
         ];
         let textures = [(Role::X, x)];
-        let operation = Operation::ImageStatistics;
-        self.bind(operation, Asked::default(), &buffers, &textures)
+        let asked = Asked {
+            luminance: b.luminance,
+            ..self.asked(&b.x)
+        };
+        self.bind(Operation::ImageStatistics, asked, &buffers, &textures)
+    }
+
+    fn asked(&self, x: &ImageTexture<'_>) -> Asked {
+        Asked {
+            width: self.size[0],
+            x_origin: x.first(),
+            ..Asked::default()
+        }
     }
 
     fn bind(

@@ -40,8 +40,8 @@ impl ImageDraw {
     /// Records one draw into the caller's pass, which has one colour target, of the format given to
     /// [`Context::image_render`], and neither depth nor multisampling.
     ///
-    /// Pixel (i, j) of the target becomes pixel (i, j) of the image, within the image, the viewport and the
-    /// scissor rectangle. Other pixels stay as they are. The target is another image than the one read.
+    /// Pixel (i, j) of the target becomes pixel (i, j) of the image, which reaches from its origin to the end of the texture, within
+    /// the viewport and the scissor rectangle. Other pixels stay as they are. The target is another image than the one read.
     /// Nothing is blended. NaN is 0 in formats without it.
     ///
     /// The draw stands in a debug group of its own. Afterwards its pipeline and its bind group 0 are still set in
@@ -207,7 +207,8 @@ impl ImageRender {
             // Counted in loads, like addresses: the four channels are one.
             all_channels: 1,
             ..bytemuck::Zeroable::zeroed()
-        };
+        }
+        .with_image(0, b.x.first(), [0; 2]);
         let params = operation.options(params, &self.config, &asked);
         let uniforms = made(device, || uniforms(device, &[bytemuck::bytes_of(&params)]))?;
         let mut entries = vec![

@@ -20,6 +20,8 @@ pub struct ImageTexture<'a> {
     pub mip_level: u32,
     /// The array layer, from 0.
     pub array_layer: u32,
+    /// The pixel, from the upper left, that the image begins at; where there is none, it is the whole level.
+    pub origin: Option<[u32; 2]>,
 }
 
 impl<'a> From<&'a wgpu::Texture> for ImageTexture<'a> {
@@ -36,6 +38,7 @@ impl<'a> ImageTexture<'a> {
             format: texture.format(),
             mip_level: 0,
             array_layer: 0,
+            origin: None,
         }
     }
 
@@ -56,6 +59,18 @@ impl<'a> ImageTexture<'a> {
     pub fn with_array_layer(mut self, array_layer: u32) -> Self {
         self.array_layer = array_layer;
         self
+    }
+
+    /// Takes a rectangle of the level: as large as the plan, and beginning at this pixel, from the upper left. Without an
+    /// origin the level has the plan's size.
+    pub fn with_origin(mut self, origin: impl Into<Option<[u32; 2]>>) -> Self {
+        self.origin = origin.into();
+        self
+    }
+
+    /// The pixel that the image begins at.
+    pub(super) fn first(&self) -> [u32; 2] {
+        self.origin.unwrap_or_default()
     }
 
     /// Width and height of the level, in pixels.
@@ -157,25 +172,43 @@ impl<'a> ImageTexture<'a> {
 
     fn check_size(&self, texture: &'static str, expected: [u32; 2]) -> Result<(), BindError> {
         let got = self.size();
-        match got == expected {
+        let Some(origin) = self.origin else {
+            return match got == expected {
+                true => Ok(()),
+                false => Err(BindError::TextureSize {
+                    texture,
+                    got,
+                    expected,
+                }),
+            };
+        };
+        let fits =
+            |side: usize| u64::from(origin[side]) + u64::from(expected[side]) <= got[side].into();
+        match fits(0) && fits(1) {
             true => Ok(()),
-            false => Err(BindError::TextureSize {
+            false => Err(BindError::TextureOrigin {
                 texture,
                 got,
-                expected,
+                origin,
+                size: expected,
             }),
         }
     }
 }
 
-/// What loads as four values of f32.
-const READ: [TextureFormat; 6] = [
+/// What loads as four values of f32: of channels that a format lacks, red to blue are 0 and alpha is 1.
+const READ: [TextureFormat; 11] = [
     TextureFormat::Rgba8Unorm,
     TextureFormat::Rgba8UnormSrgb,
     TextureFormat::Bgra8Unorm,
     TextureFormat::Bgra8UnormSrgb,
     TextureFormat::Rgba16Float,
     TextureFormat::Rgba32Float,
+    TextureFormat::R16Float,
+    TextureFormat::R32Float,
+    TextureFormat::Rg16Float,
+    TextureFormat::Rg11b10Ufloat,
+    TextureFormat::Rgb10a2Unorm,
 ];
 /// What there are kernels for: [`TexelFormat`].
 const WRITTEN: [TextureFormat; 2] = [TextureFormat::Rgba8Unorm, TextureFormat::Rgba16Float];
@@ -186,6 +219,8 @@ pub(super) fn read(
     x: &ImageTexture<'_>,
 ) -> Result<wgpu::TextureView, BindError> {
     x.check("x", TextureUsages::TEXTURE_BINDING, &READ)?;
+    // A draw reads to the end of the level.
+    x.origin.map_or(Ok(()), |_| x.check_size("x", [1, 1]))?;
     x.view(device, "x", TextureUsages::TEXTURE_BINDING)
 }
 

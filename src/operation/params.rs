@@ -40,6 +40,9 @@ pub struct Params {
     pub period: u32,
     pub skip: u32,
     pub end: u32,
+    pub width: u32,
+    pub x_origin: u32,
+    pub y_origin: u32,
 }
 
 /// Bits of [`Params::flags`], as the shaders name them.
@@ -58,6 +61,7 @@ pub mod flags {
     pub const KEEP_ALPHA: u32 = 1024;
     pub const REVERSED: u32 = 2048;
     pub const FOLDS: u32 = 4096;
+    pub const LUMINANCE: u32 = 8192;
 }
 
 impl Params {
@@ -110,7 +114,18 @@ impl Params {
             period: flat.map_or(1, |flat| flat.period as u32),
             skip: flat.map_or(0, |flat| flat.skip as u32),
             end: flat.map_or(0, |flat| flat.end as u32),
+            width: 0,
+            x_origin: 0,
+            y_origin: 0,
         }
+    }
+
+    /// An image of this width that begins at these texels of x and y.
+    pub(crate) fn with_image(mut self, width: u32, x: [u32; 2], y: [u32; 2]) -> Self {
+        // No side of a texture is above 2¹⁵.
+        let packed = |[x, y]: [u32; 2]| y << 16 | x;
+        (self.width, self.x_origin, self.y_origin) = (width, packed(x), packed(y));
+        self
     }
 
     pub(crate) fn with_flag(mut self, flag: u32, set: bool) -> Self {
@@ -254,6 +269,9 @@ mod tests {
             period,
             skip,
             end,
+            width,
+            x_origin,
+            y_origin,
         });
         assert_eq!(layout(&module, "Params"), params);
         assert_eq!(
@@ -316,6 +334,7 @@ mod tests {
             (flags::KEEP_ALPHA, "KEEP_ALPHA"),
             (flags::REVERSED, "REVERSED"),
             (flags::FOLDS, "FOLDS"),
+            (flags::LUMINANCE, "LUMINANCE"),
         ];
         assert_eq!(constants, flags);
     }

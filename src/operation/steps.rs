@@ -43,6 +43,12 @@ pub(crate) struct Asked {
     pub(crate) from_moments: bool,
     /// The format of the image that is written.
     pub(crate) format: Option<TexelFormat>,
+    /// Width of an image, and the texels of x and y that it begins at.
+    pub(crate) width: u32,
+    pub(crate) x_origin: [u32; 2],
+    pub(crate) y_origin: [u32; 2],
+    /// Whether an image's statistics are of its luminance alone.
+    pub(crate) luminance: bool,
     /// Whether each buffer that is written holds one thing alone: others can be bound read-only then.
     pub(crate) apart: bool,
 }
@@ -242,6 +248,12 @@ impl Operation {
             params.count = 0;
         }
         params.given_total = asked.other_count as f32;
+        let params = params
+            .with_image(asked.width, asked.x_origin, asked.y_origin)
+            .with_flag(
+                flags::LUMINANCE,
+                asked.luminance && kernel == Kernel::Moments,
+            );
         let count = asked.count.unwrap_or(schedule.view.count() as u64);
         let params = params.with_count(count);
         // Only the kernels that finish training move running statistics.

@@ -478,7 +478,7 @@ fn wrapped_buffers() {
     assert!(text.contains("tensor's buffer"), "{text}");
     let text = refused(&gpu, buffer(&own_gpu(), 240, whole));
     assert!(text.contains("tensor's buffer"), "{text}");
-    let empty = Tensor::from_buffer(&gpu, buffer(&gpu, 240, whole), &[0, 3], Element::F32);
+    let empty = Tensor::from_buffer(&gpu, buffer(&gpu, 240, whole), &[3, 0], Element::F32);
     assert!(matches!(empty, Err(Error::Shape(ShapeError::Empty { .. }))));
     // Storage alone is enough for kernels; copies name what they need.
     let storage = buffer(&gpu, 240, Usage::STORAGE);

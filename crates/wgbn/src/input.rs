@@ -19,6 +19,9 @@ pub use tensor::HostTensor;
 /// The tensors of a file that are not a layer's.
 const DATA: [&str; 3] = ["x", "dy", "residual"];
 
+/// The most channels that a new layer has for an empty batch, and the most moments of one.
+pub const NEW_CHANNELS: usize = 1 << 20;
+
 /// What an input file holds of a batch norm's arguments.
 #[derive(Debug)]
 pub struct Inputs {
@@ -121,6 +124,13 @@ impl Inputs {
                 let prefix = lookup.prefix.as_deref().unwrap_or_default();
                 return Err(bad(&format!(
                     "inference needs tensors \"{prefix}running_mean\" and \"{prefix}running_var\""
+                )));
+            }
+            // No value of an empty batch vouches for the header's number of channels.
+            if view.is_empty() && view.channels() > NEW_CHANNELS {
+                return Err(bad(&format!(
+                    "x has no values, and of its {} channels the file has no running statistics; a new layer for an empty batch has {NEW_CHANNELS} at most",
+                    view.channels()
                 )));
             }
             state.running = LayerState::new(view.channels(), &layer.config)?.running;

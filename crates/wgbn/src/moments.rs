@@ -5,7 +5,7 @@ use serde_json::json;
 use crate::args::MomentsArgs;
 use crate::engine::{EngineChoice, MomentsResult};
 use crate::failure::Failure;
-use crate::input::Inputs;
+use crate::input::{Inputs, NEW_CHANNELS};
 use crate::output::{self, Outputs};
 use crate::{progress, say, table};
 
@@ -15,6 +15,13 @@ pub fn run(args: &MomentsArgs) -> Result<(), Failure> {
     let Inputs { x, mut notes, .. } = inputs;
     notes.extend(beside);
     output::check_path(&args.output, x.element, false)?;
+    // No value vouches for the header's lengths.
+    if x.values.is_empty() && x.shape.iter().skip(1).product::<usize>() > NEW_CHANNELS {
+        return Err(Failure::Input(format!(
+            "x has no values, and of an empty batch at most {NEW_CHANNELS} moments are given; its shape is {:?}",
+            x.shape
+        )));
+    }
     let engine = EngineChoice::open(&args.device, args.tuning.as_deref())?;
     if args.no_check {
         engine.probe()?;

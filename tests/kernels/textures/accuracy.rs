@@ -1,7 +1,8 @@
 //! y, saved and running statistics of images against the reference, on the values that shaders load.
 
 use wgpu_batchnorm::wgpu::TextureFormat::{
-    self, Bgra8Unorm, Bgra8UnormSrgb, Rgba8Unorm, Rgba8UnormSrgb, Rgba16Float, Rgba32Float,
+    self, Bgra8Unorm, Bgra8UnormSrgb, R16Float, R32Float, Rg11b10Ufloat, Rg16Float, Rgb10a2Unorm,
+    Rgba8Unorm, Rgba8UnormSrgb, Rgba16Float, Rgba32Float,
 };
 use wgpu_batchnorm::wgpu::TextureUsages;
 use wgpu_batchnorm::{Activation, Affine, Config, ImageTexture, Momentum, NonFinite};
@@ -15,13 +16,18 @@ use testkit::texels::{ALL_USAGES, texture, textures, values, write};
 use wgpu_batchnorm::Element;
 
 const SIZES: [[u32; 2]; 4] = [[7, 5], [2, 1], [1000, 3], [257, 129]];
-const READ: [TextureFormat; 6] = [
+const READ: [TextureFormat; 11] = [
     Rgba8Unorm,
     Rgba8UnormSrgb,
     Bgra8Unorm,
     Bgra8UnormSrgb,
     Rgba16Float,
     Rgba32Float,
+    R16Float,
+    R32Float,
+    Rg16Float,
+    Rg11b10Ufloat,
+    Rgb10a2Unorm,
 ];
 const WRITTEN: [TextureFormat; 2] = [Rgba8Unorm, Rgba16Float];
 
@@ -112,15 +118,17 @@ fn loads_are_what_the_formats_say() {
         let image = texture(&gpu, [16, 16], format, ALL_USAGES);
         let image = ImageTexture::new(&image).with_format(format);
         let bytes = match format {
-            Rgba16Float | Rgba32Float => pixels(format, 256, 1),
-            _ => all.clone(),
+            // Bytes that stand for a number in each of them.
+            Rgba8Unorm | Rgba8UnormSrgb | Bgra8Unorm | Bgra8UnormSrgb | Rgb10a2Unorm => all.clone(),
+            _ => pixels(format, 256, 1),
         };
         write(&gpu, image, &bytes);
         let linear = values(format.remove_srgb_suffix(), &bytes);
         for (i, (got, stored)) in loaded(&gpu, image).into_iter().zip(linear).enumerate() {
             // Alpha has no transfer function.
             if !format.is_srgb() || i % 4 == 3 {
-                let exact = [Rgba16Float, Rgba32Float].contains(&format);
+                let unorm = [Rgba8Unorm, Bgra8Unorm, Rgb10a2Unorm];
+                let exact = !unorm.contains(&format.remove_srgb_suffix());
                 let bound = if exact { 0.0 } else { 6e-8 };
                 assert!(
                     (got - stored).abs() <= bound,

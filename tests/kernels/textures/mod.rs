@@ -2,6 +2,7 @@
 
 mod accuracy;
 mod driver;
+mod frames;
 mod recorded;
 mod refused;
 mod render;

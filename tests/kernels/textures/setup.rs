@@ -32,7 +32,12 @@ pub fn pixels(format: TextureFormat, count: usize, seed: u64) -> Vec<u8> {
     let values = std::iter::repeat_n(channels, count).flatten();
     let values = values.map(|(mean, deviation)| mean + deviation * random.normal());
     let range = match format {
-        TextureFormat::Rgba16Float | TextureFormat::Rgba32Float => 8.0,
+        TextureFormat::Rgba16Float
+        | TextureFormat::Rgba32Float
+        | TextureFormat::R16Float
+        | TextureFormat::R32Float
+        | TextureFormat::Rg16Float
+        | TextureFormat::Rg11b10Ufloat => 8.0,
         _ => 1.0,
     };
     let values: Vec<f32> = values.map(|v| (range * v) as f32).collect();

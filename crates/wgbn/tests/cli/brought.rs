@@ -654,6 +654,16 @@ fn empty_batch() {
         &Tensors::default().f32("x", &[2, 3, 0], &[]),
     );
     folder.refused("forward in.safetensors -o out.safetensors", 2, "[2, 3, 0]");
+    // Found by a fuzzer: nothing vouches for so many channels.
+    let many = Tensors::default().f32("x", &[0, 1 << 32, 3], &[]);
+    folder.save("in.safetensors", &many);
+    for device in DEVICES {
+        let line = format!("forward in.safetensors -o out.safetensors --device {device}");
+        folder.refused(&line, 2, "4294967296 channels");
+        let line =
+            format!("moments in.safetensors -o out.safetensors --axes 0,2 --device {device}");
+        folder.refused(&line, 2, "at most 1048576 moments");
+    }
 }
 
 /// NaN in one channel of x: `dbias` is Σdy all the same.

@@ -121,10 +121,20 @@ fn missing_statistics_start_at_zero_and_one() {
 
 #[test]
 fn the_largest_count_stays() {
-    for count in [i64::MAX - 1, i64::MAX] {
-        let counted = output(&small().count(count), "forward in.safetensors --device cpu");
-        let got = counted.tensor("num_batches_tracked").bytes.clone();
-        assert_eq!(i64::from_le_bytes(got.try_into().unwrap()), i64::MAX);
+    let last = i64::MAX as u64;
+    for (count, dtype) in [
+        (last - 1, Dtype::I64),
+        (last, Dtype::U64),
+        (last + 1, Dtype::U64),
+        (u64::MAX - 1, Dtype::U64),
+        (u64::MAX, Dtype::U64),
+    ] {
+        let bytes = count.to_le_bytes().to_vec();
+        let given = small().with("num_batches_tracked", Dtype::U64, &[], bytes);
+        let counted = output(&given, "forward in.safetensors --device cpu");
+        let got = counted.tensor("num_batches_tracked");
+        let next = count.saturating_add(1).to_le_bytes();
+        assert_eq!((got.dtype, &got.bytes[..]), (dtype, &next[..]));
     }
 }
 

@@ -1,0 +1,326 @@
+//! Frames as renderers have them: rectangles of a texture, formats of few channels, luminance.
+
+use testkit::gpu::{context, gpu, saved_of, tunings};
+use testkit::texels::{self, ALL_USAGES, judge_loaded, texture, values, write};
+use wgpu_batchnorm::error::BindError;
+use wgpu_batchnorm::wgpu::TextureFormat::{
+    self, R16Float, R32Float, Rg11b10Ufloat, Rg16Float, Rgb10a2Unorm, Rgba16Float, Rgba32Float,
+};
+use wgpu_batchnorm::wgpu::{self, TextureUsages};
+use wgpu_batchnorm::{
+    Affine, Config, Gpu, ImageRenderInputs, ImageStatisticsBuffers, ImageTexture, StatisticsRows,
+};
+
+use super::setup::{Setup, loaded, pixels, read, submit};
+use crate::buffers::{Place, run};
+
+const FORMATS: [TextureFormat; 5] = [R16Float, R32Float, Rg16Float, Rg11b10Ufloat, Rgb10a2Unorm];
+
+/// Every format is loaded as its bytes say; what it lacks has statistics of a constant.
+#[test]
+fn hdr_formats_have_statistics_of_the_channels_there_are() {
+    let gpu = gpu();
+    for (format, there) in FORMATS.into_iter().zip([1, 1, 2, 3, 4]) {
+        let bytes = pixels(format, 35, 11);
+        let s = Setup::of(
+            (&gpu, gpu.context()),
+            &Config::pytorch(),
+            [7, 5],
+            [format, Rgba16Float],
+            &bytes,
+        );
+        let finding = judge_loaded(format, &bytes, &loaded(&gpu, s.x()));
+        assert_eq!(finding, None, "{format:?}");
+        run(&gpu, &[&s.plan.bind_statistics(&s.statistics()).unwrap()]);
+        s.assert_trained(&format!("{format:?}"));
+        let saved = saved_of(&s.saved.read());
+        for c in 0..4 {
+            let lacks = c >= there;
+            assert_eq!(saved.batch_var[c] == 0.0, lacks, "{format:?}, {c}");
+            if lacks {
+                let constant = if c == 3 { 1.0 } else { 0.0 };
+                assert_eq!(saved.batch_mean[c], constant, "{format:?}, {c}");
+            }
+        }
+    }
+    // By hand: 1, 0.5 and 2; a quarter, all, none and a third.
+    let one: u32 = (15 << 6) | (14 << 6) << 11 | (16 << 5) << 22;
+    assert_eq!(
+        values(Rg11b10Ufloat, &one.to_le_bytes()),
+        [1.0, 0.5, 2.0, 1.0]
+    );
+    let two: u32 = 341 | 1023 << 10 | 1 << 30;
+    assert_eq!(
+        values(Rgb10a2Unorm, &two.to_le_bytes()),
+        [341.0 / 1023.0, 1.0, 0.0, 1.0 / 3.0]
+    );
+}
+
+/// The draw goes where a kernel cannot store.
+#[test]
+fn hdr_targets_are_drawn() {
+    let gpu = gpu();
+    let config = Config::pytorch().without_running();
+    for format in FORMATS {
+        let usages = format
+            .guaranteed_format_features(gpu.device().features())
+            .allowed_usages;
+        if !usages.contains(TextureUsages::RENDER_ATTACHMENT) {
+            testkit::log::skipped(&format!("{format:?} is no target here"));
+            continue;
+        }
+        let s = Setup::new(
+            (&gpu, gpu.context()),
+            &config,
+            [7, 5],
+            [format, Rgba16Float],
+        );
+        let target = texture(
+            &gpu,
+            [7, 5],
+            format,
+            ALL_USAGES | TextureUsages::RENDER_ATTACHMENT,
+        );
+        let render = gpu.context().image_render(&config, format).unwrap();
+        let inputs = ImageRenderInputs::new(s.x(), StatisticsRows::Saved(s.saved.slice()))
+            .with_affine(s.affine.as_ref().map(Place::slice));
+        let draw = render.bind(&inputs).unwrap();
+        let statistics = s.plan.bind_statistics(&s.statistics()).unwrap();
+        drawn(&gpu, &statistics, &draw, &target);
+        let got = values(format, &read(&gpu, ImageTexture::new(&target)));
+        let expected = s.expected(false);
+        for (i, (got, y)) in got.iter().zip(&expected.y).enumerate() {
+            let (low, high, step) = match format {
+                R32Float => (f64::MIN, f64::MAX, 1e-5),
+                R16Float | Rg16Float => (f64::MIN, f64::MAX, 2e-3 * y.abs().max(1.0)),
+                // Six bits and five of a mantissa.
+                Rg11b10Ufloat => (0.0, f64::MAX, y.abs().max(1e-3) / 32.0),
+                _ => (0.0, 1.0, if i % 4 == 3 { 0.34 } else { 1.1 / 1023.0 }),
+            };
+            let there = match format {
+                R16Float | R32Float => i % 4 < 1,
+                Rg16Float => i % 4 < 2,
+                Rg11b10Ufloat => i % 4 < 3,
+                _ => true,
+            };
+            let off = f64::from(*got) - y.clamp(low, high);
+            assert!(
+                !there || off.abs() <= step,
+                "{format:?}, {i}: {got} for {y}"
+            );
+        }
+    }
+}
+
+fn drawn(
+    gpu: &Gpu,
+    statistics: &wgpu_batchnorm::Binding,
+    draw: &wgpu_batchnorm::ImageDraw,
+    target: &wgpu::Texture,
+) {
+    let view = target.create_view(&Default::default());
+    submit(gpu, |encoder| {
+        statistics.encode(&mut encoder.begin_compute_pass(&Default::default()));
+        let mut pass = encoder.begin_render_pass(&wgpu::RenderPassDescriptor {
+            color_attachments: &[Some(wgpu::RenderPassColorAttachment {
+                view: &view,
+                depth_slice: None,
+                resolve_target: None,
+                ops: Default::default(),
+            })],
+            ..Default::default()
+        });
+        draw.draw(&mut pass);
+    });
+}
+
+/// A rectangle of a texture into a rectangle of another: what lies outside is neither read nor written.
+#[test]
+fn rectangles_of_textures() {
+    let gpu = gpu();
+    for (name, tuning) in tunings() {
+        let context = context(&gpu, tuning);
+        for (size, from, into) in [
+            ([4, 3], [3, 2], [1, 4]),
+            ([1, 6], [8, 1], [0, 0]),
+            ([300, 2], [1, 5], [5, 0]),
+        ] {
+            let what = format!("{name}, {size:?}");
+            let place = (&gpu, &context);
+            let s = Setup::new(place, &Config::pytorch(), size, [Rgba32Float, Rgba16Float]);
+            let large = [from[0] + size[0] + 2, from[1] + size[1] + 1];
+            // NaN around it.
+            let x = texture(&gpu, large, Rgba32Float, ALL_USAGES);
+            let mut around = vec![f32::NAN; (large[0] * large[1] * 4) as usize];
+            copy(&s.case.x, &mut around, size, large, from);
+            write(&gpu, (&x).into(), &texels::bytes(Rgba32Float, &around));
+            let room = [into[0] + size[0] + 3, into[1] + size[1] + 2];
+            let y = texture(
+                &gpu,
+                room,
+                Rgba16Float,
+                ALL_USAGES | TextureUsages::STORAGE_BINDING,
+            );
+            let before = vec![7.0; (room[0] * room[1] * 4) as usize];
+            let x = ImageTexture::new(&x).with_origin(from);
+            let target = ImageTexture::new(&y).with_origin(into);
+            let assert_y = |frozen: bool| {
+                let all = values(Rgba16Float, &read(&gpu, (&y).into()));
+                let mut inside = vec![0.0; s.case.x.len()];
+                let mut outside = all.clone();
+                for row in 0..size[1] {
+                    let at = (((into[1] + row) * room[0] + into[0]) * 4) as usize;
+                    let len = (size[0] * 4) as usize;
+                    let to = row as usize * len;
+                    inside[to..to + len].copy_from_slice(&all[at..at + len]);
+                    outside[at..at + len].fill(7.0);
+                }
+                s.assert_y(Rgba16Float, &inside, frozen, &what);
+                assert!(outside.iter().all(|v| *v == 7.0), "{what}");
+            };
+            write(&gpu, (&y).into(), &texels::bytes(Rgba16Float, &before));
+            let inference = s.inference_between(x, target);
+            run(&gpu, &[&s.plan.bind_inference(&inference).unwrap()]);
+            assert_y(true);
+            write(&gpu, (&y).into(), &texels::bytes(Rgba16Float, &before));
+            run(
+                &gpu,
+                &[&s.plan.bind_train(&s.train_between(x, target)).unwrap()],
+            );
+            s.assert_trained(&what);
+            assert_y(false);
+            // Statistics alone, and a draw of the rectangle.
+            let alone = Setup::new(place, &Config::pytorch(), size, [Rgba32Float, Rgba16Float]);
+            let statistics = alone.plan.bind_statistics(&alone.statistics_of(x)).unwrap();
+            let render = context
+                .image_render(&Config::pytorch(), Rgba32Float)
+                .unwrap();
+            let inputs = ImageRenderInputs::new(x, StatisticsRows::Saved(alone.saved.slice()))
+                .with_affine(alone.affine.as_ref().map(Place::slice));
+            let draw = render.bind(&inputs).unwrap();
+            let usages = ALL_USAGES | TextureUsages::RENDER_ATTACHMENT;
+            let drawn_to = texture(&gpu, size, Rgba32Float, usages);
+            drawn(&gpu, &statistics, &draw, &drawn_to);
+            alone.assert_trained(&what);
+            let got = values(Rgba32Float, &read(&gpu, (&drawn_to).into()));
+            alone.assert_y(Rgba32Float, &got, false, &what);
+        }
+    }
+}
+
+/// Texels of an image to where it begins in a larger one.
+fn copy(from: &[f32], into: &mut [f32], size: [u32; 2], large: [u32; 2], origin: [u32; 2]) {
+    let len = (size[0] * 4) as usize;
+    for (row, texels) in from.chunks(len).enumerate() {
+        let at = (((origin[1] as usize + row) * large[0] as usize) + origin[0] as usize) * 4;
+        into[at..at + len].copy_from_slice(texels);
+    }
+}
+
+#[test]
+fn a_rectangle_that_leaves_its_texture_is_refused() {
+    let gpu = gpu();
+    let config = Config::pytorch();
+    let s = Setup::new((&gpu, gpu.context()), &config, [4, 3], [Rgba16Float; 2]);
+    let large = texture(&gpu, [6, 6], Rgba16Float, ALL_USAGES);
+    for origin in [[3, 0], [0, 4], [u32::MAX, 0], [0, u32::MAX]] {
+        let x = ImageTexture::new(&large).with_origin(origin);
+        let refused = s.plan.bind_statistics(&s.statistics_of(x)).unwrap_err();
+        let told = BindError::TextureOrigin {
+            texture: "x",
+            got: [6, 6],
+            origin,
+            size: [4, 3],
+        };
+        assert_eq!(refused, told);
+        let render = gpu.context().image_render(&config, Rgba16Float).unwrap();
+        let inputs = ImageRenderInputs::new(x, StatisticsRows::Saved(s.saved.slice()));
+        let bound = render.bind(&inputs.with_affine(s.affine.as_ref().map(Place::slice)));
+        assert_eq!(bound.is_err(), origin.contains(&u32::MAX), "{origin:?}");
+    }
+    let fits = ImageTexture::new(&large).with_origin([2, 3]);
+    assert!(s.plan.bind_statistics(&s.statistics_of(fits)).is_ok());
+    // Without an origin it is the whole level.
+    let whole = s.statistics_of((&large).into());
+    assert!(matches!(
+        s.plan.bind_statistics(&whole),
+        Err(BindError::TextureSize { .. })
+    ));
+}
+
+/// One texel of 0.2 among four of 0: the mean of its rectangle.
+#[test]
+fn lit_pixels() {
+    let gpu = gpu();
+    let frame = texture(&gpu, [5, 1], R32Float, ALL_USAGES);
+    let bytes: Vec<u8> = [0.0f32, 0.0, 0.2, 0.0, 0.0]
+        .iter()
+        .flat_map(|v| v.to_le_bytes())
+        .collect();
+    write(&gpu, (&frame).into(), &bytes);
+    let config = Config::keras().with_affine(Affine::None);
+    for (size, origin, mean) in [
+        ([1, 1], [2, 0], 0.2),
+        ([2, 1], [2, 0], 0.1),
+        ([5, 1], [0, 0], 0.04),
+    ] {
+        let plan = gpu.context().plan_image(&config, size[0], size[1]).unwrap();
+        let saved = Place::new(&gpu, &[f32::NAN; 20]);
+        let workspace = Place::new(&gpu, &vec![0.0; plan.workspace_bytes() as usize / 4]);
+        let running = Place::new(&gpu, &[0.0; 12]);
+        let lit = ImageTexture::new(&frame).with_origin(origin);
+        let buffers = ImageStatisticsBuffers::new(lit, saved.slice(), workspace.slice())
+            .with_running(running.slice());
+        run(&gpu, &[&plan.bind_statistics(&buffers).unwrap()]);
+        let got = saved_of(&saved.read()).batch_mean[0];
+        assert!((got - mean).abs() < 1e-8, "{got}");
+    }
+}
+
+/// Statistics of luminance alone, and colours normalized by them.
+#[test]
+fn luminance_has_one_mean_for_all_channels() {
+    let gpu = gpu();
+    for (name, tuning) in tunings() {
+        let context = context(&gpu, tuning);
+        for size in [[7, 5], [129, 33]] {
+            let config = Config::pytorch().with_affine(Affine::None);
+            let formats = [Rgba32Float, Rgba16Float];
+            let s = Setup::new((&gpu, &context), &config, size, formats);
+            // The same of an image that is luminance everywhere.
+            let luminance: Vec<f32> = s
+                .case
+                .x
+                .chunks(4)
+                .flat_map(|v| [0.2126 * v[0] + 0.7152 * v[1] + 0.0722 * v[2]; 4])
+                .collect();
+            let bytes = texels::bytes(Rgba32Float, &luminance);
+            let mut grey = Setup::of((&gpu, &context), &config, size, formats, &bytes);
+            grey.case.running.clone_from(&s.case.running);
+            let trained = s.plan.bind_train(&s.train().with_luminance(true)).unwrap();
+            run(&gpu, &[&trained]);
+            let mean = saved_of(&s.saved.read()).batch_mean;
+            assert!(mean.iter().all(|m| *m == mean[0]), "{name}: {mean:?}");
+            // Judged as if it had seen the grey image.
+            grey.saved.write(&s.saved.read());
+            let rows = [&grey.running, &s.running].map(|rows| rows.as_ref().unwrap());
+            rows[0].write(&rows[1].read());
+            grey.assert_trained(&format!("{name}, {size:?}"));
+            let saved = saved_of(&s.saved.read());
+            let wide = |v: f32| f64::from(v);
+            for (i, y) in s.y().iter().enumerate() {
+                let c = i % 4;
+                let z = (wide(s.case.x[i]) - wide(saved.batch_mean[c])) * wide(saved.inv_std[c]);
+                assert!(
+                    (wide(*y) - z).abs() <= 1e-3 * z.abs().max(1.0),
+                    "{name}, {i}"
+                );
+            }
+            // Statistics alone are the same.
+            let alone = Setup::new((&gpu, &context), &config, size, formats);
+            let statistics = alone.statistics().with_luminance(true);
+            run(&gpu, &[&alone.plan.bind_statistics(&statistics).unwrap()]);
+            assert_eq!(alone.saved.read(), s.saved.read(), "{name}");
+        }
+    }
+}
