@@ -16,7 +16,9 @@ pub fn run(args: &MomentsArgs) -> Result<(), Failure> {
     notes.extend(beside);
     output::check_path(&args.output, x.element, false)?;
     // No value vouches for the header's lengths.
-    if x.values.is_empty() && x.shape.iter().skip(1).product::<usize>() > NEW_CHANNELS {
+    let others = x.shape.iter().skip(1);
+    let most = others.fold(1usize, |most, &len| most.saturating_mul(len));
+    if x.values.is_empty() && most > NEW_CHANNELS {
         return Err(Failure::Input(format!(
             "x has no values, and of an empty batch at most {NEW_CHANNELS} moments are given; its shape is {:?}",
             x.shape
