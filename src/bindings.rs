@@ -16,17 +16,19 @@ pub(crate) struct Argument<'a> {
     pub(crate) name: &'static str,
     pub(crate) slice: wgpu::BufferSlice<'a>,
     pub(crate) bytes: u64,
+    /// Whether every dispatch binds all of it, and not its own piece.
+    whole: bool,
 }
 
 impl<'a> Argument<'a> {
     /// What a dispatch over `piece` binds: that piece of a tensor, all of anything else.
     fn range(&self, piece: &Piece, load_bytes: u64) -> wgpu::BufferBinding<'a> {
-        match self.role.is_tensor() {
-            true => self.bytes_at(
+        match self.whole {
+            false => self.bytes_at(
                 piece.binding_start() as u64 * load_bytes,
                 (piece.binding_len() as u64 * load_bytes).next_multiple_of(4),
             ),
-            false => self.all(),
+            true => self.all(),
         }
     }
 
@@ -98,6 +100,7 @@ pub(crate) fn arguments<'a>(
                 name: buffer.name,
                 slice,
                 bytes: bytes(buffer.holds),
+                whole: !buffer.role.is_tensor() || buffer.holds == Holds::Planes,
             }),
         }
     }
@@ -125,7 +128,12 @@ pub(crate) fn bind(context: &Context, request: &Request<'_, '_>) -> Result<Bindi
     let buffers_given = given(operation, buffers).filter(|(_, slice)| slice.is_some());
     buffers_given.for_each(|(buffer, _)| asked.give(buffer.role));
     operation.validate(config, &schedule.view, &asked)?;
-    let arguments = arguments(operation, config, |holds| holds.bytes(schedule), buffers)?;
+    let channels = asked.tensor.map_or(0, |tensor| tensor.channels());
+    let bytes = |holds: Holds| match holds {
+        Holds::Planes => 4 * channels * schedule.view.count() as u64,
+        holds => holds.bytes(schedule),
+    };
+    let arguments = arguments(operation, config, bytes, buffers)?;
     check(context.device(), &arguments)?;
     // Of an empty batch there is nothing to bind.
     let argument = |role| {

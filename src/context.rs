@@ -291,8 +291,10 @@ impl Context {
         let mut entries = vec![layout_entry(0, buffer(wgpu::BufferBindingType::Uniform))];
         entries.extend(roles.iter().map(|&role| {
             let ty = match (role, variant.storage) {
-                (Role::X, Storage::Texture(_)) => READ_TEXTURE,
-                (Role::Out, Storage::Texture(Some(format))) => written_texture(format),
+                (Role::X, storage) if storage.reads_texture() => READ_TEXTURE,
+                (Role::Out, storage) if let Some(format) = storage.written_texture() => {
+                    written_texture(format)
+                }
                 (Role::Axes, _) => buffer(wgpu::BufferBindingType::Uniform),
                 _ => buffer(storage(role)),
             };

@@ -117,8 +117,9 @@ mod with_wgpu {
     pub use gpu::adapters_blocking;
     pub use gpu::{Adapter, Gpu, adapters};
     pub use image::{
-        ImageDraw, ImageInferenceBuffers, ImagePlan, ImageRender, ImageRenderInputs,
-        ImageStatisticsBuffers, ImageTexture, ImageTrainBuffers, ImageWarmUp,
+        ImageDraw, ImageFromTensorBuffers, ImageInferenceBuffers, ImageLayout, ImagePlan,
+        ImageRender, ImageRenderInputs, ImageStatisticsBuffers, ImageTexture, ImageToTensorBuffers,
+        ImageTrainBuffers, ImageWarmUp,
     };
     pub use layer::{BackwardRequest, BatchNorm, Forward, ForwardRequest, Gradients, Mode, Saved};
     pub use record::{

@@ -1,4 +1,4 @@
-// needs: params, x, texel, frozen, saved_channel, y
+// needs: params, x, place, texel, frozen, saved_channel, y
 // Normalization on the way into a colour target, by the statistics that training saved
 // or by running ones.
 // weight, bias: `[2][C]`.
@@ -22,7 +22,7 @@ fn shade(@builtin(position) position: vec4<f32>) -> @location(0) vec4<f32> {
         discard;
     }
     var s: Statistics;
-    if (has(HAS_RUNNING)) {
+    if (has(FROM_RUNNING)) {
         s = frozen_statistics(0u);
     } else {
         s = saved_channel(0u);

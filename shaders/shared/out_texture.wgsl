@@ -1,4 +1,4 @@
-// needs: x, texel
+// needs: x, texel, place
 // y. Another texture than x: one cannot be read and written in a dispatch.
 @group(0) @binding(2) var out: Out;
 

@@ -60,6 +60,9 @@ struct Params {
     width: u32,
     x_origin: u32,
     y_origin: u32,
+    // Of a tensor of an image: from a texel to the next, and from a channel to the next.
+    texel_step: u32,
+    channel_step: u32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -84,6 +87,10 @@ const REVERSED = 2048u;
 const FOLDS = 4096u;
 // Statistics are of an image's luminance alone.
 const LUMINANCE = 8192u;
+// A tensor of an image has an alpha.
+const HAS_ALPHA = 16384u;
+// Statistics are running ones, and stay so.
+const FROM_RUNNING = 32768u;
 
 fn has(flag: u32) -> bool {
     return (params.flags & flag) != 0u;

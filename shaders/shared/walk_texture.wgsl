@@ -1,4 +1,4 @@
-// needs: params, x
+// needs: params
 // A walk over the texels of an image, row by row: divisions at the start, none on the way. An address is
 // a texel's place: x in its lower half, y in its upper half. No side is above 2¹⁵.
 struct Walker {

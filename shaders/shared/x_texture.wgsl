@@ -1,15 +1,10 @@
-// needs: params, load
+// needs: params, load, place
 // An image: the four channels of a texel are a load. sRGB views give linear values.
 @group(0) @binding(1) var x: texture_2d<f32>;
 
 // A place counts from where the image begins in the texture.
 fn texel_at(place: vec2<u32>) -> Value {
     return textureLoad(x, place + place_of(params.x_origin), 0);
-}
-
-// Where the texel at an address of a walk is: x in the lower half, y in the upper.
-fn place_of(at: u32) -> vec2<u32> {
-    return vec2(at & 0xffffu, at >> 16u);
 }
 
 // Where statistics are of luminance alone, all four channels have it (ITU-R BT.709).

@@ -2,6 +2,7 @@
 
 mod buffers;
 mod render;
+mod tensor;
 mod texture;
 mod warm_up;
 
@@ -9,6 +10,7 @@ pub use buffers::{
     ImageInferenceBuffers, ImageRenderInputs, ImageStatisticsBuffers, ImageTrainBuffers,
 };
 pub use render::{ImageDraw, ImageRender};
+pub use tensor::{ImageFromTensorBuffers, ImageLayout, ImageToTensorBuffers};
 pub use texture::ImageTexture;
 pub use warm_up::ImageWarmUp;
 
@@ -156,7 +158,7 @@ impl ImagePlan {
     /// Options that do not allow training on this size; textures and buffers that do not fit.
     pub fn bind_train(&self, b: &ImageTrainBuffers<'_>) -> Result<Binding, BindError> {
         let x = texture::read_sized(self.context.device(), &b.x, self.size)?;
-        let (y, format) = texture::write(self.context.device(), &b.y, self.size, &b.x)?;
+        let (y, format) = texture::write(self.context.device(), &b.y, self.size, Some(&b.x))?;
         let asked = Asked {
             keep_alpha: b.keep_alpha,
             luminance: b.luminance,
@@ -180,7 +182,7 @@ impl ImagePlan {
     /// A configuration without running statistics; textures and buffers that do not fit.
     pub fn bind_inference(&self, b: &ImageInferenceBuffers<'_>) -> Result<Binding, BindError> {
         let x = texture::read_sized(self.context.device(), &b.x, self.size)?;
-        let (y, format) = texture::write(self.context.device(), &b.y, self.size, &b.x)?;
+        let (y, format) = texture::write(self.context.device(), &b.y, self.size, Some(&b.x))?;
         let asked = Asked {
             keep_alpha: b.keep_alpha,
             format: Some(format),

@@ -260,16 +260,16 @@ fn wrong_format(
     }
 }
 
-/// A view of `y` for stores, and the format of these.
+/// A view of `y` for stores, and the format of these; `x` is what is read in the same dispatch, where that is a texture.
 pub(super) fn write(
     device: &wgpu::Device,
     y: &ImageTexture<'_>,
     size: [u32; 2],
-    x: &ImageTexture<'_>,
+    x: Option<&ImageTexture<'_>>,
 ) -> Result<(wgpu::TextureView, TexelFormat), BindError> {
     y.check("y", TextureUsages::STORAGE_BINDING, &WRITTEN)?;
     y.check_size("y", size)?;
-    if y.same_image(x) {
+    if x.is_some_and(|x| y.same_image(x)) {
         return Err(BindError::ReadAndWritten {
             texture: "y",
             other: "x",

@@ -34,6 +34,22 @@ impl ImageWarmUp {
         }
     }
 
+    /// [`ImagePlan::bind_to_tensor`].
+    pub fn to_tensor() -> Self {
+        Self {
+            operation: Operation::ImageToTensor,
+            y: None,
+        }
+    }
+
+    /// [`ImagePlan::bind_from_tensor`] into an image seen as `y`.
+    pub fn from_tensor(y: TextureFormat) -> Self {
+        Self {
+            operation: Operation::ImageFromTensor,
+            y: Some(y),
+        }
+    }
+
     /// [`ImagePlan::bind_statistics`].
     pub fn statistics() -> Self {
         Self {
@@ -59,7 +75,7 @@ impl Context {
                 format: y.map(texture::written_format).transpose()?,
                 ..Asked::default()
             };
-            if y.is_some() {
+            if y.is_some() || operation == Operation::ImageToTensor {
                 asked.give(Role::Out);
             }
             operation.validate(&plan.config, &plan.view(), &asked)?;

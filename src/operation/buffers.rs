@@ -29,6 +29,8 @@ pub enum Holds {
     Scratch,
     /// An image; no buffer.
     Texture,
+    /// An image as a tensor of f32, of three channels or four.
+    Planes,
 }
 
 /// When a caller gives a buffer.
@@ -68,7 +70,8 @@ impl Holds {
             Self::Tensor => schedule.element.bytes_of(schedule.view.len()),
             Self::Rows(rows) => rows::bytes(rows, schedule.view.channels()),
             Self::Scratch => schedule.workspace_bytes(),
-            Self::Texture => 0,
+            // What was asked for says how many channels.
+            Self::Texture | Self::Planes => 0,
         }
     }
 }
@@ -102,7 +105,7 @@ const fn buffer(role: Role, name: &'static str, holds: Holds, given: Given) -> B
 }
 
 use Given::{Always, AtWill, AtWillWithRunning, WithAffine, WithRunning};
-use Holds::{Rows, Scratch, Tensor, Texture};
+use Holds::{Planes, Rows, Scratch, Tensor, Texture};
 
 const X: Buffer = buffer(Role::X, "x", Tensor, Always);
 /// Without one, y goes over x.
@@ -113,6 +116,11 @@ const DX: Buffer = buffer(Role::Out, "dx", Tensor, AtWill);
 const DRESIDUAL: Buffer = buffer(Role::Dresidual, "dresidual", Tensor, AtWill);
 const X_IMAGE: Buffer = buffer(Role::X, "x", Texture, Always);
 const Y_IMAGE: Buffer = buffer(Role::Out, "y", Texture, Always);
+const X_PLANES: Buffer = buffer(Role::X, "x", Planes, Always);
+const Y_PLANES: Buffer = buffer(Role::Out, "y", Planes, Always);
+// One of the two.
+const SAVED_READ: Buffer = buffer(Role::Saved, "saved", Rows(rows::SAVED), AtWill);
+const GIVEN_RUNNING: Buffer = buffer(Role::Statistics, "running", Rows(rows::RUNNING), AtWill);
 const AFFINE: Buffer = buffer(Role::Affine, "affine", Rows(rows::AFFINE), WithAffine);
 const RUNNING: Buffer = buffer(
     Role::Statistics,
@@ -166,6 +174,8 @@ impl Operation {
             Self::ImageStatistics => &[X_IMAGE, RUNNING, SAVED, WORKSPACE],
             Self::ImageRenderSaved => &[X_IMAGE, AFFINE, SAVED],
             Self::ImageRenderRunning => &[X_IMAGE, AFFINE, RUNNING_READ],
+            Self::ImageToTensor => &[X_IMAGE, Y_PLANES, AFFINE, SAVED_READ, GIVEN_RUNNING],
+            Self::ImageFromTensor => &[X_PLANES, Y_IMAGE, AFFINE, SAVED_READ, GIVEN_RUNNING],
             Self::Normalize => &[X, NEW_Y, AFFINE, STATISTICS],
         }
     }

@@ -29,6 +29,10 @@ pub enum Operation {
     ImageRenderSaved,
     /// The same by running statistics.
     ImageRenderRunning,
+    /// An image into a tensor, normalized by given statistics.
+    ImageToTensor,
+    /// A tensor into an image, normalized by given statistics.
+    ImageFromTensor,
     /// The functional normalization by given statistics.
     Normalize,
 }
@@ -36,7 +40,7 @@ pub enum Operation {
 impl Operation {
     /// All of them.
     #[cfg(any(test, feature = "internals"))]
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 16] = [
         Self::Train,
         Self::TrainPart,
         Self::Inference,
@@ -50,6 +54,8 @@ impl Operation {
         Self::ImageStatistics,
         Self::ImageRenderSaved,
         Self::ImageRenderRunning,
+        Self::ImageToTensor,
+        Self::ImageFromTensor,
         Self::Normalize,
     ];
 
@@ -68,6 +74,8 @@ impl Operation {
             Self::ImageInference => "image inference",
             Self::ImageStatistics => "image statistics",
             Self::ImageRenderSaved | Self::ImageRenderRunning => "image render",
+            Self::ImageToTensor => "image to tensor",
+            Self::ImageFromTensor => "image from tensor",
             Self::Normalize => "normalize",
         }
     }

@@ -43,6 +43,8 @@ pub struct Params {
     pub width: u32,
     pub x_origin: u32,
     pub y_origin: u32,
+    pub texel_step: u32,
+    pub channel_step: u32,
 }
 
 /// Bits of [`Params::flags`], as the shaders name them.
@@ -62,6 +64,8 @@ pub mod flags {
     pub const REVERSED: u32 = 2048;
     pub const FOLDS: u32 = 4096;
     pub const LUMINANCE: u32 = 8192;
+    pub const HAS_ALPHA: u32 = 16384;
+    pub const FROM_RUNNING: u32 = 32768;
 }
 
 impl Params {
@@ -117,7 +121,19 @@ impl Params {
             width: 0,
             x_origin: 0,
             y_origin: 0,
+            texel_step: 0,
+            channel_step: 0,
         }
+    }
+
+    /// A tensor of an image of so many pixels: where `planar`, a plane for each channel; else texels side by side.
+    pub(crate) fn with_tensor(mut self, pixels: u32, planar: bool, alpha: bool) -> Self {
+        let channels = if alpha { 4 } else { 3 };
+        (self.texel_step, self.channel_step) = match planar {
+            true => (1, pixels),
+            false => (channels, 1),
+        };
+        self.with_flag(flags::HAS_ALPHA, alpha)
     }
 
     /// An image of this width that begins at these texels of x and y.
@@ -272,6 +288,8 @@ mod tests {
             width,
             x_origin,
             y_origin,
+            texel_step,
+            channel_step,
         });
         assert_eq!(layout(&module, "Params"), params);
         assert_eq!(
@@ -335,6 +353,8 @@ mod tests {
             (flags::REVERSED, "REVERSED"),
             (flags::FOLDS, "FOLDS"),
             (flags::LUMINANCE, "LUMINANCE"),
+            (flags::HAS_ALPHA, "HAS_ALPHA"),
+            (flags::FROM_RUNNING, "FROM_RUNNING"),
         ];
         assert_eq!(constants, flags);
     }

@@ -34,6 +34,12 @@ impl Operation {
                 Some(_) => Ok(()),
                 None => Err(ConfigError::NoRunningStatistics),
             },
+            Self::ImageToTensor | Self::ImageFromTensor => {
+                match asked.has(Role::Statistics) && config.running.is_none() {
+                    true => Err(ConfigError::NoRunningStatistics),
+                    false => Ok(()),
+                }
+            }
             Self::MergeMoments | Self::Moments | Self::ImageRenderSaved | Self::Normalize => Ok(()),
         }
     }

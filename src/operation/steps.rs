@@ -49,8 +49,25 @@ pub(crate) struct Asked {
     pub(crate) y_origin: [u32; 2],
     /// Whether an image's statistics are of its luminance alone.
     pub(crate) luminance: bool,
+    /// How a tensor of an image lies.
+    pub(crate) tensor: Option<ImageTensor>,
     /// Whether each buffer that is written holds one thing alone: others can be bound read-only then.
     pub(crate) apart: bool,
+}
+
+/// How an image lies in a tensor of f32.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct ImageTensor {
+    /// A plane for each channel, or texels side by side.
+    pub(crate) planar: bool,
+    /// Four channels, or three.
+    pub(crate) alpha: bool,
+}
+
+impl ImageTensor {
+    pub(crate) fn channels(self) -> u64 {
+        if self.alpha { 4 } else { 3 }
+    }
 }
 
 impl Asked {
@@ -132,6 +149,7 @@ impl Operation {
             Self::ImageStatistics => {
                 vec![first(Kernel::Moments), (Kernel::Normalize, Stage::Merge)]
             }
+            Self::ImageToTensor | Self::ImageFromTensor => vec![(Kernel::Texels, Stage::Apply)],
             Self::ImageRenderSaved | Self::ImageRenderRunning => vec![],
         }
     }
@@ -226,6 +244,8 @@ impl Operation {
             (Self::ImageTrain | Self::ImageInference | Self::ImageStatistics, _) => {
                 Storage::Texture(asked.format)
             }
+            (Self::ImageToTensor, _) => Storage::TextureIn,
+            (Self::ImageFromTensor, _) => Storage::TextureOut(asked.format),
             _ => match schedule.element {
                 Element::F32 => Storage::Single,
                 Element::F16 | Element::Bf16 => Storage::Half,
@@ -248,6 +268,12 @@ impl Operation {
             params.count = 0;
         }
         params.given_total = asked.other_count as f32;
+        let params = match asked.tensor {
+            Some(ImageTensor { planar, alpha }) => {
+                params.with_tensor(schedule.view.count() as u32, planar, alpha)
+            }
+            None => params,
+        };
         let params = params
             .with_image(asked.width, asked.x_origin, asked.y_origin)
             .with_flag(
@@ -284,7 +310,14 @@ impl Operation {
             .with_eps(config.eps)
             .with_affine(affine)
             .with_activation(config.activation)
-            .with_flag(flags::HAS_RUNNING, self == Self::ImageRenderRunning)
+            .with_flag(
+                flags::FROM_RUNNING,
+                match self {
+                    Self::ImageRenderRunning => true,
+                    Self::ImageToTensor | Self::ImageFromTensor => asked.has(Role::Statistics),
+                    _ => false,
+                },
+            )
             .with_flag(flags::HAS_GRADS, asked.has(Role::Grads) && !sums)
             .with_flag(flags::ACCUMULATE, asked.accumulate)
             .with_flag(flags::HAS_DX, asked.has(Role::Out))

@@ -49,6 +49,14 @@ fn all(operation: Operation) -> Asked {
     let mut asked = Asked {
         format: Some(TexelFormat::Rgba16Float),
         other_count: 7,
+        tensor: matches!(
+            operation,
+            Operation::ImageToTensor | Operation::ImageFromTensor
+        )
+        .then_some(ImageTensor {
+            planar: true,
+            alpha: true,
+        }),
         ..Asked::default()
     };
     operation
@@ -60,9 +68,11 @@ fn all(operation: Operation) -> Asked {
 
 fn schedules_of(operation: Operation) -> Vec<Schedule> {
     match operation {
-        Operation::ImageTrain | Operation::ImageInference | Operation::ImageStatistics => {
-            vec![image()]
-        }
+        Operation::ImageTrain
+        | Operation::ImageInference
+        | Operation::ImageStatistics
+        | Operation::ImageToTensor
+        | Operation::ImageFromTensor => vec![image()],
         _ => schedules(),
     }
 }

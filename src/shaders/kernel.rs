@@ -63,6 +63,8 @@ kernels! {
     FlatDx = "flat_dx",
     /// Backward 3 through frozen statistics, of single halves: dx, dresidual.
     FlatFrozenDx = "flat_frozen_dx",
+    /// A texture into a tensor, or the reverse: y.
+    Texels = "texels",
 }
 
 impl Kernel {
@@ -103,6 +105,7 @@ impl Kernel {
                 | Self::TrainHeld
                 | Self::FlatNormalize
                 | Self::FlatInference
+                | Self::Texels
         )
     }
 
@@ -113,7 +116,7 @@ impl Kernel {
             Self::Moments => &[Partials],
             Self::TrainFinish => &[Statistics, Saved, Partials],
             Self::Normalize | Self::TrainResident | Self::TrainHeld => &[Out, Statistics, Saved],
-            Self::Inference | Self::FlatNormalize | Self::FlatInference => &[Out],
+            Self::Inference | Self::FlatNormalize | Self::FlatInference | Self::Texels => &[Out],
             Self::FlatDx | Self::FlatFrozenDx => &[Out, Dresidual],
             Self::MomentsFinish | Self::MomentsMerge => &[Statistics],
             Self::BackwardSums => &[Dresidual, Partials],

@@ -13,6 +13,35 @@ pub enum Storage {
     /// Textures, whose texels are loads of four channels: what is written has this format, where the
     /// kernel writes one.
     Texture(Option<TexelFormat>),
+    /// A texture that is read, and a tensor of f32 that is written.
+    TextureIn,
+    /// A tensor of f32 that is read, and a texture of this format that is written.
+    TextureOut(Option<TexelFormat>),
+}
+
+impl Storage {
+    /// Whether x is a texture.
+    pub fn reads_texture(self) -> bool {
+        matches!(self, Self::Texture(_) | Self::TextureIn)
+    }
+
+    /// The format of the texture that is written.
+    pub fn written_texture(self) -> Option<TexelFormat> {
+        match self {
+            Self::Texture(format) | Self::TextureOut(format) => format,
+            _ => None,
+        }
+    }
+
+    /// Whether what is written is a texture.
+    pub fn writes_texture(self) -> bool {
+        matches!(self, Self::Texture(_) | Self::TextureOut(_))
+    }
+
+    /// Whether loads are texels.
+    pub fn is_of_texels(self) -> bool {
+        self.reads_texture() || self.writes_texture()
+    }
 }
 
 /// Formats that kernels write: storage textures name theirs in the text. Read is what loads as f32.

@@ -65,7 +65,7 @@ impl Variant {
     /// little, textures are never writable where they are read, lanes of several channels are those of software
     /// adapters, which gain nothing, and resident kernels and strided walks are what GPUs seldom meet.
     pub(crate) fn reading(self) -> Self {
-        let texture = matches!(self.storage, Storage::Texture(_));
+        let texture = self.storage.is_of_texels();
         let seldom = self.walk == Walk::Strided
             || matches!(
                 self.kernel,
@@ -109,6 +109,13 @@ impl Variant {
                     .map(|kernel| Self::new(kernel, storage, Walk::Dense, Load::Channel4, 1)),
             );
         }
+        // And go to tensors and come from them.
+        let out = TexelFormat::ALL.map(|format| Storage::TextureOut(Some(format)));
+        all.extend(
+            out.into_iter()
+                .chain([Storage::TextureIn])
+                .map(|storage| Self::new(Kernel::Texels, storage, Walk::Dense, Load::Channel4, 1)),
+        );
         all.retain(|v| v.columns == 1 || v.kernel.takes_columns());
         all.retain(Self::is_planned);
         let reading: Vec<_> = all.iter().map(|variant| variant.reading()).collect();
@@ -125,6 +132,10 @@ impl Variant {
             self.kernel,
             Kernel::Moments | Kernel::BackwardSums | Kernel::BackwardFrozen
         );
+        let tensors = matches!(self.storage, Storage::TextureIn | Storage::TextureOut(_));
+        if tensors || self.kernel == Kernel::Texels {
+            return tensors && self.kernel == Kernel::Texels;
+        }
         match self.of_single_halves() {
             true => reads || self.kernel.is_flat(),
             false => !self.kernel.is_flat(),
@@ -164,6 +175,10 @@ impl Variant {
             Storage::Texture(None) => "_texture",
             Storage::Texture(Some(TexelFormat::Rgba8Unorm)) => "_texture_rgba8unorm",
             Storage::Texture(Some(TexelFormat::Rgba16Float)) => "_texture_rgba16float",
+            Storage::TextureIn => "_texture_in",
+            Storage::TextureOut(None) => "_texture_out",
+            Storage::TextureOut(Some(TexelFormat::Rgba8Unorm)) => "_texture_out_rgba8unorm",
+            Storage::TextureOut(Some(TexelFormat::Rgba16Float)) => "_texture_out_rgba16float",
         };
         let access = if self.read_only { "_read" } else { "" };
         format!(
@@ -175,7 +190,7 @@ impl Variant {
     /// The variant's WGSL.
     pub fn source(&self) -> String {
         let mut given = format!("const COLUMNS = {}u;\n", self.columns);
-        if let Storage::Texture(Some(format)) = self.storage {
+        if let Some(format) = self.storage.written_texture() {
             let name = format.name();
             given += &format!("alias Out = texture_storage_2d<{name}, write>;\n");
         }
@@ -208,7 +223,7 @@ impl Variant {
         let one = self.load == Load::Scalar;
         let flat = self.kernel.is_flat();
         let single_halves = self.of_single_halves();
-        let texture = matches!(self.storage, Storage::Texture(_));
+        let texture = self.storage.is_of_texels();
         let several = self.columns > 1;
         let reads_pairs = matches!(self.kernel, Kernel::BackwardDx | Kernel::BackwardResident);
         Some(match name {
@@ -223,7 +238,7 @@ impl Variant {
             "element" => match self.storage {
                 Storage::Half | Storage::F16 if one => "shared/element_half1",
                 Storage::Half | Storage::F16 => "shared/element_half4",
-                Storage::Single | Storage::Texture(_) => "shared/element_f32",
+                _ => "shared/element_f32",
             },
             "decode" => match self.storage {
                 Storage::F16 if one => "shared/decode_f16_1",
@@ -233,11 +248,13 @@ impl Variant {
             },
             "subnormal" if self.storage == Storage::F16 => "shared/subnormal_float",
             "subnormal" => "shared/subnormal_integer",
-            "convert" => match self.storage {
-                Storage::Texture(Some(format)) => format.conversion().file(),
-                _ => Conversion::Single.file(),
+            "convert" => match self.storage.written_texture() {
+                Some(format) => format.conversion().file(),
+                None => Conversion::Single.file(),
             },
-            "x" if texture => "shared/x_texture",
+            "x" if self.storage.reads_texture() => "shared/x_texture",
+            "x" if texture => "shared/x_planes",
+            "out" if self.storage == Storage::TextureIn => "shared/out_planes",
             "x" if self.kernel.maps() => "shared/x_or_out",
             "out" if texture => "shared/out_texture",
             "out" if flat => "shared/out_flat",
@@ -269,7 +286,11 @@ impl Variant {
 
     /// Whether the variant binds a texture for `role`.
     pub(crate) fn binds_texture(&self, role: Role) -> bool {
-        matches!(self.storage, Storage::Texture(_)) && matches!(role, Role::X | Role::Out)
+        match role {
+            Role::X => self.storage.reads_texture(),
+            Role::Out => self.storage.writes_texture(),
+            _ => false,
+        }
     }
 
     /// What the variant binds, as its WGSL declares it.

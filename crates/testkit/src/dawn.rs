@@ -11,7 +11,7 @@ use std::sync::{Mutex, OnceLock};
 
 use serde_json::{Value, json};
 use wgpu_batchnorm::internals::Resource;
-use wgpu_batchnorm::internals::shaders::{Role, Storage, Variant};
+use wgpu_batchnorm::internals::shaders::{Role, Variant};
 use wgpu_batchnorm::wgpu::{
     self, Buffer, BufferUsages, Extent3d, Texture, TextureFormat, TextureUsages,
 };
@@ -129,12 +129,9 @@ impl Job {
                 "size": size,
             }),
             Resource::Texture(view) => {
-                let written = match variant.storage {
-                    Storage::Texture(Some(format)) if binding == Role::Out as u32 => {
-                        Some(format.name())
-                    }
-                    _ => None,
-                };
+                let written = variant.storage.written_texture();
+                let written = written.filter(|_| binding == Role::Out as u32);
+                let written = written.map(|format| format.name());
                 json!({
                     "binding": binding,
                     "texture": index_of(&mut self.textures, view.texture()),

@@ -2,13 +2,14 @@
 
 use testkit::gpu::{context, gpu, saved_of, tunings};
 use testkit::texels::{self, ALL_USAGES, judge_loaded, texture, values, write};
-use wgpu_batchnorm::error::BindError;
+use wgpu_batchnorm::error::{BindError, ConfigError};
 use wgpu_batchnorm::wgpu::TextureFormat::{
     self, R16Float, R32Float, Rg11b10Ufloat, Rg16Float, Rgb10a2Unorm, Rgba16Float, Rgba32Float,
 };
 use wgpu_batchnorm::wgpu::{self, TextureUsages};
 use wgpu_batchnorm::{
-    Affine, Config, Gpu, ImageRenderInputs, ImageStatisticsBuffers, ImageTexture, StatisticsRows,
+    Activation, Affine, Config, Gpu, ImageFromTensorBuffers, ImageLayout, ImageRenderInputs,
+    ImageStatisticsBuffers, ImageTexture, ImageToTensorBuffers, RunningVariance, StatisticsRows,
 };
 
 use super::setup::{Setup, loaded, pixels, read, submit};
@@ -323,4 +324,291 @@ fn luminance_has_one_mean_for_all_channels() {
             assert_eq!(alone.saved.read(), s.saved.read(), "{name}");
         }
     }
+}
+
+/// A frame into a tensor, by means and deviations that are given: the report's values.
+#[test]
+fn frame_to_tensor() {
+    let gpu = gpu();
+    let frame = texture(&gpu, [2, 1], TextureFormat::Rgba8Unorm, ALL_USAGES);
+    write(
+        &gpu,
+        (&frame).into(),
+        &[0, 51, 102, 255, 255, 153, 102, 255],
+    );
+    let mut given = vec![0.485, 0.456, 0.406, 0.0];
+    given.extend([0.229f32, 0.224, 0.225, 1.0].map(|d| d * d));
+    given.extend([0.0; 4]);
+    let rows = Place::new(&gpu, &given);
+    let config = Config::pytorch().with_eps(0.0).with_affine(Affine::None);
+    let plan = gpu.context().plan_image(&config, 2, 1).unwrap();
+    let planar = [
+        -2.117904, 2.248908, -1.142857, 0.642857, -0.026667, -0.026667,
+    ];
+    for (layout, order) in [
+        (ImageLayout::Planar, [0, 1, 2, 3, 4, 5]),
+        (ImageLayout::Interleaved, [0, 2, 4, 1, 3, 5]),
+    ] {
+        let y = Place::new(&gpu, &[f32::NAN; 6]);
+        let statistics = StatisticsRows::Running(rows.slice());
+        let buffers = ImageToTensorBuffers::new(&frame, y.slice(), statistics);
+        let buffers = buffers.with_layout(layout);
+        run(&gpu, &[&plan.bind_to_tensor(&buffers).unwrap()]);
+        for (got, k) in y.read().iter().zip(order) {
+            assert!((got - planar[k]).abs() < 2e-6, "{layout:?}: {got}");
+        }
+    }
+}
+
+/// Where each value of an image's texels lies in its tensor.
+fn laid_out(texels: &[f32], layout: ImageLayout, channels: usize) -> Vec<f32> {
+    let pixels = texels.len() / 4;
+    let mut tensor = vec![0.0; pixels * channels];
+    for (i, value) in texels.iter().enumerate() {
+        let (pixel, c) = (i / 4, i % 4);
+        let at = match layout {
+            ImageLayout::Planar => c * pixels + pixel,
+            _ => pixel * channels + c,
+        };
+        if c < channels {
+            tensor[at] = *value;
+        }
+    }
+    tensor
+}
+
+/// The texels that a tensor stands for.
+fn gathered(tensor: &[f32], layout: ImageLayout, channels: usize) -> Vec<f32> {
+    let pixels = tensor.len() / channels;
+    let at = |pixel: usize, c: usize| match layout {
+        ImageLayout::Planar => c * pixels + pixel,
+        _ => pixel * channels + c,
+    };
+    let value = |i: usize| match i % 4 < channels {
+        true => tensor[at(i / 4, i % 4)],
+        false => 1.0,
+    };
+    (0..4 * pixels).map(value).collect()
+}
+
+const LAYOUTS: [ImageLayout; 2] = [ImageLayout::Planar, ImageLayout::Interleaved];
+
+#[test]
+fn images_become_tensors_of_every_layout() {
+    let gpu = gpu();
+    let config = Config::pytorch().with_activation(Activation::HardSwish);
+    for (name, tuning) in tunings() {
+        let context = context(&gpu, tuning);
+        for (size, origin) in [([7, 5], None), ([257, 33], Some([3, 2])), ([1, 1], None)] {
+            let config = match size {
+                [1, 1] => config.with_running_variance(RunningVariance::Biased),
+                _ => config,
+            };
+            for x_format in [Rgba32Float, TextureFormat::Rgba8UnormSrgb, Rg16Float] {
+                let s = Setup::new((&gpu, &context), &config, size, [x_format, Rgba16Float]);
+                let [dx, dy] = origin.unwrap_or_default();
+                let large = texture(&gpu, [size[0] + dx, size[1] + dy], x_format, ALL_USAGES);
+                let x = match origin {
+                    None => s.x(),
+                    // The image is the lower right of it.
+                    Some(origin) => {
+                        copy_texture(&gpu, &s.x, &large, origin);
+                        ImageTexture::new(&large).with_origin(origin)
+                    }
+                };
+                for (layout, alpha) in LAYOUTS.into_iter().flat_map(|l| [(l, false), (l, true)]) {
+                    let channels = if alpha { 4 } else { 3 };
+                    let y = Place::new(&gpu, &vec![f32::NAN; s.case.x.len() / 4 * channels]);
+                    let affine = s.affine.as_ref().map(Place::slice);
+                    let bind = |statistics| {
+                        let buffers = ImageToTensorBuffers::new(x, y.slice(), statistics)
+                            .with_layout(layout)
+                            .with_alpha(alpha)
+                            .with_affine(affine);
+                        s.plan.bind_to_tensor(&buffers).unwrap()
+                    };
+                    let what = format!("{name}, {size:?}, {x_format:?}, {layout:?}, {alpha}");
+                    let assert_y = |frozen: bool| {
+                        let got = y.read();
+                        let mut texels = gathered(&got, layout, channels);
+                        let expected = s.expected(frozen);
+                        if !alpha {
+                            let alphas = texels.iter_mut().zip(&expected.y).skip(3).step_by(4);
+                            alphas.for_each(|(got, y)| *got = *y as f32);
+                        }
+                        s.assert_y(Rgba32Float, &texels, frozen, &what);
+                    };
+                    let running = s.running.as_ref().unwrap().slice();
+                    run(&gpu, &[&bind(StatisticsRows::Running(running))]);
+                    assert_y(true);
+                    // Its own, without moving what the reference takes as frozen.
+                    let alone = s.statistics_of(x).with_running(None);
+                    let plain = context
+                        .plan_image(&config.without_running(), size[0], size[1])
+                        .unwrap();
+                    if size == [1, 1] {
+                        continue;
+                    }
+                    let statistics = plain.bind_statistics(&alone).unwrap();
+                    let to_tensor = bind(StatisticsRows::Saved(s.saved.slice()));
+                    run(&gpu, &[&statistics, &to_tensor]);
+                    assert_y(false);
+                }
+            }
+        }
+    }
+}
+
+fn copy_texture(gpu: &Gpu, from: &wgpu::Texture, into: &wgpu::Texture, [x, y]: [u32; 2]) {
+    submit(gpu, |encoder| {
+        let to = wgpu::TexelCopyTextureInfo {
+            origin: wgpu::Origin3d { x, y, z: 0 },
+            ..into.as_image_copy()
+        };
+        encoder.copy_texture_to_texture(from.as_image_copy(), to, from.size());
+    });
+}
+
+#[test]
+fn tensors_become_images() {
+    let gpu = gpu();
+    for (name, tuning) in tunings() {
+        let context = context(&gpu, tuning);
+        for y_format in [TextureFormat::Rgba8Unorm, Rgba16Float] {
+            let size = [37, 19];
+            let place = (&gpu, &context);
+            let s = Setup::new(place, &Config::pytorch(), size, [Rgba32Float, y_format]);
+            for (layout, alpha) in LAYOUTS.into_iter().flat_map(|l| [(l, false), (l, true)]) {
+                let channels = if alpha { 4 } else { 3 };
+                let mut grey = Setup::new(place, &Config::pytorch(), size, [Rgba32Float, y_format]);
+                if !alpha {
+                    grey.case
+                        .x
+                        .iter_mut()
+                        .skip(3)
+                        .step_by(4)
+                        .for_each(|a| *a = 1.0);
+                }
+                let x = Place::new(&gpu, &laid_out(&s.case.x, layout, channels));
+                let running = grey.running.as_ref().unwrap().slice();
+                // A larger texture, whose rest stays.
+                let large = texture(
+                    &gpu,
+                    [size[0] + 3, size[1] + 1],
+                    y_format,
+                    ALL_USAGES | TextureUsages::STORAGE_BINDING,
+                );
+                let whole = ImageTexture::new(&grey.y);
+                for y in [whole, ImageTexture::new(&large).with_origin([2, 1])] {
+                    let statistics = StatisticsRows::Running(running);
+                    let buffers = ImageFromTensorBuffers::new(x.slice(), y, statistics)
+                        .with_layout(layout)
+                        .with_alpha(alpha)
+                        .with_affine(grey.affine.as_ref().map(Place::slice));
+                    run(&gpu, &[&grey.plan.bind_from_tensor(&buffers).unwrap()]);
+                }
+                let what = format!("{name}, {y_format:?}, {layout:?}, {alpha}");
+                grey.assert_y(y_format, &grey.y(), true, &what);
+                let all = values(y_format, &read(&gpu, (&large).into()));
+                let width = (size[0] as usize + 3) * 4;
+                let rows = all.chunks(width).skip(1);
+                let inside: Vec<f32> = rows.flat_map(|row| row[8..width - 4].to_vec()).collect();
+                assert_eq!(inside, grey.y(), "{what}");
+                let first = all[..width]
+                    .iter()
+                    .chain(all[width..].iter().step_by(width));
+                assert!(first.into_iter().all(|v| *v == 0.0), "{what}");
+            }
+        }
+    }
+}
+
+/// Out and back: weight and bias undo what mean and deviation did.
+#[test]
+fn a_round_trip_gives_the_frame_back() {
+    let gpu = gpu();
+    let size = [16, 9];
+    let bytes = pixels(TextureFormat::Rgba8Unorm, 144, 21);
+    let usages = ALL_USAGES | TextureUsages::STORAGE_BINDING;
+    let frame = texture(&gpu, size, TextureFormat::Rgba8Unorm, usages);
+    write(&gpu, (&frame).into(), &bytes);
+    let back = texture(&gpu, size, TextureFormat::Rgba8Unorm, usages);
+    let (mean, deviation) = ([0.485, 0.456, 0.406, 0.5], [0.229f32, 0.224, 0.225, 0.25]);
+    let variance = deviation.map(|d| d * d);
+    let forth = Place::new(&gpu, &[mean, variance, [0.0; 4]].concat());
+    let ones = Place::new(&gpu, &[[0.0; 4], [1.0; 4], [0.0; 4]].concat());
+    let affine = Place::new(&gpu, &[deviation, mean].concat());
+    let config = Config::pytorch().with_eps(0.0);
+    let plain = config.with_affine(Affine::None);
+    let plan = |config| gpu.context().plan_image(config, size[0], size[1]).unwrap();
+    let (forward, backward) = (plan(&plain), plan(&config));
+    let tensor = Place::new(&gpu, &vec![f32::NAN; 144 * 4]);
+    assert_eq!(forward.tensor_bytes(true), 144 * 16);
+    let to = ImageToTensorBuffers::new(
+        &frame,
+        tensor.slice(),
+        StatisticsRows::Running(forth.slice()),
+    );
+    let from =
+        ImageFromTensorBuffers::new(tensor.slice(), &back, StatisticsRows::Running(ones.slice()));
+    let bindings = [
+        forward.bind_to_tensor(&to.with_alpha(true)).unwrap(),
+        backward
+            .bind_from_tensor(&from.with_alpha(true).with_affine(affine.slice()))
+            .unwrap(),
+    ];
+    run(&gpu, &bindings.each_ref());
+    assert_eq!(read(&gpu, (&back).into()), bytes);
+}
+
+#[test]
+fn tensors_of_images_that_do_not_fit_are_refused() {
+    let gpu = gpu();
+    let config = Config::pytorch();
+    let s = Setup::new(
+        (&gpu, gpu.context()),
+        &config,
+        [6, 4],
+        [Rgba32Float, Rgba16Float],
+    );
+    let affine = s.affine.as_ref().map(Place::slice);
+    let running = StatisticsRows::Running(s.running.as_ref().unwrap().slice());
+    // Room for three channels.
+    let three = Place::new(&gpu, &[0.0; 72]);
+    let to = ImageToTensorBuffers::new(s.x(), three.slice(), running).with_affine(affine);
+    let from = ImageFromTensorBuffers::new(three.slice(), &s.y, running).with_affine(affine);
+    assert!(s.plan.bind_to_tensor(&to).is_ok() && s.plan.bind_from_tensor(&from).is_ok());
+    let size = |buffer| {
+        Some(BindError::Size {
+            buffer,
+            got: 288,
+            expected: 384,
+        })
+    };
+    assert_eq!(s.plan.bind_to_tensor(&to.with_alpha(true)).err(), size("y"));
+    assert_eq!(
+        s.plan.bind_from_tensor(&from.with_alpha(true)).err(),
+        size("x")
+    );
+    let missing = Some(BindError::Missing { buffer: "affine" });
+    assert_eq!(s.plan.bind_to_tensor(&to.with_affine(None)).err(), missing);
+    // Running statistics of a configuration that has none.
+    let stateless = config.without_running();
+    let plan = gpu.context().plan_image(&stateless, 6, 4).unwrap();
+    assert!(matches!(
+        plan.bind_to_tensor(&to),
+        Err(BindError::Config(ConfigError::NoRunningStatistics))
+    ));
+    let saved = StatisticsRows::Saved(s.saved.slice());
+    let of_saved = ImageToTensorBuffers::new(s.x(), three.slice(), saved).with_affine(affine);
+    assert!(plan.bind_to_tensor(&of_saved).is_ok());
+    // No format that kernels store.
+    let other = ImageFromTensorBuffers::new(three.slice(), &s.x, running).with_affine(affine);
+    assert!(matches!(
+        s.plan.bind_from_tensor(&other),
+        Err(BindError::TextureFormat { texture: "y", .. })
+    ));
+    // Statistics and the tensor in one place.
+    let overlapping = ImageToTensorBuffers::new(s.x(), s.saved.slice(), saved).with_affine(affine);
+    assert!(plan.bind_to_tensor(&overlapping).is_err());
 }

@@ -29,7 +29,9 @@ pub fn cases() -> Vec<Case> {
             Storage::Single => &[("f32", false)],
             Storage::Half => &[("f16", false), ("bf16", true)],
             Storage::F16 => &[("f16", false)],
-            Storage::Texture(_) => &[("texel", false)],
+            Storage::Texture(_) | Storage::TextureIn | Storage::TextureOut(_) => {
+                &[("texel", false)]
+            }
         };
         let on_gpus = variant.columns <= Tuning::DISCRETE.lane_columns;
         let relu = on_gpus && variant.source().contains("override ACTIVATION:");

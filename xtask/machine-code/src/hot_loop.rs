@@ -39,7 +39,11 @@ pub fn of(variant: &Variant, activates: bool) -> Vec<HotLoop> {
     let hot = |pass, reads| HotLoop { pass, reads };
     match variant.kernel {
         Kernel::Moments => vec![hot(Pass::Reduce, 1)],
-        Kernel::Normalize | Kernel::Inference | Kernel::FlatNormalize | Kernel::FlatInference => {
+        Kernel::Normalize
+        | Kernel::Inference
+        | Kernel::FlatNormalize
+        | Kernel::FlatInference
+        | Kernel::Texels => {
             vec![hot(Pass::Map, 1)]
         }
         Kernel::TrainResident => vec![hot(Pass::Reduce, 1), hot(Pass::Map, 1)],
@@ -93,7 +97,7 @@ impl HotLoop {
             Storage::Half | Storage::F16 if one => 4,
             Storage::Half | Storage::F16 => 8,
             // The hardware widens texels.
-            Storage::Texture(_) => 16,
+            Storage::Texture(_) | Storage::TextureIn | Storage::TextureOut(_) => 16,
         };
         // A flat map also has a load of what it writes, for words of which one half stays.
         let stays = u32::from(variant.kernel.is_flat());

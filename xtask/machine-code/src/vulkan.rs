@@ -4,7 +4,7 @@
 use std::ffi::{CStr, CString, c_char};
 
 use ash::{khr, vk};
-use wgpu_batchnorm::internals::shaders::{Role, Storage, Variant};
+use wgpu_batchnorm::internals::shaders::{Role, Variant};
 
 use crate::spirv::ENTRY;
 
@@ -275,10 +275,10 @@ impl Device {
 
 /// The bindings of a variant, numbered as wgpu numbers them.
 fn layout(variant: &Variant) -> Vec<vk::DescriptorSetLayoutBinding<'static>> {
-    let of = |role: &Role| match (role, variant.storage) {
-        (Role::X, Storage::Texture(_)) => vk::DescriptorType::SAMPLED_IMAGE,
-        (Role::Out, Storage::Texture(_)) => vk::DescriptorType::STORAGE_IMAGE,
-        (Role::Axes, _) => vk::DescriptorType::UNIFORM_BUFFER,
+    let of = |role: &Role| match role {
+        Role::X if variant.storage.reads_texture() => vk::DescriptorType::SAMPLED_IMAGE,
+        Role::Out if variant.storage.writes_texture() => vk::DescriptorType::STORAGE_IMAGE,
+        Role::Axes => vk::DescriptorType::UNIFORM_BUFFER,
         _ => vk::DescriptorType::STORAGE_BUFFER,
     };
     let roles = variant.roles();
