@@ -3,9 +3,9 @@
 use wgpu_batchnorm::check::{self, Finding, POISON, Report, TrainResult};
 use wgpu_batchnorm::wgpu::{self, TextureFormat, TextureUsages};
 use wgpu_batchnorm::{
-    Config, Element, Gpu, ImageInferenceBuffers, ImageRenderInputs, ImageStatisticsBuffers,
-    ImageTexture, ImageTrainBuffers, LayerState, Parameters, RunningStatistics, StatisticsRows,
-    Tensor, View,
+    Config, Element, Gpu, ImageFromTensorBuffers, ImageInferenceBuffers, ImageLayout, ImagePlan,
+    ImageRenderInputs, ImageStatisticsBuffers, ImageTexture, ImageToTensorBuffers,
+    ImageTrainBuffers, LayerState, Parameters, RunningStatistics, StatisticsRows, Tensor, View,
 };
 
 use super::audit::{Canaries, Outcomes, upload};
@@ -165,6 +165,44 @@ impl Image<'_> {
         outcomes.add_as("image, statistics alone", variant, report, own, &results);
         let mut own = Vec::new();
         let unmoved = self.running(&rows, &mut own)?;
+        for (name, statistics, expected) in [
+            (
+                "by running statistics",
+                StatisticsRows::Running(unmoved.slice()),
+                &frozen,
+            ),
+            (
+                "by its own",
+                StatisticsRows::Saved(bound.saved.slice()),
+                &of_batch,
+            ),
+        ] {
+            // Running statistics are those of a configuration that has some.
+            if config.running.is_none() && name == "by running statistics" {
+                continue;
+            }
+            for layout in [ImageLayout::Planar, ImageLayout::Interleaved] {
+                let tensors = Tensors {
+                    plan: &plan,
+                    bound: &bound,
+                    statistics,
+                    layout,
+                    canaries: &canaries,
+                };
+                let got = self.to_tensor(&tensors)?;
+                let mut findings = vec![expected.judge(TextureFormat::Rgba32Float, &got, None)];
+                let mut results = vec![("y", got)];
+                for format in WRITTEN {
+                    let got = self.from_tensor(&tensors, &loaded, format)?;
+                    findings.push(expected.judge(format, &got, None));
+                    results.push(("image", got));
+                }
+                let mut own = own.clone();
+                own.extend(canaries.findings()?);
+                let variant = format!("{layout:?}, {name}").to_lowercase();
+                outcomes.add_as("image, tensor", variant, findings.into(), own, &results);
+            }
+        }
         for (format, clear) in DRAWN.into_iter().flat_map(|f| CLEARS.map(|c| (f, c))) {
             let by_batch = StatisticsRows::Saved(bound.saved.slice());
             let by_running = StatisticsRows::Running(unmoved.slice());
@@ -202,6 +240,49 @@ impl Image<'_> {
         let mut report = check::train_forward(input, &result)?;
         report.findings.retain(|finding| finding.tensor != "y");
         Ok((report, vec![("saved", saved), ("running", rows)]))
+    }
+
+    /// The image as a tensor of four channels, texel by texel.
+    fn to_tensor(&self, tensors: &Tensors<'_>) -> Result<Vec<f32>, Failure> {
+        let len = tensors.plan.view().len();
+        let y = Tensor::upload(self.gpu, &[len], &vec![POISON; len])?;
+        let buffers = ImageToTensorBuffers::new(tensors.bound.x, y.slice(), tensors.statistics)
+            .with_layout(tensors.layout)
+            .with_alpha(true)
+            .with_affine(tensors.bound.affine.as_ref().map(|t| t.slice()));
+        let binding = tensors.plan.bind_to_tensor(&buffers)?;
+        tensors.canaries.submit(self.gpu, &[&binding]);
+        let got = y.read_blocking()?;
+        let places = tensors.places(len);
+        Ok(places.map(|at| got[at]).collect())
+    }
+
+    /// An image of a tensor that holds these texels.
+    fn from_tensor(
+        &self,
+        tensors: &Tensors<'_>,
+        texels: &[f32],
+        format: TextureFormat,
+    ) -> Result<Vec<f32>, Failure> {
+        let mut laid_out = vec![0.0; texels.len()];
+        let places = tensors.places(texels.len());
+        places.zip(texels).for_each(|(at, v)| laid_out[at] = *v);
+        let x = Tensor::upload(self.gpu, &[texels.len()], &laid_out)?;
+        let usage = ALL_USAGES | TextureUsages::STORAGE_BINDING;
+        let y = texels::texture(self.gpu, self.size, format, usage);
+        texels::write(
+            self.gpu,
+            (&y).into(),
+            &vec![PATTERNS[0]; texels::len((&y).into())],
+        );
+        let buffers = ImageFromTensorBuffers::new(x.slice(), &y, tensors.statistics)
+            .with_layout(tensors.layout)
+            .with_alpha(true)
+            .with_affine(tensors.bound.affine.as_ref().map(|t| t.slice()));
+        let binding = tensors.plan.bind_from_tensor(&buffers)?;
+        tensors.canaries.submit(self.gpu, &[&binding]);
+        let bytes = texels::read(self.gpu, (&y).into())?;
+        Ok(texels::values(format, &bytes))
     }
 
     /// A target's values after a draw, red first; sRGB ones as stored.
@@ -265,6 +346,26 @@ impl Image<'_> {
         let rows = parameters.to_rows(4)?;
         let place = ("affine on the device", &[2, 4][..], Element::F32);
         upload(self.gpu, place, &rows, findings).map(Some)
+    }
+}
+
+/// How an image becomes a tensor, or the reverse.
+struct Tensors<'a> {
+    plan: &'a ImagePlan,
+    bound: &'a Bound<'a>,
+    statistics: StatisticsRows<'a>,
+    layout: ImageLayout,
+    canaries: &'a Canaries,
+}
+
+impl Tensors<'_> {
+    /// Where each value of the texels lies in the tensor.
+    fn places(&self, len: usize) -> impl Iterator<Item = usize> + use<> {
+        let planar = self.layout == ImageLayout::Planar;
+        (0..len).map(move |i| match planar {
+            true => i % 4 * (len / 4) + i / 4,
+            false => i,
+        })
     }
 }
 

@@ -41,13 +41,16 @@ const ROUND: [(&[usize], isize); 6] = [
 const IMAGES: [&[usize]; 2] = [&[3, 61, 4], &[300, 64, 4]];
 
 /// What shaders read images of.
-const FORMATS: [TextureFormat; 6] = [
+const FORMATS: [TextureFormat; 9] = [
     TextureFormat::Rgba8Unorm,
     TextureFormat::Rgba8UnormSrgb,
     TextureFormat::Bgra8Unorm,
     TextureFormat::Bgra8UnormSrgb,
     TextureFormat::Rgba16Float,
     TextureFormat::Rgba32Float,
+    TextureFormat::R16Float,
+    TextureFormat::Rg11b10Ufloat,
+    TextureFormat::Rgb10a2Unorm,
 ];
 
 /// Interleaved shapes whose channels are as many as a workgroup of those takes.
