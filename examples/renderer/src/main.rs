@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use renderer::picture::{Statistics, write_png};
-use renderer::{Renderer, histogram};
+use renderer::{Look, Renderer, histogram};
 
 const USAGE: &str = "\
 Draws a scene off-screen, batch-normalizes the frame's colours in the same encoder, and writes
@@ -16,12 +16,15 @@ before.png, after.png and histogram.png. Then opens a window where there is a di
 usage: renderer [options]
 
   --size WxH    pixels of the frame (1280x720)
+  --letterbox   the scene between black bars, which are not looked at
+  --exposure    by luminance alone, so that hues stay; in the window it follows slowly
   --out DIR     where the pictures go (.)
   --no-window   only write the pictures
 ";
 
 struct Options {
     size: [u32; 2],
+    look: Look,
     out: PathBuf,
     window: bool,
 }
@@ -51,6 +54,7 @@ fn main() -> ExitCode {
 fn parse(args: Vec<String>) -> Result<Options, String> {
     let mut options = Options {
         size: [1280, 720],
+        look: Look::default(),
         out: PathBuf::from("."),
         window: true,
     };
@@ -60,6 +64,8 @@ fn parse(args: Vec<String>) -> Result<Options, String> {
         match &*arg {
             "--size" => options.size = size(&value()?)?,
             "--out" => options.out = value()?.into(),
+            "--letterbox" => options.look.letterbox = true,
+            "--exposure" => options.look.exposure = true,
             "--no-window" => options.window = false,
             _ => return Err(format!("cannot understand `{arg}`")),
         }
@@ -80,7 +86,7 @@ fn size(text: &str) -> Result<[u32; 2], String> {
 fn run(options: &Options) -> Result<(), Box<dyn Error>> {
     let (device, queue) = renderer::device()?;
     println!("adapter: {}", device.adapter_info().name);
-    let renderer = Renderer::new(&device, options.size)?;
+    let mut renderer = Renderer::new(&device, options.size, options.look)?;
     let pictures = renderer.pictures(&device, &queue, 0.0)?;
     let [before, after] = pictures.each_ref().map(|picture| picture.rgb8());
 
@@ -110,18 +116,18 @@ fn run(options: &Options) -> Result<(), Box<dyn Error>> {
         println!("wrote {}", path.display());
     }
     if options.window {
-        window(options.size)?;
+        window(options)?;
     }
     Ok(())
 }
 
 #[cfg(feature = "window")]
-fn window(size: [u32; 2]) -> Result<(), Box<dyn Error>> {
-    renderer::window::run(size)
+fn window(options: &Options) -> Result<(), Box<dyn Error>> {
+    renderer::window::run(options.size, options.look)
 }
 
 #[cfg(not(feature = "window"))]
-fn window(_: [u32; 2]) -> Result<(), Box<dyn Error>> {
+fn window(_: &Options) -> Result<(), Box<dyn Error>> {
     println!("no window: built without the feature `window`");
     Ok(())
 }

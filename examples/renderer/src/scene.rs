@@ -8,6 +8,7 @@ use glam::camera::rh::{proj::directx, view::look_at_mat4};
 use glam::{Mat4, Quat, Vec3, Vec4};
 use wgpu_batchnorm::wgpu::{self, util::DeviceExt as _};
 
+use crate::Rectangle;
 use crate::mesh::{Mesh, Vertex};
 
 /// Half floats: a dim frame in eight bits would keep a few dozen levels of each channel.
@@ -32,6 +33,8 @@ pub struct Scene {
     shadow_map: wgpu::TextureView,
     objects: Vec<Object>,
     target: Target,
+    /// Where it is drawn in the frame; the rest is black.
+    view: Rectangle,
 }
 
 /// One mesh, drawn in several places.
@@ -52,7 +55,7 @@ struct Target {
 }
 
 impl Scene {
-    pub fn new(device: &wgpu::Device, size: [u32; 2]) -> Self {
+    pub fn new(device: &wgpu::Device, size: [u32; 2], view: Rectangle) -> Self {
         let module = device.create_shader_module(wgpu::include_wgsl!("scene.wgsl"));
         let globals = device.create_buffer(&wgpu::BufferDescriptor {
             label: Some("globals"),
@@ -103,6 +106,7 @@ impl Scene {
             shadow_map,
             objects: objects(device),
             target: Target::new(device, size),
+            view,
         }
     }
 
@@ -114,8 +118,9 @@ impl Scene {
 
     /// Records the frame at `time` in seconds: the shadow map, then the scene.
     pub fn encode(&self, queue: &wgpu::Queue, encoder: &mut wgpu::CommandEncoder, time: f32) {
-        let size = self.target.frame.size();
-        let globals = Globals::new(size.width as f32 / size.height as f32, time);
+        let [x, y] = self.view.origin.map(|side| side as f32);
+        let [width, height] = self.view.size.map(|side| side as f32);
+        let globals = Globals::new(width / height, time);
         queue.write_buffer(&self.globals, 0, bytemuck::bytes_of(&globals));
         let depth = |view, store| wgpu::RenderPassDepthStencilAttachment {
             view,
@@ -152,6 +157,7 @@ impl Scene {
             depth_stencil_attachment: Some(depth(&self.target.depth, wgpu::StoreOp::Discard)),
             ..Default::default()
         });
+        pass.set_viewport(x, y, width, height, 0.0, 1.0);
         pass.set_pipeline(&self.pipeline);
         pass.set_bind_group(0, &self.globals_group, &[]);
         pass.set_bind_group(1, &self.shadow_group, &[]);

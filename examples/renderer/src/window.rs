@@ -12,10 +12,10 @@ use winit::event_loop::{ActiveEventLoop, EventLoop, OwnedDisplayHandle};
 use winit::keyboard::{Key, NamedKey};
 use winit::window::{Window, WindowId};
 
-use crate::Renderer;
+use crate::{Look, Renderer};
 
 /// Opens a window and draws into it until it is closed; where there is no display, says so.
-pub fn run(size: [u32; 2]) -> Result<(), Box<dyn Error>> {
+pub fn run(size: [u32; 2], look: Look) -> Result<(), Box<dyn Error>> {
     let events = match EventLoop::new() {
         Ok(events) => events,
         // The reason names places in winit's source.
@@ -27,6 +27,7 @@ pub fn run(size: [u32; 2]) -> Result<(), Box<dyn Error>> {
     println!("space switches the normalization, escape ends");
     let mut app = App {
         size,
+        look,
         display: events.owned_display_handle(),
         screen: None,
         failed: None,
@@ -37,6 +38,7 @@ pub fn run(size: [u32; 2]) -> Result<(), Box<dyn Error>> {
 
 struct App {
     size: [u32; 2],
+    look: Look,
     display: OwnedDisplayHandle,
     screen: Option<Screen>,
     failed: Option<Box<dyn Error>>,
@@ -44,7 +46,7 @@ struct App {
 
 impl ApplicationHandler for App {
     fn resumed(&mut self, event_loop: &ActiveEventLoop) {
-        match Screen::open(event_loop, self.display.clone(), self.size) {
+        match Screen::open(event_loop, self.display.clone(), self.size, self.look) {
             Ok(screen) => self.screen = Some(screen),
             Err(error) => self.end(event_loop, Some(error)),
         }
@@ -107,6 +109,7 @@ impl Screen {
         event_loop: &ActiveEventLoop,
         display: OwnedDisplayHandle,
         size: [u32; 2],
+        look: Look,
     ) -> Result<Self, Box<dyn Error>> {
         let attributes =
             Window::default_attributes().with_inner_size(PhysicalSize::new(size[0], size[1]));
@@ -135,7 +138,7 @@ impl Screen {
         }
         surface.configure(&device, &config);
 
-        let renderer = Renderer::new(&device, size)?;
+        let renderer = Renderer::new(&device, size, look)?;
         let blit = blit(&device, config.format);
         let sampler = device.create_sampler(&wgpu::SamplerDescriptor {
             mag_filter: wgpu::FilterMode::Linear,
@@ -209,7 +212,7 @@ impl Screen {
         let time = self.start.elapsed().as_secs_f32();
         self.renderer.scene.encode(&self.queue, &mut encoder, time);
         if self.normalized {
-            self.renderer.normalization.normalize(&mut encoder);
+            self.renderer.normalization.normalize(&mut encoder)?;
         }
         let mut pass = encoder.begin_render_pass(&wgpu::RenderPassDescriptor {
             label: Some("screen"),
