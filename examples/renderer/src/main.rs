@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use renderer::picture::{Statistics, write_png};
-use renderer::{Look, Renderer, histogram};
+use renderer::{Look, Rectangle, Renderer, histogram};
 
 const USAGE: &str = "\
 Draws a scene off-screen, batch-normalizes the frame's colours in the same encoder, and writes
@@ -90,10 +90,14 @@ fn run(options: &Options) -> Result<(), Box<dyn Error>> {
     let pictures = renderer.pictures(&device, &queue, 0.0)?;
     let [before, after] = pictures.each_ref().map(|picture| picture.rgb8());
 
+    // What lies between the bars.
+    let Rectangle { origin, size } = options.look.view(options.size);
+    let first = (origin[1] * size[0]) as usize;
+    let view = first..first + (size[0] * size[1]) as usize;
     println!("\n         before            after             of pixels");
     println!("         mean    std       mean    std       clamped");
     for (channel, name) in ["red", "green", "blue"].into_iter().enumerate() {
-        let [b, a] = [&before, &after].map(|pixels| Statistics::of(pixels, channel));
+        let [b, a] = [&before, &after].map(|pixels| Statistics::of(&pixels[view.clone()], channel));
         println!(
             "{name:<8} {:.3}   {:.3}     {:.3}   {:.3}     {:.2} %",
             b.mean,
@@ -105,7 +109,7 @@ fn run(options: &Options) -> Result<(), Box<dyn Error>> {
     }
     println!();
     std::fs::create_dir_all(&options.out)?;
-    let plot = histogram::plot(&before, &after);
+    let plot = histogram::plot(&before[view.clone()], &after[view]);
     for (name, size, pixels) in [
         ("before.png", options.size, &before),
         ("after.png", options.size, &after),
