@@ -5,7 +5,7 @@
 //! - [`Context`] is the entry to the recording layer, for those who have a device, buffers and compute passes of their
 //!   own: [`Context::plan`] gives a [`Plan`], whose `bind_*` functions give a [`Binding`], which records
 //!   into a pass. [`Context::plan_image`] does the same for textures.
-//! - [`functional`] has moments over any axes, normalization, and folding into the weights before.
+//! - [`functional`] has moments over any axes, normalization, and folding into the weights before or behind.
 //!
 //! Tensors are row-major and dense. C is the number of channels; per-channel values are f32, and counts of batches u32.
 //! Formulas are those of Ioffe and Szegedy, *Batch Normalization: Accelerating Deep Network Training by Reducing
@@ -19,7 +19,7 @@
 //! |---|---|
 //! | `blocking` (default) | blocking twins of the calls that read |
 //! | `cpu` | `cpu`: the operations on all threads of the CPU, without a GPU |
-//! | `state` | layers from and to safetensors files, under PyTorch's names |
+//! | `state` | layers from safetensors files, under the names of several frameworks, and to them, under PyTorch's |
 //! | `tuning` | `TuningFile`: sizes that `wgbn tune` measured, for `Context` and `Gpu` |
 //! | `reference` | `reference`, `check` and `checked`: the operations in f64, and results compared with them |
 //! | `internals` | the planner, the shaders and the dispatches. It promises nothing |

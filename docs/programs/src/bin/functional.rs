@@ -29,5 +29,27 @@ fn main() -> Result<(), Error> {
     let weight = LinearWeight::new(&[10f32, 20.0], &[1, 2]);
     let folded = functional::fold_into_previous(&trained, &weight, None)?;
     assert_eq!((folded.weight, folded.bias), (vec![10.0, 20.0], vec![-2.0]));
+
+    // Behind the norm: w' = w·γ/√(σ² + ε) again, and the shift goes into the bias.
+    let weight = LinearWeight::new(&[10f32, 20.0], &[2, 1]);
+    let folded = functional::fold_into_next(&trained, &weight, None, false)?;
+    assert_eq!(
+        (folded.weight, folded.bias),
+        (vec![10.0, 20.0], vec![-20.0, -40.0])
+    );
+
+    // A transposed convolution (deconvolution) of two groups: [inputs, outputs of a group, 1, 1].
+    let scaled = Trained::new(
+        Parameters::default().with_weight(&[1.0, 10.0, 100.0, 1000.0][..]),
+        &[0.0; 4],
+        &[1.0; 4],
+        0.0,
+    );
+    let weight = LinearWeight::transposed(&[1f32; 8], &[4, 2, 1, 1]).with_groups(2);
+    let folded = functional::fold_into_previous(&scaled, &weight, None)?;
+    assert_eq!(
+        folded.weight,
+        [1.0, 10.0, 1.0, 10.0, 100.0, 1000.0, 100.0, 1000.0]
+    );
     Ok(())
 }
