@@ -179,7 +179,7 @@ impl Sweep {
         match engine {
             EngineChoice::Cpu { .. } => {
                 say!(
-                    "\nthe CPU path has f32 alone: no halves, residuals, activations, parts or images"
+                    "\nthe CPU path has f32 alone: no halves, parts or images"
                 )?;
             }
             EngineChoice::Gpu(_) if args.case.is_none() => {
