@@ -3,7 +3,7 @@
 use super::judge::{forward_scale, judge, judge_stored, largest_finite, widen};
 use super::upstream::vanished;
 use super::{Epilogue, FORWARD_BOUND, Finding, Input, Report, ends};
-use crate::config::RunningUpdate;
+use crate::config::{Activation, RunningUpdate};
 use crate::error::ShapeError;
 use crate::reduction::Reduction;
 use crate::reference::epilogue::{activate, curvature, steepest_near};
@@ -228,7 +228,8 @@ fn judge_y(input: &Input<'_>, z: Vec<f64>, statistics: &Moments, y: &[f32]) -> V
         let finite = values.filter(|y| y.is_finite());
         finite.fold(0.0, |max: f64, y| max.max(y.abs()))
     };
-    let own: Vec<f64> = match smooth {
+    // What is computed rounds by a share of itself: ½ of a hard sigmoid, too, beside z that are small.
+    let own: Vec<f64> = match smooth || activation == Activation::HardSigmoid {
         true => (0..view.channels()).map(largest).collect(),
         false => vec![0.0; view.channels()],
     };

@@ -8,7 +8,7 @@
 //!
 //! With an activation g, an error of its argument z may be magnified by the largest |g'| near z, and a smooth
 //! g itself is computed with an error of the same share of |y|. So scale(y) = scale(z)·max|g'|, plus max|y| where g
-//! is smooth. Backward has dz = dy·g'(z) in place of dy. Its bounds also allow for the change of g' that the rounding
+//! is smooth or adds a half. Backward has dz = dy·g'(z) in place of dy. Its bounds also allow for the change of g' that the rounding
 //! of z can cause, at a kink and elsewhere (`upstream.rs`): each z as far off as f32 may leave that element
 //! (`rounding.rs`). The bound of `dweight` also allows for the rounding of small x̂ (`rounding.rs`).
 //!

@@ -148,3 +148,18 @@ fn outputs_that_underflow_may_be_zero() {
     // What is not that small is held to its bound.
     assert!(!judged(Activation::Silu, -60.0, 0.0));
 }
+
+/// y of a hard sigmoid is near ½ however small z is, and f32 holds it no better than to 3e-8 there. A fault of 1e-6 shows.
+#[test]
+fn the_half_of_a_hard_sigmoid_rounds() {
+    let x = [1e-3f32, -1e-3, 2e-3, -2e-3];
+    let epilogue = Epilogue::default().with_activation(Activation::HardSigmoid);
+    let view = View::of_lengths(4, 1, 1);
+    let input = Input::new(view, &x, Parameters::default(), 0.0).with_epilogue(epilogue);
+    let judged = |off: f32| {
+        let y: Vec<f32> = x.iter().map(|x| (x + 3.0) / 6.0 + off).collect();
+        inference(&input, &[0.0], &[1.0], &y).unwrap().passed()
+    };
+    assert!(judged(0.0) && judged(6e-8));
+    assert!(!judged(1e-6));
+}

@@ -178,9 +178,7 @@ impl Sweep {
         say::text(format_args!("{}", rows.table()))?;
         match engine {
             EngineChoice::Cpu { .. } => {
-                say!(
-                    "\nthe CPU path has f32 alone: no halves, parts or images"
-                )?;
+                say!("\nthe CPU path has f32 alone: no halves, parts or images")?;
             }
             EngineChoice::Gpu(_) if args.case.is_none() => {
                 let (ran, all) = (kernels.ran.len(), Variant::all().len());
