@@ -193,7 +193,7 @@ impl Image<'_> {
                 let mut findings = vec![expected.judge(TextureFormat::Rgba32Float, &got, None)];
                 let mut results = vec![("y", got)];
                 for format in WRITTEN {
-                    let got = self.from_tensor(&tensors, &loaded, format)?;
+                    let got = self.of_tensor(&tensors, &loaded, format)?;
                     findings.push(expected.judge(format, &got, None));
                     results.push(("image", got));
                 }
@@ -258,7 +258,7 @@ impl Image<'_> {
     }
 
     /// An image of a tensor that holds these texels.
-    fn from_tensor(
+    fn of_tensor(
         &self,
         tensors: &Tensors<'_>,
         texels: &[f32],
