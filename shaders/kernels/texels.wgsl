@@ -4,7 +4,8 @@
 // Each lane reads the statistics of the four channels, then its share of x, once, and writes y to the same
 // positions. The lanes of a workgroup read neighbouring texels at a time.
 // Barriers: none, and no workgroup memory.
-// Registers a lane on Ampere (NVK, no activation): 57 into a tensor and into rgba8unorm, 79 into rgba16float.
+// Registers a lane on Ampere (NVK, texel, no activation): 57 into a tensor, 57 into rgba8unorm, 79 into
+// rgba16float.
 
 fn map_of(lane: Lane) -> Map {
     if (has(FROM_RUNNING)) {

@@ -272,14 +272,12 @@ fn headers_give_the_registers_of_the_snapshot() {
         .lines()
         .map(|line| line.split_whitespace().collect::<Vec<_>>());
     // Flat maps are of halves alone.
-    let element = |row: &[&str]| {
-        if row[0].starts_with("flat_") {
-            "f16"
-        } else {
-            "f32"
-        }
+    let element = |kernel: &str| match kernel {
+        kernel if kernel.starts_with("flat_") => "f16",
+        kernel if kernel.starts_with("texels") => "texel",
+        _ => "f32",
     };
-    let plain = rows.filter(|row| row.len() > 5 && row[1..3] == [element(row), "none"]);
+    let plain = rows.filter(|row| row.len() > 5 && row[1..3] == [element(row[0]), "none"]);
     let registers: BTreeMap<_, _> = plain
         .map(|row| (row[0].to_owned(), row[5].to_owned()))
         .collect();
@@ -290,16 +288,22 @@ fn headers_give_the_registers_of_the_snapshot() {
         let text = std::fs::read_to_string(&path).unwrap();
         let header = text.lines().map_while(|line| line.strip_prefix("//"));
         let header = header.collect::<Vec<_>>().join("").replace('\n', " ");
-        let of = match kernel.starts_with("flat_") {
-            true => "(NVK, f16, no activation): ",
-            false => "(NVK, f32, no activation): ",
-        };
-        let said = header.split(of).nth(1).unwrap();
+        let of = format!("(NVK, {}, no activation): ", element(&kernel));
+        let said = header.split(&of).nth(1).unwrap();
         for (loads, variant) in [
             (" by values", kernel.clone()),
             (" by fours of a run", format!("{kernel}_run4")),
             (" by fours of channels", format!("{kernel}_channel4")),
             (" by words", format!("{kernel}_f16")),
+            (" into a tensor", format!("{kernel}_channel4_texture_in")),
+            (
+                " into rgba8unorm",
+                format!("{kernel}_channel4_texture_out_rgba8unorm"),
+            ),
+            (
+                " into rgba16float",
+                format!("{kernel}_channel4_texture_out_rgba16float"),
+            ),
         ] {
             let number = said
                 .split(loads)
@@ -317,6 +321,6 @@ fn headers_give_the_registers_of_the_snapshot() {
             }
         }
     }
-    // Four kernels walk no tensor, and so have no loads of a run. Four are flat.
-    assert_eq!(read, 14 * 3 - 4 + 4);
+    // Four kernels walk no tensor, and so have no loads of a run. Four are flat, and one has texels three ways.
+    assert_eq!(read, 14 * 3 - 4 + 4 + 3);
 }
