@@ -88,7 +88,13 @@ fn parts_without_samples_are_nothing_beside_the_others() {
     for tuning in [Tuning::CPU_ADAPTER, Tuning::DISCRETE] {
         let context = context(&gpu, tuning);
         let places = [(&gpu, &context)];
-        for case in &fused() {
+        // A pivot far from the mean would show.
+        let far = Kind::Normal {
+            mean: 1e4,
+            std: 1.0,
+        };
+        let far = Case::new(&[11, 5, 9, 16], Config::pytorch(), far, 64);
+        for case in fused().iter().chain([&far]) {
             for merge in [Merge::Device, Merge::Host] {
                 let split = Split {
                     samples: &[0, 3, 1, 0, 5, 2, 0],
