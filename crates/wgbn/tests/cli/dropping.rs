@@ -49,6 +49,7 @@ impl Row {
             // A dispatch for each piece: one quick case has a tensor that needs several bindings.
             "inference" | "normalize, plain statistics" => u64::from(planar),
             "inference, y over x" | "image, inference" => 0,
+            "image, tensor" if self.variant.ends_with("running statistics") => 0,
             "train forward" | "train forward, y over x" if resident => 0,
             // Of three backward runs, the one without dx has two dispatches.
             "backward" if resident => self.runs / 3,
