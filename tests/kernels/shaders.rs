@@ -86,8 +86,9 @@ fn the_list_is_closed_and_its_labels_unique() {
     let wide = 3 * (8 * 4 + 2 * 2);
     let single = (8 + 2) + 2 * (3 + 4);
     let strided = 3 * 2;
-    // 3 that merge in 4 widths, 1 that finishes in 2. On textures 1 that reads, and 2 that write 2 formats.
-    let others = 3 * 4 + 2 + 1 + 2 * 2;
+    // 3 that merge in 4 widths, 1 that finishes in 2. On textures 1 that reads, 2 that write 2 formats, and 1 that writes a
+    // tensor or, of one, 2 formats.
+    let others = 3 * 4 + 2 + 1 + 2 * 2 + 3;
     // Those that walk or hold with one channel a lane, but are not resident.
     let read_only = 3 * 8 * 2 + 8 + 2 * (3 + 4);
     assert_eq!(variants.len(), wide + single + strided + others + read_only);
