@@ -16,10 +16,14 @@ pub(super) trait Operation: Sync {
     const SUMS: bool = true;
 
     /// What is subtracted from `x` before it is summed.
-    fn center(&self, c: usize) -> f64;
+    fn center(&self, _c: usize) -> f64 {
+        0.0
+    }
 
     /// What one element adds to each sum; `d` is `x − center`.
-    fn terms(d: f64, dy: f64) -> [f64; 2];
+    fn terms(_d: f64, _dy: f64) -> [f64; 2] {
+        [0.0; 2]
+    }
 
     /// The end of channel `c`'s reduction and the start of its map.
     fn finish(&self, c: usize, center: f64, sums: [f64; 2]) -> (Self::Summary, Coefficients);
@@ -147,14 +151,6 @@ impl Operation for Inference<'_> {
 
     const SUMS: bool = false;
 
-    fn center(&self, _: usize) -> f64 {
-        0.0
-    }
-
-    fn terms(_: f64, _: f64) -> [f64; 2] {
-        [0.0; 2]
-    }
-
     fn finish(&self, c: usize, _: f64, _: [f64; 2]) -> ((), Coefficients) {
         let inv_std = inv_std(f64::from(self.statistics.variance[c]), self.eps);
         let scale = inv_std * f64::from(self.parameters.weight(c));
@@ -177,14 +173,6 @@ impl Operation for Normalized<'_> {
     type Summary = ();
 
     const SUMS: bool = false;
-
-    fn center(&self, _: usize) -> f64 {
-        0.0
-    }
-
-    fn terms(_: f64, _: f64) -> [f64; 2] {
-        [0.0; 2]
-    }
 
     fn finish(&self, c: usize, _: f64, _: [f64; 2]) -> ((), Coefficients) {
         let scale = f64::from(self.saved.inv_std[c]) * f64::from(self.parameters.weight(c));
