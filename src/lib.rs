@@ -74,6 +74,7 @@ mod state;
 mod stats;
 #[cfg(feature = "tuning")]
 mod tuning;
+mod weights;
 
 pub use config::{Activation, Affine, Config, Momentum, NonFinite, RunningUpdate, RunningVariance};
 pub use element::Element;
@@ -85,6 +86,7 @@ pub use state::{Found, Lookup, Names};
 pub use stats::{HostGradients, Moments, Parameters, RunningStatistics, SavedStatistics};
 #[cfg(feature = "tuning")]
 pub use tuning::TuningFile;
+pub use weights::{Outside, Weights};
 
 /// What needs wgpu. The files lie beside this one, and all names are re-exported below, so that `crate::binding` and the like
 /// find them.

@@ -40,6 +40,14 @@ pub enum ConfigError {
         /// The count given.
         got: f64,
     },
+    /// A weight that is negative or not finite.
+    #[error("weight {index} is {got:?}, expected a finite number of at least 0")]
+    Weight {
+        /// Its place among the weights.
+        index: usize,
+        /// The value given.
+        got: f32,
+    },
     /// Backward after a forward pass in place.
     #[error("backward needs x, and the forward pass put y over it")]
     InPlace,

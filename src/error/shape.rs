@@ -70,6 +70,16 @@ pub enum ShapeError {
         /// The shape of `x`.
         x: Vec<usize>,
     },
+    /// Weights that do not spread over `x`, or that vary from channel to channel.
+    #[error(
+        "weights of shape {got:?} do not broadcast over x of shape {x:?} with 1 on the channel axis"
+    )]
+    Weights {
+        /// Their shape.
+        got: Vec<usize>,
+        /// The shape of `x`.
+        x: Vec<usize>,
+    },
     /// A slice whose length does not fit its shape.
     #[error("{tensor} has {got} values, expected {expected}")]
     Length {

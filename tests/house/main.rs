@@ -22,7 +22,7 @@ fn packages() -> Vec<Package> {
 }
 
 /// The words of the library, which all of it knows.
-const WORDS: &[&str] = &["element", "error", "shape", "config", "stats"];
+const WORDS: &[&str] = &["element", "error", "shape", "config", "stats", "weights"];
 
 /// What each module of the library may know beside the words and itself; a module that is not listed
 /// may know everything.
@@ -32,6 +32,7 @@ const FLOORS: &[(&str, &[&str])] = &[
     ("shape", &[]),
     ("config", &[]),
     ("stats", &[]),
+    ("weights", &[]),
     ("reference", &[]),
     ("cpu", &[]),
     ("plan", &[]),
