@@ -1,12 +1,12 @@
 //! From buffers to bind groups, everything checked before anything is made.
 
 use crate::binding::{self, Binding, Dispatch, Moving, Resource, UNIFORM_STRIDE, uniforms, unused};
-use crate::config::Config;
+use crate::config::{Activation, Config};
 use crate::context::Context;
-use crate::error::BindError;
+use crate::error::{BindError, ConfigError};
 use crate::faults::{made, unusable, unusable_buffer, unusable_texture};
 use crate::operation::params::{Params, flags};
-use crate::operation::{Asked, Buffer, Holds, Operation};
+use crate::operation::{Asked, Buffer, Holds, Operation, WeightAxes};
 use crate::plan::{Axes, Piece, Schedule};
 use crate::shaders::Role;
 
@@ -127,10 +127,17 @@ pub(crate) fn bind(context: &Context, request: &Request<'_, '_>) -> Result<Bindi
     textures.iter().for_each(|(role, _)| asked.give(*role));
     let buffers_given = given(operation, buffers).filter(|(_, slice)| slice.is_some());
     buffers_given.for_each(|(buffer, _)| asked.give(buffer.role));
+    asked.through_residual = asked.has(Role::Residual) && config.activation != Activation::None;
+    // Of an empty batch nothing is weighed.
+    asked.weights = asked.weights.filter(|_| !schedule.view.is_empty());
     operation.validate(config, &schedule.view, &asked)?;
+    weights_fit(context, schedule, &asked)?;
     let channels = asked.tensor.map_or(0, |tensor| tensor.channels());
     let bytes = |holds: Holds| match holds {
         Holds::Planes => 4 * channels * schedule.view.count() as u64,
+        Holds::Weights => asked
+            .weights
+            .map_or(0, |weights| 4 * weights.places.len as u64),
         holds => holds.bytes(schedule),
     };
     let arguments = arguments(operation, config, bytes, buffers)?;
@@ -146,7 +153,9 @@ pub(crate) fn bind(context: &Context, request: &Request<'_, '_>) -> Result<Bindi
     let steps = operation.steps(config, schedule, &asked);
     let params = steps.iter().map(|step| bytemuck::bytes_of(&step.params));
     let axes = schedule.axes.iter().map(bytemuck::bytes_of);
-    let parts: Vec<_> = params.chain(axes).collect();
+    let weight_axes = asked.weights.map(|weights| weights.axes());
+    let weight_axes = weight_axes.iter().map(bytemuck::bytes_of);
+    let parts: Vec<_> = params.chain(axes).chain(weight_axes).collect();
     let device = context.device();
     let uniforms = made(device, || uniforms(device, &parts))?;
     // Made where a dispatch needs it.
@@ -163,10 +172,12 @@ pub(crate) fn bind(context: &Context, request: &Request<'_, '_>) -> Result<Bindi
         };
         let mut bound = |role: Role| {
             if role == Role::Axes {
-                return Ok(Resource::buffer(&uniform(
-                    steps.len() as u64,
-                    size_of::<Axes>(),
-                )));
+                let at = steps.len() as u64;
+                return Ok(Resource::buffer(&uniform(at, size_of::<Axes>())));
+            }
+            if role == Role::WeightAxes {
+                let at = parts.len() as u64 - 1;
+                return Ok(Resource::buffer(&uniform(at, size_of::<WeightAxes>())));
             }
             let view = textures.iter().find(|(bound, _)| *bound == role);
             if let Some((_, view)) = view.filter(|_| variant.binds_texture(role)) {
@@ -238,6 +249,30 @@ pub(crate) fn bind(context: &Context, request: &Request<'_, '_>) -> Result<Bindi
         dispatches,
         moving,
     })
+}
+
+/// Refuses weights that the dispatches cannot find or bind.
+fn weights_fit(context: &Context, schedule: &Schedule, asked: &Asked) -> Result<(), BindError> {
+    let Some(weights) = asked.weights else {
+        return Ok(());
+    };
+    let refused = |with| {
+        Err(ConfigError::Combination {
+            what: "weights",
+            with,
+        }
+        .into())
+    };
+    if !schedule.flat.is_empty() && asked.through_residual && asked.has(Role::Dy) {
+        return refused(
+            "a residual before an activation, in backward on f16 or bf16 whose runs are no multiple of four long",
+        );
+    }
+    let (_, most) = context.machine().binding_bytes();
+    match weights.places.x_len > u32::MAX as usize || 4 * weights.places.len as u64 > most {
+        true => refused("a tensor of 2³² values or more, or weights that no one binding holds"),
+        false => Ok(()),
+    }
 }
 
 /// Whether each buffer that the operation writes holds one argument alone. wgpu refuses a buffer that a

@@ -6,7 +6,8 @@ pub use activation::Activation;
 
 use crate::element::Element;
 use crate::error::{ConfigError, ShapeError};
-use crate::shape::View;
+use crate::shape::{View, resolve_axis};
+use crate::weights::Broadcast;
 
 /// How running statistics move at each counted batch.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -198,6 +199,20 @@ impl Config {
         }
     }
 
+    /// Where weights of this shape lie beside a tensor of `shape`.
+    pub(crate) fn places_of(
+        &self,
+        shape: &[usize],
+        weights: &[usize],
+    ) -> Result<Broadcast, ShapeError> {
+        // A vector is one channel.
+        let axis = match (self.vectors, shape) {
+            (true, [_]) => None,
+            _ => Some(resolve_axis(shape, self.axis)?),
+        };
+        Broadcast::new(shape, |k| Some(k) == axis, weights)
+    }
+
     /// Sets the channel axis; negative counts from the end.
     pub fn with_axis(mut self, axis: isize) -> Self {
         self.axis = axis;
@@ -283,25 +298,26 @@ impl Config {
     /// `eps` below the smallest normal f32; one value per channel where the running variance is
     /// unbiased or none is kept.
     pub fn validate_training(&self, view: &View) -> Result<(), ConfigError> {
-        self.validate_training_part(view, view.count() as u64)
+        self.validate_training_part(view, view.count() as f64)
     }
 
     /// The same where `view` is a part of a batch of `count` values per channel.
     pub(crate) fn validate_training_part(
         &self,
         view: &View,
-        count: u64,
+        count: f64,
     ) -> Result<(), ConfigError> {
         self.validate()?;
         if self.eps < f32::MIN_POSITIVE {
             return Err(ConfigError::TrainingEps { got: self.eps });
         }
         let least = view.count() as u64;
-        if count < least {
-            return Err(ConfigError::Count { got: count, least });
+        if count < least as f64 {
+            let got = count as u64;
+            return Err(ConfigError::Count { got, least });
         }
         let biased = |r: RunningUpdate| r.variance == RunningVariance::Biased;
-        if count == 1 && !self.running.is_some_and(biased) {
+        if count == 1.0 && !self.running.is_some_and(biased) {
             return Err(ConfigError::OneValuePerChannel {
                 outer: view.outer(),
                 channels: view.channels(),

@@ -295,7 +295,7 @@ impl Context {
                 (Role::Out, storage) if let Some(format) = storage.written_texture() => {
                     written_texture(format)
                 }
-                (Role::Axes, _) => buffer(wgpu::BufferBindingType::Uniform),
+                (role, _) if role.is_uniform() => buffer(wgpu::BufferBindingType::Uniform),
                 _ => buffer(storage(role)),
             };
             layout_entry(role as u32, ty)

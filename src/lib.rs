@@ -126,7 +126,7 @@ mod with_wgpu {
     pub use layer::{BackwardRequest, BatchNorm, Forward, ForwardRequest, Gradients, Mode, Saved};
     pub use record::{
         BackwardBuffers, InferenceBuffers, MomentsBuffers, MomentsRows, Plan, StatisticsRows,
-        SumsRows, TrainBuffers, WarmUp,
+        SumsRows, TrainBuffers, WarmUp, WeightsBuffer,
     };
     pub use tensor::Tensor;
     pub use wgpu;

@@ -6,6 +6,9 @@ use crate::plan::{self, Axes, Machine, Needs, Schedule};
 #[cfg(any(feature = "cpu", feature = "reference"))]
 use crate::shape::check_len;
 use crate::shape::{View, batch_len, resolve_axis};
+use crate::weights::Broadcast;
+#[cfg(any(feature = "cpu", feature = "reference"))]
+use crate::weights::Weights;
 
 /// Kept or reduced axes that a strided walk takes, each kind on its own.
 const MAX_GROUPS: usize = 8;
@@ -86,6 +89,11 @@ impl Reduction {
         .with_channels()
     }
 
+    /// Where weights of this shape lie, which do not vary along kept axes.
+    pub(crate) fn places_of(&self, weights: &[usize]) -> Result<Broadcast, ShapeError> {
+        Broadcast::new(&self.shape, |k| self.kept[k], weights)
+    }
+
     /// The same split of a tensor of another shape; `None` where the statistics of both do not fit.
     pub(crate) fn on(&self, shape: &[usize]) -> Result<Option<Self>, ShapeError> {
         batch_len(shape)?;
@@ -164,6 +172,17 @@ impl Reduction {
             filled[k] += 1;
         }
         (gathered, view)
+    }
+
+    /// Weights in the order of one run of [`Reduction::gather`]: they are the same for each statistic.
+    #[cfg(any(feature = "cpu", feature = "reference"))]
+    pub(crate) fn gather_weights(&self, weights: &Weights<'_>) -> Vec<f32> {
+        let spread: Vec<f32> = (0..self.shape.iter().product())
+            .map(|index| weights.of(index))
+            .collect();
+        let mut gathered = self.gather(&spread).0;
+        gathered.truncate(self.counts().0);
+        gathered
     }
 
     /// The statistic that element `index` in memory order belongs to.

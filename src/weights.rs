@@ -1,6 +1,6 @@
 //! Weights of values, and where the weight of each value lies.
 
-use crate::error::ShapeError;
+use crate::error::{ConfigError, ShapeError};
 use crate::shape::{batch_len, check_len, resolve_axis};
 
 /// What becomes of values whose weight is 0. None of them is in the statistics.
@@ -60,6 +60,15 @@ impl<'a> Weights<'a> {
         })
     }
 
+    /// Weights that lie where `places` says.
+    pub(crate) fn at(values: &'a [f32], places: Broadcast, outside: Outside) -> Self {
+        Self {
+            values,
+            places,
+            outside,
+        }
+    }
+
     /// What becomes of values whose weight is 0.
     pub fn outside(&self) -> Outside {
         self.outside
@@ -71,8 +80,19 @@ impl<'a> Weights<'a> {
         sum * self.places.times as f64
     }
 
+    /// Refuses a weight that is negative or not finite.
+    ///
+    /// # Errors
+    /// The first such weight.
+    pub fn validate(&self) -> Result<(), ConfigError> {
+        match self.first_invalid() {
+            Some((index, got)) => Err(ConfigError::Weight { index, got }),
+            None => Ok(()),
+        }
+    }
+
     /// The first weight that is negative or not finite, and its index.
-    pub fn first_invalid(&self) -> Option<(usize, f32)> {
+    pub(crate) fn first_invalid(&self) -> Option<(usize, f32)> {
         let mut values = self.values.iter().copied().enumerate();
         values.find(|(_, w)| !(0.0..f32::INFINITY).contains(w))
     }
@@ -129,6 +149,19 @@ pub(crate) struct Broadcast {
 }
 
 impl Broadcast {
+    /// One weight for all values.
+    pub(crate) const SAME: Self = Self {
+        axes: [BroadcastAxis {
+            len: 0,
+            stride: 0,
+            step: 0,
+        }; MAX_AXES],
+        used: 0,
+        len: 1,
+        x_len: 0,
+        times: 0,
+    };
+
     /// Weights of shape `weights` over `x`; axes that are `kept` are those of the channels, along which they do not vary.
     pub(crate) fn new(
         x: &[usize],
@@ -188,6 +221,16 @@ impl Broadcast {
         &self.axes[..self.used]
     }
 
+    /// From the weight of each of four neighbours in memory to the next, where the first of them is a multiple of four and
+    /// one step serves for all.
+    pub(crate) fn step_of_four(&self) -> Option<usize> {
+        match self.axes().last() {
+            None => Some(0),
+            Some(axis) if axis.stride == 1 => axis.len.is_multiple_of(4).then_some(axis.step),
+            Some(axis) => axis.stride.is_multiple_of(4).then_some(0),
+        }
+    }
+
     /// Where the weight of element `index` lies.
     pub(crate) fn index(&self, index: usize) -> usize {
         let mut rest = index;
@@ -236,6 +279,14 @@ mod tests {
             assert_eq!(places.axes().len(), axes, "{shape:?}: {places:?}");
             for i in 0..144 {
                 assert_eq!(places.index(i), plain(&x, shape, i), "{shape:?} {i}");
+            }
+            for i in (0..144).step_by(4) {
+                let Some(step) = places.step_of_four() else {
+                    continue;
+                };
+                let four = (0..4).map(|k| places.index(i + k));
+                let stepped = (0..4).map(|k| places.index(i) + k * step);
+                assert!(four.eq(stepped), "{shape:?} {i}");
             }
             let ones = vec![1.0; places.len];
             let weights = Weights::new(&ones, shape, &x, 1, Outside::Zero).unwrap();

@@ -1,4 +1,4 @@
-// needs: entry, map, saved_channel, merge_sums, apply_dx, write_gradients, affine, saved_rows, stored_sums, grads
+// needs: entry, map, apply_dx, merged_dx, affine, saved_rows, stored_sums
 // Backward through batch statistics, second dispatch: merges the sums and writes dweight and dbias, or
 // takes sums that were merged already; writes dx.
 //
@@ -10,14 +10,3 @@
 // Barriers: those of `reduce`, before dx; none where sums are given.
 // Registers a lane on Ampere (NVK, f32, no activation): 32 by values, 50 by fours of a run, 77 by fours of
 // channels.
-
-fn map_of(lane: Lane) -> Map {
-    let s = saved_channel(lane.channel);
-    if (has(FROM_SUMS)) {
-        return dx_map(s, Partial(grads[params.all_channels + lane.channel], grads[lane.channel]));
-    }
-    let sums = merged_sums(lane);
-    let map = dx_map(s, sums);
-    write_gradients(lane, sums);
-    return map;
-}

@@ -11,9 +11,9 @@
 // of channels.
 
 fn visit(at: u32, pair: Pair, s: Statistics) {
-    store_dresidual(at, pair.dz, knows_dz(s));
+    store_dresidual(at, dresidual_of(pair, s), knows_dresidual(s));
     if (has(HAS_DX)) {
-        store(at, pair.dz * s.scale, s.finite);
+        store(at, frozen_dx(pair, s), knows_dx(s));
     }
 }
 

@@ -9,7 +9,8 @@
 // of channels, where it holds eight loads.
 
 fn put(at: u32, dx: Value, pair: Taken, map: Map) {
-    store_dresidual(at, pair.dz, knows_dz(map.statistics));
+    let s = map.statistics;
+    store_dresidual(at, dresidual_of(pair, s), knows_dresidual(s));
     store(at, dx, Flag(true));
 }
 

@@ -1,4 +1,4 @@
-// needs: entry, map, flat_pairs, dx, saved_channel, affine, saved_rows, stored_sums
+// needs: entry, map, flat_pairs, dx, folded, saved_channel, affine, saved_rows, stored_sums
 // Backward through batch statistics, last dispatch, of halves whose loads would be single ones: dx and dresidual
 // from sums that were merged to one pair a channel.
 //
@@ -24,5 +24,5 @@ fn one_of(pair: Pair, map: OneMap) -> Value {
 
 fn map_of(channel: u32) -> OneMap {
     let s = saved_channel(channel);
-    return OneMap(s, dx_map(s, partials[params.partials_start + channel]));
+    return OneMap(s, dx_map(s, partials[folded_at(channel)]));
 }

@@ -15,7 +15,7 @@ fn statistics_in(s: OneMap) -> Statistics {
 }
 
 fn one_of(pair: Pair, s: OneMap) -> Value {
-    return pair.dz * s.scale;
+    return frozen_dx(pair, s);
 }
 
 fn map_of(channel: u32) -> OneMap {

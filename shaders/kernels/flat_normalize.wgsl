@@ -1,4 +1,4 @@
-// needs: entry, map, flat_y, batch_statistics, affine, stored_moments
+// needs: entry, map, flat_y, batch_statistics, folded, affine, stored_moments
 // Training forward, last dispatch, of halves whose loads would be single ones: y from partials that were merged to
 // one a channel.
 //
@@ -8,6 +8,6 @@
 // Registers a lane on Ampere (NVK, f16, no activation): 49 by words.
 
 fn map_of(channel: u32) -> Statistics {
-    let merged = partials[params.partials_start + channel];
+    let merged = partials[folded_at(channel)];
     return batch_statistics(channel, merged.pivot, merged.moments);
 }

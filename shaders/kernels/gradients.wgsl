@@ -1,4 +1,4 @@
-// needs: entry, numerics, merge_sums, write_gradients, stored_sums, grads
+// needs: entry, numerics, merge_sums, given_sums, write_gradients, folded, stored_sums
 // Backward's dispatch without a tensor: merges the sums into dweight and dbias, or takes
 // sums that were merged already. Where a pass over the tensor comes
 // behind and does not merge for itself, it leaves them merged, behind all partials: `[C][partials]` and then `[C]`.
@@ -11,7 +11,7 @@
 // Merged, or as they are given.
 fn sums_of(lane: Lane) -> Partial {
     if (has(FROM_SUMS)) {
-        return Partial(grads[params.all_channels + lane.channel], grads[lane.channel]);
+        return given_sums(lane.channel);
     }
     return merged_sums(lane);
 }
@@ -21,8 +21,9 @@ fn run(lane: Lane) {
         let here = column(lane, k);
         let sums = sums_of(here);
         write_gradients(here, sums);
+        before_folding();
         if (has(FOLDS) && speaks(lane)) {
-            partials[params.all_channels * params.partials + here.channel] = sums;
+            partials[fold_to(here.channel)] = sums;
         }
     }
 }

@@ -1,4 +1,4 @@
-// needs: entry, numerics, merge_moments, moments_rows, stored_moments
+// needs: entry, numerics, merge_moments, batch_total, moments_rows, stored_moments
 // The functional moments, second dispatch: merges the partials into pivot, offset and m2.
 //
 // One workgroup for each group of channels reads their partials, which lie behind each other for a channel,
@@ -14,10 +14,11 @@ fn run(lane: Lane) {
         let whole = merged_moments(here, pivot);
         if (speaks(lane)) {
             let c = params.all_channels;
-            let finite = is_finite(pivot + whole.offset) & is_finite(whole.m2);
+            let squares = squares_of(whole);
+            let finite = is_finite(pivot + whole.offset) & is_finite(squares);
             moments[here.channel] = or_nan(pivot, finite);
             moments[c + here.channel] = or_nan(whole.offset, finite);
-            moments[2u * c + here.channel] = or_nan(whole.m2, finite);
+            moments[2u * c + here.channel] = or_nan(squares, finite);
         }
     }
 }

@@ -1,4 +1,4 @@
-// needs: entry, map, merge_moments, apply, finish_train, affine, running_rows, saved_rows, stored_moments, given
+// needs: entry, map, apply, merged_y, affine, stored_moments
 // Training forward, second dispatch: merges the partials, or takes moments that were merged already, writes
 // y, the saved and the running statistics.
 //
@@ -11,13 +11,3 @@
 // Barriers: those of `reduce`, before y; none where moments are given.
 // Registers a lane on Ampere (NVK, f32, no activation): 29 by values, 35 by fours of a run, 72 by fours of
 // channels.
-
-fn map_of(lane: Lane) -> Map {
-    if (has(FROM_MOMENTS)) {
-        let c = params.all_channels;
-        let at = lane.channel;
-        return finish_train(lane, given[at], Partial(params.total, given[c + at], given[2u * c + at]));
-    }
-    let pivot = merged_pivot(lane);
-    return finish_train(lane, pivot, merged_moments(lane, pivot));
-}

@@ -18,8 +18,9 @@ fn run(lane: Lane) {
     let first = first_of(x_at(address_of(lane.local, 0u)));
     let at = places_of(lane);
     let x = hold(first, at);
-    let rough = reduce(lane, held_mean(held_about(x, first, lane.len), lane.len), params.slots);
-    let pivot = opaque(first + rough.offset);
+    let start = held_start(lane, x, first);
+    let rough = reduce(lane, held_mean(held_about(x, start, lane.len), lane.len), params.slots);
+    let pivot = opaque(start + rough.offset);
     let e = held_about(x, pivot, lane.len);
     let batch = reduce(lane, held_moments(e, lane.len), params.slots);
     // Other lanes read the first value where this one may store next.

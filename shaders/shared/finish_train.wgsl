@@ -10,11 +10,11 @@ fn write_saved(channel: u32, s: Statistics, mean: PerChannel, variance: PerChann
     saved[4u * c + channel] = or_nan(variance, s.finite);
 }
 
-fn write_running(channel: u32, s: Statistics, variance: PerChannel) {
+fn write_running(channel: u32, s: Statistics, batch: Partial) {
     let c = params.all_channels;
-    let update = variance * params.correction;
+    let update = variance_of(batch) * correction_of(batch);
     let finite = s.finite & is_finite(update);
-    let moves = finite | Flag(!has(SKIP_NON_FINITE));
+    let moves = (finite | Flag(!has(SKIP_NON_FINITE))) & Flag(is_counted(batch));
     // One row after the other, so that few registers hold them.
     let old_batches = running[2u * c + channel];
     let full = old_batches == PerChannelBits(0xffffffffu);
@@ -40,10 +40,9 @@ fn write_running(channel: u32, s: Statistics, variance: PerChannel) {
 fn finish_train(lane: Lane, pivot: PerChannel, batch: Partial) -> Statistics {
     let s = batch_statistics(lane.channel, pivot, batch);
     if (speaks(lane) && params.partials_start == 0u) {
-        let variance = batch.m2 / params.total;
-        write_saved(lane.channel, s, pivot + batch.offset, variance);
+        write_saved(lane.channel, s, pivot + batch.offset, variance_of(batch));
         if (has(HAS_RUNNING)) {
-            write_running(lane.channel, s, variance);
+            write_running(lane.channel, s, batch);
         }
     }
     return s;

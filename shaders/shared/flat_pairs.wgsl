@@ -24,7 +24,9 @@ fn load_for(map: Map, at: u32) -> Loaded {
 }
 
 fn mapped(map: Map, at: u32, pairs: Loaded) -> Mapped {
-    let known = vec2(knows_dz(statistics_in(map.low)), knows_dz(statistics_in(map.high)));
-    store_dresidual(at, vec2(pairs.low.dz, pairs.high.dz), known);
+    let low = statistics_in(map.low);
+    let high = statistics_in(map.high);
+    let dresiduals = vec2(dresidual_of(pairs.low, low), dresidual_of(pairs.high, high));
+    store_dresidual(at, dresiduals, vec2(knows_dresidual(low), knows_dresidual(high)));
     return vec2(one_of(pairs.low, map.low), one_of(pairs.high, map.high));
 }

@@ -11,6 +11,23 @@ fn knows_dz(s: Statistics) -> Flag {
     return s.finite | Flag(ACTIVATION == 0u);
 }
 
+// What is stored as dresidual and as dx through frozen statistics, and where these are known.
+fn dresidual_of(pair: Pair, s: Statistics) -> Value {
+    return pair.dz;
+}
+
+fn knows_dresidual(s: Statistics) -> Flag {
+    return knows_dz(s);
+}
+
+fn frozen_dx(pair: Pair, s: Statistics) -> Value {
+    return pair.dz * s.scale;
+}
+
+fn knows_dx(s: Statistics) -> Flag {
+    return s.finite;
+}
+
 fn load_pair(at: u32, s: Statistics) -> Pair {
     return pair_of(at, x_at(at), dy_at(at), s);
 }

@@ -7,6 +7,11 @@ fn take(first: Source, at: u32) -> Taken {
     return x_at(at);
 }
 
+// The mean is found about the channel's first value.
+fn held_start(lane: Lane, x: Held, first: PerChannel) -> PerChannel {
+    return first;
+}
+
 // The held values less `pivot`, and 0 where the lane has none.
 fn held_about(x: Held, pivot: PerChannel, len: u32) -> Held {
     let none = Value(0.0);

@@ -1,4 +1,4 @@
-// needs: lanes, numerics, partial_moments, reduce_workgroup
+// needs: lanes, numerics, partial_moments, reduce_workgroup, merged_pivot
 // Merges the partials of the lane's channel about `pivot`; every workgroup of the channel gets the same bits.
 fn merged_moments(lane: Lane, pivot: PerChannel) -> Partial {
     // Of an empty batch there are no partials, and one lane a channel hands on its zeros.
@@ -16,8 +16,4 @@ fn merged_moments(lane: Lane, pivot: PerChannel) -> Partial {
         }
     }
     return reduce(lane, total(cascade, lane), slots);
-}
-
-fn merged_pivot(lane: Lane) -> PerChannel {
-    return partials[params.partials_start + lane.channel * params.partials].pivot;
 }

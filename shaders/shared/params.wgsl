@@ -63,6 +63,11 @@ struct Params {
     // Of a tensor of an image: from a texel to the next, and from a channel to the next.
     texel_step: u32,
     channel_step: u32,
+    // Of weights: the tensor's element at address 0, how many axes they have, and from one weight to the next within a load
+    // along a run.
+    weights_first: u32,
+    weight_axes: u32,
+    weight_step: u32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -91,6 +96,14 @@ const LUMINANCE = 8192u;
 const HAS_ALPHA = 16384u;
 // Statistics are running ones, and stay so.
 const FROM_RUNNING = 32768u;
+// Where the weight is 0 there is padding.
+const ZERO_OUTSIDE = 65536u;
+// A load along a run has weights that lie apart.
+const WEIGHTS_APART = 131072u;
+// Running statistics take the unbiased variance.
+const UNBIASED = 262144u;
+// Moments have the biased variance in place of the sum of squares.
+const PER_WEIGHT = 524288u;
 
 fn has(flag: u32) -> bool {
     return (params.flags & flag) != 0u;

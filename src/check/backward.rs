@@ -1,7 +1,7 @@
 //! Gradients.
 
 use super::ends::{LARGEST, lost_of_scale};
-use super::judge::{finite_or_zero, judge_stored, widen};
+use super::judge::{finite_or_zero, judge_stored, padding, widen};
 use super::upstream::Upstream;
 use super::{BACKWARD_BOUND, Input, Report, ends};
 use crate::element::Element;
@@ -22,10 +22,13 @@ pub fn backward(
     before: Option<(&[f32], &[f32])>,
 ) -> Result<Report, ShapeError> {
     check_gradients(input, dy, result, before)?;
-    let batch = ends::moments(&input.view, input.x, |c| result.dweight[c].is_nan())?;
+    let shares = input.shares();
+    let says_so = |c: usize| result.dweight[c].is_nan();
+    let batch = ends::moments(&input.view, input.x, &shares, says_so)?;
     let upstream = Upstream::of(input, dy, &batch, true)?;
     let (x, weight) = (input.x, input.parameters.weight);
-    let expected = reference::backward_by(&input.view, x, &upstream.dz, &batch, weight, input.eps)?;
+    let (view, dz) = (&input.view, &upstream.dz);
+    let expected = reference::backward_by(view, x, dz, &shares, &batch, weight, input.eps)?;
     let report = judge_gradients(input, &upstream, &batch, &expected, true, result, before);
     Ok(report)
 }
@@ -47,8 +50,8 @@ pub fn backward_frozen(
     frozen.check_lengths(&input.view)?;
     let upstream = Upstream::of(input, dy, &frozen, false)?;
     let (x, weight) = (input.x, input.parameters.weight);
-    let expected =
-        reference::backward_frozen(&input.view, x, &upstream.dz, &frozen, weight, input.eps)?;
+    let (view, dz, shares) = (&input.view, &upstream.dz, input.shares());
+    let expected = reference::backward_frozen_by(view, x, dz, &shares, &frozen, weight, input.eps)?;
     let report = judge_gradients(input, &upstream, &frozen, &expected, false, result, before);
     Ok(report)
 }
@@ -89,11 +92,13 @@ pub fn dresidual(
     input.check_lengths()?;
     check_tensor(&view, "dy", dy)?;
     check_tensor(&view, "dresidual", got)?;
+    let shares = input.shares();
     let statistics = match frozen {
         Some((mean, variance)) => widen(mean, variance),
         None => {
-            let first = |c: usize| view.runs(c).next().and_then(|run| got.get(run.start));
-            ends::moments(&view, input.x, |c| first(c).is_some_and(|v| v.is_nan()))?
+            let first = |c: usize| view.runs(c).flatten().find(|&i| !shares.is_padding(i));
+            let says_so = |c: usize| first(c).is_some_and(|i| got[i].is_nan());
+            ends::moments(&view, input.x, &shares, says_so)?
         }
     };
     statistics.check_lengths(&view)?;
@@ -116,8 +121,9 @@ pub fn dresidual(
         &upstream.dz,
         |i| with_slack(scale[view.channel_of(i)], upstream.slack[i]),
     );
+    let padding = padding("dresidual", got, &shares);
     Ok(Report {
-        findings: vec![finding],
+        findings: [finding].into_iter().chain(padding).collect(),
     })
 }
 
@@ -131,7 +137,9 @@ fn judge_gradients(
     before: Option<(&[f32], &[f32])>,
 ) -> Report {
     let view = input.view;
-    let m = view.count() as f64;
+    let shares = input.shares();
+    // What part of the sums comes back to each value.
+    let share = |i: usize| shares.weight(i) / shares.total;
     let zeros = vec![0.0; view.channels()];
     let (old_weight, old_bias) = before.unwrap_or((&zeros, &zeros));
     let inv_std = statistics.inv_std(input.eps);
@@ -147,19 +155,22 @@ fn judge_gradients(
     for c in 0..view.channels() {
         let weight = f64::from(input.parameters.weight(c)).abs();
         let (mut largest, mut reach) = (0.0, [0.0; 2]);
-        for i in view.runs(c).flatten() {
+        for i in view.runs(c).flatten().filter(|&i| !shares.is_padding(i)) {
             let (size, slack, xhat) = (upstream.size[i], upstream.slack[i], xhat(c, i));
             let mut term = size;
             if through_batch {
-                term += expected.dbias[c].abs() / m + xhat * expected.dweight[c].abs() / m;
+                term += share(i) * (expected.dbias[c].abs() + xhat * expected.dweight[c].abs());
             }
             dx_scale[c] = f64::max(dx_scale[c], finite_or_zero(weight * inv_std[c] * term));
             largest = f64::max(largest, finite_or_zero(term));
             reach = [reach[0] + size, reach[1] + size * xhat];
             dweight_scale[c] += size * xhat + upstream.lost[i] / BACKWARD_BOUND;
             dbias_scale[c] += size;
-            dweight_slack[c] += slack * xhat;
-            dbias_slack[c] += slack;
+            // No slack is none, beside an x̂ that is not finite too.
+            if slack != 0.0 {
+                dweight_slack[c] += slack * xhat;
+                dbias_slack[c] += slack;
+            }
         }
         dx_scale[c] += lost_of_scale(inv_std[c], weight) / BACKWARD_BOUND * largest;
         let says_so = |got: &[f32]| got.get(c).is_some_and(|v| !v.is_finite());
@@ -202,10 +213,13 @@ fn judge_gradients(
     ];
     if !result.dx.is_empty() {
         let scale = |i| {
+            if shares.is_padding(i) {
+                return None;
+            }
             let c = view.channel_of(i);
             let mut slack = upstream.slack[i];
             if through_batch && dbias_slack[c] > 0.0 {
-                slack += (dbias_slack[c] + xhat(c, i) * dweight_slack[c]) / m;
+                slack += share(i) * (dbias_slack[c] + xhat(c, i) * dweight_slack[c]);
             }
             let weight = f64::from(input.parameters.weight(c)).abs();
             let factor = weight * inv_std[c];
@@ -223,6 +237,7 @@ fn judge_gradients(
             .collect();
         let got = &result.dx;
         findings.push(judge_stored("dx", element, BACKWARD_BOUND, got, &dx, scale));
+        findings.extend(padding("dx", got, &shares));
     }
     Report { findings }
 }

@@ -14,7 +14,7 @@
 
 use super::FORWARD_BOUND;
 use crate::error::ShapeError;
-use crate::reference::{self, Moments};
+use crate::reference::{self, Moments, Shares};
 use crate::shape::View;
 
 /// The least that a sum that may have overflowed has.
@@ -26,11 +26,12 @@ const LEAST: f64 = 1.0 / (1u128 << 126) as f64 / (1 << 23) as f64;
 pub(super) fn moments(
     view: &View,
     x: &[f32],
+    shares: &Shares<'_>,
     says_so: impl Fn(usize) -> bool,
 ) -> Result<Moments, ShapeError> {
-    let mut batch = reference::moments(view, x)?;
+    let mut batch = reference::moments_by(view, x, shares)?;
     for c in 0..view.channels() {
-        let spread = batch.variance[c] * view.count() as f64;
+        let spread = batch.variance[c] * shares.total;
         if batch.is_finite(c) && spread > LARGEST && says_so(c) {
             batch.variance[c] = f64::INFINITY;
         }
@@ -66,10 +67,12 @@ mod tests {
     fn a_spread_beyond_f32_has_moments_unless_it_is_denied() {
         let view = View::of_lengths(40, 1, 1);
         let x: Vec<f32> = (0..40).map(|k| [1.5e19, -1.5e19][k % 2]).collect();
-        assert!(moments(&view, &x, |_| false).unwrap().is_finite(0));
-        assert!(!moments(&view, &x, |_| true).unwrap().is_finite(0));
+        let shares = Shares::of(&view, None);
+        let moments = |x: &[f32], denied: bool| moments(&view, x, &shares, |_| denied).unwrap();
+        assert!(moments(&x, false).is_finite(0));
+        assert!(!moments(&x, true).is_finite(0));
         // What f32 can sum has.
         let x: Vec<f32> = x.iter().map(|v| v / 10.0).collect();
-        assert!(moments(&view, &x, |_| true).unwrap().is_finite(0));
+        assert!(moments(&x, true).is_finite(0));
     }
 }

@@ -1,15 +1,16 @@
 //! Forward passes and moments.
 
-use super::judge::{forward_scale, judge, judge_stored, largest_finite, widen};
+use super::judge::{forward_scale, judge, judge_stored, largest_finite, padding, widen};
 use super::upstream::vanished;
 use super::{Epilogue, FORWARD_BOUND, Finding, Input, Report, ends};
 use crate::config::{Activation, RunningUpdate};
 use crate::error::ShapeError;
 use crate::reduction::Reduction;
 use crate::reference::epilogue::{activate, curvature, steepest_near};
-use crate::reference::{self, Moments};
+use crate::reference::{self, Moments, Shares};
 use crate::shape::{View, check_channels, check_tensor};
 use crate::stats::{RunningStatistics, SavedStatistics};
+use crate::weights::Weights;
 
 /// What training forward gave.
 #[derive(Clone, Copy, Debug)]
@@ -81,16 +82,24 @@ pub fn train_forward(input: &Input<'_>, result: &TrainResult<'_>) -> Result<Repo
         eps,
         ..
     } = *input;
+    let shares = input.shares();
     let says_so = |c: usize| result.saved.batch_var[c].is_nan();
-    let mut batch = ends::moments(&view, x, says_so)?;
-    let z = reference::train_forward_by(&view, x, &batch, parameters, eps)?;
-    let scale_x = largest_finite(&view, x);
+    let mut batch = ends::moments(&view, x, &shares, says_so)?;
+    let z = reference::train_forward_by(&view, x, &shares, &batch, parameters, eps)?;
+    let scale_x = largest_finite(&view, x, |i| shares.counts(i));
     let mut inv_std = batch.inv_std(eps);
     let mut findings = judge_y(input, z, &batch, result.y);
     let mut running_findings = Vec::new();
     if let Some((before, after, running)) = result.running {
-        let (expected, batches) = reference::update_running(before, &batch, view.count(), running)?;
+        let (expected, batches) = reference::update_running_by(before, &batch, &shares, running)?;
         running_findings = judge_running(&expected, &batches, before, after, &scale_x);
+        if shares.moves_nothing(running) {
+            let held = [
+                Finding::held("running_mean", &after.mean, &before.mean),
+                Finding::held("running_var", &after.variance, &before.variance),
+            ];
+            running_findings.extend(held.into_iter().flatten());
+        }
     }
     for (c, inv_std) in inv_std.iter_mut().enumerate() {
         if !batch.is_finite(c) {
@@ -111,13 +120,19 @@ pub fn train_forward(input: &Input<'_>, result: &TrainResult<'_>) -> Result<Repo
         ),
         per_channel("inv_std", &saved.inv_std, &inv_std, inv_std.clone()),
     ]);
-    findings.push(judge_pair(&view, x, &batch, saved));
+    findings.push(judge_pair(&view, x, &shares, &batch, saved));
     findings.extend(running_findings);
     Ok(Report { findings })
 }
 
 /// The mean as backward uses it, `pivot + offset`, over the largest |x − pivot| of its channel.
-fn judge_pair(view: &View, x: &[f32], batch: &Moments, saved: &SavedStatistics) -> Finding {
+fn judge_pair(
+    view: &View,
+    x: &[f32],
+    shares: &Shares<'_>,
+    batch: &Moments,
+    saved: &SavedStatistics,
+) -> Finding {
     let pivots = saved.pivot.iter().map(|&p| f64::from(p));
     let expected: Vec<f64> = batch
         .mean
@@ -127,8 +142,8 @@ fn judge_pair(view: &View, x: &[f32], batch: &Moments, saved: &SavedStatistics) 
         .collect();
     let mut scale = vec![0.0; view.channels()];
     for (c, pivot) in pivots.enumerate() {
-        for &v in view.runs(c).flat_map(|run| &x[run]) {
-            scale[c] = f64::max(scale[c], (f64::from(v) - pivot).abs());
+        for i in view.runs(c).flatten().filter(|&i| shares.counts(i)) {
+            scale[c] = f64::max(scale[c], (f64::from(x[i]) - pivot).abs());
         }
     }
     judge(
@@ -197,7 +212,10 @@ pub fn normalize(input: &Input<'_>, statistics: &Moments, y: &[f32]) -> Result<R
     let view = input.view;
     input.check_lengths()?;
     check_tensor(&view, "y", y)?;
-    let z = reference::normalize(&view, input.x, statistics, input.parameters, input.eps)?;
+    let Input {
+        parameters, eps, ..
+    } = *input;
+    let z = reference::normalize_by(&view, input.x, &input.shares(), statistics, parameters, eps)?;
     Ok(Report {
         findings: judge_y(input, z, statistics, y),
     })
@@ -214,6 +232,7 @@ fn judge_y(input: &Input<'_>, z: Vec<f64>, statistics: &Moments, y: &[f32]) -> V
         residual,
     } = input.epilogue;
     let view = input.view;
+    let shares = input.shares();
     let scale = forward_scale(input, statistics);
     let mut z = z;
     if let Some(residual) = residual {
@@ -221,7 +240,14 @@ fn judge_y(input: &Input<'_>, z: Vec<f64>, statistics: &Moments, y: &[f32]) -> V
             .zip(residual)
             .for_each(|(z, &r)| *z += f64::from(r));
     }
-    let expected: Vec<f64> = z.iter().map(|&z| activate(activation, z)).collect();
+    let expected = z
+        .iter()
+        .enumerate()
+        .map(|(i, &z)| match shares.is_padding(i) {
+            true => 0.0,
+            false => activate(activation, z),
+        });
+    let expected: Vec<f64> = expected.collect();
     let smooth = curvature(activation, 0.0) > 0.0;
     let largest = |c| {
         let values = view.runs(c).flat_map(|run| &expected[run]);
@@ -234,12 +260,16 @@ fn judge_y(input: &Input<'_>, z: Vec<f64>, statistics: &Moments, y: &[f32]) -> V
         false => vec![0.0; view.channels()],
     };
     let finding = judge_stored("y", element, FORWARD_BOUND, y, &expected, |i| {
+        if shares.is_padding(i) {
+            return None;
+        }
         let c = view.channel_of(i);
         let vanished = if smooth { vanished(z[i]) } else { 0.0 };
         let steepest = steepest_near(activation, z[i], FORWARD_BOUND * scale[c]);
         Some(scale[c] * steepest + own[c] + vanished / FORWARD_BOUND)
     });
-    vec![finding]
+    let padding = padding("y", y, &shares);
+    [finding].into_iter().chain(padding).collect()
 }
 
 /// Checks functional moments: mean and biased variance, `[C]` each.
@@ -252,11 +282,36 @@ pub fn moments(
     mean: &[f32],
     variance: &[f32],
 ) -> Result<Report, ShapeError> {
+    moments_by(view, x, &Shares::of(view, None), mean, variance)
+}
+
+/// Checks moments of values with these weights: mean and biased variance, `[C]` each; NaN where W is 0.
+///
+/// # Errors
+/// A slice that is not as long as the view says, or weights of a tensor of another length.
+pub fn weighted_moments(
+    view: &View,
+    x: &[f32],
+    weights: &Weights<'_>,
+    mean: &[f32],
+    variance: &[f32],
+) -> Result<Report, ShapeError> {
+    weights.check(view.len())?;
+    moments_by(view, x, &Shares::of(view, Some(*weights)), mean, variance)
+}
+
+fn moments_by(
+    view: &View,
+    x: &[f32],
+    shares: &Shares<'_>,
+    mean: &[f32],
+    variance: &[f32],
+) -> Result<Report, ShapeError> {
     check_tensor(view, "x", x)?;
     check_channels(view, "mean", mean)?;
     check_channels(view, "variance", variance)?;
-    let mut expected = ends::moments(view, x, |c| variance[c].is_nan())?;
-    let scale = largest_finite(view, x);
+    let mut expected = ends::moments(view, x, shares, |c| variance[c].is_nan())?;
+    let scale = largest_finite(view, x, |i| shares.counts(i));
     for c in 0..view.channels() {
         if !expected.is_finite(c) {
             (expected.mean[c], expected.variance[c]) = (f64::NAN, f64::NAN);

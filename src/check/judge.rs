@@ -3,7 +3,7 @@
 use super::ends::lost_of_scale;
 use super::{FORWARD_BOUND, Finding, Input, SCALE_FLOOR, is_poison, storage};
 use crate::element::Element;
-use crate::reference::Moments;
+use crate::reference::{Moments, Shares};
 use crate::shape::View;
 
 /// What is not finite is compared as it is, and scales nothing.
@@ -19,10 +19,15 @@ pub(super) fn widen(mean: &[f32], variance: &[f32]) -> Moments {
     }
 }
 
-/// Per channel, the largest finite magnitude.
-pub(super) fn largest_finite(view: &View, values: &[f32]) -> Vec<f64> {
+/// Per channel, the largest finite magnitude of the values that are `seen`.
+pub(super) fn largest_finite(
+    view: &View,
+    values: &[f32],
+    seen: impl Fn(usize) -> bool,
+) -> Vec<f64> {
     let largest = |c| {
-        let values = view.runs(c).flat_map(|run| &values[run]);
+        let seen = view.runs(c).flatten().filter(|&i| seen(i));
+        let values = seen.map(|i| values[i]);
         let finite = values.filter(|v| v.is_finite());
         finite.fold(0.0, |max: f64, v| max.max(f64::from(v.abs())))
     };
@@ -37,21 +42,25 @@ pub(super) fn forward_scale(input: &Input<'_>, statistics: &Moments) -> Vec<f64>
         parameters,
         eps,
         epilogue,
+        ..
     } = *input;
-    let residual = epilogue.residual.map(|r| largest_finite(&view, r));
+    let shares = input.shares();
+    let seen = |i: usize| !shares.is_padding(i);
+    let residual = epilogue.residual;
+    let residual = residual.map(|r| largest_finite(&view, r, seen));
     let inv_std = statistics.inv_std(eps);
+    let finite = |c| {
+        let seen = view.runs(c).flatten().filter(|&i| seen(i));
+        seen.map(|i| x[i]).filter(|v| v.is_finite())
+    };
     let furthest = |c| {
-        let finite = view.runs(c).flat_map(|run| &x[run]);
-        let finite = finite.filter(|v| v.is_finite());
-        finite.fold(0.0, |max: f64, &v| {
+        finite(c).fold(0.0, |max: f64, v| {
             max.max((f64::from(v) - statistics.mean[c]).abs())
         })
     };
     let scale = |c| {
         let factor = inv_std[c] * f64::from(parameters.weight(c));
-        let finite = view.runs(c).flat_map(|run| &x[run]);
-        let finite = finite.filter(|v| v.is_finite());
-        let largest = finite.fold(0.0, |max: f64, &v| {
+        let largest = finite(c).fold(0.0, |max: f64, v| {
             max.max(((f64::from(v) - statistics.mean[c]) * factor).abs())
         });
         let added = residual.as_ref().map_or(0.0, |largest| largest[c]);
@@ -63,6 +72,13 @@ pub(super) fn forward_scale(input: &Input<'_>, statistics: &Moments) -> Vec<f64>
         largest + f64::from(parameters.bias(c)).abs() + added
     };
     (0..view.channels()).map(scale).collect()
+}
+
+/// A finding that fails where padding is not exactly 0. Judges leave it out of everything else.
+pub(super) fn padding(tensor: &'static str, got: &[f32], shares: &Shares<'_>) -> Option<Finding> {
+    let mut wrong = got.iter().enumerate();
+    let wrong = wrong.find(|&(i, &got)| got != 0.0 && shares.is_padding(i));
+    wrong.map(|(i, &got)| Finding::new(tensor, i, got, 0.0))
 }
 
 /// The worst error of f32 results, each value over the scale of its channel.

@@ -12,6 +12,10 @@
 //! of z can cause, at a kink and elsewhere (`upstream.rs`): each z as far off as f32 may leave that element
 //! (`rounding.rs`). The bound of `dweight` also allows for the rounding of small x̂ (`rounding.rs`).
 //!
+//! With weights w, sums about a channel are weighted: `dx` has w/W in place of 1/m. Statistics and their scales see only values
+//! of weight above 0; scales of `y`, `dx`, `dweight` and `dbias` see all that is no padding. Padding has to be exactly 0.
+//! Where a batch counts for no running statistics, these have to be as before, bit for bit.
+//!
 //! What a sound device may lose at the ends of f32 is granted (`ends.rs`).
 //!
 //! f16 and bf16 results may be half a unit in the last place of their type further off.
@@ -39,14 +43,18 @@ mod upstream;
 
 pub use backward::{backward, backward_frozen, dresidual};
 pub use finding::{Finding, Report};
-pub use forward::{TrainResult, inference, moments, moments_over, normalize, train_forward};
+pub use forward::{
+    TrainResult, inference, moments, moments_over, normalize, train_forward, weighted_moments,
+};
 pub use poison::{POISON, is_poison};
 
 use crate::config::Activation;
 use crate::element::Element;
 use crate::error::ShapeError;
+use crate::reference::Shares;
 use crate::shape::{View, check_tensor};
 use crate::stats::Parameters;
+use crate::weights::Weights;
 
 /// Bound on the errors of `y`, means, variances and `inv_std`, each over its channel's scale.
 pub const FORWARD_BOUND: f64 = 5e-7;
@@ -68,6 +76,8 @@ pub struct Input<'a> {
     pub eps: f32,
     /// What comes after the normalization.
     pub epilogue: Epilogue<'a>,
+    /// Weights of the values of `x`; without them all count the same.
+    pub weights: Option<Weights<'a>>,
 }
 
 impl<'a> Input<'a> {
@@ -80,7 +90,14 @@ impl<'a> Input<'a> {
             parameters,
             eps,
             epilogue: Epilogue::default(),
+            weights: None,
         }
+    }
+
+    /// Weights of the values of `x`.
+    pub fn with_weights(mut self, weights: impl Into<Option<Weights<'a>>>) -> Self {
+        self.weights = weights.into();
+        self
     }
 
     /// What comes after the normalization, and how the results are stored.
@@ -92,8 +109,14 @@ impl<'a> Input<'a> {
     fn check_lengths(&self) -> Result<(), ShapeError> {
         check_tensor(&self.view, "x", self.x)?;
         self.parameters.check_lengths(&self.view)?;
+        self.weights.map_or(Ok(()), |w| w.check(self.view.len()))?;
         let residual = self.epilogue.residual;
         residual.map_or(Ok(()), |r| check_tensor(&self.view, "residual", r))
+    }
+
+    /// What part each value has in statistics.
+    fn shares(&self) -> Shares<'a> {
+        Shares::of(&self.view, self.weights)
     }
 }
 

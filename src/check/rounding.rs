@@ -26,6 +26,8 @@
 //! `dweight`'s bound, by a factor of 3. What the first three lines make of x̂ is therefore added at each
 //! element, |dz| times that, and no more than |dz|·2⁻²³·(the largest |x̂|) where this is less.
 //!
+//! With weights, all of this is about the values of weight above 0, and the average is weighted.
+//!
 //! Frozen statistics are given, and exact: reach and the mean's error are 0.
 
 use super::ends::lost_of_scale;
@@ -130,17 +132,24 @@ struct Spread {
 
 impl Spread {
     fn of(input: &Input<'_>, c: usize, mean: f64) -> Self {
-        let runs = || input.view.runs(c).flat_map(|run| &input.x[run]);
-        let values = || runs().map(|&v| f64::from(v));
-        let count = input.view.count() as f64;
-        let [low, high] = pivots(values(), input.view.count());
+        let shares = input.shares();
+        let counted = || {
+            let counted = input.view.runs(c).flatten();
+            counted.filter(|&i| shares.counts(i))
+        };
+        let values = || counted().map(|i| f64::from(input.x[i]));
+        let weighted = |of: &dyn Fn(f64) -> f64| {
+            let terms = counted().map(|i| shares.weight(i) * of(f64::from(input.x[i])));
+            terms.sum::<f64>() / shares.total
+        };
+        let [low, high] = pivots(values(), values().count());
         // A mean of distances is largest at an end of where the pivot may lie.
         let average = [low, high, mean]
-            .map(|pivot| values().map(|v| (v - pivot).abs()).sum::<f64>() / count)
+            .map(|pivot| weighted(&|v| (v - pivot).abs()))
             .into_iter()
             .fold(0.0, f64::max);
         let largest = values().fold(0.0, |max: f64, v| max.max((v - mean).abs()));
-        let lost = (values().map(|v| v - mean).sum::<f64>() / count).abs();
+        let lost = weighted(&|v| v - mean).abs();
         let rounded = UNIT * mean.abs();
         Self {
             reach: (low - mean).abs().max((high - mean).abs()).max(rounded),

@@ -23,6 +23,7 @@ fn frozen(
             activation,
             ..Epilogue::default()
         },
+        weights: None,
     };
     let upstream = Upstream::of(&input, dy, &widen(&[0.0], &[1.0]), false).unwrap();
     let dx: Vec<f32> = upstream.dz.iter().map(|&v| v as f32).collect();
@@ -134,6 +135,7 @@ fn outputs_that_underflow_may_be_zero() {
                 activation,
                 ..Epilogue::default()
             },
+            weights: None,
         };
         inference(&input, &[0.0], &[1.0], &[y; 2]).unwrap().passed()
     };

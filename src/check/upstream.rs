@@ -37,7 +37,13 @@ impl Upstream {
             residual,
             ..
         } = input.epilogue;
-        let widened = || dy.iter().map(|&v| f64::from(v));
+        let shares = input.shares();
+        // What padding holds is not looked at, and nothing comes back to it.
+        let padding = |i: usize| shares.is_padding(i);
+        let widened = || {
+            let dy = dy.iter().enumerate();
+            dy.map(|(i, &dy)| if padding(i) { 0.0 } else { f64::from(dy) })
+        };
         if activation == Activation::None {
             return Ok(Self {
                 dz: widened().collect(),
@@ -51,9 +57,12 @@ impl Upstream {
         // Where the statistics are not finite, z is not known, nor which side of a kink it is on.
         let normalize = match through_batch {
             true => reference::train_forward_by,
-            false => reference::normalize,
+            false => reference::normalize_by,
         };
-        let z = normalize(&view, input.x, statistics, input.parameters, input.eps)?;
+        let Input {
+            parameters, eps, ..
+        } = *input;
+        let z = normalize(&view, input.x, &shares, statistics, parameters, eps)?;
         let mut upstream = Self {
             dz: Vec::with_capacity(dy.len()),
             size: Vec::with_capacity(dy.len()),
@@ -61,6 +70,13 @@ impl Upstream {
             lost: Vec::with_capacity(dy.len()),
         };
         for (i, dy) in widened().enumerate() {
+            if padding(i) {
+                upstream.dz.push(0.0);
+                upstream.size.push(0.0);
+                upstream.slack.push(0.0);
+                upstream.lost.push(0.0);
+                continue;
+            }
             let (c, x) = (view.channel_of(i), f64::from(input.x[i]));
             let residual = residual.map_or(0.0, |r| f64::from(r[i]));
             let z = z[i] + residual;

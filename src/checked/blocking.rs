@@ -52,6 +52,19 @@ pub fn moments_blocking(
     pollster::block_on(super::moments(x, axes, keep_dims))
 }
 
+/// Blocking twin of [`super::weighted_moments`].
+///
+/// # Errors
+/// As there.
+pub fn weighted_moments_blocking(
+    x: &Tensor,
+    weights: &Tensor,
+    axes: &[isize],
+    keep_dims: bool,
+) -> Result<(DeviceMoments, Report), Error> {
+    pollster::block_on(super::weighted_moments(x, weights, axes, keep_dims))
+}
+
 /// Blocking twin of [`super::normalize`].
 ///
 /// # Errors

@@ -7,9 +7,11 @@ use crate::error::Error;
 use crate::functional::{
     AffineStep, DeviceMoments, PreparedMoments, PreparedNormalize, Statistics,
 };
+use crate::reduction::Reduction;
 use crate::reference;
-use crate::stats::{Moments, Parameters};
+use crate::stats::Parameters;
 use crate::tensor::Tensor;
+use crate::weights::{Outside, Weights};
 
 /// [`functional::moments`](crate::functional::moments()), and how far the results are from the reference.
 ///
@@ -20,7 +22,29 @@ pub async fn moments(
     axes: &[isize],
     keep_dims: bool,
 ) -> Result<(DeviceMoments, Report), Error> {
-    let prepared = PreparedMoments::new(x, axes, keep_dims)?;
+    judged_moments(x, None, axes, keep_dims).await
+}
+
+/// [`functional::weighted_moments`](crate::functional::weighted_moments()), and how far the results are from the reference.
+///
+/// # Errors
+/// As there; a weight that is negative or not finite; a device that was lost or reported an error.
+pub async fn weighted_moments(
+    x: &Tensor,
+    weights: &Tensor,
+    axes: &[isize],
+    keep_dims: bool,
+) -> Result<(DeviceMoments, Report), Error> {
+    judged_moments(x, Some(weights), axes, keep_dims).await
+}
+
+async fn judged_moments(
+    x: &Tensor,
+    weights: Option<&Tensor>,
+    axes: &[isize],
+    keep_dims: bool,
+) -> Result<(DeviceMoments, Report), Error> {
+    let prepared = PreparedMoments::new(x, weights, axes, keep_dims)?;
     let outputs = [
         ("moments before the run", prepared.moments.rows()),
         ("workspace before the run", &prepared.workspace),
@@ -29,11 +53,25 @@ pub async fn moments(
     prepared.submit(Some(&proof.canary))?;
     let moments = prepared.moments;
     let rows = moments.rows().read().await?;
-    let got = Moments::from_rows(moments.count(), &rows)?;
+    let got = moments.read().await?;
     let round = |v: Vec<f64>| -> Vec<f32> { v.into_iter().map(|v| v as f32).collect() };
     let (mean, variance) = (round(got.mean()), round(got.variance()));
     let values = x.read().await?;
-    let mut report = check::moments_over(&values, x.shape(), axes, &mean, &variance)?;
+    let mut report = match weights {
+        None => check::moments_over(&values, x.shape(), axes, &mean, &variance)?,
+        Some(weights) => {
+            let reduction = Reduction::over(x.shape(), axes)?;
+            let (gathered, view) = reduction.gather(&values);
+            let places = reduction.places_of(weights.shape())?;
+            let values = weights.read().await?;
+            let given = Weights::at(&values, places, Outside::Normalize);
+            let run = reduction.gather_weights(&given);
+            // A run for each statistic, which all have these weights.
+            let runs = [1, view.channels(), view.count()];
+            let given = Weights::new(&run, &[view.count()], &runs, 1, Outside::Normalize)?;
+            check::weighted_moments(&view, &gathered, &given, &mean, &variance)?
+        }
+    };
     report.findings.extend(Finding::unwritten("moments", &rows));
     Ok((moments, proof.complete(report).await?))
 }
@@ -80,6 +118,7 @@ pub async fn normalize<'a>(
             element: x.element(),
             ..Default::default()
         },
+        weights: None,
     };
     let report = check::normalize(&input, &given, &result)?;
     Ok((y, proof.complete(report).await?))

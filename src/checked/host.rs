@@ -8,6 +8,7 @@ use crate::layer::BatchNorm;
 use crate::shape::View;
 use crate::stats::{Parameters, rows};
 use crate::tensor::Tensor;
+use crate::weights::{Broadcast, Outside, Weights};
 
 /// A pass's inputs, read back for a check.
 pub(super) struct HostInput {
@@ -19,6 +20,13 @@ pub(super) struct HostInput {
     weight: Option<Vec<f32>>,
     bias: Option<Vec<f32>>,
     eps: f32,
+    weights: Option<HostWeights>,
+}
+
+struct HostWeights {
+    values: Vec<f32>,
+    places: Broadcast,
+    outside: Outside,
 }
 
 impl HostInput {
@@ -26,7 +34,16 @@ impl HostInput {
         layer: &BatchNorm,
         x: &Tensor,
         residual: Option<&Tensor>,
+        weights: Option<(&Tensor, Outside)>,
     ) -> Result<Self, Error> {
+        let weights = match weights {
+            Some((weights, outside)) => Some(HostWeights {
+                values: weights.read().await?,
+                places: layer.config().places_of(x.shape(), weights.shape())?,
+                outside,
+            }),
+            None => None,
+        };
         let [weight, bias] = rows(&layer.affine().read().await?)?;
         let config = layer.config();
         Ok(Self {
@@ -38,6 +55,7 @@ impl HostInput {
             weight: config.affine.has_weight().then_some(weight),
             bias: config.affine.has_bias().then_some(bias),
             eps: config.eps,
+            weights,
         })
     }
 
@@ -55,6 +73,10 @@ impl HostInput {
                 activation: self.activation,
                 residual: self.residual.as_deref(),
             },
+            weights: self
+                .weights
+                .as_ref()
+                .map(|w| Weights::at(&w.values, w.places, w.outside)),
         }
     }
 }

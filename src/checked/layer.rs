@@ -21,7 +21,7 @@ pub async fn forward<'a>(
     let mut forward = layer.prepare_forward(x, request, None)?;
     let before = running(layer.running()).await?;
     // In place, x is gone afterwards.
-    let host = HostInput::read(layer, x, request.residual).await?;
+    let host = HostInput::read(layer, x, request.residual, request.weights).await?;
     let proof = Proof::before(layer.gpu(), &forward.outputs()).await?;
     layer.submit_forward(x, &mut forward, Some(&proof.canary))?;
     let y = forward.y.read().await?;
@@ -73,7 +73,7 @@ async fn judge_train(
 /// As [`BatchNorm::infer`]; a device that was lost or reported an error.
 pub async fn infer(layer: &BatchNorm, x: &Tensor) -> Result<(Tensor, Report), Error> {
     let inference = layer.prepare_inference(x)?;
-    let host = HostInput::read(layer, x, None).await?;
+    let host = HostInput::read(layer, x, None, None).await?;
     let proof = Proof::before(layer.gpu(), &[("y before the run", &inference.y)]).await?;
     layer.submit_inference(&inference, Some(&proof.canary))?;
     let y = inference.y.read().await?;
@@ -118,7 +118,11 @@ async fn judge_backward(
     gradients: &Gradients,
     before: Option<&[f32]>,
 ) -> Result<Report, Error> {
-    let host = HostInput::read(layer, x, saved.residual.as_ref()).await?;
+    let weights = saved
+        .weights
+        .as_ref()
+        .map(|(weights, outside)| (weights, *outside));
+    let host = HostInput::read(layer, x, saved.residual.as_ref(), weights).await?;
     let dy = dy.read().await?;
     let result = HostGradients {
         dx: optional(gradients.dx.as_ref()).await?.unwrap_or_default(),

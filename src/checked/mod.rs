@@ -40,6 +40,7 @@ mod proof;
 #[cfg(feature = "blocking")]
 pub use blocking::{
     backward_blocking, forward_blocking, infer_blocking, moments_blocking, normalize_blocking,
+    weighted_moments_blocking,
 };
-pub use functional::{moments, normalize};
+pub use functional::{moments, normalize, weighted_moments};
 pub use layer::{Checked, backward, forward, infer};

@@ -1,8 +1,10 @@
 //! What the operations take and give besides tensors.
 
 use crate::config::{Activation, RunningUpdate};
-use crate::shape::View;
-use crate::stats::{Parameters, RunningStatistics};
+use crate::error::{ConfigError, Error, ShapeError};
+use crate::shape::{View, check_channels, check_tensor};
+use crate::stats::{Parameters, RunningStatistics, SavedStatistics};
+use crate::weights::Weights;
 
 /// What an operation reads, in f32.
 ///
@@ -47,6 +49,8 @@ pub struct Input<'a> {
     pub activation: Activation,
     /// What is added before the activation, of the view's shape.
     pub residual: Option<&'a [f32]>,
+    /// Weights of the values of `x`; without them all count the same.
+    pub weights: Option<Weights<'a>>,
 }
 
 impl<'a> Input<'a> {
@@ -59,6 +63,7 @@ impl<'a> Input<'a> {
             eps,
             activation: Activation::None,
             residual: None,
+            weights: None,
         }
     }
 
@@ -73,6 +78,50 @@ impl<'a> Input<'a> {
         self.residual = residual.into();
         self
     }
+
+    /// Sets weights of the values of `x`. They change statistics; inference, and backward through given statistics, only
+    /// ask them what is padding.
+    pub fn with_weights(mut self, weights: impl Into<Option<Weights<'a>>>) -> Self {
+        self.weights = weights.into();
+        self
+    }
+
+    /// Weights, where not all of them are 1.
+    pub(super) fn unequal(&self) -> Option<&Weights<'a>> {
+        self.weights.as_ref().filter(|w| !w.are_ones())
+    }
+
+    pub(super) fn check(&self) -> Result<(), Error> {
+        self.activation.validate()?;
+        self.parameters.check_lengths(&self.view)?;
+        if let Some(residual) = self.residual {
+            check_tensor(&self.view, "residual", residual)?;
+        }
+        check_tensor(&self.view, "x", self.x)?;
+        self.weights
+            .map_or(Ok(()), |w| check_weights(&self.view, &w))
+    }
+
+    pub(super) fn check_gradients(&self, dy: &[f32], dx: Option<&[f32]>) -> Result<(), Error> {
+        self.check()?;
+        check_tensor(&self.view, "dy", dy)?;
+        Ok(dx.map_or(Ok(()), |dx| check_tensor(&self.view, "dx", dx))?)
+    }
+}
+
+/// Refuses weights of another tensor, and a weight that is negative or not finite.
+pub(super) fn check_weights(view: &View, weights: &Weights<'_>) -> Result<(), Error> {
+    weights.check(view.len())?;
+    match weights.first_invalid() {
+        Some((index, got)) => Err(ConfigError::Weight { index, got }.into()),
+        None => Ok(()),
+    }
+}
+
+pub(super) fn check_saved(view: &View, saved: &SavedStatistics) -> Result<(), ShapeError> {
+    check_channels(view, "saved pivot", &saved.pivot)?;
+    check_channels(view, "saved offset", &saved.offset)?;
+    check_channels(view, "saved inv_std", &saved.inv_std)
 }
 
 /// Statistics that do not depend on the batch: what inference and backward through frozen statistics use. `[C]` each.
@@ -89,6 +138,11 @@ impl<'a> Statistics<'a> {
     /// This mean and this variance, `[C]` each. A `&RunningStatistics` converts into it.
     pub fn new(mean: &'a [f32], variance: &'a [f32]) -> Self {
         Self { mean, variance }
+    }
+
+    pub(super) fn check(&self, view: &View) -> Result<(), ShapeError> {
+        check_channels(view, "mean", self.mean)?;
+        check_channels(view, "variance", self.variance)
     }
 }
 

@@ -8,6 +8,11 @@
 //!
 //! Formulas are those of the [crate]'s source; x̂ = (x − mean)/√(variance + eps), g is the activation, and m is
 //! the number of values per channel. An activation costs a pass of its own, and backward memory for another tensor.
+//!
+//! With weights w, W = Σw stands for m: statistics are weighted, and so is what backward subtracts,
+//! `w·(dbias + x̂·dweight)/W`. Where W is 0, statistics are NaN and running statistics stay; they also stay where W is no more
+//! than 1 and the variance unbiased. Padding is 0 in `y`, `dx` and `dresidual`, and in no sum. Weights that are all 1 change
+//! no bit. A weight that is negative or not finite is refused.
 
 mod arguments;
 mod columns;
@@ -16,19 +21,23 @@ mod interleaved;
 mod lines;
 mod operations;
 mod planar;
+mod running;
 #[cfg(test)]
 mod tests;
+mod weighted;
 mod wide;
 
 pub use arguments::{Input, ParameterGradients, Running, Statistics};
 
 use std::ops::Range;
 
-use crate::config::{Config, Momentum, NonFinite, RunningVariance};
+use arguments::{check_saved, check_weights};
+
+use crate::config::Config;
 use crate::error::Error;
-use crate::error::ShapeError;
 use crate::shape::{View, check_channels, check_tensor};
 use crate::stats::{Moments, Parameters, SavedStatistics, filled};
+use crate::weights::{Outside, Weights};
 use operations::{
     Backward, BackwardFrozen, Batch, ChannelGradients, Inference, Operation, Train, split,
 };
@@ -52,7 +61,7 @@ pub fn train_forward(
         ..Config::pytorch().with_eps(eps)
     };
     config.validate_training(view)?;
-    check_input(input)?;
+    input.check()?;
     if let Some(Running { statistics, .. }) = &running {
         check_channels(view, "running mean", &statistics.mean)?;
         check_channels(view, "running variance", &statistics.variance)?;
@@ -66,11 +75,22 @@ pub fn train_forward(
             f32::NAN,
         )?)?);
     }
-    let op = Train::new(view, x, input.parameters, eps);
-    let batches = run(view, x, None, Some(&mut *y), &op);
+    let (batches, count) = match input.unequal() {
+        None => {
+            let op = Train::new(view, x, input.parameters, eps);
+            let batches = run(view, x, None, Some(&mut *y), &op);
+            (batches, view.count() as f64)
+        }
+        Some(weights) => {
+            let batches = weighted::statistics(view, x, weights, eps);
+            weighted::normalize(input, &batches, y);
+            (batches, weights.sum())
+        }
+    };
     epilogue::activate(input, y);
+    weighted::clear(input, y);
     if let Some(running) = running {
-        update_running(running, &batches, view.count());
+        running::update(running, &batches, count);
     }
     let mean: Vec<_> = batches.iter().map(|batch| split(batch.mean)).collect();
     let pivot: Vec<_> = mean.iter().map(|[pivot, _]| *pivot).collect();
@@ -95,8 +115,8 @@ pub fn inference<'a>(
 ) -> Result<(), Error> {
     let (view, statistics) = (&input.view, statistics.into());
     Config::pytorch().with_eps(input.eps).validate()?;
-    check_input(input)?;
-    check_statistics(view, &statistics)?;
+    input.check()?;
+    statistics.check(view)?;
     check_tensor(view, "y", y)?;
     if view.is_empty() {
         return Ok(());
@@ -108,6 +128,7 @@ pub fn inference<'a>(
     };
     run(view, input.x, None, Some(&mut *y), &op);
     epilogue::activate(input, y);
+    weighted::clear(input, y);
     Ok(())
 }
 
@@ -125,21 +146,28 @@ pub fn backward(
     input: &Input<'_>,
     dy: &[f32],
     saved: &SavedStatistics,
-    dx: Option<&mut [f32]>,
+    mut dx: Option<&mut [f32]>,
 ) -> Result<ParameterGradients, Error> {
     let view = &input.view;
-    check_gradients(input, dy, dx.as_deref())?;
+    input.check_gradients(dy, dx.as_deref())?;
     check_saved(view, saved)?;
     if view.is_empty() {
         return nothing(view);
     }
-    let op = Backward {
-        count: view.count(),
-        saved,
-        weight: input.parameters.weight,
-    };
     let dz = epilogue::upstream(input, dy, saved)?;
-    Ok(gathered(run(view, input.x, Some(&dz), dx, &op)))
+    let Some(weights) = input.unequal() else {
+        let op = Backward {
+            count: view.count(),
+            saved,
+            weight: input.parameters.weight,
+        };
+        return Ok(gathered(run(view, input.x, Some(&dz), dx, &op)));
+    };
+    let gradients = weighted::backward(input, weights, &dz, saved, dx.as_deref_mut());
+    if let Some(dx) = dx {
+        weighted::clear(input, dx);
+    }
+    Ok(gathered(gradients))
 }
 
 /// Backward through given statistics, such as a `&RunningStatistics`: writes `dx = dy·weight·inv_std`, if asked for, and
@@ -154,12 +182,12 @@ pub fn backward_frozen<'a>(
     input: &Input<'_>,
     dy: &[f32],
     statistics: impl Into<Statistics<'a>>,
-    dx: Option<&mut [f32]>,
+    mut dx: Option<&mut [f32]>,
 ) -> Result<ParameterGradients, Error> {
     let (view, statistics) = (&input.view, statistics.into());
     Config::pytorch().with_eps(input.eps).validate()?;
-    check_gradients(input, dy, dx.as_deref())?;
-    check_statistics(view, &statistics)?;
+    input.check_gradients(dy, dx.as_deref())?;
+    statistics.check(view)?;
     if view.is_empty() {
         return nothing(view);
     }
@@ -169,7 +197,16 @@ pub fn backward_frozen<'a>(
         eps: input.eps,
     };
     let dz = epilogue::upstream_frozen(input, dy, statistics)?;
-    Ok(gathered(run(view, input.x, Some(&dz), dx, &op)))
+    let mut gradients = run(view, input.x, Some(&dz), dx.as_deref_mut(), &op);
+    // Where all values are normalized, weights change nothing here.
+    let weights = input.unequal().filter(|w| w.outside() == Outside::Zero);
+    if let Some(weights) = weights {
+        gradients = weighted::frozen_gradients(input, weights, &dz, &op);
+        if let Some(dx) = dx {
+            weighted::clear(input, dx);
+        }
+    }
+    Ok(gathered(gradients))
 }
 
 /// The gradient of the residual after a training forward, in the shape of `x`: `dy·g′`, or `dy` without an activation. It is
@@ -183,11 +220,12 @@ pub fn dresidual(
     saved: &SavedStatistics,
     dresidual: &mut [f32],
 ) -> Result<(), Error> {
-    check_gradients(input, dy, None)?;
+    input.check_gradients(dy, None)?;
     check_tensor(&input.view, "dresidual", dresidual)?;
     check_saved(&input.view, saved)?;
     if !input.view.is_empty() {
         dresidual.copy_from_slice(&epilogue::upstream(input, dy, saved)?);
+        weighted::clear(input, dresidual);
     }
     Ok(())
 }
@@ -203,11 +241,12 @@ pub fn dresidual_frozen<'a>(
     dresidual: &mut [f32],
 ) -> Result<(), Error> {
     let statistics = statistics.into();
-    check_gradients(input, dy, None)?;
+    input.check_gradients(dy, None)?;
     check_tensor(&input.view, "dresidual", dresidual)?;
-    check_statistics(&input.view, &statistics)?;
+    statistics.check(&input.view)?;
     if !input.view.is_empty() {
         dresidual.copy_from_slice(&epilogue::upstream_frozen(input, dy, statistics)?);
+        weighted::clear(input, dresidual);
     }
     Ok(())
 }
@@ -237,15 +276,35 @@ pub fn moments(view: &View, x: &[f32]) -> Result<Moments, Error> {
         return Ok(Moments::of(0.0, [zeros.clone(), zeros.clone(), zeros]));
     }
     let op = Train::new(view, x, Parameters::default(), 0.0);
-    let count = view.count() as f64;
-    let mut rows = [Vec::new(), Vec::new(), Vec::new()];
-    for batch in run(view, x, None, None, &op) {
-        let [pivot, offset] = split(batch.mean);
-        rows[0].push(pivot);
-        rows[1].push(offset);
-        rows[2].push((batch.variance * count) as f32);
+    let batches = run(view, x, None, None, &op);
+    Ok(mergeable(view.count() as f64, &batches))
+}
+
+/// The mergeable statistics of every channel, where each value has a weight: the count is W, and `m2` is Σw(x−μ)². A channel
+/// that is not finite has NaN; where W is 0, the moments are those of nothing.
+///
+/// # Errors
+/// An `x` that is not as long as its view says; weights of a tensor of another length, or one that is negative or not finite.
+pub fn weighted_moments(view: &View, x: &[f32], weights: &Weights<'_>) -> Result<Moments, Error> {
+    check_tensor(view, "x", x)?;
+    check_weights(view, weights)?;
+    if weights.are_ones() {
+        return moments(view, x);
     }
-    Ok(Moments::of(count, rows))
+    let count = weights.sum();
+    if count == 0.0 {
+        let zeros = filled(view.channels(), 0.0)?;
+        return Ok(Moments::of(0.0, [zeros.clone(), zeros.clone(), zeros]));
+    }
+    let batches = weighted::statistics(view, x, weights, 0.0);
+    Ok(mergeable(count, &batches))
+}
+
+fn mergeable(count: f64, batches: &[Batch]) -> Moments {
+    let means = batches.iter().map(|batch| split(batch.mean));
+    let (pivot, offset) = means.map(|[pivot, offset]| (pivot, offset)).unzip();
+    let m2 = |batch: &Batch| (batch.variance * count) as f32;
+    Moments::of(count, [pivot, offset, batches.iter().map(m2).collect()])
 }
 
 /// Runs shorter than this are not worth a loop of their own, unless there are only a few rows to
@@ -310,63 +369,4 @@ fn tree<T: Send>(
         || tree(middle..range.end, leaf, merge),
     );
     merge(a, b)
-}
-
-fn check_input(input: &Input<'_>) -> Result<(), Error> {
-    input.activation.validate()?;
-    input.parameters.check_lengths(&input.view)?;
-    if let Some(residual) = input.residual {
-        check_tensor(&input.view, "residual", residual)?;
-    }
-    Ok(check_tensor(&input.view, "x", input.x)?)
-}
-
-fn check_saved(view: &View, saved: &SavedStatistics) -> Result<(), ShapeError> {
-    check_channels(view, "saved pivot", &saved.pivot)?;
-    check_channels(view, "saved offset", &saved.offset)?;
-    check_channels(view, "saved inv_std", &saved.inv_std)
-}
-
-fn check_gradients(input: &Input<'_>, dy: &[f32], dx: Option<&[f32]>) -> Result<(), Error> {
-    check_input(input)?;
-    check_tensor(&input.view, "dy", dy)?;
-    Ok(dx.map_or(Ok(()), |dx| check_tensor(&input.view, "dx", dx))?)
-}
-
-fn check_statistics(view: &View, statistics: &Statistics<'_>) -> Result<(), ShapeError> {
-    check_channels(view, "mean", statistics.mean)?;
-    check_channels(view, "variance", statistics.variance)
-}
-
-/// Moves running statistics by a batch with `count` values per channel.
-fn update_running(running: Running<'_>, batches: &[Batch], count: usize) {
-    let Running { statistics, update } = running;
-    let m = count as f64;
-    for (c, batch) in batches.iter().enumerate() {
-        let mean = batch.mean;
-        let variance = match update.variance {
-            RunningVariance::Biased => batch.variance,
-            RunningVariance::Unbiased => batch.variance * m / (m - 1.0),
-        };
-        let finite = batch.is_finite() && (variance as f32).is_finite();
-        if !finite && update.non_finite == NonFinite::Skip {
-            continue;
-        }
-        let counted = &mut statistics.batches[c];
-        *counted = counted.saturating_add(1);
-        let factor = match update.momentum {
-            Momentum::Exponential(momentum) => f64::from(momentum),
-            Momentum::Cumulative => 1.0 / f64::from(*counted),
-        };
-        let (mean, variance) = if finite {
-            (mean, variance)
-        } else {
-            (f64::NAN, f64::NAN)
-        };
-        let towards = |old: &mut f32, new: f64| {
-            *old = ((1.0 - factor) * f64::from(*old) + factor * new) as f32;
-        };
-        towards(&mut statistics.mean[c], mean);
-        towards(&mut statistics.variance[c], variance);
-    }
 }

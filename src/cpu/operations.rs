@@ -39,7 +39,7 @@ pub(super) fn split(v: f64) -> [f32; 2] {
 }
 
 /// `1/√(variance + eps)`; NaN where a variance below 0 is not above it with `eps`.
-fn inv_std(variance: f64, eps: f32) -> f64 {
+pub(super) fn inv_std(variance: f64, eps: f32) -> f64 {
     let sum = variance + f64::from(eps);
     if variance < 0.0 && sum <= 0.0 {
         f64::NAN
@@ -100,6 +100,20 @@ impl Batch {
     }
 }
 
+/// Statistics that f32 cannot hold are NaN.
+pub(super) fn batch_of(mean: f64, variance: f64, eps: f32) -> Batch {
+    let mut batch = Batch {
+        mean,
+        variance,
+        inv_std: f64::NAN,
+    };
+    if !batch.is_finite() {
+        (batch.mean, batch.variance) = (f64::NAN, f64::NAN);
+    }
+    batch.inv_std = inv_std(batch.variance, eps);
+    batch
+}
+
 impl Operation for Train<'_> {
     type Summary = Batch;
 
@@ -117,16 +131,9 @@ impl Operation for Train<'_> {
     fn finish(&self, c: usize, center: f64, [d, d2]: [f64; 2]) -> (Batch, Coefficients) {
         let m = self.count;
         let variance = (d2 - d * (d / m)) / m;
-        let mut batch = Batch {
-            mean: center + d / m,
-            // Not `max`, which would lose a NaN.
-            variance: if variance < 0.0 { 0.0 } else { variance },
-            inv_std: f64::NAN,
-        };
-        if !batch.is_finite() {
-            (batch.mean, batch.variance) = (f64::NAN, f64::NAN);
-        }
-        batch.inv_std = inv_std(batch.variance, self.eps);
+        // Not `max`, which would lose a NaN.
+        let variance = if variance < 0.0 { 0.0 } else { variance };
+        let batch = batch_of(center + d / m, variance, self.eps);
         let [pivot, offset] = split(batch.mean);
         let scale = batch.inv_std * f64::from(self.parameters.weight(c));
         let bias = self.parameters.bias(c);
@@ -189,13 +196,14 @@ impl Operation for Normalized<'_> {
 }
 
 /// `dweight` and `dbias` of one channel.
+#[derive(Clone, Copy)]
 pub(super) struct ChannelGradients {
     pub weight: f32,
     pub bias: f32,
 }
 
 /// From `Σdy` and `Σdy·(x−μ)`; a dweight that is not finite is NaN.
-fn parameter_gradients([dy, dy_d]: [f64; 2], inv_std: f64) -> ChannelGradients {
+pub(super) fn parameter_gradients([dy, dy_d]: [f64; 2], inv_std: f64) -> ChannelGradients {
     let weight = (dy_d * inv_std) as f32;
     ChannelGradients {
         weight: if weight.is_finite() { weight } else { f32::NAN },

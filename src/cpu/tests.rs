@@ -1,8 +1,10 @@
 //! The CPU path against the oracle, and its own promises: special cases, bits that do not depend
 //! on threads.
 
+mod weighted;
+
 use super::*;
-use crate::config::RunningUpdate;
+use crate::config::{Momentum, NonFinite, RunningUpdate, RunningVariance};
 use crate::reference;
 use crate::stats::RunningStatistics;
 

@@ -52,6 +52,7 @@ impl From<BindError> for Error {
     fn from(error: BindError) -> Self {
         match error {
             BindError::Config(error) => Self::Config(error),
+            BindError::Shape(error) => Self::Shape(error),
             BindError::Run(error) => Self::Run(error),
             error => Self::Bind(error),
         }

@@ -1,6 +1,6 @@
 //! Binding.
 
-use super::{ConfigError, RunError};
+use super::{ConfigError, RunError, ShapeError};
 
 /// Buffers and textures that do not fit a plan.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
@@ -9,6 +9,9 @@ pub enum BindError {
     /// See [`ConfigError`]: the options do not allow this operation on this shape.
     #[error(transparent)]
     Config(#[from] ConfigError),
+    /// See [`ShapeError`]: weights do not spread over `x`.
+    #[error(transparent)]
+    Shape(#[from] ShapeError),
     /// See [`RunError`]: the device was lost, or there is no memory.
     #[error(transparent)]
     Run(RunError),

@@ -24,6 +24,14 @@ pub enum ConfigError {
         /// What it should be.
         expected: &'static str,
     },
+    /// Options that do not go together.
+    #[error("{what} cannot be combined with {with}")]
+    Combination {
+        /// One.
+        what: &'static str,
+        /// The other.
+        with: &'static str,
+    },
     /// Too few values per channel: fewer in a batch than in one of its parts, or none in moments that something is normalized with.
     #[error("a batch of {got} values per channel, expected at least {least}")]
     Count {

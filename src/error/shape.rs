@@ -72,7 +72,7 @@ pub enum ShapeError {
     },
     /// Weights that do not spread over `x`, or that vary from channel to channel.
     #[error(
-        "weights of shape {got:?} do not broadcast over x of shape {x:?} with 1 on the channel axis"
+        "weights of shape {got:?} do not broadcast over x of shape {x:?} with length 1 where channels are"
     )]
     Weights {
         /// Their shape.

@@ -8,9 +8,9 @@ mod moments;
 mod normalize;
 
 pub use fold::{Float, Folded, LinearWeight, Trained, fold_into_next, fold_into_previous};
+pub use moments::{DeviceMoments, moments, weighted_moments};
 #[cfg(feature = "cpu")]
-pub use moments::cpu_moments;
-pub use moments::{DeviceMoments, moments};
+pub use moments::{cpu_moments, cpu_weighted_moments};
 pub use normalize::{AffineStep, Statistics, normalize};
 
 #[cfg(feature = "internals")]

@@ -148,7 +148,7 @@ impl PreparedNormalize {
             asked: Asked {
                 from_moments: moments.is_some(),
                 // Sums of squares are divided by the count of their own batch.
-                count: moments.map(|moments| moments.count() as u64),
+                count: moments.map(DeviceMoments::divisor),
                 ..Asked::default()
             },
             buffers: &[

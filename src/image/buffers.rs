@@ -4,7 +4,7 @@
 use wgpu::BufferSlice;
 
 use super::ImageTexture;
-use crate::record::StatisticsRows;
+use crate::record::{StatisticsRows, WeightsBuffer};
 
 /// Textures and buffers of training forward on an image.
 #[derive(Clone, Copy, Debug)]
@@ -14,6 +14,7 @@ pub struct ImageTrainBuffers<'a> {
     pub(super) keep_alpha: bool,
     pub(super) affine: Option<BufferSlice<'a>>,
     pub(super) running: Option<BufferSlice<'a>>,
+    pub(super) weights: Option<WeightsBuffer<'a>>,
     pub(super) luminance: bool,
     pub(super) saved: BufferSlice<'a>,
     pub(super) workspace: BufferSlice<'a>,
@@ -42,6 +43,7 @@ impl<'a> ImageTrainBuffers<'a> {
             keep_alpha: false,
             affine: None,
             running: None,
+            weights: None,
             luminance: false,
             saved,
             workspace,
@@ -58,6 +60,14 @@ impl<'a> ImageTrainBuffers<'a> {
     /// them unless its configuration has neither.
     pub fn with_affine(mut self, affine: impl Into<Option<BufferSlice<'a>>>) -> Self {
         self.affine = affine.into();
+        self
+    }
+
+    /// Sets the weights of the pixels, read: of shape `[height, width]`, with 1 in place of either where all rows or columns have
+    /// the same; without them each pixel counts as one. Where `y` is written, [`Outside`](crate::Outside) says what it is
+    /// outside of the weights.
+    pub fn with_weights(mut self, weights: impl Into<Option<WeightsBuffer<'a>>>) -> Self {
+        self.weights = weights.into();
         self
     }
 
@@ -127,6 +137,7 @@ impl<'a> ImageInferenceBuffers<'a> {
 pub struct ImageStatisticsBuffers<'a> {
     pub(super) x: ImageTexture<'a>,
     pub(super) running: Option<BufferSlice<'a>>,
+    pub(super) weights: Option<WeightsBuffer<'a>>,
     pub(super) luminance: bool,
     pub(super) saved: BufferSlice<'a>,
     pub(super) workspace: BufferSlice<'a>,
@@ -142,10 +153,19 @@ impl<'a> ImageStatisticsBuffers<'a> {
         Self {
             x: x.into(),
             running: None,
+            weights: None,
             luminance: false,
             saved,
             workspace,
         }
+    }
+
+    /// Sets the weights of the pixels, read: of shape `[height, width]`, with 1 in place of either where all rows or columns have
+    /// the same; without them each pixel counts as one. Where `y` is written, [`Outside`](crate::Outside) says what it is
+    /// outside of the weights.
+    pub fn with_weights(mut self, weights: impl Into<Option<WeightsBuffer<'a>>>) -> Self {
+        self.weights = weights.into();
+        self
     }
 
     /// Sets whether the statistics are of linear luminance alone, 0.2126·red + 0.7152·green + 0.0722·blue: all four channels then

@@ -19,11 +19,13 @@ use crate::bindings::{Named, Request, bind};
 use crate::config::Config;
 use crate::context::Context;
 use crate::error::{BindError, PlanError};
-use crate::operation::{Asked, Operation, rows};
+use crate::operation::{Asked, AskedWeights, Operation, rows};
 use crate::plan::describe::describe_image;
 use crate::plan::{self, Schedule};
+use crate::record::WeightsBuffer;
 use crate::shaders::Role;
 use crate::shape::View;
+use crate::weights::Broadcast;
 
 /// Channels of an image.
 const CHANNELS: usize = 4;
@@ -162,11 +164,13 @@ impl ImagePlan {
         let asked = Asked {
             keep_alpha: b.keep_alpha,
             luminance: b.luminance,
+            weights: self.weights(b.weights.as_ref())?,
             format: Some(format),
             y_origin: b.y.first(),
             ..self.asked(&b.x)
         };
         let buffers = [
+            ("weights", b.weights.map(|weights| weights.values)),
             ("affine", b.affine),
             ("running", b.running),
             ("saved", Some(b.saved)),
@@ -202,6 +206,7 @@ impl ImagePlan {
     pub fn bind_statistics(&self, b: &ImageStatisticsBuffers<'_>) -> Result<Binding, BindError> {
         let x = texture::read_sized(self.context.device(), &b.x, self.size)?;
         let buffers = [
+            ("weights", b.weights.map(|weights| weights.values)),
             ("running", b.running),
             ("saved", Some(b.saved)),
             ("workspace", Some(b.workspace)),
@@ -209,9 +214,28 @@ impl ImagePlan {
         let textures = [(Role::X, x)];
         let asked = Asked {
             luminance: b.luminance,
+            weights: self.weights(b.weights.as_ref())?,
             ..self.asked(&b.x)
         };
         self.bind(Operation::ImageStatistics, asked, &buffers, &textures)
+    }
+
+    /// Weights of the pixels.
+    fn weights(
+        &self,
+        weights: Option<&WeightsBuffer<'_>>,
+    ) -> Result<Option<AskedWeights>, BindError> {
+        let Some(weights) = weights else {
+            return Ok(None);
+        };
+        let [width, height] = self.size.map(|side| side as usize);
+        let shape = [weights.shape, &[1]].concat();
+        let places = Broadcast::new(&[height, width, 4], |axis| axis == 2, &shape)?;
+        Ok(Some(AskedWeights {
+            places,
+            outside: weights.outside,
+            per_weight: false,
+        }))
     }
 
     fn asked(&self, x: &ImageTexture<'_>) -> Asked {

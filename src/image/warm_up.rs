@@ -5,8 +5,9 @@ use wgpu::TextureFormat;
 use super::{ImagePlan, texture};
 use crate::context::Context;
 use crate::error::BindError;
-use crate::operation::{Asked, Operation};
+use crate::operation::{Asked, AskedWeights, Operation};
 use crate::shaders::Role;
+use crate::weights::{Broadcast, Outside};
 
 /// An operation on images to compile ahead. A render pass needs none:
 /// [`Context::image_render`] compiles when it is called.
@@ -15,6 +16,7 @@ pub struct ImageWarmUp {
     operation: Operation,
     /// The format of `y`, where there is one.
     y: Option<TextureFormat>,
+    weighted: bool,
 }
 
 impl ImageWarmUp {
@@ -23,6 +25,7 @@ impl ImageWarmUp {
         Self {
             operation: Operation::ImageTrain,
             y: Some(y),
+            weighted: false,
         }
     }
 
@@ -31,6 +34,7 @@ impl ImageWarmUp {
         Self {
             operation: Operation::ImageInference,
             y: Some(y),
+            weighted: false,
         }
     }
 
@@ -39,6 +43,7 @@ impl ImageWarmUp {
         Self {
             operation: Operation::ImageToTensor,
             y: None,
+            weighted: false,
         }
     }
 
@@ -47,6 +52,7 @@ impl ImageWarmUp {
         Self {
             operation: Operation::ImageFromTensor,
             y: Some(y),
+            weighted: false,
         }
     }
 
@@ -55,7 +61,14 @@ impl ImageWarmUp {
         Self {
             operation: Operation::ImageStatistics,
             y: None,
+            weighted: false,
         }
+    }
+
+    /// With weights.
+    pub fn with_weights(mut self) -> Self {
+        self.weighted = true;
+        self
     }
 }
 
@@ -70,13 +83,26 @@ impl Context {
         operations: &[ImageWarmUp],
     ) -> Result<(), BindError> {
         self.is_that_of(&plan.context)?;
-        for &ImageWarmUp { operation, y } in operations {
+        for &ImageWarmUp {
+            operation,
+            y,
+            weighted,
+        } in operations
+        {
             let mut asked = Asked {
                 format: y.map(texture::written_format).transpose()?,
                 ..Asked::default()
             };
             if y.is_some() || operation == Operation::ImageToTensor {
                 asked.give(Role::Out);
+            }
+            if weighted {
+                asked.give(Role::Weights);
+                asked.weights = Some(AskedWeights {
+                    places: Broadcast::SAME,
+                    outside: Outside::Normalize,
+                    per_weight: false,
+                });
             }
             operation.validate(&plan.config, &plan.view(), &asked)?;
             self.compile(operation, &plan.config, &plan.schedule, asked)?;

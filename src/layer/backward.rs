@@ -12,7 +12,7 @@ use crate::stats::rows;
 use crate::tensor::Tensor;
 
 /// What errors call the tensors of a backward pass.
-const BOUND: [&str; 9] = [
+const BOUND: [&str; 10] = [
     "x",
     "dy",
     "dx",
@@ -22,6 +22,7 @@ const BOUND: [&str; 9] = [
     "grads",
     "grads",
     "affine",
+    "weights",
 ];
 
 /// Gradients of one backward pass.
@@ -167,6 +168,7 @@ impl BatchNorm {
             request.add_into.is_none().then_some(&outputs.rows),
             // Another layer may have reused all of the others.
             Some(&self.affine),
+            saved.weights.as_ref().map(|(weights, _)| weights),
         ]
     }
 
@@ -190,6 +192,7 @@ impl BatchNorm {
             Used::Frozen(rows) => StatisticsRows::Running(rows.slice()),
         };
         let buffers = BackwardBuffers::new(x.slice(), dy.slice(), statistics, workspace.slice())
+            .with_weights(self.weights(saved.weights.as_ref().map(|(w, outside)| (w, *outside)))?)
             .with_dx(outputs.dx.as_ref().map(Tensor::slice))
             .with_residual(saved.residual.as_ref().map(Tensor::slice))
             .with_dresidual(outputs.dresidual.as_ref().map(Tensor::slice))

@@ -13,7 +13,9 @@ use crate::shape::{same_element, same_shape};
 use crate::tensor::Tensor;
 
 /// What errors call the tensors of a forward pass.
-const BOUND: [&str; 6] = ["x", "y", "residual", "affine", "running", "saved"];
+const BOUND: [&str; 7] = [
+    "x", "y", "residual", "affine", "running", "saved", "weights",
+];
 
 /// What a forward pass gives.
 #[derive(Debug)]
@@ -94,7 +96,9 @@ impl BatchNorm {
         let same = used.is_some_and(|rows| {
             let y = (!request.in_place).then_some(&forward.y);
             let tensors = self.bound(x, y, request, rows);
-            forward.recorded.fits(tensors, self.momentum(request))
+            let outside = |weights: Option<_>| weights.map(|(_, outside)| outside);
+            outside(request.weights) == outside(forward.saved.weights.as_ref().map(|w| (&w.0, w.1)))
+                && forward.recorded.fits(tensors, self.momentum(request))
         });
         if !same {
             *forward = self.prepare_forward(x, request, Some(forward))?;
@@ -146,6 +150,7 @@ impl BatchNorm {
             Some(&self.affine),
             self.running_of(request),
             Some(statistics),
+            request.weights.map(|(weights, _)| weights),
         ]
     }
 
@@ -160,6 +165,7 @@ impl BatchNorm {
         if let Some(residual) = request.residual {
             self.like(x, "residual", residual)?;
         }
+        let weights = self.weights(request.weights)?;
         let frozen = self.frozen(request.mode);
         if !frozen {
             // Refused before anything is allocated.
@@ -182,7 +188,7 @@ impl BatchNorm {
                 Some(Used::Frozen(rows)) if self.fits(&rows, 3) => rows,
                 _ => Tensor::empty(&self.gpu, &[3, self.channels])?,
             };
-            let binding = self.bind_inference(&plan, x, y.as_ref(), request.residual)?;
+            let binding = self.bind_inference(&plan, x, y.as_ref(), request)?;
             (Used::Frozen(rows), None, binding)
         } else {
             let rows = match given {
@@ -196,6 +202,7 @@ impl BatchNorm {
             };
             let workspace = self.workspace(plan.workspace_bytes())?;
             let buffers = TrainBuffers::new(x.slice(), rows.slice(), workspace.slice())
+                .with_weights(weights)
                 .with_y(y.as_ref().map(Tensor::slice))
                 .with_residual(request.residual.map(Tensor::slice))
                 .with_affine(self.bound_affine())
@@ -227,13 +234,14 @@ impl BatchNorm {
         plan: &Plan,
         x: &Tensor,
         y: Option<&Tensor>,
-        residual: Option<&Tensor>,
+        request: ForwardRequest<'_>,
     ) -> Result<Binding, Error> {
         let running = self.running.as_ref();
         let running = running.ok_or(ConfigError::NoRunningStatistics)?;
         let buffers = InferenceBuffers::new(x.slice(), running.slice())
+            .with_weights(self.weights(request.weights)?)
             .with_y(y.map(Tensor::slice))
-            .with_residual(residual.map(Tensor::slice))
+            .with_residual(request.residual.map(Tensor::slice))
             .with_affine(self.bound_affine());
         Ok(plan.bind_inference(&buffers)?)
     }
@@ -279,7 +287,7 @@ impl BatchNorm {
         if self.frozen(Mode::Eval) {
             let plan = self.plan(x)?;
             let y = Tensor::empty_as(&self.gpu, x.shape(), x.element())?;
-            let binding = self.bind_inference(&plan, x, Some(&y), None)?;
+            let binding = self.bind_inference(&plan, x, Some(&y), Mode::Eval.into())?;
             return Ok(Inference {
                 y,
                 binding,

@@ -1,6 +1,7 @@
 //! What a forward pass is asked to do.
 
 use crate::tensor::Tensor;
+use crate::weights::Outside;
 
 /// Which statistics a forward pass normalizes with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,6 +18,7 @@ pub enum Mode {
 pub struct ForwardRequest<'a> {
     pub(crate) mode: Mode,
     pub(crate) residual: Option<&'a Tensor>,
+    pub(crate) weights: Option<(&'a Tensor, Outside)>,
     pub(crate) in_place: bool,
     pub(crate) keep_running: bool,
 }
@@ -27,6 +29,7 @@ impl<'a> ForwardRequest<'a> {
         Self {
             mode,
             residual: None,
+            weights: None,
             in_place: false,
             keep_running: false,
         }
@@ -36,6 +39,15 @@ impl<'a> ForwardRequest<'a> {
     /// the input's shape and element.
     pub fn with_residual(mut self, residual: impl Into<Option<&'a Tensor>>) -> Self {
         self.residual = residual.into();
+        self
+    }
+
+    /// Weighs the values of `x`, which without weights count as one each. `weights` is f32, and its shape is 1 on the channel
+    /// axis and, on each other, 1 or as long as `x`, aligned from the right. [`Weights`](crate::Weights) says what they mean,
+    /// and [`WeightsBuffer`](crate::WeightsBuffer) what becomes of some that are none. In [`Mode::Eval`] they tell padding
+    /// alone.
+    pub fn with_weights(mut self, weights: &'a Tensor, outside: Outside) -> Self {
+        self.weights = Some((weights, outside));
         self
     }
 

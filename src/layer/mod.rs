@@ -20,14 +20,16 @@ pub(crate) use saved::Used;
 use std::sync::{Mutex, PoisonError};
 
 use crate::config::{Affine, Config, Momentum};
+use crate::element::Element;
 use crate::error::Error;
 use crate::error::{ConfigError, PlanError, ShapeError};
 use crate::gpu::Gpu;
-use crate::record::Plan;
+use crate::record::{Plan, WeightsBuffer};
 use crate::shape::{same_element, same_shape};
 use crate::state::LayerState;
 use crate::stats::{Parameters, RunningStatistics, rows};
 use crate::tensor::Tensor;
+use crate::weights::Outside;
 
 /// A batch normalization layer.
 ///
@@ -243,6 +245,23 @@ impl BatchNorm {
         self.gpu.owns(name, tensor.gpu())?;
         same_shape(name, tensor.shape(), x.shape())?;
         Ok(same_element(name, tensor.element(), x.element())?)
+    }
+
+    /// Weights, as they are bound.
+    fn weights<'a>(
+        &self,
+        weights: Option<(&'a Tensor, Outside)>,
+    ) -> Result<Option<WeightsBuffer<'a>>, Error> {
+        let Some((weights, outside)) = weights else {
+            return Ok(None);
+        };
+        self.gpu.owns("weights", weights.gpu())?;
+        same_element("weights", weights.element(), Element::F32)?;
+        Ok(Some(WeightsBuffer::new(
+            weights.slice(),
+            weights.shape(),
+            outside,
+        )))
     }
 
     fn bound_affine(&self) -> Option<wgpu::BufferSlice<'_>> {

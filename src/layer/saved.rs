@@ -8,6 +8,7 @@ use crate::error::{BindError, ConfigError};
 use crate::shape::{same_element, same_shape};
 use crate::stats::SavedStatistics;
 use crate::tensor::{Tensor, Version};
+use crate::weights::Outside;
 
 /// What a forward pass leaves for its backward passes: the statistics it normalized with.
 ///
@@ -20,6 +21,7 @@ pub struct Saved {
     pub(crate) statistics: Used,
     /// Kept until backward has found where the activation was.
     pub(crate) residual: Option<Tensor>,
+    pub(crate) weights: Option<(Tensor, Outside)>,
     read: Read,
 }
 
@@ -30,6 +32,7 @@ struct Read {
     affine: Version,
     /// Where an activation makes backward read it again.
     residual: Option<Version>,
+    weights: Option<Version>,
 }
 
 /// Rows of statistics.
@@ -71,10 +74,14 @@ impl Saved {
             in_place: request.in_place,
             statistics,
             residual: request.residual.cloned(),
+            weights: request
+                .weights
+                .map(|(weights, outside)| (weights.clone(), outside)),
             read: Read {
                 x: x.version(),
                 affine: affine.version(),
                 residual: reread.map(Tensor::version),
+                weights: request.weights.map(|(weights, _)| weights.version()),
             },
         }
     }
@@ -85,6 +92,9 @@ impl Saved {
         self.read.affine = affine.version();
         if let (Some(read), Some(residual)) = (&mut self.read.residual, &self.residual) {
             *read = residual.version();
+        }
+        if let (Some(read), Some((weights, _))) = (&mut self.read.weights, &self.weights) {
+            *read = weights.version();
         }
     }
 
@@ -106,8 +116,9 @@ impl Saved {
         if !self.read.affine.is_current() {
             return stale("affine");
         }
-        match &self.read.residual {
-            Some(residual) if !residual.is_current() => stale("residual"),
+        match (&self.read.residual, &self.read.weights) {
+            (Some(residual), _) if !residual.is_current() => stale("residual"),
+            (_, Some(weights)) if !weights.is_current() => stale("weights"),
             _ => Ok(()),
         }
     }

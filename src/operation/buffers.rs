@@ -31,6 +31,8 @@ pub enum Holds {
     Texture,
     /// An image as a tensor of f32, of three channels or four.
     Planes,
+    /// Weights, of a shape of their own.
+    Weights,
 }
 
 /// When a caller gives a buffer.
@@ -70,8 +72,8 @@ impl Holds {
             Self::Tensor => schedule.element.bytes_of(schedule.view.len()),
             Self::Rows(rows) => rows::bytes(rows, schedule.view.channels()),
             Self::Scratch => schedule.workspace_bytes(),
-            // What was asked for says how many channels.
-            Self::Texture | Self::Planes => 0,
+            // What was asked for says how many there are.
+            Self::Texture | Self::Planes | Self::Weights => 0,
         }
     }
 }
@@ -145,6 +147,7 @@ const DX_OF_A_PART: Buffer = buffer(Role::Out, "dx", Tensor, Always);
 const SUMS: Buffer = buffer(Role::Grads, "sums", Rows(rows::GRADS), Always);
 const INTO: Buffer = buffer(Role::Statistics, "into", Rows(rows::MOMENTS), Always);
 const OTHER: Buffer = buffer(Role::Given, "other", Rows(rows::MOMENTS), Always);
+const WEIGHTS: Buffer = buffer(Role::Weights, "weights", Holds::Weights, AtWill);
 const NEW_Y: Buffer = buffer(Role::Out, "y", Tensor, Always);
 const STATISTICS: Buffer = buffer(Role::Statistics, "statistics", Rows(rows::MOMENTS), Always);
 
@@ -153,25 +156,25 @@ impl Operation {
     #[rustfmt::skip]
     pub fn buffers(self) -> &'static [Buffer] {
         match self {
-            Self::Train => &[X, Y, RESIDUAL, AFFINE, RUNNING_AT_WILL, SAVED, WORKSPACE],
+            Self::Train => &[X, WEIGHTS, Y, RESIDUAL, AFFINE, RUNNING_AT_WILL, SAVED, WORKSPACE],
             Self::TrainPart => &[
-                X, Y, RESIDUAL, AFFINE, RUNNING_AT_WILL, SAVED, GIVEN_MOMENTS, WORKSPACE,
+                X, WEIGHTS, Y, RESIDUAL, AFFINE, RUNNING_AT_WILL, SAVED, GIVEN_MOMENTS, WORKSPACE,
             ],
-            Self::Inference => &[X, Y, RESIDUAL, AFFINE, RUNNING_READ],
-            Self::Moments => &[X, MOMENTS, WORKSPACE],
+            Self::Inference => &[X, WEIGHTS, Y, RESIDUAL, AFFINE, RUNNING_READ],
+            Self::Moments => &[X, WEIGHTS, MOMENTS, WORKSPACE],
             Self::MergeMoments => &[INTO, OTHER],
             Self::Backward => &[
-                X, DY, DX, RESIDUAL, DRESIDUAL, AFFINE, SAVED, GRADS, WORKSPACE,
+                X, WEIGHTS, DY, DX, RESIDUAL, DRESIDUAL, AFFINE, SAVED, GRADS, WORKSPACE,
             ],
             Self::BackwardPart => &[
-                X, DY, DX_OF_A_PART, RESIDUAL, AFFINE, SAVED, SUMS, WORKSPACE,
+                X, WEIGHTS, DY, DX_OF_A_PART, RESIDUAL, AFFINE, SAVED, SUMS, WORKSPACE,
             ],
             Self::BackwardFrozen => &[
-                X, DY, DX, RESIDUAL, DRESIDUAL, AFFINE, RUNNING_READ, GRADS, WORKSPACE,
+                X, WEIGHTS, DY, DX, RESIDUAL, DRESIDUAL, AFFINE, RUNNING_READ, GRADS, WORKSPACE,
             ],
-            Self::ImageTrain => &[X_IMAGE, Y_IMAGE, AFFINE, RUNNING, SAVED, WORKSPACE],
+            Self::ImageTrain => &[X_IMAGE, WEIGHTS, Y_IMAGE, AFFINE, RUNNING, SAVED, WORKSPACE],
             Self::ImageInference => &[X_IMAGE, Y_IMAGE, AFFINE, RUNNING_READ],
-            Self::ImageStatistics => &[X_IMAGE, RUNNING, SAVED, WORKSPACE],
+            Self::ImageStatistics => &[X_IMAGE, WEIGHTS, RUNNING, SAVED, WORKSPACE],
             Self::ImageRenderSaved => &[X_IMAGE, AFFINE, SAVED],
             Self::ImageRenderRunning => &[X_IMAGE, AFFINE, RUNNING_READ],
             Self::ImageToTensor => &[X_IMAGE, Y_PLANES, AFFINE, SAVED_READ, GIVEN_RUNNING],

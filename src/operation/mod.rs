@@ -14,7 +14,7 @@ pub(crate) use buffers::rows;
 pub use buffers::{Buffer, Given, Holds};
 pub use list::Operation;
 pub use steps::Stage;
-pub(crate) use steps::{Asked, ImageTensor, Step};
+pub(crate) use steps::{Asked, AskedWeights, ImageTensor, Step, WeightAxes};
 
 #[cfg(test)]
 mod tests;

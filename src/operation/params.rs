@@ -1,7 +1,9 @@
 //! What one dispatch is told, as the shaders' `Params` lays it out.
 
+use super::AskedWeights;
 use crate::config::{Activation, Affine, Config, Momentum, NonFinite, RunningVariance};
 use crate::plan::{Grid, Piece, Schedule};
+use crate::weights::Outside;
 
 /// Mirrors `Params` in `shaders/shared/params.wgsl`; a test compares the two.
 #[repr(C)]
@@ -45,6 +47,9 @@ pub struct Params {
     pub y_origin: u32,
     pub texel_step: u32,
     pub channel_step: u32,
+    pub weights_first: u32,
+    pub weight_axes: u32,
+    pub weight_step: u32,
 }
 
 /// Bits of [`Params::flags`], as the shaders name them.
@@ -66,6 +71,10 @@ pub mod flags {
     pub const LUMINANCE: u32 = 8192;
     pub const HAS_ALPHA: u32 = 16384;
     pub const FROM_RUNNING: u32 = 32768;
+    pub const ZERO_OUTSIDE: u32 = 65536;
+    pub const WEIGHTS_APART: u32 = 131_072;
+    pub const UNBIASED: u32 = 262_144;
+    pub const PER_WEIGHT: u32 = 524_288;
 }
 
 impl Params {
@@ -123,6 +132,9 @@ impl Params {
             y_origin: 0,
             texel_step: 0,
             channel_step: 0,
+            weights_first: 0,
+            weight_axes: 0,
+            weight_step: 0,
         }
     }
 
@@ -144,10 +156,19 @@ impl Params {
         self
     }
 
+    /// Weights that lie as `weights` says beside a piece that begins at element `first` of its tensor.
+    pub(crate) fn with_weights(mut self, weights: &AskedWeights, first: u32) -> Self {
+        self.weights_first = first;
+        self.weight_axes = weights.places.axes().len() as u32;
+        let step = weights.places.step_of_four();
+        self.weight_step = step.unwrap_or(0) as u32;
+        self.with_flag(flags::WEIGHTS_APART, step.is_none())
+            .with_flag(flags::ZERO_OUTSIDE, weights.outside == Outside::Zero)
+            .with_flag(flags::PER_WEIGHT, weights.per_weight)
+    }
+
     pub(crate) fn with_flag(mut self, flag: u32, set: bool) -> Self {
-        if set {
-            self.flags |= flag;
-        }
+        self.flags = self.flags & !flag | if set { flag } else { 0 };
         self
     }
 
@@ -171,7 +192,7 @@ impl Params {
     }
 
     /// Statistics of `count` values per channel, where the tensor is a part of the batch.
-    pub(crate) fn with_count(mut self, count: u64) -> Self {
+    pub(crate) fn with_count(mut self, count: f64) -> Self {
         self.total = count as f32;
         self
     }
@@ -181,15 +202,16 @@ impl Params {
         self
     }
 
-    pub(crate) fn with_running(mut self, config: &Config, count: u64) -> Self {
+    pub(crate) fn with_running(mut self, config: &Config, count: f64) -> Self {
         let Some(running) = config.running else {
             return self;
         };
-        if running.variance == RunningVariance::Unbiased {
-            let m = count as f64;
-            self.correction = (m / (m - 1.0)) as f32;
+        let unbiased = running.variance == RunningVariance::Unbiased;
+        if unbiased {
+            self.correction = (count / (count - 1.0)) as f32;
         }
         self.with_flag(flags::HAS_RUNNING, true)
+            .with_flag(flags::UNBIASED, unbiased)
             .with_flag(
                 flags::SKIP_NON_FINITE,
                 running.non_finite == NonFinite::Skip,
@@ -290,6 +312,9 @@ mod tests {
             y_origin,
             texel_step,
             channel_step,
+            weights_first,
+            weight_axes,
+            weight_step,
         });
         assert_eq!(layout(&module, "Params"), params);
         assert_eq!(
@@ -355,6 +380,10 @@ mod tests {
             (flags::LUMINANCE, "LUMINANCE"),
             (flags::HAS_ALPHA, "HAS_ALPHA"),
             (flags::FROM_RUNNING, "FROM_RUNNING"),
+            (flags::ZERO_OUTSIDE, "ZERO_OUTSIDE"),
+            (flags::WEIGHTS_APART, "WEIGHTS_APART"),
+            (flags::UNBIASED, "UNBIASED"),
+            (flags::PER_WEIGHT, "PER_WEIGHT"),
         ];
         assert_eq!(constants, flags);
     }

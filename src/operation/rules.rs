@@ -14,8 +14,13 @@ impl Operation {
         view: &View,
         asked: &Asked,
     ) -> Result<(), ConfigError> {
-        let own = view.count() as u64;
+        let own = view.count() as f64;
+        self.combines(asked)?;
         match self {
+            // How much weight there is only the device sees.
+            Self::TrainPart | Self::BackwardPart if asked.weights.is_some() => {
+                config.validate_training_part(view, own.max(2.0))
+            }
             Self::Train | Self::ImageTrain | Self::ImageStatistics => {
                 config.validate_training(view)
             }
@@ -25,7 +30,7 @@ impl Operation {
             Self::Backward => {
                 // What a part's own count allows matters where its own statistics were used.
                 let part = !asked.has(Role::Out);
-                config.validate_training_part(view, if part { own.max(2) } else { own })
+                config.validate_training_part(view, if part { own.max(2.0) } else { own })
             }
             Self::Inference
             | Self::BackwardFrozen
@@ -41,6 +46,16 @@ impl Operation {
                 }
             }
             Self::MergeMoments | Self::Moments | Self::ImageRenderSaved | Self::Normalize => Ok(()),
+        }
+    }
+    /// Refuses what no dispatch has bindings for.
+    fn combines(self, asked: &Asked) -> Result<(), ConfigError> {
+        match self == Self::BackwardFrozen && asked.weights.is_some() && asked.through_residual {
+            true => Err(ConfigError::Combination {
+                what: "weights",
+                with: "a residual before an activation, in backward through frozen statistics",
+            }),
+            false => Ok(()),
         }
     }
 }

@@ -6,6 +6,7 @@ use crate::config::{Affine, Config};
 use crate::element::Element;
 use crate::plan::{Grid, Piece, Schedule};
 use crate::shaders::{Constants, Kernel, Role, Storage, TexelFormat, Variant, Walk};
+use crate::weights::{Broadcast, MAX_AXES, Outside};
 
 /// What a dispatch does with the tensor, and so which of the schedule's grids is its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,10 +32,14 @@ pub enum Stage {
 pub(crate) struct Asked {
     /// The roles that were given a buffer or a texture, a bit each.
     pub(crate) given: u32,
-    /// Values per channel of the whole batch, where the tensor is a part of it.
-    pub(crate) count: Option<u64>,
+    /// Values per channel of the whole batch, where the tensor is a part of it; of values with weights, their sum.
+    pub(crate) count: Option<f64>,
     /// Values per channel behind the moments that are merged into others.
-    pub(crate) other_count: u64,
+    pub(crate) other_count: f64,
+    /// Where weights lie, and what is outside.
+    pub(crate) weights: Option<AskedWeights>,
+    /// Whether backward finds its way back through an activation of a sum with the residual.
+    pub(crate) through_residual: bool,
     /// Whether gradients are added to what is there.
     pub(crate) accumulate: bool,
     /// Whether an image's alpha is copied.
@@ -53,6 +58,33 @@ pub(crate) struct Asked {
     pub(crate) tensor: Option<ImageTensor>,
     /// Whether each buffer that is written holds one thing alone: others can be bound read-only then.
     pub(crate) apart: bool,
+}
+
+/// Where weights lie, and what becomes of values without.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct AskedWeights {
+    pub(crate) places: Broadcast,
+    pub(crate) outside: Outside,
+    /// Whether moments are to have squares over the sum of weights, which the host does not know, in place of squares.
+    pub(crate) per_weight: bool,
+}
+
+/// Axes of weights; mirrors `WeightAxes` in `shaders/shared/weights.wgsl`.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, bytemuck::Pod, bytemuck::Zeroable)]
+pub(crate) struct WeightAxes {
+    pub(crate) axes: [[u32; 4]; MAX_AXES],
+}
+
+impl AskedWeights {
+    pub(crate) fn axes(&self) -> WeightAxes {
+        // Shaders divide by the first.
+        let mut axes = [[1, 0, 0, 0]; MAX_AXES];
+        for (entry, axis) in axes.iter_mut().zip(self.places.axes()) {
+            *entry = [axis.stride as u32, axis.step as u32, 0, 0];
+        }
+        WeightAxes { axes }
+    }
 }
 
 /// How an image lies in a tensor of f32.
@@ -98,7 +130,8 @@ impl Operation {
     /// and runs none.
     pub(crate) fn kernels(self, schedule: &Schedule, asked: &Asked) -> Vec<(Kernel, Stage)> {
         let first = |kernel| (kernel, Stage::Reduce);
-        let split = |kernel, finish, then| match schedule.folds {
+        let weighted = asked.weights.is_some();
+        let split = |kernel, finish, then| match schedule.folds || weighted {
             true => vec![first(kernel), (finish, Stage::Finish), (then, Stage::Map)],
             false => vec![first(kernel), (then, Stage::Map)],
         };
@@ -113,9 +146,13 @@ impl Operation {
             },
             // A batch that is empty in this part alone moves this part's statistics with the others'.
             Self::TrainPart if schedule.view.is_empty() => match asked.count {
-                Some(0) => vec![],
+                Some(0.0) => vec![],
                 _ => vec![(Kernel::TrainFinish, Stage::Merge)],
             },
+            Self::TrainPart if weighted => vec![
+                (Kernel::TrainFinish, Stage::Finish),
+                (Kernel::Normalize, Stage::Map),
+            ],
             Self::TrainPart => vec![(Kernel::Normalize, Stage::Map)],
             Self::Inference | Self::ImageInference | Self::Normalize => {
                 vec![(Kernel::Inference, Stage::Apply)]
@@ -128,7 +165,10 @@ impl Operation {
             // Nothing maps an empty batch, whose sums are zeroed all the same.
             Self::Backward => match (
                 asked.has(Role::Out) && !schedule.view.is_empty(),
-                schedule.resident_backward,
+                // With weights, these have no binding left for a residual.
+                schedule
+                    .resident_backward
+                    .filter(|_| !(weighted && asked.through_residual)),
             ) {
                 (true, Some(grid)) if grid.held > 0 => {
                     vec![(Kernel::BackwardHeld, Stage::Resident(grid))]
@@ -140,11 +180,18 @@ impl Operation {
                     (Kernel::Gradients, Stage::Merge),
                 ],
             },
+            Self::BackwardPart if weighted => vec![
+                (Kernel::Gradients, Stage::Finish),
+                (Kernel::BackwardDx, Stage::Map),
+            ],
             Self::BackwardPart => vec![(Kernel::BackwardDx, Stage::Map)],
             Self::BackwardFrozen => vec![
                 first(Kernel::BackwardFrozen),
                 (Kernel::Gradients, Stage::Merge),
             ],
+            Self::ImageStatistics if weighted => {
+                vec![first(Kernel::Moments), (Kernel::TrainFinish, Stage::Merge)]
+            }
             // The second is the kernel of training, over no pixels: all that is left are the statistics.
             Self::ImageStatistics => {
                 vec![first(Kernel::Moments), (Kernel::Normalize, Stage::Merge)]
@@ -268,6 +315,9 @@ impl Operation {
             params.count = 0;
         }
         params.given_total = asked.other_count as f32;
+        if let Some(weights) = &asked.weights {
+            params = params.with_weights(weights, schedule.first_element(piece));
+        }
         let params = match asked.tensor {
             Some(ImageTensor { planar, alpha }) => {
                 params.with_tensor(schedule.view.count() as u32, planar, alpha)
@@ -280,7 +330,7 @@ impl Operation {
                 flags::LUMINANCE,
                 asked.luminance && kernel == Kernel::Moments,
             );
-        let count = asked.count.unwrap_or(schedule.view.count() as u64);
+        let count = asked.count.unwrap_or(schedule.view.count() as f64);
         let params = params.with_count(count);
         // Only the kernels that finish training move running statistics.
         let trains = matches!(
@@ -292,9 +342,11 @@ impl Operation {
             false => params,
         };
         let params = self.options(params, config, asked);
-        match finished {
-            true => params.with_finished(),
-            false => params,
+        match (finished, asked.weights) {
+            // It lies where the first of what was merged lay.
+            (true, Some(_)) => params.with_flag(flags::HAS_GRADS, false),
+            (true, None) => params.with_finished(),
+            (false, _) => params,
         }
     }
 
@@ -344,6 +396,10 @@ fn variant(
         None => Walk::Dense,
     };
     let variant = Variant::new(kernel, storage, walk, schedule.load, grid.lane_columns);
+    let variant = match asked.weights {
+        Some(_) if kernel.takes_weights() => variant.weighted(),
+        _ => variant,
+    };
     match asked.apart {
         true => variant.reading(),
         false => variant,

@@ -48,7 +48,7 @@ fn image() -> Schedule {
 fn all(operation: Operation) -> Asked {
     let mut asked = Asked {
         format: Some(TexelFormat::Rgba16Float),
-        other_count: 7,
+        other_count: 7.0,
         tensor: matches!(
             operation,
             Operation::ImageToTensor | Operation::ImageFromTensor
@@ -313,7 +313,7 @@ fn counts_are_those_of_the_whole_batch() {
     };
     let mut asked = all(Operation::Train);
     assert_eq!(total(Operation::Train, &asked), (100_000.0, 7.0));
-    asked.count = Some(400_000);
+    asked.count = Some(400_000.0);
     assert_eq!(total(Operation::TrainPart, &asked), (400_000.0, 7.0));
     assert_eq!(total(Operation::MergeMoments, &asked), (400_000.0, 7.0));
 }

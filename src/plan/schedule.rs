@@ -324,6 +324,13 @@ impl Schedule {
         }
     }
 
+    /// The element of the tensor that a dispatch over this piece finds at address 0, which may lie before the tensor's
+    /// first: addresses wrap.
+    pub(crate) fn first_element(&self, piece: &Piece) -> u32 {
+        let values = self.bytes_each(piece) / self.element.bytes();
+        (piece.binding_start() as u64 * values) as u32
+    }
+
     /// Scratch that any one operation needs, in bytes.
     pub fn workspace_bytes(&self) -> u64 {
         let partials = u64::from(self.partials) + u64::from(self.folds);

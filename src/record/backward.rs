@@ -1,6 +1,6 @@
 //! Binding of backward passes.
 
-use super::request::whole_count;
+use super::request::count;
 use super::{BackwardBuffers, Plan, StatisticsRows};
 use crate::binding::Binding;
 use crate::error::BindError;
@@ -87,6 +87,7 @@ impl Plan {
         }
         let mut buffers = vec![
             ("x", Some(b.x)),
+            ("weights", b.weights.map(|weights| weights.values)),
             ("dy", Some(b.dy)),
             ("dx", b.dx),
             ("residual", b.residual),
@@ -99,10 +100,12 @@ impl Plan {
             accumulate: b.accumulate,
             ..Asked::default()
         };
+        let through_batch = matches!(b.statistics, StatisticsRows::Saved(_));
+        asked = asked.with_weights(self, b.weights.as_ref(), through_batch)?;
         let operation = match (b.statistics, &b.sums) {
             (StatisticsRows::Saved(saved), Some(sums)) => {
                 buffers.extend([("saved", Some(saved)), ("sums", Some(sums.rows))]);
-                asked.count = Some(whole_count(sums.count)?);
+                asked.count = Some(count(sums.count, b.weights.as_ref())?);
                 Operation::BackwardPart
             }
             (StatisticsRows::Running(_), Some(_)) => {

@@ -3,6 +3,8 @@
 
 use wgpu::BufferSlice;
 
+use super::WeightsBuffer;
+
 /// Buffers of training forward.
 ///
 /// C is the channel count. Tensors hold the configuration's [`Element`](crate::Element), and
@@ -10,6 +12,7 @@ use wgpu::BufferSlice;
 #[derive(Clone, Copy, Debug)]
 pub struct TrainBuffers<'a> {
     pub(super) x: BufferSlice<'a>,
+    pub(super) weights: Option<WeightsBuffer<'a>>,
     pub(super) y: Option<BufferSlice<'a>>,
     pub(super) residual: Option<BufferSlice<'a>>,
     pub(super) affine: Option<BufferSlice<'a>>,
@@ -30,6 +33,7 @@ impl<'a> TrainBuffers<'a> {
     pub fn new(x: BufferSlice<'a>, saved: BufferSlice<'a>, workspace: BufferSlice<'a>) -> Self {
         Self {
             x,
+            weights: None,
             y: None,
             residual: None,
             affine: None,
@@ -39,6 +43,12 @@ impl<'a> TrainBuffers<'a> {
             moments: None,
             workspace,
         }
+    }
+
+    /// Sets the weights of the values of `x`, read; without them each counts as one.
+    pub fn with_weights(mut self, weights: impl Into<Option<WeightsBuffer<'a>>>) -> Self {
+        self.weights = weights.into();
+        self
     }
 
     /// Sets the output, in the input's shape, written. Without it the output replaces `x`, and then
@@ -89,6 +99,7 @@ impl<'a> TrainBuffers<'a> {
 #[derive(Clone, Copy, Debug)]
 pub struct InferenceBuffers<'a> {
     pub(super) x: BufferSlice<'a>,
+    pub(super) weights: Option<WeightsBuffer<'a>>,
     pub(super) y: Option<BufferSlice<'a>>,
     pub(super) residual: Option<BufferSlice<'a>>,
     pub(super) affine: Option<BufferSlice<'a>>,
@@ -104,11 +115,18 @@ impl<'a> InferenceBuffers<'a> {
     pub fn new(x: BufferSlice<'a>, running: BufferSlice<'a>) -> Self {
         Self {
             x,
+            weights: None,
             y: None,
             residual: None,
             affine: None,
             running,
         }
+    }
+
+    /// Sets the weights of the values of `x`, read: they tell where there is padding.
+    pub fn with_weights(mut self, weights: impl Into<Option<WeightsBuffer<'a>>>) -> Self {
+        self.weights = weights.into();
+        self
     }
 
     /// Sets the output, in the input's shape, written. Without it the output replaces `x`.
@@ -147,6 +165,7 @@ pub enum StatisticsRows<'a> {
 #[derive(Clone, Copy, Debug)]
 pub struct BackwardBuffers<'a> {
     pub(super) x: BufferSlice<'a>,
+    pub(super) weights: Option<WeightsBuffer<'a>>,
     pub(super) dy: BufferSlice<'a>,
     pub(super) dx: Option<BufferSlice<'a>>,
     pub(super) residual: Option<BufferSlice<'a>>,
@@ -174,6 +193,7 @@ impl<'a> BackwardBuffers<'a> {
     ) -> Self {
         Self {
             x,
+            weights: None,
             dy,
             dx: None,
             residual: None,
@@ -185,6 +205,12 @@ impl<'a> BackwardBuffers<'a> {
             sums: None,
             workspace,
         }
+    }
+
+    /// Sets the weights of the values of `x`, read: those of the forward pass.
+    pub fn with_weights(mut self, weights: impl Into<Option<WeightsBuffer<'a>>>) -> Self {
+        self.weights = weights.into();
+        self
     }
 
     /// Sets where the input's gradient goes, in the input's shape.
@@ -238,6 +264,7 @@ impl<'a> BackwardBuffers<'a> {
 #[derive(Clone, Copy, Debug)]
 pub struct MomentsBuffers<'a> {
     pub(super) x: BufferSlice<'a>,
+    pub(super) weights: Option<WeightsBuffer<'a>>,
     pub(super) moments: BufferSlice<'a>,
     pub(super) workspace: BufferSlice<'a>,
 }
@@ -253,9 +280,16 @@ impl<'a> MomentsBuffers<'a> {
     pub fn new(x: BufferSlice<'a>, moments: BufferSlice<'a>, workspace: BufferSlice<'a>) -> Self {
         Self {
             x,
+            weights: None,
             moments,
             workspace,
         }
+    }
+
+    /// Sets the weights of the values of `x`, read. Their sum is the count of these moments.
+    pub fn with_weights(mut self, weights: impl Into<Option<WeightsBuffer<'a>>>) -> Self {
+        self.weights = weights.into();
+        self
     }
 }
 

@@ -1,6 +1,6 @@
 //! Binding of forward passes and moments.
 
-use super::request::whole_count;
+use super::request::{count, count_of_values};
 use super::{InferenceBuffers, MomentsBuffers, MomentsRows, Plan, TrainBuffers};
 use crate::binding::Binding;
 use crate::error::BindError;
@@ -20,6 +20,7 @@ impl Plan {
     pub fn bind_train(&self, b: &TrainBuffers<'_>) -> Result<Binding, BindError> {
         let mut buffers = vec![
             ("x", Some(b.x)),
+            ("weights", b.weights.map(|weights| weights.values)),
             ("y", b.y),
             ("residual", b.residual),
             ("affine", b.affine),
@@ -34,14 +35,12 @@ impl Plan {
             Some(_) if b.keep_running => return Err(BindError::Unexpected { buffer: "running" }),
             _ => {}
         }
+        let mut asked = Asked::default().with_weights(self, b.weights.as_ref(), true)?;
         let Some(moments) = &b.moments else {
-            return self.bind(Operation::Train, Asked::default(), &buffers);
+            return self.bind(Operation::Train, asked, &buffers);
         };
         buffers.push(("moments", Some(moments.rows)));
-        let asked = Asked {
-            count: Some(whole_count(moments.count)?),
-            ..Asked::default()
-        };
+        asked.count = Some(count(moments.count, b.weights.as_ref())?);
         self.bind(Operation::TrainPart, asked, &buffers)
     }
 
@@ -56,10 +55,12 @@ impl Plan {
     pub fn bind_moments(&self, b: &MomentsBuffers<'_>) -> Result<Binding, BindError> {
         let buffers = [
             ("x", Some(b.x)),
+            ("weights", b.weights.map(|weights| weights.values)),
             ("moments", Some(b.moments)),
             ("workspace", Some(b.workspace)),
         ];
-        self.bind(Operation::Moments, Asked::default(), &buffers)
+        let asked = Asked::default().with_weights(self, b.weights.as_ref(), true)?;
+        self.bind(Operation::Moments, asked, &buffers)
     }
 
     /// Binds the merging of `other`'s moments into `into`'s, whose count is the sum of both
@@ -70,15 +71,15 @@ impl Plan {
     /// [`Moments::merge_all`](crate::Moments::merge_all) does: a chain of 64 left the bounds.
     ///
     /// # Errors
-    /// A count that is no whole number; buffers that do not fit.
+    /// A count below 0, above 2^53 or not finite; buffers that do not fit.
     pub fn bind_merge_moments(
         &self,
         into: &MomentsRows<'_>,
         other: &MomentsRows<'_>,
     ) -> Result<Binding, BindError> {
         let asked = Asked {
-            count: Some(whole_count(into.count)?),
-            other_count: whole_count(other.count)?,
+            count: Some(count_of_values(into.count)?),
+            other_count: count_of_values(other.count)?,
             ..Asked::default()
         };
         let buffers = [("into", Some(into.rows)), ("other", Some(other.rows))];
@@ -92,11 +93,13 @@ impl Plan {
     pub fn bind_inference(&self, b: &InferenceBuffers<'_>) -> Result<Binding, BindError> {
         let buffers = [
             ("x", Some(b.x)),
+            ("weights", b.weights.map(|weights| weights.values)),
             ("y", b.y),
             ("residual", b.residual),
             ("affine", b.affine),
             ("running", Some(b.running)),
         ];
-        self.bind(Operation::Inference, Asked::default(), &buffers)
+        let asked = Asked::default().with_weights(self, b.weights.as_ref(), false)?;
+        self.bind(Operation::Inference, asked, &buffers)
     }
 }

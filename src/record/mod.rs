@@ -6,6 +6,7 @@ mod forward;
 mod plan;
 mod request;
 mod warm_up;
+mod weights;
 
 pub use buffers::{
     BackwardBuffers, InferenceBuffers, MomentsBuffers, MomentsRows, StatisticsRows, SumsRows,
@@ -13,3 +14,4 @@ pub use buffers::{
 };
 pub use plan::Plan;
 pub use warm_up::WarmUp;
+pub use weights::WeightsBuffer;

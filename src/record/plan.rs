@@ -18,6 +18,7 @@ use crate::shape::View;
 pub struct Plan {
     pub(super) context: Context,
     pub(super) config: Config,
+    pub(super) shape: Vec<usize>,
     pub(super) schedule: Schedule,
 }
 
@@ -67,6 +68,7 @@ impl Context {
         Ok(Plan {
             context: self.clone(),
             config: *config,
+            shape: shape.to_vec(),
             schedule,
         })
     }

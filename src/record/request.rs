@@ -1,6 +1,6 @@
 //! From the words of the recording layer to those of operations.
 
-use super::Plan;
+use super::{Plan, WeightsBuffer};
 use crate::binding::Binding;
 use crate::bindings::{Named, Request, bind};
 use crate::error::{BindError, ConfigError};
@@ -28,10 +28,17 @@ impl Plan {
     }
 }
 
-/// A count of values per channel, as devices take it: a whole number.
-pub(super) fn whole_count(count: f64) -> Result<u64, ConfigError> {
-    match count.fract() == 0.0 && COUNTS.contains(&count) {
-        true => Ok(count as u64),
+/// A count of values per channel, or the sum of their weights.
+pub(super) fn count(count: f64, weights: Option<&WeightsBuffer<'_>>) -> Result<f64, ConfigError> {
+    match count.fract() == 0.0 || weights.is_some() {
+        true => count_of_values(count),
+        false => Err(ConfigError::CountOfValues { got: count }),
+    }
+}
+
+pub(super) fn count_of_values(count: f64) -> Result<f64, ConfigError> {
+    match COUNTS.contains(&count) {
+        true => Ok(count),
         false => Err(ConfigError::CountOfValues { got: count }),
     }
 }

@@ -1,9 +1,12 @@
 //! Pipelines compiled before they are needed.
 
 use super::Plan;
+use crate::config::{Activation, Config};
 use crate::context::Context;
 use crate::error::BindError;
 use crate::operation::{Asked, Operation};
+use crate::shaders::Role;
+use crate::weights::Outside;
 
 /// An operation to compile ahead, with the options that the later call to `bind_*` will give, because an
 /// option can need another pipeline. The setters have the names of the buffers' setters.
@@ -12,6 +15,8 @@ pub struct WarmUp {
     operation: Operation,
     /// Options that will be given, by the names of their buffers.
     options: Vec<&'static str>,
+    /// What is outside of the weights that will be given.
+    weights: Option<Outside>,
 }
 
 impl WarmUp {
@@ -49,6 +54,7 @@ impl WarmUp {
         Self {
             operation,
             options: Vec::new(),
+            weights: None,
         }
     }
 
@@ -77,6 +83,14 @@ impl WarmUp {
         self.with("dresidual")
     }
 
+    /// With weights, and what becomes of values without.
+    pub fn with_weights(self, outside: Outside) -> Self {
+        Self {
+            weights: Some(outside),
+            ..self.with("weights")
+        }
+    }
+
     /// With given moments: the second half of training forward in parts.
     pub fn with_moments(self) -> Self {
         self.with("moments")
@@ -88,7 +102,7 @@ impl WarmUp {
     }
 
     /// The operation and what is asked of it, of a batch of `count` values per channel.
-    fn asked(&self, count: u64) -> Result<(Operation, Asked), BindError> {
+    fn asked(&self, config: &Config, count: f64) -> Result<(Operation, Asked), BindError> {
         let operation = match self.operation {
             Operation::Train if self.options.contains(&"moments") => Operation::TrainPart,
             Operation::Backward if self.options.contains(&"sums") => Operation::BackwardPart,
@@ -96,9 +110,11 @@ impl WarmUp {
         };
         let mut asked = Asked {
             count: Some(count),
-            other_count: 1,
+            other_count: 1.0,
             ..Asked::default()
         };
+        let frozen = [Operation::Inference, Operation::BackwardFrozen];
+        asked = asked.with_some_weights(self.weights, !frozen.contains(&operation));
         for &option in &self.options {
             let mut buffers = operation.buffers().iter();
             match buffers.find(|buffer| buffer.name == option) {
@@ -106,6 +122,7 @@ impl WarmUp {
                 None => return Err(BindError::Unexpected { buffer: option }),
             }
         }
+        asked.through_residual = asked.has(Role::Residual) && config.activation != Activation::None;
         Ok((operation, asked))
     }
 }
@@ -139,9 +156,9 @@ impl Context {
     pub fn warm_up(&self, plan: &Plan, operations: &[WarmUp]) -> Result<(), BindError> {
         self.is_that_of(&plan.context)?;
         // A part is one of a larger batch.
-        let count = (plan.view().count() as u64).max(2);
+        let count = (plan.view().count() as f64).max(2.0);
         for operation in operations {
-            let (operation, asked) = operation.asked(count)?;
+            let (operation, asked) = operation.asked(&plan.config, count)?;
             operation.validate(&plan.config, &plan.view(), &asked)?;
             self.compile(operation, &plan.config, &plan.schedule, asked)?;
         }

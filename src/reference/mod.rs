@@ -5,6 +5,14 @@
 //! results of other frameworks. Each call refuses slices that are not as long as their view says.
 
 pub(crate) mod epilogue;
+mod shares;
+mod weighted;
+
+pub(crate) use shares::Shares;
+pub use weighted::{
+    weighted_backward, weighted_backward_frozen, weighted_moments, weighted_normalize,
+    weighted_train_forward, weighted_update_running,
+};
 
 use crate::config::{Momentum, NonFinite, RunningUpdate, RunningVariance};
 use crate::error::ShapeError;
@@ -66,11 +74,20 @@ pub struct Gradients {
 /// # Errors
 /// An `x` that is not as long as its view says.
 pub fn moments(view: &View, x: &[f32]) -> Result<Moments, ShapeError> {
+    moments_by(view, x, &Shares::of(view, None))
+}
+
+/// [`moments`] of the values that count, with their weights.
+pub(crate) fn moments_by(
+    view: &View,
+    x: &[f32],
+    shares: &Shares<'_>,
+) -> Result<Moments, ShapeError> {
     check_tensor(view, "x", x)?;
-    let m = view.count() as f64;
+    let m = shares.total;
     let channel_sum = |c: usize, f: &dyn Fn(f64) -> f64| -> f64 {
-        let values = view.runs(c).flat_map(|run| &x[run]);
-        values.map(|&v| f(f64::from(v))).sum()
+        let counted = view.runs(c).flatten().filter(|&i| shares.counts(i));
+        counted.map(|i| shares.weight(i) * f(f64::from(x[i]))).sum()
     };
     let mean: Vec<f64> = (0..view.channels())
         .map(|c| channel_sum(c, &|v| v) / m)
@@ -93,21 +110,25 @@ pub fn train_forward(
     p: Parameters<'_>,
     eps: f32,
 ) -> Result<(Vec<f64>, Moments), ShapeError> {
-    let batch = moments(view, x)?;
-    Ok((train_forward_by(view, x, &batch, p, eps)?, batch))
+    let shares = Shares::of(view, None);
+    let batch = moments_by(view, x, &shares)?;
+    Ok((train_forward_by(view, x, &shares, &batch, p, eps)?, batch))
 }
 
 /// [`train_forward`] with the batch's statistics given.
 pub(crate) fn train_forward_by(
     view: &View,
     x: &[f32],
+    shares: &Shares<'_>,
     batch: &Moments,
     p: Parameters<'_>,
     eps: f32,
 ) -> Result<Vec<f64>, ShapeError> {
-    let mut y = normalize(view, x, batch, p, eps)?;
+    let mut y = normalize_by(view, x, shares, batch, p, eps)?;
     for c in (0..view.channels()).filter(|&c| !batch.is_finite(c)) {
-        view.runs(c).for_each(|run| y[run].fill(f64::NAN));
+        for i in view.runs(c).flatten().filter(|&i| !shares.is_padding(i)) {
+            y[i] = f64::NAN;
+        }
     }
     Ok(y)
 }
@@ -123,6 +144,18 @@ pub fn normalize(
     p: Parameters<'_>,
     eps: f32,
 ) -> Result<Vec<f64>, ShapeError> {
+    normalize_by(view, x, &Shares::of(view, None), s, p, eps)
+}
+
+/// [`normalize`] of what is no padding.
+pub(crate) fn normalize_by(
+    view: &View,
+    x: &[f32],
+    shares: &Shares<'_>,
+    s: &Moments,
+    p: Parameters<'_>,
+    eps: f32,
+) -> Result<Vec<f64>, ShapeError> {
     check_tensor(view, "x", x)?;
     s.check_lengths(view)?;
     p.check_lengths(view)?;
@@ -133,7 +166,7 @@ pub fn normalize(
         } else {
             inv_std * f64::from(p.weight(c))
         };
-        for i in view.runs(c).flatten() {
+        for i in view.runs(c).flatten().filter(|&i| !shares.is_padding(i)) {
             y[i] = (f64::from(x[i]) - s.mean[c]) * scale + f64::from(p.bias(c));
         }
     }
@@ -152,6 +185,17 @@ pub fn update_running(
     count: usize,
     running: RunningUpdate,
 ) -> Result<(Moments, Vec<u32>), ShapeError> {
+    let shares = Shares::of(&View::of_lengths(count, 1, 1), None);
+    update_running_by(old, batch, &shares, running)
+}
+
+/// [`update_running`] after a batch of values with these weights.
+pub(crate) fn update_running_by(
+    old: &RunningStatistics,
+    batch: &Moments,
+    shares: &Shares<'_>,
+    running: RunningUpdate,
+) -> Result<(Moments, Vec<u32>), ShapeError> {
     let channels = batch.mean.len();
     check_len("variance", batch.variance.len(), channels)?;
     check_len("running mean", old.mean.len(), channels)?;
@@ -162,10 +206,10 @@ pub fn update_running(
         variance: old.variance.iter().map(|&v| f64::from(v)).collect(),
     };
     let mut batches = old.batches.clone();
-    if count == 0 {
+    if shares.moves_nothing(running) {
         return Ok((new, batches));
     }
-    let m = count as f64;
+    let m = shares.total;
     for (c, batches) in batches.iter_mut().enumerate() {
         let variance = match running.variance {
             RunningVariance::Biased => batch.variance[c],
@@ -206,7 +250,8 @@ pub fn backward<T: Into<f64> + Copy>(
     weight: Option<&[f32]>,
     eps: f32,
 ) -> Result<Gradients, ShapeError> {
-    backward_by(view, x, dy, &moments(view, x)?, weight, eps)
+    let shares = Shares::of(view, None);
+    backward_by(view, x, dy, &shares, &moments(view, x)?, weight, eps)
 }
 
 /// [`backward`] with the batch's statistics given.
@@ -214,24 +259,26 @@ pub(crate) fn backward_by<T: Into<f64> + Copy>(
     view: &View,
     x: &[f32],
     dy: &[T],
+    shares: &Shares<'_>,
     batch: &Moments,
     weight: Option<&[f32]>,
     eps: f32,
 ) -> Result<Gradients, ShapeError> {
     check_gradients(view, x, dy, batch, weight)?;
     // What the mean lost to its rounding: dy that does not sum to zero would multiply it by m.
-    let lost = centered_means(view, x, batch);
+    let lost = centered_means(view, x, shares, batch);
     let inv_stds = batch.inv_std(eps);
-    let mut g = sums(view, x, dy, batch, &lost, &inv_stds);
-    let m = view.count() as f64;
+    let mut g = sums(view, x, dy, shares, batch, &lost, &inv_stds);
+    let m = shares.total;
     for c in 0..view.channels() {
-        g.keep_dweight(c, batch.is_finite(c) || view.is_empty());
+        g.keep_dweight(c, batch.is_finite(c) || shares.is_empty());
         let finite = g.dweight[c].is_finite() && (g.dbias[c] as f32).is_finite();
         let inv_std = inv_stds[c];
         let scale = f64::from(weight.map_or(1.0, |w| w[c])) * inv_std;
-        for i in view.runs(c).flatten() {
+        for i in view.runs(c).flatten().filter(|&i| !shares.is_padding(i)) {
+            let w = shares.weight(i);
             let xhat = ((f64::from(x[i]) - batch.mean[c]) - lost[c]) * inv_std;
-            let inner = dy[i].into() - g.dbias[c] / m - xhat * g.dweight[c] / m;
+            let inner = dy[i].into() - w * g.dbias[c] / m - w * xhat * g.dweight[c] / m;
             g.dx[i] = if finite { scale * inner } else { f64::NAN };
         }
     }
@@ -251,10 +298,23 @@ pub fn backward_frozen<T: Into<f64> + Copy>(
     weight: Option<&[f32]>,
     eps: f32,
 ) -> Result<Gradients, ShapeError> {
+    backward_frozen_by(view, x, dy, &Shares::of(view, None), frozen, weight, eps)
+}
+
+/// [`backward_frozen`] of what is no padding.
+pub(crate) fn backward_frozen_by<T: Into<f64> + Copy>(
+    view: &View,
+    x: &[f32],
+    dy: &[T],
+    shares: &Shares<'_>,
+    frozen: &Moments,
+    weight: Option<&[f32]>,
+    eps: f32,
+) -> Result<Gradients, ShapeError> {
     check_gradients(view, x, dy, frozen, weight)?;
     let inv_stds = frozen.inv_std(eps);
     let lost = vec![0.0; view.channels()];
-    let mut g = sums(view, x, dy, frozen, &lost, &inv_stds);
+    let mut g = sums(view, x, dy, shares, frozen, &lost, &inv_stds);
     for c in 0..view.channels() {
         let known = !no_variance(frozen.variance[c], eps);
         g.keep_dweight(c, known);
@@ -263,7 +323,7 @@ pub fn backward_frozen<T: Into<f64> + Copy>(
         } else {
             f64::NAN
         };
-        for i in view.runs(c).flatten() {
+        for i in view.runs(c).flatten().filter(|&i| !shares.is_padding(i)) {
             g.dx[i] = dy[i].into() * scale;
         }
     }
@@ -298,13 +358,15 @@ impl Gradients {
 }
 
 /// Per channel, the mean of `x − mean`: zero but for the rounding of the mean.
-fn centered_means(view: &View, x: &[f32], s: &Moments) -> Vec<f64> {
+fn centered_means(view: &View, x: &[f32], shares: &Shares<'_>, s: &Moments) -> Vec<f64> {
     let centered = |c: usize| {
-        let values = view.runs(c).flat_map(|run| &x[run]);
-        values.map(|&v| f64::from(v) - s.mean[c]).sum::<f64>()
+        let counted = view.runs(c).flatten().filter(|&i| shares.counts(i));
+        counted
+            .map(|i| shares.weight(i) * (f64::from(x[i]) - s.mean[c]))
+            .sum::<f64>()
     };
-    let m = view.count() as f64;
-    (0..view.channels()).map(|c| centered(c) / m).collect()
+    let channels = 0..view.channels();
+    channels.map(|c| centered(c) / shares.total).collect()
 }
 
 /// `dγ` and `dβ` about `s.mean + lost`; `dx` is left zero.
@@ -312,6 +374,7 @@ fn sums<T: Into<f64> + Copy>(
     view: &View,
     x: &[f32],
     dy: &[T],
+    shares: &Shares<'_>,
     s: &Moments,
     lost: &[f64],
     inv_stds: &[f64],
@@ -323,7 +386,7 @@ fn sums<T: Into<f64> + Copy>(
     };
     for (c, lost) in lost.iter().enumerate() {
         let inv_std = inv_stds[c];
-        for i in view.runs(c).flatten() {
+        for i in view.runs(c).flatten().filter(|&i| !shares.is_padding(i)) {
             let dy: f64 = dy[i].into();
             g.dbias[c] += dy;
             g.dweight[c] += dy * ((f64::from(x[i]) - s.mean[c]) - lost) * inv_std;

@@ -1,5 +1,7 @@
 //! The oracle against finite differences, the paper, and what its special cases promise.
 
+mod weighted;
+
 use approx::assert_relative_eq;
 
 use super::*;

@@ -52,6 +52,13 @@ const FILES: &[(&str, &str)] = files![
     "shared/out_flat"
     "shared/x"
     "shared/x_or_out"
+    "shared/weights"
+    "shared/weight_element"
+    "shared/weight_element_texture"
+    "shared/weight_scalar"
+    "shared/weight_run4"
+    "shared/weight_channel4"
+    "shared/weighted"
     "shared/dy"
     "shared/residual"
     "shared/activation"
@@ -59,35 +66,61 @@ const FILES: &[(&str, &str)] = files![
     "shared/no_dresidual"
     "shared/dresidual_flat"
     "shared/partial_moments"
+    "shared/weighted_moments"
     "shared/partial_sums"
+    "shared/partial_sums_weighted"
     "shared/reduce_workgroup"
+    "shared/folded"
+    "shared/folded_weighted"
+    "shared/candidates"
     "shared/pivot"
+    "shared/pivot_weighted"
+    "shared/merged_pivot"
+    "shared/merged_pivot_weighted"
     "shared/lane_moments"
+    "shared/lane_moments_weighted"
     "shared/merge_moments"
     "shared/merge_sums"
+    "shared/given_sums"
+    "shared/given_sums_weighted"
     "shared/statistics"
     "shared/saved_channel"
     "shared/frozen"
     "shared/y"
     "shared/apply"
+    "shared/apply_weighted"
+    "shared/batch_total"
+    "shared/batch_total_weighted"
     "shared/flat_y"
+    "shared/flat_y_weighted"
     "shared/batch_statistics"
     "shared/finish_train"
+    "shared/merged_y"
+    "shared/merged_y_weighted"
     "shared/saved"
     "shared/gradient_pair"
+    "shared/gradient_pair_weighted"
     "shared/lane_sums"
+    "shared/lane_sums_weighted"
     "shared/eight_moments"
+    "shared/eight_moments_weighted"
     "shared/lane_parts"
     "shared/lane_parts_eight"
     "shared/known_sums"
+    "shared/known_sums_weighted"
     "shared/write_sums"
     "shared/write_gradients"
     "shared/dx"
+    "shared/dx_weighted"
     "shared/apply_dx"
+    "shared/merged_dx"
+    "shared/merged_dx_weighted"
     "shared/flat_pairs"
     "shared/held"
     "shared/held_moments"
+    "shared/held_moments_weighted"
     "shared/held_sums"
+    "shared/held_sums_weighted"
     "shared/affine"
     "shared/frozen_rows"
     "shared/running_rows"
@@ -170,6 +203,15 @@ pub(super) fn compose(
         }
     }
     parts.join("\n")
+}
+
+/// The file that stands for that of this name where values have weights, if there is one.
+pub(super) fn weighted(name: &str) -> Option<&'static str> {
+    let mut paths = FILES.iter().map(|(path, _)| *path);
+    paths.find(|path| {
+        let twin = path.strip_suffix("_weighted");
+        twin.and_then(|twin| twin.strip_prefix("shared/")) == Some(name)
+    })
 }
 
 fn position(path: &str) -> usize {

@@ -82,11 +82,11 @@ impl Kernel {
         matches!(self, FlatNormalize | FlatInference | FlatDx | FlatFrozenDx)
     }
 
-    /// Whether there is something to do for lanes of several channels. What finishes training forward for a pass
-    /// behind it, and what holds channels, is of plans that have none of these.
+    /// Whether there is something to do for lanes of several channels. What holds channels is of plans that have none of
+    /// these.
     #[cfg(any(test, feature = "internals"))]
     pub(crate) fn takes_columns(self) -> bool {
-        !(self.holds() || self == Self::TrainFinish)
+        !self.holds()
     }
 
     /// Whether the kernel keeps its channels in registers. Each of its lanes has one.
@@ -137,6 +137,19 @@ impl Kernel {
                 | Self::TrainResident
                 | Self::FlatNormalize
                 | Self::FlatInference
+        )
+    }
+
+    /// Whether it has a text for values with weights.
+    pub(crate) fn takes_weights(self) -> bool {
+        !matches!(self, Self::MomentsMerge | Self::Texels)
+    }
+
+    /// Whether it binds so much that, of a residual and weights, it takes one.
+    pub(crate) fn leaves_residual_for_weights(self) -> bool {
+        matches!(
+            self,
+            Self::BackwardFrozen | Self::BackwardResident | Self::BackwardHeld | Self::FlatDx
         )
     }
 

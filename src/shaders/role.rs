@@ -26,7 +26,7 @@ pub enum Role {
     Partials = 7,
     /// dweight and dbias, `[2][C]`.
     Grads = 8,
-    /// The axes of a strided walk: a uniform, the one role that is no storage buffer.
+    /// The axes of a strided walk: a uniform.
     Axes = 9,
     /// What is added before the activation.
     Residual = 10,
@@ -34,11 +34,15 @@ pub enum Role {
     Dresidual = 11,
     /// Moments that the caller gives, `[3][C]`.
     Given = 12,
+    /// Weights of values, f32.
+    Weights = 13,
+    /// Where the weight of each value lies: a uniform.
+    WeightAxes = 14,
 }
 
 impl Role {
     /// All roles.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 14] = [
         Self::X,
         Self::Out,
         Self::Dy,
@@ -51,7 +55,14 @@ impl Role {
         Self::Residual,
         Self::Dresidual,
         Self::Given,
+        Self::Weights,
+        Self::WeightAxes,
     ];
+
+    /// Whether it is a uniform, and no storage buffer.
+    pub(crate) fn is_uniform(self) -> bool {
+        matches!(self, Self::Axes | Self::WeightAxes)
+    }
 
     /// Whether it is a tensor in the input's shape.
     pub(crate) fn is_tensor(self) -> bool {

@@ -1,6 +1,6 @@
 //! The closed list of variants.
 
-use super::compose::compose;
+use super::compose::{compose, weighted};
 use super::kernel::Kernel;
 use super::role::{Role, roles_of};
 use super::storage::{Conversion, Storage, TexelFormat};
@@ -32,6 +32,8 @@ pub struct Variant {
     pub columns: u32,
     /// Whether what it only reads is declared so, or all of it writable.
     pub read_only: bool,
+    /// Whether values have weights.
+    pub weighted: bool,
 }
 
 impl Variant {
@@ -58,15 +60,26 @@ impl Variant {
             },
             columns,
             read_only: false,
+            weighted: false,
+        }
+    }
+
+    /// The variant for values with weights.
+    pub(crate) fn weighted(self) -> Self {
+        Self {
+            weighted: true,
+            read_only: false,
+            ..self
         }
     }
 
     /// The variant with what it only reads declared so, where there is one. Kernels that walk no tensor read
     /// little, textures are never writable where they are read, lanes of several channels are those of software
-    /// adapters, which gain nothing, and resident kernels and strided walks are what GPUs seldom meet.
+    /// adapters, which gain nothing, and resident kernels, strided walks and weights are what GPUs seldom meet.
     pub(crate) fn reading(self) -> Self {
         let texture = self.storage.is_of_texels();
         let seldom = self.walk == Walk::Strided
+            || self.weighted
             || matches!(
                 self.kernel,
                 Kernel::TrainResident | Kernel::BackwardResident
@@ -119,7 +132,14 @@ impl Variant {
         all.retain(|v| v.columns == 1 || v.kernel.takes_columns());
         all.retain(Self::is_planned);
         let reading: Vec<_> = all.iter().map(|variant| variant.reading()).collect();
-        all.extend(reading);
+        // With weights, f16 are read by integers, and nothing is declared as only read.
+        let weighted = all
+            .iter()
+            .filter(|v| v.kernel.takes_weights() && v.storage != Storage::F16);
+        let weighted: Vec<_> = weighted.map(|variant| variant.weighted()).collect();
+        all.extend(reading.into_iter().chain(weighted));
+        // Without weights, no plan of lanes of several channels has a dispatch that finishes training for a pass behind it.
+        all.retain(|v| v.columns == 1 || v.weighted || v.kernel != Kernel::TrainFinish);
         let mut seen = std::collections::HashSet::new();
         all.retain(|variant| seen.insert(*variant));
         all
@@ -181,8 +201,9 @@ impl Variant {
             Storage::TextureOut(Some(TexelFormat::Rgba16Float)) => "_texture_out_rgba16float",
         };
         let access = if self.read_only { "_read" } else { "" };
+        let weights = if self.weighted { "_weighted" } else { "" };
         format!(
-            "{}{walk}{load}{columns}{storage}{access}",
+            "{}{walk}{load}{columns}{storage}{access}{weights}",
             self.kernel.name()
         )
     }
@@ -220,6 +241,13 @@ impl Variant {
 
     /// The file that serves for `name` in this variant, where there are several that might.
     fn choice(&self, name: &str) -> Option<&'static str> {
+        match weighted(name) {
+            Some(file) if self.weighted => Some(file),
+            _ => self.choice_without_weights(name),
+        }
+    }
+
+    fn choice_without_weights(&self, name: &str) -> Option<&'static str> {
         let one = self.load == Load::Scalar;
         let flat = self.kernel.is_flat();
         let single_halves = self.of_single_halves();
@@ -261,7 +289,13 @@ impl Variant {
             "dresidual" if flat => "shared/dresidual_flat",
             "out" if single_halves => "shared/no_out",
             "dresidual" if single_halves => "shared/no_dresidual",
-            "residual" if texture => "shared/no_residual",
+            "residual" if texture || self.leaves_residual() => "shared/no_residual",
+            "weight" => match self.load {
+                Load::Scalar => "shared/weight_scalar",
+                Load::Run4 => "shared/weight_run4",
+                Load::Channel4 => "shared/weight_channel4",
+            },
+            "weight_element" if texture => "shared/weight_element_texture",
             "parts" if several => "columns/several/parts",
             "parts" => "columns/one/parts",
             "store" if several => "columns/several/store",
@@ -282,6 +316,11 @@ impl Variant {
             "resident" => "columns/one/resident",
             _ => return None,
         })
+    }
+
+    /// Whether no binding is left for a residual: the least that devices have are 8 storage buffers.
+    fn leaves_residual(&self) -> bool {
+        self.weighted && self.kernel.leaves_residual_for_weights()
     }
 
     /// Whether the variant binds a texture for `role`.

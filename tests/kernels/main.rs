@@ -25,3 +25,4 @@ mod special;
 mod strided;
 mod textures;
 mod variants;
+mod weights;

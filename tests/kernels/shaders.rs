@@ -295,6 +295,8 @@ fn naming(role: Role) -> (&'static [&'static str], bool) {
         Role::Residual => (&["residual"], false),
         Role::Dresidual => (&["dresidual"], false),
         Role::Given => (&["given"], false),
+        Role::Weights => (&["weights"], false),
+        Role::WeightAxes => (&["weight_axes"], true),
     }
 }
 

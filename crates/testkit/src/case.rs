@@ -1,12 +1,42 @@
 //! The seed table: one case is one shape, options and data.
 
 use wgpu_batchnorm::{
-    Affine, Config, Momentum, NonFinite, Parameters, RunningStatistics, RunningVariance, View,
-    check,
+    Activation, Affine, Config, Momentum, NonFinite, Outside, Parameters, RunningStatistics,
+    RunningVariance, View, Weights, check,
 };
 
 pub use crate::data::stored;
 use crate::data::{Kind, Random};
+
+/// Weights, and the shape that they have.
+#[derive(Clone, Debug)]
+pub struct CaseWeights {
+    pub values: Vec<f32>,
+    pub shape: Vec<usize>,
+    pub outside: Outside,
+}
+
+impl CaseWeights {
+    /// The weight of each value of a tensor of shape `x`, axis by axis.
+    pub fn spread(&self, x: &[usize]) -> Vec<f32> {
+        let missing = x.len() - self.shape.len();
+        let of = |index: usize| {
+            let (mut rest, mut place, mut step) = (index, 0, 1);
+            for k in (0..x.len()).rev() {
+                let own = if k < missing {
+                    1
+                } else {
+                    self.shape[k - missing]
+                };
+                place += if own > 1 { rest % x[k] * step } else { 0 };
+                step *= own;
+                rest /= x[k];
+            }
+            self.values[place]
+        };
+        (0..x.iter().product()).map(of).collect()
+    }
+}
 
 #[derive(Clone, Debug)]
 pub struct Case {
@@ -19,6 +49,7 @@ pub struct Case {
     pub weight: Option<Vec<f32>>,
     pub bias: Option<Vec<f32>>,
     pub residual: Option<Vec<f32>>,
+    pub weights: Option<CaseWeights>,
     /// Before the step, and what inference uses.
     pub running: Option<RunningStatistics>,
 }
@@ -49,6 +80,7 @@ impl Case {
             weight: config.affine.has_weight().then_some(weight),
             bias: config.affine.has_bias().then_some(bias),
             residual: None,
+            weights: None,
             running,
         }
     }
@@ -58,6 +90,30 @@ impl Case {
         let residual = Random::new(seed).normals(self.view.len(), -0.2, 0.7);
         self.residual = Some(stored(self.config.element, &residual));
         self
+    }
+
+    /// With weights of this shape.
+    pub fn with_weights(mut self, shape: &[usize], values: Vec<f32>, outside: Outside) -> Self {
+        self.weights = Some(CaseWeights {
+            values,
+            shape: shape.to_vec(),
+            outside,
+        });
+        self
+    }
+
+    /// The weights, as the host has them.
+    pub fn weights(&self) -> Option<Weights<'_>> {
+        let weights = self.weights.as_ref()?;
+        let (values, shape, axis) = (&weights.values, &weights.shape, self.config.axis);
+        Some(Weights::new(values, shape, &self.shape, axis, weights.outside).unwrap())
+    }
+
+    /// Whether backward through frozen statistics takes all that the case has.
+    pub fn has_frozen_backward(&self) -> bool {
+        let pads = |weights: &CaseWeights| weights.outside == Outside::Zero;
+        let activates = self.config.activation != Activation::None;
+        !(self.residual.is_some() && activates && self.weights.as_ref().is_some_and(pads))
     }
 
     pub fn with_dy(mut self, dy: Vec<f32>) -> Self {
@@ -72,12 +128,14 @@ impl Case {
     }
 
     pub fn input(&self) -> check::Input<'_> {
-        check::Input::new(self.view, &self.x, self.parameters(), self.config.eps).with_epilogue(
-            check::Epilogue::default()
-                .with_element(self.config.element)
-                .with_activation(self.config.activation)
-                .with_residual(self.residual.as_deref()),
-        )
+        check::Input::new(self.view, &self.x, self.parameters(), self.config.eps)
+            .with_weights(self.weights())
+            .with_epilogue(
+                check::Epilogue::default()
+                    .with_element(self.config.element)
+                    .with_activation(self.config.activation)
+                    .with_residual(self.residual.as_deref()),
+            )
     }
 }
 

@@ -120,7 +120,7 @@ impl Job {
             Resource::Buffer(buffer, offset, size) => json!({
                 "binding": binding,
                 "type": match role {
-                    None | Some(Role::Axes) => "uniform",
+                    None | Some(Role::Axes | Role::WeightAxes) => "uniform",
                     Some(role) if variant.only_reads(role) => "read-only-storage",
                     Some(_) => "storage",
                 },

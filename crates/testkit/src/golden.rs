@@ -146,6 +146,7 @@ impl Golden {
             weight: self.input("weight"),
             bias: self.input("bias"),
             residual: None,
+            weights: None,
             running: Some(
                 RunningStatistics::from_parts(
                     self.input("running_mean").unwrap(),

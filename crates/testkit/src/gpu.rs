@@ -7,7 +7,7 @@ use wgpu_batchnorm::check::POISON;
 use wgpu_batchnorm::internals::plan::Tuning;
 use wgpu_batchnorm::{
     Adapter, BackwardBuffers, Context, Element, Gpu, HostGradients, InferenceBuffers,
-    StatisticsRows, Tensor, TrainBuffers, adapters, wgpu,
+    StatisticsRows, Tensor, TrainBuffers, WeightsBuffer, adapters, wgpu,
 };
 
 use crate::case::Case;
@@ -213,14 +213,19 @@ impl Engine for GpuEngine {
         let affine = upload(&[2, c], &[weight, bias].concat());
         let has_affine = case.weight.is_some() || case.bias.is_some();
         let affine = has_affine.then_some(&affine).map(|t| t.slice());
+        let weights = case.weights.as_ref().map(|weights| {
+            let values = upload(&weights.shape, &weights.values);
+            (values, &weights.shape[..], weights.outside)
+        });
+        let weights = weights
+            .as_ref()
+            .map(|(values, shape, outside)| WeightsBuffer::new(values.slice(), shape, *outside));
         let running = case
             .running
             .as_ref()
             .map(|r| upload(&[3, c], &running_rows(r)));
-        let frozen = case
-            .running
-            .as_ref()
-            .map(|r| upload(&[3, c], &running_rows(r)));
+        let frozen = case.running.as_ref().filter(|_| case.has_frozen_backward());
+        let frozen = frozen.map(|r| upload(&[3, c], &running_rows(r)));
 
         let y = output();
         let saved = poisoned(gpu, &[5, c]);
@@ -232,6 +237,7 @@ impl Engine for GpuEngine {
         let workspace = workspace.slice();
         let train = plan.bind_train(
             &TrainBuffers::new(x.slice(), saved.slice(), workspace)
+                .with_weights(weights)
                 .with_y(y.slice())
                 .with_residual(residual)
                 .with_affine(affine)
@@ -244,6 +250,7 @@ impl Engine for GpuEngine {
                 StatisticsRows::Saved(saved.slice()),
                 workspace,
             )
+            .with_weights(weights)
             .with_dx(dx.slice())
             .with_residual(residual)
             .with_dresidual(with_residual(dresidual.slice()))
@@ -258,6 +265,7 @@ impl Engine for GpuEngine {
         if let Some(running) = &frozen {
             let inference = plan.bind_inference(
                 &InferenceBuffers::new(x.slice(), running.slice())
+                    .with_weights(weights)
                     .with_y(frozen_y.slice())
                     .with_residual(residual)
                     .with_affine(affine),
@@ -269,6 +277,7 @@ impl Engine for GpuEngine {
                     StatisticsRows::Running(running.slice()),
                     workspace,
                 )
+                .with_weights(weights)
                 .with_dx(frozen_dx.slice())
                 .with_residual(residual)
                 .with_dresidual(with_residual(frozen_dresidual.slice()))

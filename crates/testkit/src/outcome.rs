@@ -179,7 +179,8 @@ impl Engine for Cpu {
         use wgpu_batchnorm::cpu;
         let input = cpu::Input::new(case.view, &case.x, case.parameters(), case.config.eps)
             .with_activation(case.config.activation)
-            .with_residual(case.residual.as_deref());
+            .with_residual(case.residual.as_deref())
+            .with_weights(case.weights());
         let gradients =
             |dx, of: cpu::ParameterGradients| HostGradients::new(dx, of.dweight, of.dbias);
         let nan = || vec![f32::NAN; case.view.len()];

@@ -102,6 +102,7 @@ impl Batch {
                 activation: self.activation,
                 residual: self.residual.as_deref(),
             },
+            weights: None,
         }
     }
 

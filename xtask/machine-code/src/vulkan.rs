@@ -278,7 +278,7 @@ fn layout(variant: &Variant) -> Vec<vk::DescriptorSetLayoutBinding<'static>> {
     let of = |role: &Role| match role {
         Role::X if variant.storage.reads_texture() => vk::DescriptorType::SAMPLED_IMAGE,
         Role::Out if variant.storage.writes_texture() => vk::DescriptorType::STORAGE_IMAGE,
-        Role::Axes => vk::DescriptorType::UNIFORM_BUFFER,
+        Role::Axes | Role::WeightAxes => vk::DescriptorType::UNIFORM_BUFFER,
         _ => vk::DescriptorType::STORAGE_BUFFER,
     };
     let roles = variant.roles();
