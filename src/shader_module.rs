@@ -26,7 +26,8 @@ pub(crate) fn made(
     // at least 1, since `slots` and `partials` are at least 1; both are below 2³¹, so that no sum wraps.
     // `here.len` falls by what `alike` gives, which is at least 1 and no more than it; `left` is compared before it falls.
     // `reach` doubles until it is at least `slots`, which is below 2³¹, and is halved until it is 1.
-    // Divisors are numbers, or `team`, `columns`, `rows`, `adjacent`, `splits`, `inner`, `period` or, of flat maps, `address_step`, which are at least 1, or an image's width.
+    // Of weights, `k` counts up to `partials` less 1, and `left` falls by `min(left, 4)`.
+    // Divisors are numbers, or `team`, `columns`, `rows`, `adjacent`, `splits`, `inner`, `period` or, of flat maps, `address_step`, which are at least 1, an image's width, or the stride of an axis of weights, which is a product of lengths.
     // All are unsigned, so that no quotient overflows. The test `what_is_not_guarded_was_proved` knows every loop and
     // divisor of these shaders and fails where there is another.
     unsafe {

@@ -123,7 +123,7 @@ impl<'a> Weights<'a> {
 }
 
 /// Axes of a broadcast after joining, at most.
-pub(crate) const MAX_AXES: usize = 16;
+pub(crate) const MAX_AXES: usize = 6;
 
 /// An axis, or neighbours that were joined: how long it is, and how far from one entry to the next.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -201,7 +201,11 @@ impl Broadcast {
             }
         }
         if joined.len() > MAX_AXES {
-            return Err(refused());
+            return Err(ShapeError::WeightAxes {
+                got: weights.to_vec(),
+                x: x.to_vec(),
+                limit: MAX_AXES,
+            });
         }
         let mut axes = [BroadcastAxis::default(); MAX_AXES];
         axes.iter_mut()
@@ -317,6 +321,22 @@ mod tests {
         }
         assert!(new(&[2, 1, 4], 7).is_err());
         assert!(new(&[2, 1, 4], 8).is_ok());
+    }
+
+    #[test]
+    fn weights_that_alternate_too_often_are_refused() {
+        let shape = |varied: usize| -> Vec<usize> {
+            (0..8)
+                .map(|k| if k % 2 == varied { 2 } else { 1 })
+                .collect()
+        };
+        let new = |weights: &[usize]| Broadcast::new(&[2; 8], |_| false, weights);
+        // Seven groups are left where the last does not vary, and eight where it does.
+        for varied in [0, 1] {
+            let said = new(&shape(varied)).unwrap_err().to_string();
+            assert!(said.contains("at most 6"), "{said}");
+        }
+        assert!(new(&[2, 1, 2, 1, 2, 1, 1, 1]).is_ok());
     }
 
     #[test]

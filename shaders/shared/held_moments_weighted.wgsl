@@ -3,8 +3,9 @@
 alias Source = PerChannel;
 alias Taken = Weighted;
 
+// As it lies: it is mapped, too, where it has no weight.
 fn take(first: Source, at: u32) -> Taken {
-    return weighted_at(at);
+    return Weighted(x_at(at), weight_at(at));
 }
 
 // The mean is found about the first value of the channel; where that is light, about the mean of what each lane finds
@@ -25,12 +26,12 @@ fn held_start(lane: Lane, x: Held, first: PerChannel) -> PerChannel {
 }
 
 fn held_candidate(x: Weighted, is_held: bool) -> Candidate {
-    let found = candidate(x);
+    let found = candidate(in_sums(x));
     return Candidate(found.value, select(0.0, found.weight, is_held));
 }
 
 fn held_or_none(x: Weighted, pivot: PerChannel, is_held: bool) -> Weighted {
-    let e = about(x, pivot);
+    let e = about(in_sums(x), pivot);
     return Weighted(select(Value(0.0), e.value, is_held), select(Weight(0.0), e.weight, is_held));
 }
 

@@ -1,4 +1,4 @@
-// needs: walk, candidates
+// needs: walk, next4, candidates
 fn sample(channel: u32, fraction: f32) -> Candidate {
     let last = params.count - 1u;
     let position = min(u32(f32(last) * fraction), last);
@@ -11,7 +11,7 @@ fn unless_light(one: Candidate, other: Candidate) -> PerChannel {
 }
 
 // The median of five samples, as without weights, of which light ones are replaced by the heaviest. Where none has weight,
-// each lane looks for the first of its own values that has, and all take the mean of what they find. All lanes of the
+// each lane looks for the first of its own that have some, and all take the mean of what they find. All lanes of the
 // workgroup must call it.
 fn pivot_of(lane: Lane) -> PerChannel {
     let channel = lane.local;
@@ -30,8 +30,13 @@ fn pivot_of(lane: Lane) -> PerChannel {
     let high = min(max(a, b), max(c, d));
     var found = Candidate(max(min(low, high), min(max(low, high), e)), heaviest.weight);
     var walker = walk(channel, lane.first);
-    for (var left = lane.len; left > 0u && found.weight == 0.0; left--) {
-        found = candidate(weighted_at(next(&walker)));
+    var left = lane.len;
+    while (left > 0u && found.weight == 0.0) {
+        let at = first_of4(next4(&walker), left);
+        let near = heavier(candidate(weighted_at(at.x)), candidate(weighted_at(at.y)));
+        let far = heavier(candidate(weighted_at(at.z)), candidate(weighted_at(at.w)));
+        found = heavier(near, far);
+        left -= min(left, 4u);
     }
     return agreed(lane, found).offset;
 }

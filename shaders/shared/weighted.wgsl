@@ -19,12 +19,14 @@ fn is_inside(weight: Weight) -> ValueFlag {
     return ValueFlag(!has(ZERO_OUTSIDE)) | ValueFlag(weight != Weight(0.0));
 }
 
-// For sums: what has no weight is not looked at, and what is no weight makes the channel NaN, as a value that is not finite
-// does.
-fn weighted_at(at: u32) -> Weighted {
-    let weight = weight_at(at);
-    let valid = are_weights(weight);
-    let value = select(Value(0.0), x_at(at), ValueFlag(weight > Weight(0.0)));
+// As sums see it: what has no weight is not looked at, and what is no weight makes the channel NaN, as a value that is not
+// finite does.
+fn in_sums(x: Weighted) -> Weighted {
+    let value = select(Value(0.0), x.value, ValueFlag(x.weight > Weight(0.0)));
     let nan = bitcast<Value>(ValueBits(nan_bits()));
-    return Weighted(select(nan, value, valid), sound(weight));
+    return Weighted(select(nan, value, are_weights(x.weight)), sound(x.weight));
+}
+
+fn weighted_at(at: u32) -> Weighted {
+    return in_sums(Weighted(x_at(at), weight_at(at)));
 }

@@ -8,9 +8,9 @@ use crate::error::ShapeError;
 use crate::reduction::Reduction;
 use crate::reference::epilogue::{activate, curvature, steepest_near};
 use crate::reference::{self, Moments, Shares};
-use crate::shape::{View, check_channels, check_tensor};
+use crate::shape::{View, check_channels, check_len, check_tensor};
 use crate::stats::{RunningStatistics, SavedStatistics};
-use crate::weights::Weights;
+use crate::weights::{Outside, Weights};
 
 /// What training forward gave.
 #[derive(Clone, Copy, Debug)]
@@ -347,4 +347,27 @@ pub fn moments_over(
     reduction.check_len("x", x)?;
     let (gathered, view) = reduction.gather(x);
     moments(&view, &gathered, mean, variance)
+}
+
+/// The same of values with weights, of a shape of their own that is 1 on the kept axes.
+///
+/// # Errors
+/// As [`moments_over`]; weights that do not fit `x`.
+pub fn weighted_moments_over(
+    (x, shape): (&[f32], &[usize]),
+    (weights, weights_shape): (&[f32], &[usize]),
+    axes: &[isize],
+    mean: &[f32],
+    variance: &[f32],
+) -> Result<Report, ShapeError> {
+    let reduction = Reduction::over(shape, axes)?;
+    reduction.check_len("x", x)?;
+    let places = reduction.places_of(weights_shape)?;
+    check_len("weights", weights.len(), places.len)?;
+    let (gathered, view) = reduction.gather(x);
+    let run = reduction.gather_weights(&Weights::at(weights, places, Outside::Normalize));
+    // A run for each statistic, which all have these weights.
+    let runs = [1, view.channels(), view.count()];
+    let weights = Weights::new(&run, &[view.count()], &runs, 1, Outside::Normalize)?;
+    weighted_moments(&view, &gathered, &weights, mean, variance)
 }

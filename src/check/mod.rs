@@ -45,6 +45,7 @@ pub use backward::{backward, backward_frozen, dresidual};
 pub use finding::{Finding, Report};
 pub use forward::{
     TrainResult, inference, moments, moments_over, normalize, train_forward, weighted_moments,
+    weighted_moments_over,
 };
 pub use poison::{POISON, is_poison};
 

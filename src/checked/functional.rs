@@ -7,11 +7,9 @@ use crate::error::Error;
 use crate::functional::{
     AffineStep, DeviceMoments, PreparedMoments, PreparedNormalize, Statistics,
 };
-use crate::reduction::Reduction;
 use crate::reference;
 use crate::stats::Parameters;
 use crate::tensor::Tensor;
-use crate::weights::{Outside, Weights};
 
 /// [`functional::moments`](crate::functional::moments()), and how far the results are from the reference.
 ///
@@ -60,16 +58,9 @@ async fn judged_moments(
     let mut report = match weights {
         None => check::moments_over(&values, x.shape(), axes, &mean, &variance)?,
         Some(weights) => {
-            let reduction = Reduction::over(x.shape(), axes)?;
-            let (gathered, view) = reduction.gather(&values);
-            let places = reduction.places_of(weights.shape())?;
-            let values = weights.read().await?;
-            let given = Weights::at(&values, places, Outside::Normalize);
-            let run = reduction.gather_weights(&given);
-            // A run for each statistic, which all have these weights.
-            let runs = [1, view.channels(), view.count()];
-            let given = Weights::new(&run, &[view.count()], &runs, 1, Outside::Normalize)?;
-            check::weighted_moments(&view, &gathered, &given, &mean, &variance)?
+            let given = weights.read().await?;
+            let given = (&given[..], weights.shape());
+            check::weighted_moments_over((&values, x.shape()), given, axes, &mean, &variance)?
         }
     };
     report.findings.extend(Finding::unwritten("moments", &rows));

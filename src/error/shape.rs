@@ -80,6 +80,18 @@ pub enum ShapeError {
         /// The shape of `x`.
         x: Vec<usize>,
     },
+    /// Weights that vary along axes between which they do not more often than kernels take.
+    #[error(
+        "weights of shape {got:?} vary along too many axes of x of shape {x:?} by turns, at most {limit} joined axes work"
+    )]
+    WeightAxes {
+        /// Their shape.
+        got: Vec<usize>,
+        /// The shape of `x`.
+        x: Vec<usize>,
+        /// Axes that are left after joining neighbours.
+        limit: usize,
+    },
     /// A slice whose length does not fit its shape.
     #[error("{tensor} has {got} values, expected {expected}")]
     Length {

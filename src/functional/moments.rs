@@ -8,6 +8,7 @@ use crate::element::Element;
 use crate::error::Error;
 use crate::error::ShapeError;
 use crate::operation::{Asked, AskedWeights, Operation};
+use crate::plan::Needs;
 use crate::reduction::Reduction;
 #[cfg(feature = "cpu")]
 use crate::shape::check_len;
@@ -178,7 +179,11 @@ impl PreparedMoments {
             });
         }
         let operation = Operation::Moments;
-        let schedule = reduction.plan(x.element(), &operation.needs(), context.machine())?;
+        let needs = Needs {
+            looks: if weights.is_some() { 2 } else { 1 },
+            ..operation.needs()
+        };
+        let schedule = reduction.plan(x.element(), &needs, context.machine())?;
         let rows = Tensor::empty(gpu, &[3, reduction.counts().1])?;
         let workspace = Tensor::scratch(gpu, schedule.workspace_bytes())?;
         let request = Request {

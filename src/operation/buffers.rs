@@ -200,6 +200,7 @@ impl Operation {
             },
             rows,
             workspace: self.buffers().contains(&WORKSPACE),
+            looks: 1,
         }
     }
 }

@@ -4,17 +4,19 @@
 //! Buffers ([`record`](crate::Plan)), images and the functional forms say only which operation they
 //! want and which buffers their caller gave; bindings are made from what is said here.
 
+mod asked;
 mod buffers;
 mod list;
 pub(crate) mod params;
 mod rules;
 mod steps;
 
+pub(crate) use asked::{Asked, AskedWeights, ImageTensor, WeightAxes};
 pub(crate) use buffers::rows;
 pub use buffers::{Buffer, Given, Holds};
 pub use list::Operation;
 pub use steps::Stage;
-pub(crate) use steps::{Asked, AskedWeights, ImageTensor, Step, WeightAxes};
+pub(crate) use steps::Step;
 
 #[cfg(test)]
 mod tests;

@@ -1,6 +1,6 @@
 //! What one dispatch is told, as the shaders' `Params` lays it out.
 
-use super::AskedWeights;
+use super::asked::AskedWeights;
 use crate::config::{Activation, Affine, Config, Momentum, NonFinite, RunningVariance};
 use crate::plan::{Grid, Piece, Schedule};
 use crate::weights::Outside;

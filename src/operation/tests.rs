@@ -12,6 +12,7 @@ use crate::plan::model::{Work, expect};
 use crate::plan::{DeviceClass, Machine, Schedule, Tuning, plan_dense, plan_image};
 use crate::shaders::{Conversion, Kernel, Role, TexelFormat, render_source, roles_of};
 use crate::shape::View;
+use crate::weights::{Broadcast, Outside};
 
 fn machine(max_binding_bytes: u64) -> Machine {
     Machine {
@@ -64,6 +65,23 @@ fn all(operation: Operation) -> Asked {
         .iter()
         .for_each(|buffer| asked.give(buffer.role));
     asked
+}
+
+/// The same without weights and with them, where it may be given some.
+fn all_ways(operation: Operation) -> Vec<Asked> {
+    let plain = all(operation);
+    let mut ways = vec![plain];
+    if plain.has(Role::Weights) {
+        ways.push(Asked {
+            weights: Some(AskedWeights {
+                places: Broadcast::SAME,
+                outside: Outside::Zero,
+                per_weight: false,
+            }),
+            ..plain
+        });
+    }
+    ways
 }
 
 fn schedules_of(operation: Operation) -> Vec<Schedule> {
@@ -181,8 +199,10 @@ fn every_buffer_is_bound_by_a_kernel() {
     for operation in Operation::ALL {
         let mut bound = HashSet::new();
         for schedule in schedules_of(operation) {
-            let steps = operation.steps(&Config::pytorch(), &schedule, &all(operation));
-            bound.extend(steps.iter().flat_map(|step| step.variant.roles()));
+            for asked in all_ways(operation) {
+                let steps = operation.steps(&Config::pytorch(), &schedule, &asked);
+                bound.extend(steps.iter().flat_map(|step| step.variant.roles()));
+            }
         }
         if operation.kernels(&image(), &Asked::default()).is_empty() {
             bound.extend(roles_of(&render_source(Conversion::Unorm)));
@@ -199,13 +219,18 @@ fn every_buffer_is_bound_by_a_kernel() {
 fn what_a_kernel_needs_is_in_the_table() {
     let optional = [
         (Kernel::Normalize, Role::Given, flags::FROM_MOMENTS),
+        (Kernel::TrainFinish, Role::Given, flags::FROM_MOMENTS),
         (Kernel::Normalize, Role::Affine, flags::HAS_WEIGHT),
         (Kernel::BackwardDx, Role::Grads, flags::HAS_GRADS),
     ];
     for operation in Operation::ALL {
-        for schedule in schedules_of(operation) {
-            let asked = all(operation);
-            for step in operation.steps(&Config::pytorch(), &schedule, &asked) {
+        let ways = all_ways(operation);
+        let schedules = schedules_of(operation);
+        let cases = schedules
+            .iter()
+            .flat_map(|s| ways.iter().map(move |w| (s, w)));
+        for (schedule, asked) in cases {
+            for step in operation.steps(&Config::pytorch(), schedule, asked) {
                 let kernel = step.variant.kernel;
                 for role in step.variant.roles() {
                     let off = optional.iter().any(|&(of, what, flag)| {
@@ -217,7 +242,8 @@ fn what_a_kernel_needs_is_in_the_table() {
                     // Over no pixels, or with y over x.
                     let empty = step.params.count == 0 || step.constants.in_place;
                     let unused = empty && matches!(role, Role::X | Role::Out | Role::Affine);
-                    let known = asked.has(role) || off || constant || unused;
+                    let axes = role == Role::WeightAxes && asked.weights.is_some();
+                    let known = asked.has(role) || axes || off || constant || unused;
                     assert!(known, "{operation:?} {kernel:?} {role:?}");
                 }
             }

@@ -72,6 +72,8 @@ pub struct Needs {
     pub rows: u64,
     /// Whether there is scratch between dispatches.
     pub workspace: bool,
+    /// How often a lane may walk its positions in one dispatch: twice, where it first looks for a value that has weight.
+    pub looks: u32,
 }
 
 impl Needs {
@@ -221,6 +223,7 @@ pub fn plan_strided(
     needs: &Needs,
     machine: &Machine,
 ) -> Result<Schedule, PlanError> {
+    let positions = MAX_POSITIONS_STRIDED / needs.looks as usize;
     fits("a tensor", element.bytes_of(view.len()), machine)?;
     needs.rows_fit(&view, machine)?;
     let pattern = match kept_innermost {
@@ -233,7 +236,7 @@ pub fn plan_strided(
         pattern,
         Load::Scalar,
         element.bytes(),
-        MAX_POSITIONS_STRIDED,
+        positions,
         most,
         &machine.tuning,
     );

@@ -133,9 +133,12 @@ impl Variant {
         all.retain(Self::is_planned);
         let reading: Vec<_> = all.iter().map(|variant| variant.reading()).collect();
         // With weights, f16 are read by integers, and nothing is declared as only read.
-        let weighted = all
-            .iter()
-            .filter(|v| v.kernel.takes_weights() && v.storage != Storage::F16);
+        let weighted = all.iter().filter(|v| {
+            // Neither images nor the functional normalization have any where the batch moves no statistics.
+            let special = v.storage.is_of_texels() || v.walk == Walk::Strided;
+            let inferred = matches!(v.kernel, Kernel::Inference | Kernel::FlatInference) && special;
+            v.kernel.takes_weights() && v.storage != Storage::F16 && !inferred
+        });
         let weighted: Vec<_> = weighted.map(|variant| variant.weighted()).collect();
         all.extend(reading.into_iter().chain(weighted));
         // Without weights, no plan of lanes of several channels has a dispatch that finishes training for a pass behind it.

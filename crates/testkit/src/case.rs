@@ -7,36 +7,7 @@ use wgpu_batchnorm::{
 
 pub use crate::data::stored;
 use crate::data::{Kind, Random};
-
-/// Weights, and the shape that they have.
-#[derive(Clone, Debug)]
-pub struct CaseWeights {
-    pub values: Vec<f32>,
-    pub shape: Vec<usize>,
-    pub outside: Outside,
-}
-
-impl CaseWeights {
-    /// The weight of each value of a tensor of shape `x`, axis by axis.
-    pub fn spread(&self, x: &[usize]) -> Vec<f32> {
-        let missing = x.len() - self.shape.len();
-        let of = |index: usize| {
-            let (mut rest, mut place, mut step) = (index, 0, 1);
-            for k in (0..x.len()).rev() {
-                let own = if k < missing {
-                    1
-                } else {
-                    self.shape[k - missing]
-                };
-                place += if own > 1 { rest % x[k] * step } else { 0 };
-                step *= own;
-                rest /= x[k];
-            }
-            self.values[place]
-        };
-        (0..x.iter().product()).map(of).collect()
-    }
-}
+use crate::weights::HostWeights;
 
 #[derive(Clone, Debug)]
 pub struct Case {
@@ -49,7 +20,7 @@ pub struct Case {
     pub weight: Option<Vec<f32>>,
     pub bias: Option<Vec<f32>>,
     pub residual: Option<Vec<f32>>,
-    pub weights: Option<CaseWeights>,
+    pub weights: Option<HostWeights>,
     /// Before the step, and what inference uses.
     pub running: Option<RunningStatistics>,
 }
@@ -94,7 +65,7 @@ impl Case {
 
     /// With weights of this shape.
     pub fn with_weights(mut self, shape: &[usize], values: Vec<f32>, outside: Outside) -> Self {
-        self.weights = Some(CaseWeights {
+        self.weights = Some(HostWeights {
             values,
             shape: shape.to_vec(),
             outside,
@@ -105,13 +76,12 @@ impl Case {
     /// The weights, as the host has them.
     pub fn weights(&self) -> Option<Weights<'_>> {
         let weights = self.weights.as_ref()?;
-        let (values, shape, axis) = (&weights.values, &weights.shape, self.config.axis);
-        Some(Weights::new(values, shape, &self.shape, axis, weights.outside).unwrap())
+        Some(weights.of(&self.shape, self.config.axis).unwrap())
     }
 
     /// Whether backward through frozen statistics takes all that the case has.
     pub fn has_frozen_backward(&self) -> bool {
-        let pads = |weights: &CaseWeights| weights.outside == Outside::Zero;
+        let pads = |weights: &HostWeights| weights.outside == Outside::Zero;
         let activates = self.config.activation != Activation::None;
         !(self.residual.is_some() && activates && self.weights.as_ref().is_some_and(pads))
     }

@@ -18,6 +18,7 @@ pub mod log;
 pub mod outcome;
 pub mod parts;
 pub mod texels;
+pub mod weights;
 
 use std::path::{Path, PathBuf};
 

@@ -6,11 +6,13 @@ use std::ops::Range;
 use wgpu_batchnorm::check::{self, Finding, POISON, Report, TrainResult};
 use wgpu_batchnorm::{
     BackwardBuffers, Binding, Config, Context, Error, Gpu, HostGradients, Moments, MomentsBuffers,
-    MomentsRows, Plan, RunningStatistics, StatisticsRows, SumsRows, Tensor, TrainBuffers,
+    MomentsRows, Outside, Plan, RunningStatistics, StatisticsRows, SumsRows, Tensor, TrainBuffers,
+    WeightsBuffer,
 };
 
 use crate::agreement::{Saved, judge_others, pipeline_of};
 use crate::layout::{rows, running_of, running_rows, saved_of};
+use crate::weights::HostWeights;
 
 /// What is cut into parts along its first axis, which is not the channels'.
 #[derive(Clone, Copy)]
@@ -20,6 +22,8 @@ pub struct Batch<'a> {
     /// With x and residual as they are stored.
     pub input: check::Input<'a>,
     pub dy: &'a [f32],
+    /// Those that the input has.
+    pub weights: Option<&'a HostWeights>,
     pub running: Option<&'a RunningStatistics>,
 }
 
@@ -83,13 +87,13 @@ impl Split<'_> {
     }
 
     /// The moments of all parts; how many values a channel they are of.
-    fn merge_moments(&self, parts: &[Part]) -> Result<u64, Error> {
+    fn merge_moments(&self, parts: &[Part]) -> Result<f64, Error> {
         for part in parts {
             (self.run)(&part.gpu, &[&part.moments()?]);
         }
         if self.merge == Merge::Device {
             // Pairs, then pairs of those: a chain would round once a part.
-            let mut counts: Vec<u64> = parts.iter().map(Part::count).collect();
+            let mut counts: Vec<f64> = parts.iter().map(Part::count).collect();
             let mut apart = 1;
             while apart < parts.len() {
                 for k in (0..parts.len() - apart).step_by(2 * apart) {
@@ -105,21 +109,21 @@ impl Split<'_> {
         }
         let read = |part: &Part| -> Result<Moments, Error> {
             let rows = part.moments.read_blocking()?;
-            Moments::from_rows(part.count() as f64, &rows)
+            Moments::from_rows(part.count(), &rows)
         };
         let all: Vec<Moments> = parts.iter().map(read).collect::<Result<_, _>>()?;
         let whole = Moments::merge_all(&all)?;
         for part in parts {
             part.moments.write(&whole.to_rows())?;
         }
-        Ok(whole.count() as u64)
+        Ok(whole.count())
     }
 
     fn train(
         &self,
         parts: &[Part],
         batch: &Batch<'_>,
-        total: u64,
+        total: f64,
     ) -> Result<(Report, Results), Error> {
         // Running statistics are moved once.
         let running = batch.running.map(|before| {
@@ -193,7 +197,7 @@ impl Split<'_> {
         &self,
         parts: &[Part],
         batch: &Batch<'_>,
-        total: u64,
+        total: f64,
     ) -> Result<(Report, Results), Error> {
         let (mut dx, mut dresidual) = (Vec::new(), Vec::new());
         for (k, part) in parts.iter().enumerate() {
@@ -233,6 +237,9 @@ pub struct Part {
     x: Tensor,
     dy: Tensor,
     residual: Option<Tensor>,
+    weights: Option<(Tensor, Outside)>,
+    /// Values a channel, or the sum of their weights.
+    count: f64,
     y: Option<Tensor>,
     dx: Tensor,
     dresidual: Tensor,
@@ -264,7 +271,20 @@ impl Part {
         let parameters = input.parameters;
         let affine = (parameters.weight.is_some() || parameters.bias.is_some())
             .then(|| Tensor::upload(gpu, &[2, c], &parameters.to_rows(c)?));
+        let weights = batch
+            .weights
+            .map(|weights| weights.of_samples(samples, shape.len()));
+        let count = match &weights {
+            Some(weights) => weights.of(&shape, batch.config.axis)?.sum(),
+            None => plan.view().count() as f64,
+        };
+        let weights = weights.map(|weights| {
+            let tensor = Tensor::upload(gpu, &weights.shape, &weights.values)?;
+            Ok::<_, Error>((tensor, weights.outside))
+        });
         Ok(Self {
+            weights: weights.transpose()?,
+            count,
             gpu: gpu.clone(),
             values: values.clone(),
             x: upload(input.x)?,
@@ -286,6 +306,13 @@ impl Part {
     fn held(&self, batch: &Batch<'_>) -> Result<Vec<Finding>, Error> {
         let input = &batch.input;
         let mut findings = Vec::new();
+        if let (Some((tensor, _)), Some(given)) = (&self.weights, batch.weights) {
+            let held = tensor.read_blocking()?;
+            let sample = input.x.len() / batch.shape[0];
+            let samples = self.values.start / sample..self.values.end / sample;
+            let given = given.of_samples(samples, batch.shape.len());
+            findings.extend(Finding::held("weights on the device", &held, &given.values));
+        }
         let maps = [
             ("x on the device", Some(&self.x), Some(input.x)),
             ("dy on the device", Some(&self.dy), Some(batch.dy)),
@@ -309,21 +336,26 @@ impl Part {
         Ok(findings)
     }
 
-    /// Values a channel.
-    pub fn count(&self) -> u64 {
-        self.plan.view().count() as u64
+    /// Values a channel, or the sum of their weights.
+    pub fn count(&self) -> f64 {
+        self.count
     }
 
-    pub fn rows(&self, count: u64) -> MomentsRows<'_> {
-        MomentsRows::new(self.moments.slice(), count as f64)
+    pub fn rows(&self, count: f64) -> MomentsRows<'_> {
+        MomentsRows::new(self.moments.slice(), count)
+    }
+
+    fn weights(&self) -> Option<WeightsBuffer<'_>> {
+        let (tensor, outside) = self.weights.as_ref()?;
+        Some(WeightsBuffer::new(tensor.slice(), tensor.shape(), *outside))
     }
 
     fn moments(&self) -> Result<Binding, Error> {
-        Ok(self.plan.bind_moments(&MomentsBuffers::new(
-            self.x.slice(),
-            self.moments.slice(),
-            self.workspace.slice(),
-        ))?)
+        let (x, moments) = (self.x.slice(), self.moments.slice());
+        let buffers = MomentsBuffers::new(x, moments, self.workspace.slice());
+        Ok(self
+            .plan
+            .bind_moments(&buffers.with_weights(self.weights()))?)
     }
 
     pub fn train(
@@ -332,6 +364,7 @@ impl Part {
         moments: &MomentsRows<'_>,
     ) -> Result<Binding, Error> {
         let buffers = TrainBuffers::new(self.x.slice(), self.saved.slice(), self.workspace.slice())
+            .with_weights(self.weights())
             .with_y(self.y.as_ref().map(|y| y.slice()))
             .with_residual(self.residual.as_ref().map(|r| r.slice()))
             .with_affine(self.affine.as_ref().map(|a| a.slice()))
@@ -349,6 +382,7 @@ impl Part {
             StatisticsRows::Saved(self.saved.slice()),
             self.workspace.slice(),
         )
+        .with_weights(self.weights())
         .with_residual(residual.map(|r| r.slice()))
         .with_dresidual(residual.map(|_| self.dresidual.slice()))
         .with_affine(self.affine.as_ref().map(|a| a.slice()))
@@ -356,11 +390,11 @@ impl Part {
     }
 
     /// From these sums, which are of `count` values a channel.
-    pub fn dx_from<'a>(&'a self, sums: &'a Tensor, count: u64) -> BackwardBuffers<'a> {
+    pub fn dx_from<'a>(&'a self, sums: &'a Tensor, count: f64) -> BackwardBuffers<'a> {
         self.backward(sums)
             .with_dx(self.dx.slice())
             .with_dresidual(None)
             .with_grads(None)
-            .with_sums(SumsRows::new(sums.slice(), count as f64))
+            .with_sums(SumsRows::new(sums.slice(), count))
     }
 }

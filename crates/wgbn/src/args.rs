@@ -6,11 +6,13 @@ use clap::{Parser, Subcommand, ValueEnum};
 use wgpu_batchnorm::internals::plan::DeviceClass;
 use wgpu_batchnorm::internals::plan::hardware::{self, Hardware};
 use wgpu_batchnorm::{
-    Activation, Affine, Config, Element, Lookup, Momentum, Names, NonFinite, RunningVariance,
+    Activation, Affine, Config, Element, Lookup, Momentum, Names, NonFinite, Outside,
+    RunningVariance,
 };
 
 use crate::bench::op::Op;
 use crate::bench::suite::Suite;
+use crate::input::WeightOptions;
 
 /// Batch normalization on any GPU that wgpu reaches, or on the CPU.
 #[derive(Debug, Parser)]
@@ -87,6 +89,14 @@ pub struct FileArgs {
     /// hard-tanh:LOW,HIGH, hard-sigmoid, hard-swish, elu:NUMBER, sigmoid, softplus, tanh, silu, gelu or gelu-tanh.
     #[arg(long, value_name = "NAME[:NUMBERS]", default_value = "none")]
     pub activation: Activation,
+    /// The axis of x that `lengths` are of, where the file has them; found where there is only one beside the first and the
+    /// channels'.
+    #[arg(long, allow_negative_numbers = true, value_name = "AXIS")]
+    pub length_axis: Option<isize>,
+    /// What becomes of values of weight 0: normalized as the others, or 0; as a rule the first with `weights`, and the
+    /// second with `lengths`.
+    #[arg(long, value_enum)]
+    pub outside: Option<OutsideArg>,
     /// Leave running statistics and counts as they are in training.
     #[arg(long)]
     pub keep_running: bool,
@@ -297,6 +307,12 @@ pub struct TuneArgs {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum OutsideArg {
+    Normalize,
+    Zero,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum ClockArg {
     /// Timestamps on GPUs that have them, else the host's clock.
     Auto,
@@ -443,6 +459,17 @@ fn decay(text: &str) -> Result<f64, String> {
 }
 
 impl FileArgs {
+    /// What is said of weights.
+    pub fn weights(&self) -> WeightOptions {
+        WeightOptions {
+            length_axis: self.length_axis,
+            outside: self.outside.map(|outside| match outside {
+                OutsideArg::Normalize => Outside::Normalize,
+                OutsideArg::Zero => Outside::Zero,
+            }),
+        }
+    }
+
     /// Where the layer is in the file.
     pub fn lookup(&self) -> Lookup {
         let read = |parameter| !self.ignore.contains(&parameter);

@@ -13,6 +13,7 @@ pub fn run(args: &FileArgs) -> Result<(), Failure> {
     output::check_path(&args.output, inputs.x.element, false)?;
     let dy = inputs.upstream()?.stored();
     let layer = inputs.layer(&args.lookup(), args.config(), args.mode)?;
+    let weights = inputs.weights(layer.config.axis, &args.weights())?;
     let job = Job {
         config: layer.config,
         shape: &inputs.x.shape,
@@ -20,6 +21,7 @@ pub fn run(args: &FileArgs) -> Result<(), Failure> {
         state: &layer.state,
         x: inputs.x.stored(),
         residual: inputs.residual()?.map(HostTensor::stored),
+        weights: weights.as_ref(),
         keep_running: args.keep_running,
         check: !args.no_check,
     };

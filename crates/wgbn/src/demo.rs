@@ -75,6 +75,7 @@ fn demonstrate(
             state,
             x: Stored::f32(x),
             residual: None,
+            weights: None,
             keep_running: false,
             check: false,
         };
@@ -93,6 +94,7 @@ fn demonstrate(
         state: &state,
         x: Stored::f32(x),
         residual: None,
+        weights: None,
         keep_running: false,
         check: false,
     };

@@ -10,12 +10,13 @@ use wgpu_batchnorm::check::Report;
 use wgpu_batchnorm::error::DeviceError;
 use wgpu_batchnorm::{
     Adapter, Config, Element, Gpu, HostGradients, LayerState, Mode, Moments, Parameters,
-    RunningStatistics, SavedStatistics, View,
+    RunningStatistics, SavedStatistics, View, Weights,
 };
 
 use crate::failure::Failure;
 use crate::stored::Stored;
 use crate::tuning;
+use testkit::weights::HostWeights;
 
 /// What computes, as `--device` chose it.
 pub enum EngineChoice {
@@ -40,6 +41,7 @@ pub struct Job<'a> {
     pub x: Stored<'a>,
     /// In the shape of x and stored as it.
     pub residual: Option<Stored<'a>>,
+    pub weights: Option<&'a HostWeights>,
     /// Whether training leaves running statistics as they are.
     pub keep_running: bool,
     /// Whether results are compared with the reference.
@@ -93,6 +95,13 @@ impl Job<'_> {
         Parameters::default()
             .with_weight(self.state.weight.as_deref())
             .with_bias(self.state.bias.as_deref())
+    }
+
+    /// The weights, as the library takes them on the host.
+    fn weights(&self) -> Result<Option<Weights<'_>>, Failure> {
+        let weights = self.weights;
+        let host = weights.map(|weights| weights.of(self.shape, self.config.axis));
+        Ok(host.transpose()?)
     }
 
     fn running(&self) -> Result<&RunningStatistics, Failure> {
@@ -208,14 +217,15 @@ impl EngineChoice {
     pub fn moments(
         &self,
         (shape, x): (&[usize], Stored<'_>),
+        weights: Option<&HostWeights>,
         axes: &[isize],
         keep_dims: bool,
         check: bool,
     ) -> Result<MomentsResult, Failure> {
         let input = (shape, x);
         match self {
-            Self::Gpu(gpu) => on_gpu::moments(gpu, input, axes, keep_dims, check),
-            Self::Cpu { .. } => on_cpu::moments(input, axes, keep_dims, check),
+            Self::Gpu(gpu) => on_gpu::moments(gpu, input, weights, axes, keep_dims, check),
+            Self::Cpu { .. } => on_cpu::moments(input, weights, axes, keep_dims, check),
         }
     }
 }

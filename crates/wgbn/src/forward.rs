@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use serde_json::json;
-use wgpu_batchnorm::Mode;
 use wgpu_batchnorm::check::Report;
+use wgpu_batchnorm::{Mode, RunningUpdate, RunningVariance};
 
 use crate::args::{self, FileArgs};
 use crate::engine::{EngineChoice, ForwardResult, Job};
@@ -12,11 +12,14 @@ use crate::failure::Failure;
 use crate::input::{HostTensor, Inputs, Layer};
 use crate::output::{self, Outputs};
 use crate::{progress, say, table};
+use testkit::weights::HostWeights;
 
 pub fn run(args: &FileArgs) -> Result<(), Failure> {
     let inputs = Inputs::read(&args.input)?;
     output::check_path(&args.output, inputs.x.element, true)?;
     let layer = inputs.layer(&args.lookup(), args.config(), args.mode)?;
+    let weights = inputs.weights(layer.config.axis, &args.weights())?;
+    let weight = weight_of(args, &inputs, &layer, weights.as_ref())?;
     let job = Job {
         config: layer.config,
         shape: &inputs.x.shape,
@@ -24,6 +27,7 @@ pub fn run(args: &FileArgs) -> Result<(), Failure> {
         state: &layer.state,
         x: inputs.x.stored(),
         residual: inputs.residual()?.map(HostTensor::stored),
+        weights: weights.as_ref(),
         keep_running: args.keep_running,
         check: !args.no_check,
     };
@@ -40,22 +44,52 @@ pub fn run(args: &FileArgs) -> Result<(), Failure> {
     let mut outputs = Outputs::default();
     let y = std::mem::take(&mut result.stored);
     outputs.add_stored("y", job.x.element, job.shape, y)?;
-    add_statistics(&mut outputs, &layer, &result);
+    add_statistics(&mut outputs, &layer, &result, weight != Some(0.0));
     outputs.write(&args.output)?;
     spinner.finish_and_clear();
     let batch = result.saved.as_ref().map(|saved| &saved.batch_mean[..]);
-    let not_finite = match layer.view.is_empty() {
+    let empty = layer.view.is_empty() || weight == Some(0.0);
+    let not_finite = match empty {
         true => vec![],
         false => table::not_finite(&[batch.unwrap_or_default()]),
     };
+    let weightless = "all weights are 0: there are no statistics, and none move".to_owned();
+    let weightless = (weight == Some(0.0)).then_some(&weightless);
     let done = Done {
         operation: "forward",
         report,
         not_finite,
         time: result.time,
-        notes: inputs.notes.iter().chain(&layer.notes).collect(),
+        notes: inputs
+            .notes
+            .iter()
+            .chain(&layer.notes)
+            .chain(weightless)
+            .collect(),
     };
     done.print(args, &engine, &job)
+}
+
+/// The sum of the weights of each channel's values, where training has weights. Refuses one that the unbiased variance is
+/// not of.
+fn weight_of(
+    args: &FileArgs,
+    inputs: &Inputs,
+    layer: &Layer,
+    weights: Option<&HostWeights>,
+) -> Result<Option<f64>, Failure> {
+    let Some(weights) = weights.filter(|_| args.mode == args::Mode::Train) else {
+        return Ok(None);
+    };
+    let sum = weights.of(&inputs.x.shape, layer.config.axis)?.sum();
+    let unbiased = |update: RunningUpdate| update.variance == RunningVariance::Unbiased;
+    let moves = layer.config.running.is_some_and(unbiased) && !args.keep_running;
+    match moves && sum > 0.0 && sum <= 1.0 {
+        true => Err(Failure::Input(format!(
+            "the weights of a channel sum to {sum}, and the unbiased variance needs more than 1; --running-var biased or --keep-running needs none"
+        ))),
+        false => Ok(Some(sum)),
+    }
 }
 
 pub fn mode(mode: args::Mode) -> Mode {
@@ -65,7 +99,7 @@ pub fn mode(mode: args::Mode) -> Mode {
     }
 }
 
-fn add_statistics(outputs: &mut Outputs, layer: &Layer, result: &ForwardResult) {
+fn add_statistics(outputs: &mut Outputs, layer: &Layer, result: &ForwardResult, weighs: bool) {
     let (state, shape) = (&layer.state, [layer.view.channels()]);
     if result.saved.is_some() {
         // As they were, so that the file can be the next input.
@@ -84,7 +118,7 @@ fn add_statistics(outputs: &mut Outputs, layer: &Layer, result: &ForwardResult) 
     if let Some(running) = result.running.as_ref().or(kept) {
         outputs.add("running_mean", &shape, &running.mean);
         outputs.add("running_var", &shape, &running.variance);
-        let moved = result.running.is_some() && !layer.view.is_empty();
+        let moved = result.running.is_some() && !layer.view.is_empty() && weighs;
         let counted = u64::from(moved);
         outputs.add_count(
             "num_batches_tracked",

@@ -3,6 +3,7 @@
 mod npy;
 mod npz;
 mod tensor;
+mod weights;
 
 use std::path::Path;
 
@@ -15,9 +16,10 @@ use crate::failure::Failure;
 use crate::output::is_npy;
 use npy::Array;
 pub use tensor::HostTensor;
+pub use weights::WeightOptions;
 
 /// The tensors of a file that are not a layer's.
-const DATA: [&str; 3] = ["x", "dy", "residual"];
+const DATA: [&str; 5] = ["x", "dy", "residual", "weights", "lengths"];
 
 /// The most channels that a new layer has for an empty batch, and the most moments of one.
 pub const NEW_CHANNELS: usize = 1 << 20;
@@ -28,6 +30,8 @@ pub struct Inputs {
     pub x: HostTensor,
     pub dy: Option<HostTensor>,
     pub residual: Option<HostTensor>,
+    pub weights: Option<HostTensor>,
+    pub lengths: Option<HostTensor>,
     /// What was not taken as it stands, a sentence each.
     pub notes: Vec<String>,
     /// The file as safetensors; empty where it is `x` alone.
@@ -46,7 +50,7 @@ pub struct Layer {
 }
 
 impl Inputs {
-    /// Reads `x`, and `dy` and `residual` where the file has them.
+    /// Reads `x`, and `dy`, `residual`, `weights` and `lengths` where the file has them.
     pub fn read(path: &Path) -> Result<Self, Failure> {
         let bytes = std::fs::read(path)
             .map_err(|e| Failure::Input(format!("cannot read {}: {e}", path.display())))?;
@@ -67,6 +71,8 @@ impl Inputs {
                 x,
                 dy: None,
                 residual: None,
+                weights: None,
+                lengths: None,
                 notes: note.into_iter().collect(),
                 bytes: vec![],
             });
@@ -82,15 +88,19 @@ impl Inputs {
             };
             let shape = view.shape().to_vec();
             let (tensor, note) = HostTensor::new(name, view.dtype(), shape, view.data())?;
-            notes.extend(note);
+            // Lengths are counts, which f32 holds as far as they go.
+            notes.extend(note.filter(|_| name != "lengths"));
             Ok::<_, Failure>(Some(tensor))
         };
         let x = tensor("x")?.ok_or_else(|| bad("tensor \"x\" is missing"))?;
         let (dy, residual) = (tensor("dy")?, tensor("residual")?);
+        let (weights, lengths) = (tensor("weights")?, tensor("lengths")?);
         Ok(Self {
             x,
             dy,
             residual,
+            weights,
+            lengths,
             notes,
             bytes,
         })
@@ -189,7 +199,7 @@ impl Inputs {
         let file = parse(&self.bytes)?;
         let mut names: Vec<_> = file.names().into_iter().map(str::to_owned).collect();
         names.sort_unstable();
-        Ok(not_used(&names, &["x"]))
+        Ok(not_used(&names, &["x", "weights"]))
     }
 
     /// `dy`, in the shape of `x`.

@@ -1,6 +1,8 @@
 //! `wgbn moments`.
 
 use serde_json::json;
+use testkit::weights::HostWeights;
+use wgpu_batchnorm::Outside;
 
 use crate::args::MomentsArgs;
 use crate::engine::{EngineChoice, MomentsResult};
@@ -12,7 +14,12 @@ use crate::{progress, say, table};
 pub fn run(args: &MomentsArgs) -> Result<(), Failure> {
     let inputs = Inputs::read(&args.input)?;
     let beside = inputs.beside_x()?;
-    let Inputs { x, mut notes, .. } = inputs;
+    let Inputs {
+        x,
+        weights,
+        mut notes,
+        ..
+    } = inputs;
     notes.extend(beside);
     output::check_path(&args.output, x.element, false)?;
     // No value vouches for the header's lengths.
@@ -30,7 +37,18 @@ pub fn run(args: &MomentsArgs) -> Result<(), Failure> {
     }
     let spinner = progress::spinner("reducing");
     let input = (&x.shape[..], x.stored());
-    let result = engine.moments(input, &args.axes, args.keep_dims, !args.no_check)?;
+    let weights = weights.map(|weights| HostWeights {
+        values: weights.values,
+        shape: weights.shape,
+        outside: Outside::Normalize,
+    });
+    let result = engine.moments(
+        input,
+        weights.as_ref(),
+        &args.axes,
+        args.keep_dims,
+        !args.no_check,
+    )?;
     let MomentsResult {
         mean,
         variance,

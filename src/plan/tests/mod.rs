@@ -25,6 +25,7 @@ const LAYER: Needs = Needs {
     what: "saved statistics",
     rows: 5,
     workspace: true,
+    looks: 1,
 };
 
 /// What moments over any axes need.
@@ -32,6 +33,7 @@ const MOMENTS: Needs = Needs {
     what: "moments",
     rows: 3,
     workspace: true,
+    looks: 1,
 };
 
 /// Most of what is planned does not depend on the element.

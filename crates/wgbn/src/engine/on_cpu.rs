@@ -4,12 +4,12 @@ use std::time::Instant;
 
 use wgpu_batchnorm::check::{self, Report, TrainResult};
 use wgpu_batchnorm::cpu;
-use wgpu_batchnorm::error::ShapeError;
 use wgpu_batchnorm::{Element, HostGradients, Mode, RunningStatistics, functional};
 
 use super::{BackwardResult, ForwardResult, Job, MomentsResult};
 use crate::failure::Failure;
 use crate::stored::{Stored, rounded, widened};
+use testkit::weights::HostWeights;
 
 /// Rounds to `element` what the CPU path computed in f32: as it is stored, and widened again.
 fn narrowed(element: Element, values: Vec<f32>) -> Result<(Vec<u8>, Vec<f32>), Failure> {
@@ -23,7 +23,7 @@ fn narrowed(element: Element, values: Vec<f32>) -> Result<(Vec<u8>, Vec<f32>), F
 
 pub fn forward(job: &Job<'_>, mode: Mode) -> Result<ForwardResult, Failure> {
     let element = job.x.element;
-    let input = cpu_input(job);
+    let input = cpu_input(job)?;
     let mut y = vec![0.0; job.x.values.len()];
     if mode == Mode::Eval {
         let running = job.running()?;
@@ -68,37 +68,42 @@ fn checked(job: &Job<'_>, mut result: ForwardResult) -> Result<ForwardResult, Fa
 }
 
 /// Compares a forward pass with the reference.
-fn judged(job: &Job<'_>, result: &ForwardResult) -> Result<Report, ShapeError> {
-    let input = input(job);
+fn judged(job: &Job<'_>, result: &ForwardResult) -> Result<Report, Failure> {
+    let input = input(job)?;
     match (&result.saved, &job.state.running) {
         (Some(saved), before) => {
             let after = result.running.as_ref();
             let moved = before.as_ref().zip(after).zip(job.config.running);
             let result = TrainResult::new(&result.y, saved)
                 .with_running(moved.map(|((before, after), running)| (before, after, running)));
-            check::train_forward(&input, &result)
+            Ok(check::train_forward(&input, &result)?)
         }
         (None, Some(running)) => {
-            check::inference(&input, &running.mean, &running.variance, &result.y)
+            let (mean, variance) = (&running.mean, &running.variance);
+            Ok(check::inference(&input, mean, variance, &result.y)?)
         }
         // Inference without running statistics was refused with the input.
         (None, None) => Ok(Report::default()),
     }
 }
 
-fn input<'a>(job: &'a Job<'_>) -> check::Input<'a> {
+fn input<'a>(job: &'a Job<'_>) -> Result<check::Input<'a>, Failure> {
     let epilogue = check::Epilogue::default()
         .with_element(job.x.element)
         .with_activation(job.config.activation)
         .with_residual(job.residual.map(|residual| residual.values));
-    check::Input::new(job.view, job.x.values, job.parameters(), job.config.eps)
+    let (parameters, eps) = (job.parameters(), job.config.eps);
+    Ok(check::Input::new(job.view, job.x.values, parameters, eps)
         .with_epilogue(epilogue)
+        .with_weights(job.weights()?))
 }
 
-fn cpu_input<'a>(job: &'a Job<'_>) -> cpu::Input<'a> {
-    cpu::Input::new(job.view, job.x.values, job.parameters(), job.config.eps)
+fn cpu_input<'a>(job: &'a Job<'_>) -> Result<cpu::Input<'a>, Failure> {
+    let (parameters, eps) = (job.parameters(), job.config.eps);
+    Ok(cpu::Input::new(job.view, job.x.values, parameters, eps)
         .with_activation(job.config.activation)
         .with_residual(job.residual.map(|residual| residual.values))
+        .with_weights(job.weights()?))
 }
 
 /// These running statistics, to be moved as the job says.
@@ -112,7 +117,7 @@ fn moved<'a>(
 
 pub fn backward(job: &Job<'_>, dy: &[f32], mode: Mode) -> Result<BackwardResult, Failure> {
     let element = job.x.element;
-    let host = cpu_input(job);
+    let host = cpu_input(job)?;
     let zeros = || vec![0.0; job.x.values.len()];
     let (mut dx, mut dresidual) = (zeros(), job.residual.map(|_| zeros()));
     let (time, sums) = if mode == Mode::Eval {
@@ -140,20 +145,21 @@ pub fn backward(job: &Job<'_>, dy: &[f32], mode: Mode) -> Result<BackwardResult,
     let dresidual = dresidual.map(|values| narrowed(element, values));
     let dresidual = dresidual.transpose()?;
     let judged = || {
+        let input = input(job)?;
         let running = job.state.running.as_ref();
         let frozen = running.filter(|_| mode == Mode::Eval);
         let frozen = frozen.map(|running| (&running.mean[..], &running.variance[..]));
         let mut report = match frozen {
             Some((mean, variance)) => {
-                check::backward_frozen(&input(job), dy, mean, variance, &gradients, None)?
+                check::backward_frozen(&input, dy, mean, variance, &gradients, None)?
             }
-            None => check::backward(&input(job), dy, &gradients, None)?,
+            None => check::backward(&input, dy, &gradients, None)?,
         };
         if let Some((_, got)) = &dresidual {
-            let judged = check::dresidual(&input(job), dy, frozen, got)?;
+            let judged = check::dresidual(&input, dy, frozen, got)?;
             report.findings.extend(judged.findings);
         }
-        Ok::<_, ShapeError>(report)
+        Ok::<_, Failure>(report)
     };
     Ok(BackwardResult {
         report: job.check.then(judged).transpose()?,
@@ -166,15 +172,28 @@ pub fn backward(job: &Job<'_>, dy: &[f32], mode: Mode) -> Result<BackwardResult,
 
 pub fn moments(
     (shape, x): (&[usize], Stored<'_>),
+    weights: Option<&HostWeights>,
     axes: &[isize],
     keep_dims: bool,
     check: bool,
 ) -> Result<MomentsResult, Failure> {
     let start = Instant::now();
-    let (moments, kept) = functional::cpu_moments(x.values, shape, axes, keep_dims)?;
+    let (moments, kept) = match weights {
+        None => functional::cpu_moments(x.values, shape, axes, keep_dims)?,
+        Some(weights) => {
+            let weights = (&weights.values[..], &weights.shape[..]);
+            functional::cpu_weighted_moments((x.values, shape), weights, axes, keep_dims)?
+        }
+    };
     let time = start.elapsed();
     let [mean, variance] = super::rounded(&moments);
-    let judged = || check::moments_over(x.values, shape, axes, &mean, &variance);
+    let judged = || match weights {
+        None => check::moments_over(x.values, shape, axes, &mean, &variance),
+        Some(weights) => {
+            let weights = (&weights.values[..], &weights.shape[..]);
+            check::weighted_moments_over((x.values, shape), weights, axes, &mean, &variance)
+        }
+    };
     let report = check.then(judged).transpose()?;
     Ok(MomentsResult {
         mean,

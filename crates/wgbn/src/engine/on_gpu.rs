@@ -13,6 +13,7 @@ use super::{BackwardResult, ForwardResult, Job, MomentsResult, rounded};
 use crate::failure::Failure;
 use crate::stored::{Stored, widened};
 use testkit::layout::running_rows;
+use testkit::weights::HostWeights;
 
 /// Waits until the device is idle; a fault shows at the next readback.
 pub fn wait(gpu: &Gpu) {
@@ -34,27 +35,58 @@ fn read(tensor: &Tensor) -> Result<(Vec<u8>, Vec<f32>), Failure> {
     Ok((bytes, values))
 }
 
+/// The job's tensors on the device.
+struct Tensors {
+    x: Tensor,
+    residual: Option<Tensor>,
+    weights: Option<Tensor>,
+}
+
 /// A layer in the job's state, and the input.
-fn layer(gpu: &Gpu, job: &Job<'_>) -> Result<(BatchNorm, Tensor, Option<Tensor>), Failure> {
+fn layer(gpu: &Gpu, job: &Job<'_>) -> Result<(BatchNorm, Tensors), Failure> {
     let layer = BatchNorm::with_state(gpu, job.view.channels(), job.config, job.state)?;
     let x = upload(gpu, job.shape, job.x)?;
     let residual = job
         .residual
         .map(|residual| upload(gpu, job.shape, residual));
     let residual = residual.transpose()?;
+    let weights = job
+        .weights
+        .map(|weights| Tensor::upload(gpu, &weights.shape, &weights.values));
+    let weights = weights.transpose()?;
     wait(gpu);
-    Ok((layer, x, residual))
+    Ok((
+        layer,
+        Tensors {
+            x,
+            residual,
+            weights,
+        },
+    ))
+}
+
+/// What the job asks of a forward pass.
+fn request<'a>(job: &Job<'_>, tensors: &'a Tensors, mode: Mode) -> ForwardRequest<'a> {
+    let request = ForwardRequest::new(mode).with_residual(tensors.residual.as_ref());
+    match (&tensors.weights, job.weights) {
+        (Some(weights), Some(given)) => request.with_weights(weights, given.outside),
+        _ => request,
+    }
 }
 
 /// What the device holds of the job's tensors, by name, and what it was given.
 fn inputs<'a>(
     job: &'a Job<'_>,
-    x: &'a Tensor,
-    residual: Option<&'a Tensor>,
+    tensors: &'a Tensors,
 ) -> Vec<(&'static str, &'a Tensor, Stored<'a>)> {
-    let mut inputs = vec![("x on the device", x, job.x)];
-    let residual = residual.zip(job.residual);
+    let mut inputs = vec![("x on the device", &tensors.x, job.x)];
+    let residual = tensors.residual.as_ref().zip(job.residual);
     inputs.extend(residual.map(|(tensor, given)| ("residual on the device", tensor, given)));
+    let weights = tensors.weights.as_ref().zip(job.weights);
+    inputs.extend(weights.map(|(tensor, given)| {
+        let given = Stored::f32(&given.values);
+        ("weights on the device", tensor, given)
+    }));
     inputs
 }
 
@@ -109,19 +141,18 @@ fn with(mut report: Report, findings: impl IntoIterator<Item = Finding>) -> Repo
 /// Timed without a check; with one, the results are those of a second run, which is surrounded by what a
 /// check needs.
 pub fn forward(gpu: &Gpu, job: &Job<'_>, mode: Mode) -> Result<ForwardResult, Failure> {
-    let (mut layer, x, residual) = layer(gpu, job)?;
-    let request = ForwardRequest::new(mode)
-        .with_residual(residual.as_ref())
-        .with_keep_running(job.keep_running);
+    let (mut layer, tensors) = layer(gpu, job)?;
+    let x = &tensors.x;
+    let request = request(job, &tensors, mode).with_keep_running(job.keep_running);
     let start = Instant::now();
-    let mut forward = layer.forward(&x, request)?;
+    let mut forward = layer.forward(x, request)?;
     wait(gpu);
     let time = start.elapsed();
     let mut report = None;
     if job.check {
-        let (second, findings) = second_layer(gpu, job, &inputs(job, &x, residual.as_ref()))?;
+        let (second, findings) = second_layer(gpu, job, &inputs(job, &tensors))?;
         layer = second;
-        let (again, judged) = checked::forward_blocking(&mut layer, &x, request)?;
+        let (again, judged) = checked::forward_blocking(&mut layer, x, request)?;
         forward = again;
         report = Some(with(judged, findings));
     }
@@ -149,25 +180,26 @@ pub fn backward(
     given: Stored<'_>,
     mode: Mode,
 ) -> Result<BackwardResult, Failure> {
-    let (mut layer, x, residual) = layer(gpu, job)?;
+    let (mut layer, tensors) = layer(gpu, job)?;
+    let x = &tensors.x;
     let dy = upload(gpu, job.shape, given)?;
-    let request = ForwardRequest::new(mode).with_residual(residual.as_ref());
-    let forward = layer.forward(&x, request)?;
+    let request = request(job, &tensors, mode);
+    let forward = layer.forward(x, request)?;
     wait(gpu);
-    let wanted = |saved| BackwardRequest::new(saved).with_dresidual(residual.is_some());
+    let wanted = |saved| BackwardRequest::new(saved).with_dresidual(tensors.residual.is_some());
     let start = Instant::now();
-    let mut gradients = layer.backward(&x, &dy, wanted(&forward.saved))?;
+    let mut gradients = layer.backward(x, &dy, wanted(&forward.saved))?;
     wait(gpu);
     let time = start.elapsed();
     let mut report = None;
     if job.check {
-        let mut tensors = inputs(job, &x, residual.as_ref());
-        tensors.push(("dy on the device", &dy, given));
-        let (mut layer, findings) = second_layer(gpu, job, &tensors)?;
+        let mut inputs = inputs(job, &tensors);
+        inputs.push(("dy on the device", &dy, given));
+        let (mut layer, findings) = second_layer(gpu, job, &inputs)?;
         // What is wrong of the forward pass is wrong of these gradients: they are judged from x on.
-        let forward = layer.forward(&x, request)?;
+        let forward = layer.forward(x, request)?;
         let request = wanted(&forward.saved);
-        let (again, judged) = checked::backward_blocking(&layer, &x, &dy, request)?;
+        let (again, judged) = checked::backward_blocking(&layer, x, &dy, request)?;
         gradients = again;
         report = Some(with(judged, findings));
     }
@@ -194,20 +226,36 @@ pub fn backward(
 pub fn moments(
     gpu: &Gpu,
     (shape, given): (&[usize], Stored<'_>),
+    weights: Option<&HostWeights>,
     axes: &[isize],
     keep_dims: bool,
     check: bool,
 ) -> Result<MomentsResult, Failure> {
     let x = upload(gpu, shape, given)?;
+    let on_device = weights.map(|weights| Tensor::upload(gpu, &weights.shape, &weights.values));
+    let on_device = on_device.transpose()?;
     wait(gpu);
     let start = Instant::now();
-    let mut moments = functional::moments(&x, axes, keep_dims)?;
+    let mut moments = match &on_device {
+        None => functional::moments(&x, axes, keep_dims)?,
+        Some(weights) => functional::weighted_moments(&x, weights, axes, keep_dims)?,
+    };
     wait(gpu);
     let time = start.elapsed();
     let mut report = None;
     if check {
-        let findings = held("x on the device", &x, given)?;
-        let (again, judged) = checked::moments_blocking(&x, axes, keep_dims)?;
+        let mut findings: Vec<_> = held("x on the device", &x, given)?.into_iter().collect();
+        let (again, judged) = match on_device.as_ref().zip(weights) {
+            None => checked::moments_blocking(&x, axes, keep_dims)?,
+            Some((tensor, weights)) => {
+                findings.extend(held(
+                    "weights on the device",
+                    tensor,
+                    Stored::f32(&weights.values),
+                )?);
+                checked::weighted_moments_blocking(&x, tensor, axes, keep_dims)?
+            }
+        };
         moments = again;
         report = Some(with(judged, findings));
     }

@@ -6,8 +6,8 @@ use wgpu_batchnorm::functional::{self, AffineStep, Statistics};
 use wgpu_batchnorm::internals::plan::Schedule;
 use wgpu_batchnorm::internals::shaders::Load;
 use wgpu_batchnorm::{
-    BackwardRequest, BatchNorm, Context, Element, ForwardRequest, Gpu, Gradients, Mode, Parameters,
-    Saved, Tensor,
+    BackwardRequest, BatchNorm, Context, Element, ForwardRequest, Gpu, Gradients, Mode, Outside,
+    Parameters, Saved, Tensor,
 };
 
 use super::audit::{Canaries, Outcomes, saved_results, upload};
@@ -30,7 +30,8 @@ pub fn sweep(gpus: &[Gpu], trial: &Trial, values: &Values) -> Result<Vec<Outcome
         upload(gpu, place, values, findings)
     };
     // Every operation reads x; the others have what else they read.
-    let (mut findings, mut of_residual, mut of_dy, mut of_ones) = Default::default();
+    let (mut findings, mut of_residual, mut of_weights) = Default::default();
+    let (mut of_dy, mut of_ones) = Default::default();
     let ones = vec![1.0; values.x.len()];
     let inputs = Inputs {
         x: tensor("x on the device", &values.x, &mut findings)?,
@@ -44,7 +45,16 @@ pub fn sweep(gpus: &[Gpu], trial: &Trial, values: &Values) -> Result<Vec<Outcome
             )?),
             false => None,
         },
+        weights: match &values.weights {
+            Some(weights) => {
+                let place = ("weights on the device", &weights.shape[..], Element::F32);
+                let tensor = upload(gpu, place, &weights.values, &mut of_weights)?;
+                Some((tensor, weights.outside))
+            }
+            None => None,
+        },
         of_residual,
+        of_weights,
         of_dy,
         of_ones,
     };
@@ -59,7 +69,8 @@ pub fn sweep(gpus: &[Gpu], trial: &Trial, values: &Values) -> Result<Vec<Outcome
     over_axes(
         gpu,
         trial,
-        (&values.x, &inputs.x),
+        values,
+        &inputs,
         schedule.pieces.len() == 1,
         &mut outcomes,
     )?;
@@ -76,8 +87,10 @@ struct Inputs {
     dy: Tensor,
     ones: Tensor,
     residual: Option<Tensor>,
+    weights: Option<(Tensor, Outside)>,
     /// What the device does not hold of each as the host gave it.
     of_residual: Vec<Finding>,
+    of_weights: Vec<Finding>,
     of_dy: Vec<Finding>,
     of_ones: Vec<Finding>,
 }
@@ -106,12 +119,22 @@ impl Layers<'_> {
             if mode == Mode::Eval && self.trial.config().running.is_none() {
                 continue;
             }
-            self.apart(mode, [forward, backward], outcomes)?;
+            if mode == Mode::Train || self.values.has_frozen_backward(self.trial) {
+                self.apart(mode, [forward, backward], outcomes)?;
+            }
             if self.trial.in_place() {
                 self.in_place(mode, over, outcomes)?;
             }
         }
         Ok(())
+    }
+
+    fn request(&self, mode: Mode) -> ForwardRequest<'_> {
+        let request = ForwardRequest::new(mode).with_residual(self.inputs.residual.as_ref());
+        match &self.inputs.weights {
+            Some((weights, outside)) => request.with_weights(weights, *outside),
+            None => request,
+        }
     }
 
     /// A layer with the trial's state, and what is wrong of that on the device.
@@ -121,6 +144,7 @@ impl Layers<'_> {
         let layer = BatchNorm::with_state(gpu, channels, self.trial.config(), &values.state)?;
         let mut findings = state_held(&layer, &values.state)?;
         findings.extend(self.inputs.of_residual.iter().cloned());
+        findings.extend(self.inputs.of_weights.iter().cloned());
         Ok((layer, findings))
     }
 
@@ -141,7 +165,7 @@ impl Layers<'_> {
             of_ones,
             ..
         } = self.inputs;
-        let request = request(mode, residual.as_ref());
+        let request = self.request(mode);
         let c = self.values.view.channels();
         // Numbers that the host knows, and that exact sums stay exact with.
         let there: Vec<f32> = (0..2 * c).map(|k| k as f32 % 5.0 - 2.0).collect();
@@ -187,7 +211,7 @@ impl Layers<'_> {
         operation: &'static str,
         outcomes: &mut Outcomes<V>,
     ) -> Result<(), Failure> {
-        let request = request(mode, self.inputs.residual.as_ref()).with_in_place(true);
+        let request = self.request(mode).with_in_place(true);
         for sign in [1.0, -1.0] {
             let (mut layer, mut findings) = self.layer()?;
             let x: Vec<f32> = self.values.x.iter().map(|v| sign * v).collect();
@@ -198,14 +222,6 @@ impl Layers<'_> {
             outcomes.add(operation, report, findings, &results);
         }
         Ok(())
-    }
-}
-
-fn request(mode: Mode, residual: Option<&Tensor>) -> ForwardRequest<'_> {
-    let request = ForwardRequest::new(mode);
-    match residual {
-        Some(residual) => request.with_residual(residual),
-        None => request,
     }
 }
 
@@ -252,7 +268,8 @@ fn variant(schedule: &Schedule, operation: &str) -> String {
 fn over_axes<V: Fn(&str) -> String>(
     gpu: &Gpu,
     trial: &Trial,
-    (values, x): (&[f32], &Tensor),
+    values: &Values,
+    inputs: &Inputs,
     whole: bool,
     outcomes: &mut Outcomes<V>,
 ) -> Result<(), Failure> {
@@ -262,7 +279,14 @@ fn over_axes<V: Fn(&str) -> String>(
             continue;
         }
         let keep_dims = trial.turn().is_multiple_of(2);
-        let (moments, report) = checked::moments_blocking(x, &axes, keep_dims)?;
+        let x = &inputs.x;
+        let weights = inputs.weights.as_ref().zip(values.weights_of(operation));
+        let (moments, report) = match weights {
+            Some(((weights, _), _)) => {
+                checked::weighted_moments_blocking(x, weights, &axes, keep_dims)?
+            }
+            None => checked::moments_blocking(x, &axes, keep_dims)?,
+        };
         // What is wrong of the moments is wrong of what is normalized by them, too.
         let given = report.findings.iter().filter(|finding| !finding.passed());
         let given: Vec<_> = given.cloned().collect();
@@ -270,7 +294,7 @@ fn over_axes<V: Fn(&str) -> String>(
         outcomes.add(operation, report, vec![], &results);
 
         // Plain statistics owe nothing to the device.
-        let stored = stored(trial.element, values);
+        let stored = stored(trial.element, &values.x);
         let (host, _) = functional::cpu_moments(&stored, trial.shape, &axes, keep_dims)?;
         let len = host.mean().len();
         let mut normalized = |operation, statistics: Statistics<'_>, shape: &[usize], own| {
@@ -318,6 +342,9 @@ fn in_parts<V: Fn(&str) -> String>(
     let [x, dy, residual] =
         [&values.x, &values.dy, &values.residual].map(|values| stored(element, values));
     let config = trial.config();
+    let weights = values.weights.as_ref();
+    let weights = weights.map(|weights| weights.of(trial.shape, trial.axis));
+    let weights = weights.transpose()?;
     let batch = Batch {
         shape: trial.shape,
         config,
@@ -329,6 +356,7 @@ fn in_parts<V: Fn(&str) -> String>(
                 .with_bias(values.state.bias.as_deref()),
             config.eps,
         )
+        .with_weights(weights)
         .with_epilogue(
             check::Epilogue::default()
                 .with_element(element)
@@ -336,6 +364,7 @@ fn in_parts<V: Fn(&str) -> String>(
                 .with_residual(trial.residual.then_some(&residual[..])),
         ),
         dy: &dy,
+        weights: values.weights.as_ref(),
         running: values.state.running.as_ref(),
     };
     let place = |gpu| -> (&Gpu, &Context) { (gpu, gpu.context()) };

@@ -62,6 +62,7 @@ fn on_cpu(engine: &EngineChoice, trial: &Trial, values: &Values) -> Result<Vec<O
         state: &values.state,
         x: Stored::f32(&values.x),
         residual: trial.residual.then(|| Stored::f32(&values.residual)),
+        weights: values.weights.as_ref(),
         keep_running: false,
         check: true,
     };
@@ -70,7 +71,8 @@ fn on_cpu(engine: &EngineChoice, trial: &Trial, values: &Values) -> Result<Vec<O
         (args::Mode::Eval, ["inference", "backward, frozen"]),
     ] {
         let mode = forward::mode(at);
-        if mode == Mode::Eval && job.config.running.is_none() {
+        let refused = mode == Mode::Eval && !values.has_frozen_backward(trial);
+        if mode == Mode::Eval && job.config.running.is_none() || refused {
             continue;
         }
         let mut result = engine.forward(&job, mode)?;
@@ -86,7 +88,10 @@ fn on_cpu(engine: &EngineChoice, trial: &Trial, values: &Values) -> Result<Vec<O
         add(names[1], report, &results);
     }
     for (operation, axes) in moment_axes(trial) {
-        let result = engine.moments((trial.shape, job.x), &axes, false, true)?;
+        // The weights lie along the axes that these reduce.
+        let weights = values.weights_of(operation);
+        let input = (trial.shape, job.x);
+        let result = engine.moments(input, weights, &axes, false, true)?;
         let results = [("mean", result.mean), ("variance", result.variance)];
         add(operation, result.report.unwrap_or_default(), &results);
     }

@@ -6,7 +6,9 @@ mod list;
 use std::fmt;
 
 use wgpu_batchnorm::wgpu::TextureFormat;
-use wgpu_batchnorm::{Activation, Affine, Config, Element, Momentum, NonFinite, RunningVariance};
+use wgpu_batchnorm::{
+    Activation, Affine, Config, Element, Momentum, NonFinite, Outside, RunningVariance,
+};
 
 pub use cuts::{Cut, SIZES};
 pub use list::all;
@@ -19,6 +21,16 @@ use testkit::data::Kind;
 pub enum Moving {
     No,
     By(Momentum, RunningVariance),
+}
+
+/// Which values have weights of their own.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Weighing {
+    None,
+    /// Each value of a channel.
+    Values(Outside),
+    /// Each sample.
+    Samples(Outside),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -53,6 +65,7 @@ pub struct Trial {
     pub moving: Moving,
     pub activation: Activation,
     pub residual: bool,
+    pub weighing: Weighing,
     /// An index into [`SIZES`].
     pub sizes: usize,
 }
@@ -130,6 +143,11 @@ impl fmt::Display for Trial {
         }
         if self.residual {
             f.write_str(", residual")?;
+        }
+        match self.weighing {
+            Weighing::None => {}
+            Weighing::Values(outside) => write!(f, ", values weighted, {outside:?}")?,
+            Weighing::Samples(outside) => write!(f, ", samples weighted, {outside:?}")?,
         }
         if self.affine != Affine::Both {
             write!(f, ", affine {:?}", self.affine)?;

@@ -1,10 +1,11 @@
 //! The data of a trial, and what depends on its shape alone.
 
-use wgpu_batchnorm::{LayerState, Pattern, RunningStatistics, View};
+use wgpu_batchnorm::{Activation, LayerState, Outside, Pattern, RunningStatistics, View};
 
-use super::trials::{Data, Trial};
+use super::trials::{Data, Trial, Weighing};
 use crate::failure::Failure;
 use testkit::data::{Kind, Random};
+use testkit::weights::HostWeights;
 
 /// What a trial is tried on.
 pub struct Values {
@@ -12,6 +13,7 @@ pub struct Values {
     pub x: Vec<f32>,
     pub dy: Vec<f32>,
     pub residual: Vec<f32>,
+    pub weights: Option<HostWeights>,
     pub state: LayerState,
 }
 
@@ -58,7 +60,9 @@ impl Values {
             RunningStatistics::from_parts(mean.collect(), variance.collect(), batches.collect())
         });
         let running = running.transpose()?;
+        let weights = weights(trial, &mut random);
         Ok(Self {
+            weights,
             view,
             x,
             dy,
@@ -70,6 +74,44 @@ impl Values {
                 .with_running(running),
         })
     }
+}
+
+impl Values {
+    /// Whether backward through frozen statistics takes all that there is.
+    pub fn has_frozen_backward(&self, trial: &Trial) -> bool {
+        let pads = |weights: &HostWeights| weights.outside == Outside::Zero;
+        let through = trial.residual && trial.activation != Activation::None;
+        !(through && self.weights.as_ref().is_some_and(pads))
+    }
+
+    /// The weights beside the moments of this operation: those along the axes that it reduces.
+    pub fn weights_of(&self, operation: &str) -> Option<&HostWeights> {
+        self.weights.as_ref().filter(|_| operation == "moments")
+    }
+}
+
+/// Weights of a trial: a third of them is 0.
+fn weights(trial: &Trial, random: &mut Random) -> Option<HostWeights> {
+    let (samples, outside) = match trial.weighing {
+        Weighing::None => return None,
+        Weighing::Values(outside) => (false, outside),
+        Weighing::Samples(outside) => (true, outside),
+    };
+    let channel = trial.axis.rem_euclid(trial.shape.len() as isize) as usize;
+    let varies = |axis: usize| axis != channel && (axis == 0 || !samples);
+    let lengths = trial.shape.iter().enumerate();
+    let shape: Vec<_> = lengths
+        .map(|(axis, &len)| if varies(axis) { len } else { 1 })
+        .collect();
+    let values = (0..shape.iter().product()).map(|k| {
+        let weight = 0.1 + 2.0 * random.uniform();
+        if k % 3 == 0 { 0.0 } else { weight as f32 }
+    });
+    Some(HostWeights {
+        values: values.collect(),
+        shape,
+        outside,
+    })
 }
 
 /// An integer from -`reach` to `reach`.

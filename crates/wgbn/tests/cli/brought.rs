@@ -13,7 +13,7 @@ use crate::support::{DEVICES, Folder};
 use crate::tensors::{SHAPE, Stored, Tensors, only_x, small, x};
 
 /// Runs on `input` and gives the output, and the notes.
-fn run(input: &Tensors, line: &str) -> (Stored, Vec<String>) {
+pub fn run(input: &Tensors, line: &str) -> (Stored, Vec<String>) {
     let folder = Folder::new();
     folder.save("in.safetensors", input);
     let value = folder.json(&format!("{line} -o out.safetensors"));
@@ -27,7 +27,7 @@ fn notes(value: &Value) -> Vec<String> {
         .collect()
 }
 
-fn near(got: &[f64], expected: &[f64]) {
+pub fn near(got: &[f64], expected: &[f64]) {
     assert_eq!(got.len(), expected.len());
     for (got, expected) in got.iter().zip(expected) {
         assert!(

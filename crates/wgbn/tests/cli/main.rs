@@ -21,5 +21,6 @@ mod machine;
 mod options;
 mod refused;
 mod tuning;
+mod weights;
 #[cfg(target_os = "linux")]
 mod wrong;

@@ -2,11 +2,11 @@
 
 use wgpu_batchnorm::wgpu::TextureFormat;
 use wgpu_batchnorm::{
-    Activation, Affine, Element, Momentum, NonFinite, Pattern, RunningVariance, View,
+    Activation, Affine, Element, Momentum, NonFinite, Outside, Pattern, RunningVariance, View,
 };
 
 use super::cuts::{CUTS, NARROW};
-use super::{Data, Moving, Trial, slug};
+use super::{Data, Moving, Trial, Weighing, slug};
 use testkit::data::Kind;
 
 /// Shape classes: a shape and its channel axis. The first of either pattern stand first.
@@ -86,6 +86,13 @@ const ACTIVATIONS: [Activation; 14] = [
     Activation::GeluTanh,
 ];
 
+const WEIGHINGS: [Weighing; 4] = [
+    Weighing::Values(Outside::Zero),
+    Weighing::Samples(Outside::Normalize),
+    Weighing::Values(Outside::Normalize),
+    Weighing::Samples(Outside::Zero),
+];
+
 const AFFINES: [Affine; 4] = [Affine::Both, Affine::Weight, Affine::Bias, Affine::None];
 
 /// The first is what a trial has where its name says nothing of it.
@@ -121,6 +128,7 @@ pub fn all() -> Vec<Trial> {
         moving: MOVING[0],
         activation: Activation::None,
         residual: false,
+        weighing: Weighing::None,
         sizes: 0,
     };
     for (s, shape) in SHAPES.into_iter().enumerate() {
@@ -208,6 +216,32 @@ pub fn all() -> Vec<Trial> {
                 ..plain(shape, Data::Kind(Kind::ALL[s]))
             });
         }
+    }
+    // Weights: every shape, then tensors in pieces.
+    let whole = SHAPES.into_iter().rev().skip(1).rev();
+    let whole = whole.flat_map(|shape| [0, 1].map(|k| (shape, k)));
+    let pieces = PIECES.into_iter().map(|shape| (shape, NARROW));
+    for (k, (shape, sizes)) in whole.chain(pieces).enumerate() {
+        let weighing = WEIGHINGS[(k + k / 4) % 4];
+        let element = ELEMENTS[(k / 2) % 3];
+        add(Trial {
+            quick: k < 4 && sizes == 0,
+            element,
+            weighing,
+            // Some of what has both is refused.
+            activation: match k % 2 {
+                0 => Activation::None,
+                _ => ACTIVATIONS[1 + k % 13],
+            },
+            residual: k % 2 == 0 || element == Element::F32,
+            moving: MOVING[k % 5],
+            sizes: if sizes == 1 {
+                1 + k / 2 % (CUTS - 1)
+            } else {
+                sizes
+            },
+            ..plain(shape, Data::Kind(Kind::ALL[k % 10]))
+        });
     }
     for (s, shape) in SHAPES.into_iter().take(QUICK + 1).enumerate() {
         for (v, value) in [f32::NAN, f32::INFINITY].into_iter().enumerate() {
