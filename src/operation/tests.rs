@@ -220,6 +220,7 @@ fn what_a_kernel_needs_is_in_the_table() {
     let optional = [
         (Kernel::Normalize, Role::Given, flags::FROM_MOMENTS),
         (Kernel::TrainFinish, Role::Given, flags::FROM_MOMENTS),
+        (Kernel::TrainFinish, Role::Affine, flags::HAS_WEIGHT),
         (Kernel::Normalize, Role::Affine, flags::HAS_WEIGHT),
         (Kernel::BackwardDx, Role::Grads, flags::HAS_GRADS),
     ];

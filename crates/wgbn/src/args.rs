@@ -12,7 +12,6 @@ use wgpu_batchnorm::{
 
 use crate::bench::op::Op;
 use crate::bench::suite::Suite;
-use crate::input::WeightOptions;
 
 /// Batch normalization on any GPU that wgpu reaches, or on the CPU.
 #[derive(Debug, Parser)]
@@ -304,6 +303,15 @@ pub struct TuneArgs {
     /// Where the file goes.
     #[arg(short, long)]
     pub output: PathBuf,
+}
+
+/// What the command line says of weights.
+#[derive(Clone, Copy, Debug)]
+pub struct WeightOptions {
+    /// The axis that lengths are of, where it was given.
+    pub length_axis: Option<isize>,
+    /// What becomes of values without weight, where it was given.
+    pub outside: Option<Outside>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

@@ -16,7 +16,6 @@ use crate::failure::Failure;
 use crate::output::is_npy;
 use npy::Array;
 pub use tensor::HostTensor;
-pub use weights::WeightOptions;
 
 /// The tensors of a file that are not a layer's.
 const DATA: [&str; 5] = ["x", "dy", "residual", "weights", "lengths"];

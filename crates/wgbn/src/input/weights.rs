@@ -4,16 +4,8 @@ use testkit::weights::HostWeights;
 use wgpu_batchnorm::Outside;
 
 use super::{HostTensor, Inputs, bad};
+use crate::args::WeightOptions;
 use crate::failure::Failure;
-
-/// What the command line says of weights.
-#[derive(Clone, Copy, Debug)]
-pub struct WeightOptions {
-    /// The axis that lengths are of, where it was given.
-    pub length_axis: Option<isize>,
-    /// What becomes of values without weight, where it was given.
-    pub outside: Option<Outside>,
-}
 
 /// Lengths are read as f32, which holds all whole numbers up to here.
 const LONGEST: usize = 1 << 24;
