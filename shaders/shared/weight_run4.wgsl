@@ -28,6 +28,15 @@ fn are_weights(weight: Weight) -> ValueFlag {
     return vec4(is_weight(weight.x), is_weight(weight.y), is_weight(weight.z), is_weight(weight.w));
 }
 
+fn are_something(weight: Weight) -> ValueFlag {
+    return vec4(
+        is_something(weight.x),
+        is_something(weight.y),
+        is_something(weight.z),
+        is_something(weight.w),
+    );
+}
+
 fn sum_of(weight: Weight) -> f32 {
     return (weight.x + weight.y) + (weight.z + weight.w);
 }

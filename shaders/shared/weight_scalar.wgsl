@@ -11,6 +11,10 @@ fn are_weights(weight: Weight) -> ValueFlag {
     return is_weight(weight);
 }
 
+fn are_something(weight: Weight) -> ValueFlag {
+    return is_something(weight);
+}
+
 fn sum_of(weight: Weight) -> f32 {
     return weight;
 }

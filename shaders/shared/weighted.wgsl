@@ -16,7 +16,7 @@ fn weighed_value(x: Weighted) -> Value {
 
 // Where a value is looked at, though its weight may be 0.
 fn is_inside(weight: Weight) -> ValueFlag {
-    return ValueFlag(!has(ZERO_OUTSIDE)) | ValueFlag(weight != Weight(0.0));
+    return ValueFlag(!has(ZERO_OUTSIDE)) | are_something(weight);
 }
 
 // As sums see it: what has no weight is not looked at, and what is no weight makes the channel NaN, as a value that is not

@@ -47,3 +47,8 @@ fn is_weight(weight: f32) -> bool {
     let bits = bitcast<u32>(weight);
     return bits < hidden(0x7f800000u) || bits == 0x80000000u;
 }
+
+// Not 0; what is no weight is no padding either.
+fn is_something(weight: f32) -> bool {
+    return (bitcast<u32>(weight) << 1u) != 0u;
+}

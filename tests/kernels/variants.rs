@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use wgpu_batchnorm::internals::plan::Tuning;
 use wgpu_batchnorm::internals::shaders::{Storage, Variant, Walk};
-use wgpu_batchnorm::{Config, Element};
+use wgpu_batchnorm::{Config, Element, Outside};
 
 use crate::shards::judged;
 use testkit::case::Case;
@@ -15,6 +15,15 @@ use testkit::dawn;
 use testkit::gpu::{GpuEngine, context, gpu};
 use testkit::outcome::{Engine, judge};
 use testkit::parts::Merge;
+
+/// The case, and the same with a weight for each sample, some of which are padding.
+fn with_weights(case: Case, weighted: bool) -> Vec<Case> {
+    let mut shape = vec![1; case.shape.len()];
+    shape[0] = case.shape[0];
+    let weights = (0..shape[0]).map(|k| [1.5, 0.0, 0.25][k % 3]).collect();
+    let with = weighted.then(|| case.clone().with_weights(&shape, weights, Outside::Zero));
+    std::iter::once(case).chain(with).collect()
+}
 
 #[test]
 fn every_variant_that_walks_no_strides_runs_and_is_right() {
@@ -46,10 +55,12 @@ fn every_variant_that_walks_no_strides_runs_and_is_right() {
         for element in [Element::F32, Element::F16, Element::Bf16] {
             let config = Config::pytorch().with_axis(axis).with_element(element);
             let case = Case::new(&shape, config, Kind::ALL[0], 71);
-            let parts = judged(&gpu, &context, &case, Merge::Device);
-            assert!(parts.passed(), "{}: {:?}", case.name, parts.worst());
-            let whole = judge(&case, &implementation.run(&case));
-            assert!(whole.passed(), "{}: {:?}", case.name, whole.worst());
+            for case in with_weights(case, !read_only && element != Element::Bf16) {
+                let parts = judged(&gpu, &context, &case, Merge::Device);
+                assert!(parts.passed(), "{}: {:?}", case.name, parts.worst());
+                let whole = judge(&case, &implementation.run(&case));
+                assert!(whole.passed(), "{}: {:?}", case.name, whole.worst());
+            }
         }
     }
     // Channels that are split into many parts, which one dispatch folds.
@@ -57,9 +68,10 @@ fn every_variant_that_walks_no_strides_runs_and_is_right() {
     let folding = GpuEngine::new(&gpu, name, tuning);
     for (shape, axis) in [(vec![11, 3, 45, 21], 1), (vec![3001, 16], -1)] {
         let config = Config::pytorch().with_axis(axis);
-        let case = Case::new(&shape, config, Kind::ALL[0], 71);
-        let whole = judge(&case, &folding.run(&case));
-        assert!(whole.passed(), "{}: {:?}", case.name, whole.worst());
+        for case in with_weights(Case::new(&shape, config, Kind::ALL[0], 71), true) {
+            let whole = judge(&case, &folding.run(&case));
+            assert!(whole.passed(), "{}: {:?}", case.name, whole.worst());
+        }
     }
     // Channels that registers hold.
     let holding = [true, false].map(|read_only| {
@@ -77,8 +89,12 @@ fn every_variant_that_walks_no_strides_runs_and_is_right() {
         for element in [Element::F32, Element::F16, Element::Bf16] {
             let config = Config::pytorch().with_axis(axis).with_element(element);
             let case = Case::new(&shape, config, Kind::ALL[0], 71);
-            for holding in &holding {
-                let whole = judge(&case, &holding.run(&case));
+            let cases = with_weights(case, element != Element::Bf16);
+            for (case, holding) in cases
+                .iter()
+                .flat_map(|case| holding.iter().map(move |h| (case, h)))
+            {
+                let whole = judge(case, &holding.run(case));
                 assert!(whole.passed(), "{}: {:?}", case.name, whole.worst());
             }
         }

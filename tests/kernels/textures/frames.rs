@@ -9,7 +9,8 @@ use wgpu_batchnorm::wgpu::TextureFormat::{
 use wgpu_batchnorm::wgpu::{self, TextureUsages};
 use wgpu_batchnorm::{
     Activation, Affine, Config, Gpu, ImageFromTensorBuffers, ImageLayout, ImageRenderInputs,
-    ImageStatisticsBuffers, ImageTexture, ImageToTensorBuffers, RunningVariance, StatisticsRows,
+    ImageStatisticsBuffers, ImageTexture, ImageToTensorBuffers, Outside, RunningVariance,
+    StatisticsRows, WeightsBuffer,
 };
 
 use super::setup::{Setup, loaded, pixels, read, submit};
@@ -611,4 +612,47 @@ fn tensors_of_images_that_do_not_fit_are_refused() {
     // Statistics and the tensor in one place.
     let overlapping = ImageToTensorBuffers::new(s.x(), s.saved.slice(), saved).with_affine(affine);
     assert!(plan.bind_to_tensor(&overlapping).is_err());
+}
+
+/// Pixels with weights: a mask of the whole frame, rows with the same weight, and one pixel of a dark frame.
+#[test]
+fn weighted_pixels() {
+    let gpu = gpu();
+    for (name, tuning) in tunings() {
+        let place = (&gpu, &context(&gpu, tuning));
+        for (format, shape) in [
+            (Rgba32Float, [5, 7]),
+            (Rgba16Float, [5, 1]),
+            (TextureFormat::Rgba8Unorm, [1, 7]),
+        ] {
+            let config = Config::pytorch();
+            let mut s = Setup::new(place, &config, [7, 5], [format, Rgba16Float]);
+            let count = shape[0] * shape[1];
+            let values: Vec<f32> = (0..count).map(|k| [0.0, 1.0, 2.5][k % 3]).collect();
+            let weights = Place::new(&gpu, &values);
+            s.case = s
+                .case
+                .with_weights(&[shape[0], shape[1], 1], values, Outside::Normalize);
+            let weights = WeightsBuffer::new(weights.slice(), &shape, Outside::Normalize);
+            let train = s.train().with_weights(weights);
+            run(&gpu, &[&s.plan.bind_train(&train).unwrap()]);
+            s.assert_trained(&format!("{name}: {format:?} {shape:?}"));
+        }
+        // One texel of 0.2 and four of 0: its mean alone.
+        let values = [0.2f32, 0.0, 0.0, 0.0, 0.0];
+        let pixels: Vec<f32> = values.iter().flat_map(|&v| [v, v, v, 1.0]).collect();
+        let config = Config::pytorch().without_running();
+        let bytes = texels::bytes(Rgba32Float, &pixels);
+        let s = Setup::of(place, &config, [5, 1], [Rgba32Float, Rgba16Float], &bytes);
+        let lit = Place::new(&gpu, &[1.0, 0.0, 0.0, 0.0, 0.0]);
+        let weights = WeightsBuffer::new(lit.slice(), &[1, 5], Outside::Normalize);
+        let statistics = s.statistics().with_weights(weights);
+        run(&gpu, &[&s.plan.bind_statistics(&statistics).unwrap()]);
+        let saved = saved_of(&s.saved.read());
+        assert_eq!(saved.batch_mean, [0.2, 0.2, 0.2, 1.0], "{name}");
+        assert_eq!(saved.batch_var, [0.0; 4], "{name}");
+        let wrong = WeightsBuffer::new(lit.slice(), &[5, 5], Outside::Normalize);
+        let refused = s.plan.bind_statistics(&s.statistics().with_weights(wrong));
+        assert!(matches!(refused.map(drop), Err(BindError::Shape(_))));
+    }
 }
