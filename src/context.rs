@@ -145,7 +145,8 @@ impl Context {
 
     /// The variant of a step that suits the device.
     pub(crate) fn variant(&self, step: &Step) -> Variant {
-        let f16 = step.variant.storage == Storage::Half && !step.constants.bfloat;
+        let half = step.variant.storage == Storage::Half;
+        let f16 = half && !step.constants.bfloat && !step.variant.weighted;
         let storage = match f16 && self.f16_proved() {
             true => Storage::F16,
             false => step.variant.storage,

@@ -45,7 +45,24 @@ impl<'a> ForwardRequest<'a> {
     /// Weighs the values of `x`, which without weights count as one each. `weights` is f32, and its shape is 1 on the channel
     /// axis and, on each other, 1 or as long as `x`, aligned from the right. [`Weights`](crate::Weights) says what they mean,
     /// and [`WeightsBuffer`](crate::WeightsBuffer) what becomes of some that are none. In [`Mode::Eval`] they tell padding
-    /// alone.
+    /// alone. Backward reads them again.
+    ///
+    /// ```
+    /// use wgpu_batchnorm::{BatchNorm, Config, ForwardRequest, Mode, Outside, Tensor};
+    ///
+    /// # let gpu = wgpu_batchnorm::Gpu::new_blocking(&wgpu_batchnorm::Adapter::Best)?;
+    /// let mut layer = BatchNorm::new(&gpu, 1, Config::pytorch())?;
+    /// // Two sequences, of 4 steps and of 2.
+    /// let values = [1.0, 2.0, 3.0, 4.0, 5.0, 9.0, f32::NAN, f32::NAN];
+    /// let x = Tensor::upload(&gpu, &[2, 1, 4], &values)?;
+    /// let mask = Tensor::upload(&gpu, &[2, 1, 4], &[1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 0.0, 0.0])?;
+    /// let request = ForwardRequest::new(Mode::Train).with_weights(&mask, Outside::Zero);
+    /// let forward = layer.forward(&x, request)?;
+    /// let y = forward.y.read_blocking()?;
+    /// assert!(y[3].abs() < 1e-6); // 4 is the mean
+    /// assert_eq!(y[6..], [0.0, 0.0]);
+    /// # Ok::<_, wgpu_batchnorm::Error>(())
+    /// ```
     pub fn with_weights(mut self, weights: &'a Tensor, outside: Outside) -> Self {
         self.weights = Some((weights, outside));
         self
