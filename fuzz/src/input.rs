@@ -2,7 +2,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use wgbn::args::Mode;
+use wgbn::args::{Mode, WeightOptions};
 use wgbn::input::{HostTensor, Inputs};
 use wgbn::stored;
 use wgpu_batchnorm::{Config, Lookup, Momentum, Names};
@@ -64,6 +64,18 @@ fuzz_target!(|input: &[u8]| {
             assert_eq!(layer.view.len(), inputs.x.values.len());
             let channels = layer.view.channels();
             layer.state.validate(channels, &layer.config).unwrap();
+            let options = WeightOptions {
+                length_axis: set(7).then_some(2),
+                outside: None,
+            };
+            if let Ok(Some(weights)) = inputs.weights(axis, &options) {
+                assert_eq!(
+                    weights.values.len(),
+                    weights.shape.iter().product::<usize>()
+                );
+                let valid = |w: &f32| (0.0..f32::INFINITY).contains(w);
+                assert!(weights.values.iter().all(valid));
+            }
         }
     });
 });
