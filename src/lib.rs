@@ -72,6 +72,7 @@ mod shaders;
 mod shape;
 mod state;
 mod stats;
+mod sub_batches;
 #[cfg(feature = "tuning")]
 mod tuning;
 mod weights;
@@ -84,6 +85,7 @@ pub use state::LayerState;
 #[cfg(feature = "state")]
 pub use state::{Found, Lookup, Names};
 pub use stats::{HostGradients, Moments, Parameters, RunningStatistics, SavedStatistics};
+pub use sub_batches::SubBatches;
 #[cfg(feature = "tuning")]
 pub use tuning::TuningFile;
 pub use weights::{Outside, Weights};

@@ -81,6 +81,22 @@ pub enum ConfigError {
         /// Product of the axes after the channel axis.
         inner: usize,
     },
+    /// Sub-batches of no samples.
+    #[error("sub-batches of 0 samples, expected at least 1")]
+    NoSamples,
+    /// A sub-batch that has too few values per channel to train on, as a batch of one value has.
+    #[error(
+        "training on sub-batch {index} of {count}, counted from 0, which has {values} value per channel, expected more than one \
+         (a biased running variance allows one)"
+    )]
+    SubBatch {
+        /// Which, counted from 0.
+        index: usize,
+        /// How many sub-batches there are.
+        count: usize,
+        /// Its values per channel.
+        values: usize,
+    },
     /// Inference without running statistics.
     #[error("inference needs running_mean and running_var, and this configuration keeps none")]
     NoRunningStatistics,

@@ -22,7 +22,15 @@ fn packages() -> Vec<Package> {
 }
 
 /// The words of the library, which all of it knows.
-const WORDS: &[&str] = &["element", "error", "shape", "config", "stats", "weights"];
+const WORDS: &[&str] = &[
+    "element",
+    "error",
+    "shape",
+    "config",
+    "stats",
+    "weights",
+    "sub_batches",
+];
 
 /// What each module of the library may know beside the words and itself; a module that is not listed
 /// may know everything.
@@ -33,6 +41,7 @@ const FLOORS: &[(&str, &[&str])] = &[
     ("config", &[]),
     ("stats", &[]),
     ("weights", &[]),
+    ("sub_batches", &[]),
     ("reference", &[]),
     ("cpu", &[]),
     ("plan", &[]),
