@@ -91,7 +91,8 @@ pub fn train_forward(input: &Input<'_>, result: &TrainResult<'_>) -> Result<Repo
     let mut findings = judge_y(input, z, &batch, result.y);
     let mut running_findings = Vec::new();
     if let Some((before, after, running)) = result.running {
-        let (expected, batches) = reference::update_running_by(before, &batch, &shares, running)?;
+        let (expected, batches) =
+            reference::update_running_by(before, &[(&batch, shares)], running)?;
         running_findings = judge_running(&expected, &batches, before, after, &scale_x);
         if shares.moves_nothing(running) {
             let held = [

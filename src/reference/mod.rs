@@ -5,19 +5,25 @@
 //! results of other frameworks. Each call refuses slices that are not as long as their view says.
 
 pub(crate) mod epilogue;
+mod running;
 mod shares;
+mod sub_batched;
 mod weighted;
 
+pub use running::update_running;
+pub(crate) use running::update_running_by;
 pub(crate) use shares::Shares;
+pub use sub_batched::{
+    sub_batched_backward, sub_batched_train_forward, sub_batched_update_running,
+};
 pub use weighted::{
     weighted_backward, weighted_backward_frozen, weighted_moments, weighted_normalize,
     weighted_train_forward, weighted_update_running,
 };
 
-use crate::config::{Momentum, NonFinite, RunningUpdate, RunningVariance};
 use crate::error::ShapeError;
 use crate::shape::{View, check_channels, check_len, check_tensor};
-use crate::stats::{Parameters, RunningStatistics};
+use crate::stats::Parameters;
 
 /// Mean and biased variance per channel, `[C]` each.
 #[derive(Clone, Debug, PartialEq)]
@@ -171,68 +177,6 @@ pub(crate) fn normalize_by(
         }
     }
     Ok(y)
-}
-
-/// The running statistics after a batch of `count` values per channel with moments `batch`, and how many batches each
-/// channel has then counted: `new = (1 − momentum)·old + momentum·batch`, with the variance biased or, times
-/// count/(count − 1), unbiased, as `running` says. The unbiased variance of one value is not finite.
-///
-/// # Errors
-/// Running statistics, or a variance, of another number of channels than the mean of `batch`.
-pub fn update_running(
-    old: &RunningStatistics,
-    batch: &Moments,
-    count: usize,
-    running: RunningUpdate,
-) -> Result<(Moments, Vec<u32>), ShapeError> {
-    let shares = Shares::of(&View::of_lengths(count, 1, 1), None);
-    update_running_by(old, batch, &shares, running)
-}
-
-/// [`update_running`] after a batch of values with these weights.
-pub(crate) fn update_running_by(
-    old: &RunningStatistics,
-    batch: &Moments,
-    shares: &Shares<'_>,
-    running: RunningUpdate,
-) -> Result<(Moments, Vec<u32>), ShapeError> {
-    let channels = batch.mean.len();
-    check_len("variance", batch.variance.len(), channels)?;
-    check_len("running mean", old.mean.len(), channels)?;
-    check_len("running variance", old.variance.len(), channels)?;
-    check_len("running batches", old.batches.len(), channels)?;
-    let mut new = Moments {
-        mean: old.mean.iter().map(|&v| f64::from(v)).collect(),
-        variance: old.variance.iter().map(|&v| f64::from(v)).collect(),
-    };
-    let mut batches = old.batches.clone();
-    if shares.moves_nothing(running) {
-        return Ok((new, batches));
-    }
-    let m = shares.total;
-    for (c, batches) in batches.iter_mut().enumerate() {
-        let variance = match running.variance {
-            RunningVariance::Biased => batch.variance[c],
-            RunningVariance::Unbiased => batch.variance[c] * m / (m - 1.0),
-        };
-        let finite = batch.is_finite(c) && (variance as f32).is_finite();
-        if !finite && running.non_finite == NonFinite::Skip {
-            continue;
-        }
-        *batches = batches.saturating_add(1);
-        let factor = match running.momentum {
-            Momentum::Exponential(momentum) => f64::from(momentum),
-            Momentum::Cumulative => 1.0 / f64::from(*batches),
-        };
-        let (mean, variance) = if finite {
-            (batch.mean[c], variance)
-        } else {
-            (f64::NAN, f64::NAN)
-        };
-        new.mean[c] = (1.0 - factor) * new.mean[c] + factor * mean;
-        new.variance[c] = (1.0 - factor) * new.variance[c] + factor * variance;
-    }
-    Ok((new, batches))
 }
 
 /// Gradients through batch statistics:

@@ -1,10 +1,13 @@
 //! The oracle against finite differences, the paper, and what its special cases promise.
 
+mod sub_batched;
 mod weighted;
 
 use approx::assert_relative_eq;
 
 use super::*;
+use crate::config::{Momentum, NonFinite, RunningUpdate, RunningVariance};
+use crate::stats::RunningStatistics;
 
 const EPS: f32 = 1e-5;
 

@@ -59,7 +59,7 @@ pub fn weighted_update_running(
 ) -> Result<(Moments, Vec<u32>), ShapeError> {
     // The view only counts where there are no weights.
     let shares = Shares::of(&View::of_lengths(0, 1, 1), Some(*weights));
-    update_running_by(old, batch, &shares, running)
+    update_running_by(old, &[(batch, shares)], running)
 }
 
 /// [`normalize`](super::normalize) with given statistics; 0 in padding.
