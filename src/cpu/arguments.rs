@@ -1,9 +1,12 @@
 //! What the operations take and give besides tensors.
 
+use std::ops::Range;
+
 use crate::config::{Activation, RunningUpdate};
 use crate::error::{ConfigError, Error, ShapeError};
-use crate::shape::{View, check_channels, check_tensor};
+use crate::shape::{View, check_channels, check_len, check_tensor};
 use crate::stats::{Parameters, RunningStatistics, SavedStatistics};
+use crate::sub_batches::SubBatches;
 use crate::weights::Weights;
 
 /// What an operation reads, in f32.
@@ -51,6 +54,8 @@ pub struct Input<'a> {
     pub residual: Option<&'a [f32]>,
     /// Weights of the values of `x`; without them all count the same.
     pub weights: Option<Weights<'a>>,
+    /// Sub-batches, each normalized by its own statistics; without them the batch is the only one.
+    pub sub_batches: Option<SubBatches>,
 }
 
 impl<'a> Input<'a> {
@@ -64,6 +69,7 @@ impl<'a> Input<'a> {
             activation: Activation::None,
             residual: None,
             weights: None,
+            sub_batches: None,
         }
     }
 
@@ -84,6 +90,38 @@ impl<'a> Input<'a> {
     pub fn with_weights(mut self, weights: impl Into<Option<Weights<'a>>>) -> Self {
         self.weights = weights.into();
         self
+    }
+
+    /// Sets sub-batches of the tensor, each of which is normalized by its own statistics, forward and backward. Inference,
+    /// and backward through given statistics, do not look at them. They do not go with weights.
+    pub fn with_sub_batches(mut self, sub_batches: impl Into<Option<SubBatches>>) -> Self {
+        self.sub_batches = sub_batches.into();
+        self
+    }
+
+    /// The sub-batches, of which there is one where none were set.
+    pub(super) fn cut(&self) -> Result<SubBatches, Error> {
+        let Some(sub_batches) = self.sub_batches else {
+            return Ok(SubBatches::whole(self.view));
+        };
+        if self.weights.is_some() {
+            let (what, with) = ("sub-batches", "weights");
+            return Err(ConfigError::Combination { what, with }.into());
+        }
+        sub_batches.check(&self.view)?;
+        Ok(sub_batches)
+    }
+
+    /// What an operation on one sub-batch reads.
+    pub(super) fn part(&self, sub_batches: &SubBatches, index: usize) -> Self {
+        let range = sub_batches.range(index);
+        Self {
+            view: sub_batches.view(index),
+            x: &self.x[range.clone()],
+            residual: self.residual.map(|residual| &residual[range]),
+            sub_batches: None,
+            ..*self
+        }
     }
 
     /// Weights, where not all of them are 1.
@@ -118,10 +156,37 @@ pub(super) fn check_weights(view: &View, weights: &Weights<'_>) -> Result<(), Er
     }
 }
 
-pub(super) fn check_saved(view: &View, saved: &SavedStatistics) -> Result<(), ShapeError> {
-    check_channels(view, "saved pivot", &saved.pivot)?;
-    check_channels(view, "saved offset", &saved.offset)?;
-    check_channels(view, "saved inv_std", &saved.inv_std)
+/// What backward reads of the statistics that a batch, or a sub-batch, saved. `[C]` each.
+#[derive(Clone, Copy)]
+pub(super) struct Saved<'a> {
+    pub pivot: &'a [f32],
+    pub offset: &'a [f32],
+    pub inv_std: &'a [f32],
+}
+
+impl<'a> Saved<'a> {
+    /// Of all sub-batches, one after the other.
+    pub fn of(saved: &'a SavedStatistics, sub_batches: &SubBatches) -> Result<Self, ShapeError> {
+        let expected = sub_batches.count() * sub_batches.batch().channels();
+        check_len("saved pivot", saved.pivot.len(), expected)?;
+        check_len("saved offset", saved.offset.len(), expected)?;
+        check_len("saved inv_std", saved.inv_std.len(), expected)?;
+        Ok(Self {
+            pivot: &saved.pivot,
+            offset: &saved.offset,
+            inv_std: &saved.inv_std,
+        })
+    }
+
+    /// Of the sub-batch with this index, of so many channels.
+    pub fn part(self, index: usize, channels: usize) -> Self {
+        let row: Range<usize> = index * channels..(index + 1) * channels;
+        Self {
+            pivot: &self.pivot[row.clone()],
+            offset: &self.offset[row.clone()],
+            inv_std: &self.inv_std[row],
+        }
+    }
 }
 
 /// Statistics that do not depend on the batch: what inference and backward through frozen statistics use. `[C]` each.

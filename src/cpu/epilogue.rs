@@ -7,12 +7,12 @@ use std::f64::consts::{FRAC_1_SQRT_2, PI};
 
 use rayon::prelude::*;
 
-use super::arguments::{Input, Statistics};
+use super::arguments::{Input, Saved, Statistics};
 use super::operations::{Inference, Normalized, Operation};
 use super::run;
 use crate::config::Activation;
 use crate::error::ShapeError;
-use crate::stats::{SavedStatistics, filled};
+use crate::stats::filled;
 
 /// Elements of a task.
 const TASK: usize = 8192;
@@ -34,7 +34,7 @@ pub(super) fn activate(input: &Input<'_>, z: &mut [f32]) {
 pub(super) fn upstream<'a>(
     input: &Input<'_>,
     dy: &'a [f32],
-    saved: &SavedStatistics,
+    saved: Saved<'_>,
 ) -> Result<Cow<'a, [f32]>, ShapeError> {
     let parameters = input.parameters;
     through(input, dy, &Normalized { saved, parameters })

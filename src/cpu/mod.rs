@@ -13,12 +13,16 @@
 //! `w·(dbias + x̂·dweight)/W`. Where W is 0, statistics are NaN and running statistics stay; they also stay where W is no more
 //! than 1 and the variance unbiased. Padding is 0 in `y`, `dx` and `dresidual`, and in no sum. Weights that are all 1 change
 //! no bit. A weight that is negative or not finite is refused.
+//!
+//! With sub-batches, each is a batch of its own forward and backward. Saved statistics have a value for each sub-batch and
+//! channel, `[G, C]`; `dweight` and `dbias` are sums over all, and running statistics count each, in order, in f64.
 
 mod arguments;
 mod columns;
 mod epilogue;
 mod interleaved;
 mod lines;
+mod moments;
 mod operations;
 mod planar;
 mod running;
@@ -28,39 +32,41 @@ mod weighted;
 mod wide;
 
 pub use arguments::{Input, ParameterGradients, Running, Statistics};
+pub use moments::{moments, weighted_moments};
 
 use std::ops::Range;
 
-use arguments::{check_saved, check_weights};
+use arguments::Saved;
 
 use crate::config::Config;
 use crate::error::Error;
 use crate::shape::{View, check_channels, check_tensor};
-use crate::stats::{Moments, Parameters, SavedStatistics, filled};
-use crate::weights::{Outside, Weights};
-use operations::{
-    Backward, BackwardFrozen, Batch, ChannelGradients, Inference, Operation, Train, split,
-};
+use crate::stats::{SavedStatistics, filled};
+use crate::weights::Outside;
+use operations::{Backward, BackwardFrozen, ChannelGradients, Inference, Operation, Train, split};
+use running::Counted;
 
 /// Training forward: writes `y = g(x̂·weight + bias + residual)` with the batch's own mean and biased variance, in the shape of `x`,
-/// moves `running`, if there is any, and returns what backward needs, `[C]` each.
+/// moves `running`, if there is any, and returns what backward needs, `[C]` each, or `[G, C]` of G sub-batches.
 ///
 /// A channel whose statistics f32 cannot hold is NaN in `y` and in all that is saved.
 ///
 /// # Errors
-/// A slice that is not as long as its view says; options out of range; one value per channel where the
-/// running variance is unbiased or none is kept. Nothing is written then.
+/// A slice that is not as long as its view says; options out of range; one value per channel, of the batch or of a sub-batch,
+/// where the running variance is unbiased or none is kept; sub-batches of another view, or beside weights. Nothing is written
+/// then.
 pub fn train_forward(
     input: &Input<'_>,
     running: Option<Running<'_>>,
     y: &mut [f32],
 ) -> Result<SavedStatistics, Error> {
-    let (view, x, eps) = (&input.view, input.x, input.eps);
+    let view = &input.view;
     let config = Config {
         running: running.as_ref().map(|running| running.update),
-        ..Config::pytorch().with_eps(eps)
+        ..Config::pytorch().with_eps(input.eps)
     };
-    config.validate_training(view)?;
+    let sub_batches = input.cut()?;
+    sub_batches.validate_training(&config)?;
     input.check()?;
     if let Some(Running { statistics, .. }) = &running {
         check_channels(view, "running mean", &statistics.mean)?;
@@ -75,6 +81,26 @@ pub fn train_forward(
             f32::NAN,
         )?)?);
     }
+    let part = |g| normalize(&input.part(&sub_batches, g), &mut y[sub_batches.range(g)]);
+    let parts: Vec<_> = (0..sub_batches.count()).map(part).collect();
+    if let Some(running) = running {
+        running::update(running, &parts);
+    }
+    let batches = || parts.iter().flat_map(|part| &part.batches);
+    let mean: Vec<_> = batches().map(|batch| split(batch.mean)).collect();
+    let pivot: Vec<_> = mean.iter().map(|[pivot, _]| *pivot).collect();
+    Ok(SavedStatistics {
+        batch_mean: pivot.clone(),
+        pivot,
+        offset: mean.iter().map(|[_, offset]| *offset).collect(),
+        inv_std: batches().map(|b| b.inv_std as f32).collect(),
+        batch_var: batches().map(|b| b.variance as f32).collect(),
+    })
+}
+
+/// `y` by the statistics of the input, as if it had no sub-batches, and these statistics.
+fn normalize(input: &Input<'_>, y: &mut [f32]) -> Counted {
+    let (view, x, eps) = (&input.view, input.x, input.eps);
     let (batches, count) = match input.unequal() {
         None => {
             let op = Train::new(view, x, input.parameters, eps);
@@ -89,18 +115,7 @@ pub fn train_forward(
     };
     epilogue::activate(input, y);
     weighted::clear(input, y);
-    if let Some(running) = running {
-        running::update(running, &batches, count);
-    }
-    let mean: Vec<_> = batches.iter().map(|batch| split(batch.mean)).collect();
-    let pivot: Vec<_> = mean.iter().map(|[pivot, _]| *pivot).collect();
-    Ok(SavedStatistics {
-        batch_mean: pivot.clone(),
-        pivot,
-        offset: mean.iter().map(|[_, offset]| *offset).collect(),
-        inv_std: batches.iter().map(|b| b.inv_std as f32).collect(),
-        batch_var: batches.iter().map(|b| b.variance as f32).collect(),
-    })
+    Counted { batches, count }
 }
 
 /// Inference: writes `y = g(x̂·weight + bias + residual)` with the given statistics, such as a `&RunningStatistics`, in the shape of
@@ -140,8 +155,10 @@ pub fn inference<'a>(
 /// Behind an activation `dy·g′` stands for `dy` in all of these. Of `input`, `eps` changes nothing, nor does the bias without an
 /// activation.
 ///
+/// Sub-batches have to be those of forward. `dx` of one is NaN where its own sums are not finite.
+///
 /// # Errors
-/// A slice that is not as long as its view says.
+/// A slice that is not as long as its view says; sub-batches of another view, or beside weights.
 pub fn backward(
     input: &Input<'_>,
     dy: &[f32],
@@ -149,11 +166,34 @@ pub fn backward(
     mut dx: Option<&mut [f32]>,
 ) -> Result<ParameterGradients, Error> {
     let view = &input.view;
+    let sub_batches = input.cut()?;
     input.check_gradients(dy, dx.as_deref())?;
-    check_saved(view, saved)?;
+    let saved = Saved::of(saved, &sub_batches)?;
     if view.is_empty() {
         return nothing(view);
     }
+    let mut sums: Vec<ChannelGradients> = Vec::new();
+    for g in 0..sub_batches.count() {
+        let (part, range) = (input.part(&sub_batches, g), sub_batches.range(g));
+        let dx = dx.as_deref_mut().map(|dx| &mut dx[range.clone()]);
+        let own = differentiate(&part, &dy[range], saved.part(g, view.channels()), dx)?;
+        // The first is not added to 0, which would lose the sign of −0.
+        match sums.is_empty() {
+            true => sums = own,
+            false => sums.iter_mut().zip(own).for_each(|(a, b)| *a = a.plus(b)),
+        }
+    }
+    Ok(gathered(sums))
+}
+
+/// [`backward`] of the input as if it had no sub-batches.
+fn differentiate(
+    input: &Input<'_>,
+    dy: &[f32],
+    saved: Saved<'_>,
+    mut dx: Option<&mut [f32]>,
+) -> Result<Vec<ChannelGradients>, Error> {
+    let view = &input.view;
     let dz = epilogue::upstream(input, dy, saved)?;
     let Some(weights) = input.unequal() else {
         let op = Backward {
@@ -161,13 +201,13 @@ pub fn backward(
             saved,
             weight: input.parameters.weight,
         };
-        return Ok(gathered(run(view, input.x, Some(&dz), dx, &op)));
+        return Ok(run(view, input.x, Some(&dz), dx, &op));
     };
     let gradients = weighted::backward(input, weights, &dz, saved, dx.as_deref_mut());
     if let Some(dx) = dx {
         weighted::clear(input, dx);
     }
-    Ok(gathered(gradients))
+    Ok(gradients)
 }
 
 /// Backward through given statistics, such as a `&RunningStatistics`: writes `dx = dy·weight·inv_std`, if asked for, and
@@ -213,19 +253,26 @@ pub fn backward_frozen<'a>(
 /// also what [`backward`] has in place of `dy`.
 ///
 /// # Errors
-/// A slice that is not as long as its view says; options out of range.
+/// A slice that is not as long as its view says; options out of range; sub-batches of another view, or beside weights.
 pub fn dresidual(
     input: &Input<'_>,
     dy: &[f32],
     saved: &SavedStatistics,
     dresidual: &mut [f32],
 ) -> Result<(), Error> {
+    let (view, sub_batches) = (&input.view, input.cut()?);
     input.check_gradients(dy, None)?;
-    check_tensor(&input.view, "dresidual", dresidual)?;
-    check_saved(&input.view, saved)?;
-    if !input.view.is_empty() {
-        dresidual.copy_from_slice(&epilogue::upstream(input, dy, saved)?);
-        weighted::clear(input, dresidual);
+    check_tensor(view, "dresidual", dresidual)?;
+    let saved = Saved::of(saved, &sub_batches)?;
+    if view.is_empty() {
+        return Ok(());
+    }
+    for g in 0..sub_batches.count() {
+        let (part, range) = (input.part(&sub_batches, g), sub_batches.range(g));
+        let own = saved.part(g, view.channels());
+        let dresidual = &mut dresidual[range.clone()];
+        dresidual.copy_from_slice(&epilogue::upstream(&part, &dy[range], own)?);
+        weighted::clear(&part, dresidual);
     }
     Ok(())
 }
@@ -261,50 +308,11 @@ fn nothing(view: &View) -> Result<ParameterGradients, Error> {
 }
 
 fn gathered(gradients: Vec<ChannelGradients>) -> ParameterGradients {
-    let (dweight, dbias) = gradients.into_iter().map(|g| (g.weight, g.bias)).unzip();
+    let rounded = gradients
+        .into_iter()
+        .map(|g| (g.weight as f32, g.bias as f32));
+    let (dweight, dbias) = rounded.unzip();
     ParameterGradients { dweight, dbias }
-}
-
-/// The mergeable statistics of every channel; a channel that is not finite has NaN.
-///
-/// # Errors
-/// An `x` that is not as long as its view says.
-pub fn moments(view: &View, x: &[f32]) -> Result<Moments, Error> {
-    check_tensor(view, "x", x)?;
-    if view.is_empty() {
-        let zeros = filled(view.channels(), 0.0)?;
-        return Ok(Moments::of(0.0, [zeros.clone(), zeros.clone(), zeros]));
-    }
-    let op = Train::new(view, x, Parameters::default(), 0.0);
-    let batches = run(view, x, None, None, &op);
-    Ok(mergeable(view.count() as f64, &batches))
-}
-
-/// The mergeable statistics of every channel, where each value has a weight: the count is W, and `m2` is Σw(x−μ)². A channel
-/// that is not finite has NaN; where W is 0, the moments are those of nothing.
-///
-/// # Errors
-/// An `x` that is not as long as its view says; weights of a tensor of another length, or one that is negative or not finite.
-pub fn weighted_moments(view: &View, x: &[f32], weights: &Weights<'_>) -> Result<Moments, Error> {
-    check_tensor(view, "x", x)?;
-    check_weights(view, weights)?;
-    if weights.are_ones() {
-        return moments(view, x);
-    }
-    let count = weights.sum();
-    if count == 0.0 {
-        let zeros = filled(view.channels(), 0.0)?;
-        return Ok(Moments::of(0.0, [zeros.clone(), zeros.clone(), zeros]));
-    }
-    let batches = weighted::statistics(view, x, weights, 0.0);
-    Ok(mergeable(count, &batches))
-}
-
-fn mergeable(count: f64, batches: &[Batch]) -> Moments {
-    let means = batches.iter().map(|batch| split(batch.mean));
-    let (pivot, offset) = means.map(|[pivot, offset]| (pivot, offset)).unzip();
-    let m2 = |batch: &Batch| (batch.variance * count) as f32;
-    Moments::of(count, [pivot, offset, batches.iter().map(m2).collect()])
 }
 
 /// Runs shorter than this are not worth a loop of their own, unless there are only a few rows to

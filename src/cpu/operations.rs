@@ -1,8 +1,8 @@
 //! What each operation sums over a channel, and what it then does to every element.
 
-use super::arguments::Statistics;
+use super::arguments::{Saved, Statistics};
 use crate::shape::View;
-use crate::stats::{Parameters, SavedStatistics};
+use crate::stats::Parameters;
 
 /// Numbers that [`Operation::map`] takes per channel; an operation uses as many as it needs.
 pub(super) type Coefficients = [f32; 5];
@@ -172,7 +172,7 @@ impl Operation for Inference<'_> {
 
 /// Values normalized by what a batch saved.
 pub(super) struct Normalized<'a> {
-    pub saved: &'a SavedStatistics,
+    pub saved: Saved<'a>,
     pub parameters: Parameters<'a>,
 }
 
@@ -195,26 +195,41 @@ impl Operation for Normalized<'_> {
     }
 }
 
-/// `dweight` and `dbias` of one channel.
+/// `dweight` and `dbias` of one channel, before they are rounded to f32.
 #[derive(Clone, Copy)]
 pub(super) struct ChannelGradients {
-    pub weight: f32,
-    pub bias: f32,
+    pub weight: f64,
+    pub bias: f64,
 }
 
-/// From `Σdy` and `Σdy·(x−μ)`; a dweight that is not finite is NaN.
-pub(super) fn parameter_gradients([dy, dy_d]: [f64; 2], inv_std: f64) -> ChannelGradients {
-    let weight = (dy_d * inv_std) as f32;
-    ChannelGradients {
-        weight: if weight.is_finite() { weight } else { f32::NAN },
-        bias: dy as f32,
+impl ChannelGradients {
+    /// A dweight that f32 cannot hold is NaN.
+    fn new(weight: f64, bias: f64) -> Self {
+        let held = (weight as f32).is_finite();
+        let weight = if held { weight } else { f64::NAN };
+        Self { weight, bias }
     }
+
+    /// Those of two sub-batches together.
+    pub fn plus(self, other: Self) -> Self {
+        Self::new(self.weight + other.weight, self.bias + other.bias)
+    }
+
+    /// Whether f32 can hold both.
+    pub fn are_finite(self) -> bool {
+        (self.weight as f32).is_finite() && (self.bias as f32).is_finite()
+    }
+}
+
+/// From `Σdy` and `Σdy·(x−μ)`.
+pub(super) fn parameter_gradients([dy, dy_d]: [f64; 2], inv_std: f64) -> ChannelGradients {
+    ChannelGradients::new(dy_d * inv_std, dy)
 }
 
 /// Backward through the statistics of the batch.
 pub(super) struct Backward<'a> {
     pub count: usize,
-    pub saved: &'a SavedStatistics,
+    pub saved: Saved<'a>,
     pub weight: Option<&'a [f32]>,
 }
 
@@ -236,7 +251,7 @@ impl Operation for Backward<'_> {
         let sums = [sums[0], sums[1] - offset * sums[0]];
         let gradients = parameter_gradients(sums, inv_std);
         let scale = f64::from(self.weight.map_or(1.0, |w| w[c])) * inv_std;
-        let scale = if gradients.weight.is_finite() && gradients.bias.is_finite() {
+        let scale = if gradients.are_finite() {
             scale
         } else {
             f64::NAN

@@ -1,12 +1,14 @@
 //! The CPU path against the oracle, and its own promises: special cases, bits that do not depend
 //! on threads.
 
+mod sub_batched;
 mod weighted;
 
 use super::*;
 use crate::config::{Momentum, NonFinite, RunningUpdate, RunningVariance};
 use crate::reference;
-use crate::stats::RunningStatistics;
+use crate::stats::{Moments, Parameters, RunningStatistics};
+use crate::weights::Weights;
 
 const EPS: f32 = 1e-5;
 

@@ -8,12 +8,11 @@
 
 use rayon::prelude::*;
 
-use super::arguments::Input;
+use super::arguments::{Input, Saved};
 use super::operations::{
     BackwardFrozen, Batch, ChannelGradients, batch_of, inv_std, parameter_gradients,
 };
 use crate::shape::View;
-use crate::stats::SavedStatistics;
 use crate::weights::{Outside, Weights};
 
 /// Elements of a task.
@@ -59,7 +58,7 @@ struct Center {
 }
 
 impl Center {
-    fn saved(saved: &SavedStatistics, c: usize) -> Self {
+    fn saved(saved: Saved<'_>, c: usize) -> Self {
         Self {
             pivot: saved.pivot[c],
             offset: saved.offset[c],
@@ -100,7 +99,7 @@ pub(super) fn backward(
     input: &Input<'_>,
     weights: &Weights<'_>,
     dz: &[f32],
-    saved: &SavedStatistics,
+    saved: Saved<'_>,
     dx: Option<&mut [f32]>,
 ) -> Vec<ChannelGradients> {
     let total = weights.sum();
@@ -117,8 +116,7 @@ pub(super) fn backward(
     if let Some(dx) = dx {
         each(&input.view, dx, |c, i| {
             let center = center(c);
-            let ChannelGradients { weight, bias } = gradients[c];
-            let scale = match weight.is_finite() && bias.is_finite() {
+            let scale = match gradients[c].are_finite() {
                 true => f64::from(input.parameters.weight(c)) * center.inv_std,
                 false => f64::NAN,
             };
