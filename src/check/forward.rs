@@ -1,6 +1,8 @@
 //! Forward passes and moments.
 
 use super::judge::{forward_scale, judge, judge_stored, largest_finite, padding, widen};
+use super::parts::keep_worse;
+use super::running::running;
 use super::upstream::vanished;
 use super::{Epilogue, FORWARD_BOUND, Finding, Input, Report, ends};
 use crate::config::{Activation, RunningUpdate};
@@ -10,6 +12,7 @@ use crate::reference::epilogue::{activate, curvature, steepest_near};
 use crate::reference::{self, Moments, Shares};
 use crate::shape::{View, check_channels, check_len, check_tensor};
 use crate::stats::{RunningStatistics, SavedStatistics};
+use crate::sub_batches::SubBatches;
 use crate::weights::{Outside, Weights};
 
 /// What training forward gave.
@@ -18,7 +21,7 @@ use crate::weights::{Outside, Weights};
 pub struct TrainResult<'a> {
     /// The output.
     pub y: &'a [f32],
-    /// Saved statistics.
+    /// Saved statistics, `[C]` each, or `[G, C]` of G sub-batches.
     pub saved: &'a SavedStatistics,
     /// Running statistics before and after, and how they move.
     pub running: Option<(&'a RunningStatistics, &'a RunningStatistics, RunningUpdate)>,
@@ -43,87 +46,109 @@ impl<'a> TrainResult<'a> {
         self
     }
 
-    fn check_lengths(&self, view: &View) -> Result<(), ShapeError> {
+    fn check_lengths(&self, sub_batches: &SubBatches) -> Result<(), ShapeError> {
+        let view = &sub_batches.batch();
         check_tensor(view, "y", self.y)?;
         let saved = self.saved;
-        let mut rows: Vec<(_, &[f32])> = vec![
+        let saved: [(_, &[f32]); 5] = [
             ("saved pivot", &saved.pivot),
             ("saved offset", &saved.offset),
             ("saved inv_std", &saved.inv_std),
             ("saved batch_mean", &saved.batch_mean),
             ("saved batch_var", &saved.batch_var),
         ];
-        if let Some((before, after, _)) = self.running {
-            rows.extend([
-                ("running mean before", &before.mean[..]),
-                ("running variance before", &before.variance),
-                ("running mean after", &after.mean),
-                ("running variance after", &after.variance),
-            ]);
-            check_channels(view, "running batches before", &before.batches)?;
-            check_channels(view, "running batches after", &after.batches)?;
+        let values = sub_batches.count() * view.channels();
+        for (name, rows) in saved {
+            check_len(name, rows.len(), values)?;
         }
-        let mut rows = rows.into_iter();
-        rows.try_for_each(|(name, row)| check_channels(view, name, row))
+        let Some((before, after, _)) = self.running else {
+            return Ok(());
+        };
+        check_channels(view, "running batches before", &before.batches)?;
+        check_channels(view, "running batches after", &after.batches)?;
+        check_channels(view, "running mean before", &before.mean)?;
+        check_channels(view, "running variance before", &before.variance)?;
+        check_channels(view, "running mean after", &after.mean)?;
+        check_channels(view, "running variance after", &after.variance)
     }
 }
 
-/// Checks training forward.
+/// Checks training forward, of each sub-batch by itself.
 ///
 /// # Errors
-/// A slice that is not as long as the view says.
+/// A slice that is not as long as the view says; sub-batches of another view, or beside weights.
 pub fn train_forward(input: &Input<'_>, result: &TrainResult<'_>) -> Result<Report, ShapeError> {
     input.check_lengths()?;
-    result.check_lengths(&input.view)?;
-    let Input {
-        view,
-        x,
-        parameters,
-        eps,
-        ..
-    } = *input;
-    let shares = input.shares();
-    let says_so = |c: usize| result.saved.batch_var[c].is_nan();
-    let mut batch = ends::moments(&view, x, &shares, says_so)?;
-    let z = reference::train_forward_by(&view, x, &shares, &batch, parameters, eps)?;
-    let scale_x = largest_finite(&view, x, |i| shares.counts(i));
-    let mut inv_std = batch.inv_std(eps);
-    let mut findings = judge_y(input, z, &batch, result.y);
-    let mut running_findings = Vec::new();
-    if let Some((before, after, running)) = result.running {
-        let (expected, batches) =
-            reference::update_running_by(before, &[(&batch, shares)], running)?;
-        running_findings = judge_running(&expected, &batches, before, after, &scale_x);
-        if shares.moves_nothing(running) {
-            let held = [
-                Finding::held("running_mean", &after.mean, &before.mean),
-                Finding::held("running_var", &after.variance, &before.variance),
-            ];
-            running_findings.extend(held.into_iter().flatten());
+    let sub_batches = input.cut()?;
+    result.check_lengths(&sub_batches)?;
+    let channels = input.view.channels();
+    let (mut y_findings, mut findings) = (Vec::new(), Vec::new());
+    let mut batches = Vec::new();
+    let mut scale_x = vec![0.0; channels];
+    for g in 0..sub_batches.count() {
+        let (part, range) = (input.part(&sub_batches, g), sub_batches.range(g));
+        let saved = saved_part(result.saved, g, channels);
+        let shares = part.shares();
+        let says_so = |c: usize| saved.batch_var[c].is_nan();
+        let batch = ends::moments(&part.view, part.x, &shares, says_so)?;
+        let largest = largest_finite(&part.view, part.x, |i| shares.counts(i));
+        // A batch that is skipped moves nothing, and makes room for no error.
+        for c in (0..channels).filter(|&c| batch.is_finite(c)) {
+            scale_x[c] = f64::max(scale_x[c], largest[c]);
         }
+        let (x, p) = (part.x, part.parameters);
+        let z = reference::train_forward_by(&part.view, x, &shares, &batch, p, part.eps)?;
+        let own = judge_y(&part, z, &batch, &result.y[range.clone()]);
+        keep_worse(&mut y_findings, own, range.start);
+        let own = judge_saved(&part, &batch, &saved, largest);
+        keep_worse(&mut findings, own, g * channels);
+        batches.push((batch, shares));
     }
+    if let Some(moved) = result.running {
+        let batches: Vec<_> = batches.iter().map(|(batch, s)| (batch, *s)).collect();
+        findings.extend(running(moved, &batches, &scale_x)?);
+    }
+    Ok(Report {
+        findings: y_findings.into_iter().chain(findings).collect(),
+    })
+}
+
+/// The rows of one sub-batch.
+fn saved_part(saved: &SavedStatistics, index: usize, channels: usize) -> SavedStatistics {
+    let row = |values: &[f32]| values[index * channels..(index + 1) * channels].to_vec();
+    SavedStatistics {
+        pivot: row(&saved.pivot),
+        offset: row(&saved.offset),
+        inv_std: row(&saved.inv_std),
+        batch_mean: row(&saved.batch_mean),
+        batch_var: row(&saved.batch_var),
+    }
+}
+
+/// What was saved of a batch; `scale_x` holds the largest |x| of each channel.
+fn judge_saved(
+    input: &Input<'_>,
+    batch: &Moments,
+    saved: &SavedStatistics,
+    scale_x: Vec<f64>,
+) -> Vec<Finding> {
+    let mut batch = batch.clone();
+    let mut inv_std = batch.inv_std(input.eps);
     for (c, inv_std) in inv_std.iter_mut().enumerate() {
         if !batch.is_finite(c) {
             (batch.mean[c], batch.variance[c], *inv_std) = (f64::NAN, f64::NAN, f64::NAN);
         }
     }
-    let saved = result.saved;
     let per_channel = |name, got, expected: &[f64], scale| {
         judge(name, FORWARD_BOUND, got, expected, scale, |c| c)
     };
-    findings.extend([
+    let variance = &batch.variance;
+    vec![
         per_channel("batch_mean", &saved.batch_mean, &batch.mean, scale_x),
-        per_channel(
-            "batch_var",
-            &saved.batch_var,
-            &batch.variance,
-            batch.variance.clone(),
-        ),
+        per_channel("batch_var", &saved.batch_var, variance, variance.clone()),
         per_channel("inv_std", &saved.inv_std, &inv_std, inv_std.clone()),
-    ]);
-    findings.push(judge_pair(&view, x, &shares, &batch, saved));
-    findings.extend(running_findings);
-    Ok(Report { findings })
+        judge_pair(&input.view, input.x, &input.shares(), &batch, saved),
+    ]
 }
 
 /// The mean as backward uses it, `pivot + offset`, over the largest |x − pivot| of its channel.
@@ -155,41 +180,6 @@ fn judge_pair(
         scale,
         |c| c,
     )
-}
-
-fn judge_running(
-    expected: &Moments,
-    batches: &[u32],
-    before: &RunningStatistics,
-    after: &RunningStatistics,
-    scale_x: &[f64],
-) -> Vec<Finding> {
-    let larger = |a: &f64, b: &f32| a.abs().max(f64::from(b.abs()));
-    let mean_scale = scale_x.iter().zip(&before.mean).map(|(a, b)| larger(a, b));
-    let variances = expected.variance.iter().zip(&before.variance);
-    let variance_scale = variances.map(|(a, b)| larger(a, b));
-    let counted: Vec<f64> = batches.iter().map(|&k| f64::from(k)).collect();
-    let got: Vec<f32> = after.batches.iter().map(|&k| k as f32).collect();
-    vec![
-        judge(
-            "running_mean",
-            FORWARD_BOUND,
-            &after.mean,
-            &expected.mean,
-            mean_scale.collect(),
-            |c| c,
-        ),
-        judge(
-            "running_var",
-            FORWARD_BOUND,
-            &after.variance,
-            &expected.variance,
-            variance_scale.collect(),
-            |c| c,
-        ),
-        // Counts beyond 2²⁴ round on both sides.
-        judge("batches", 1e-7, &got, &counted, counted.clone(), |c| c),
-    ]
 }
 
 /// Checks inference, and functional normalization with plain statistics.

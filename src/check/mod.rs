@@ -16,6 +16,9 @@
 //! of weight above 0; scales of `y`, `dx`, `dweight` and `dbias` see all that is no padding. Padding has to be exactly 0.
 //! Where a batch counts for no running statistics, these have to be as before, bit for bit.
 //!
+//! With sub-batches, each is judged as a batch of its own, over scales of its own. `dweight` and `dbias` are judged as sums over
+//! all, over the sums of Σ|dy·x̂| and Σ|dy|. Running statistics are judged against the recursion in f64 over all.
+//!
 //! What a sound device may lose at the ends of f32 is granted (`ends.rs`).
 //!
 //! f16 and bf16 results may be half a unit in the last place of their type further off.
@@ -34,8 +37,10 @@ mod ends;
 mod finding;
 mod forward;
 mod judge;
+mod parts;
 mod poison;
 mod rounding;
+mod running;
 mod storage;
 #[cfg(test)]
 mod tests;
@@ -55,6 +60,7 @@ use crate::error::ShapeError;
 use crate::reference::Shares;
 use crate::shape::{View, check_tensor};
 use crate::stats::Parameters;
+use crate::sub_batches::SubBatches;
 use crate::weights::Weights;
 
 /// Bound on the errors of `y`, means, variances and `inv_std`, each over its channel's scale.
@@ -79,6 +85,8 @@ pub struct Input<'a> {
     pub epilogue: Epilogue<'a>,
     /// Weights of the values of `x`; without them all count the same.
     pub weights: Option<Weights<'a>>,
+    /// Sub-batches, each normalized by its own statistics; without them the batch is the only one.
+    pub sub_batches: Option<SubBatches>,
 }
 
 impl<'a> Input<'a> {
@@ -92,12 +100,20 @@ impl<'a> Input<'a> {
             eps,
             epilogue: Epilogue::default(),
             weights: None,
+            sub_batches: None,
         }
     }
 
     /// Weights of the values of `x`.
     pub fn with_weights(mut self, weights: impl Into<Option<Weights<'a>>>) -> Self {
         self.weights = weights.into();
+        self
+    }
+
+    /// Sub-batches of the tensor. Judges of inference, and of backward through given statistics, do not look at them. They do
+    /// not go with weights.
+    pub fn with_sub_batches(mut self, sub_batches: impl Into<Option<SubBatches>>) -> Self {
+        self.sub_batches = sub_batches.into();
         self
     }
 

@@ -24,6 +24,7 @@ fn frozen(
             ..Epilogue::default()
         },
         weights: None,
+        sub_batches: None,
     };
     let upstream = Upstream::of(&input, dy, &widen(&[0.0], &[1.0]), false).unwrap();
     let dx: Vec<f32> = upstream.dz.iter().map(|&v| v as f32).collect();
@@ -136,6 +137,7 @@ fn outputs_that_underflow_may_be_zero() {
                 ..Epilogue::default()
             },
             weights: None,
+            sub_batches: None,
         };
         inference(&input, &[0.0], &[1.0], &[y; 2]).unwrap().passed()
     };

@@ -110,6 +110,7 @@ pub async fn normalize<'a>(
             ..Default::default()
         },
         weights: None,
+        sub_batches: None,
     };
     let report = check::normalize(&input, &given, &result)?;
     Ok((y, proof.complete(report).await?))

@@ -77,6 +77,7 @@ impl HostInput {
                 .weights
                 .as_ref()
                 .map(|w| Weights::at(&w.values, w.places, w.outside)),
+            sub_batches: None,
         }
     }
 }

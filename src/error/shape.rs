@@ -92,6 +92,10 @@ pub enum ShapeError {
         /// Axes that are left after joining neighbours.
         limit: usize,
     },
+    /// Weights beside sub-batches, before a judge; elsewhere this is
+    /// [`ConfigError::Combination`](super::ConfigError::Combination).
+    #[error("sub-batches cannot be combined with weights")]
+    WeightedSubBatches,
     /// A slice whose length does not fit its shape.
     #[error("{tensor} has {got} values, expected {expected}")]
     Length {

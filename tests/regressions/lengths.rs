@@ -7,7 +7,9 @@ use std::collections::BTreeMap;
 use wgpu_batchnorm::check::{self, Input, TrainResult};
 use wgpu_batchnorm::error::ShapeError;
 use wgpu_batchnorm::reference::{self, Moments};
-use wgpu_batchnorm::{Config, HostGradients, Parameters, RunningStatistics, SavedStatistics, View};
+use wgpu_batchnorm::{
+    Config, HostGradients, Parameters, RunningStatistics, SavedStatistics, SubBatches, View,
+};
 
 const EPS: f32 = 1e-5;
 
@@ -80,6 +82,12 @@ impl Given {
         HostGradients::new(self.tensor("dx"), self.row("dweight"), self.row("dbias"))
     }
 
+    /// Of one row each.
+    fn sub_batches(&self) -> SubBatches {
+        let (outer, channels, inner) = (self.view.outer(), self.view.channels(), self.view.inner());
+        SubBatches::new(1, &[outer, channels, inner], 1).unwrap()
+    }
+
     /// Calls `f` with weight and bias.
     fn with_parameters<T>(&self, f: impl FnOnce(Parameters<'_>) -> T) -> T {
         let (weight, bias) = (self.row("weight"), self.row("bias"));
@@ -101,7 +109,7 @@ impl Given {
 type Call = fn(&Given) -> Result<(), ShapeError>;
 
 /// Every public function of both modules that takes slices along a view.
-const CALLS: [(&str, Call); 15] = [
+const CALLS: [(&str, Call); 18] = [
     ("reference::moments", |given| {
         reference::moments(&given.view, &given.tensor("x")).map(drop)
     }),
@@ -133,6 +141,33 @@ const CALLS: [(&str, Call); 15] = [
         let (x, dy, weight) = (given.tensor("x"), given.tensor("dy"), given.row("weight"));
         let frozen = given.moments();
         reference::backward_frozen(&given.view, &x, &dy, &frozen, Some(&weight), EPS).map(drop)
+    }),
+    ("reference::sub_batched_train_forward", |given| {
+        let (x, cut) = (given.tensor("x"), given.sub_batches());
+        given
+            .with_parameters(|p| reference::sub_batched_train_forward(&cut, &x, p, EPS))
+            .map(drop)
+    }),
+    ("reference::sub_batched_update_running", |given| {
+        let names = ["running mean", "running variance", "running batches"];
+        let (old, options) = (given.running(names), Config::pytorch().running.unwrap());
+        let cut = given.sub_batches();
+        let rows = cut.count() * given.view.channels();
+        let wide = |name| {
+            given
+                .values(name, rows)
+                .into_iter()
+                .map(f64::from)
+                .collect()
+        };
+        let mut moments = Moments::new(vec![], vec![]).unwrap();
+        (moments.mean, moments.variance) = (wide("mean"), wide("variance"));
+        reference::sub_batched_update_running(&old, &moments, &cut, options).map(drop)
+    }),
+    ("reference::sub_batched_backward", |given| {
+        let (x, dy, weight) = (given.tensor("x"), given.tensor("dy"), given.row("weight"));
+        let cut = given.sub_batches();
+        reference::sub_batched_backward(&cut, &x, &dy, Some(&weight), EPS).map(drop)
     }),
     ("check::train_forward", |given| {
         let (y, saved) = (given.tensor("y"), given.saved());
@@ -239,7 +274,7 @@ fn every_slice_is_as_long_as_the_view_says() {
             }
         }
     }
-    assert_eq!(refused, 2 * 93);
+    assert_eq!(refused, 2 * 104);
 }
 
 #[test]

@@ -103,6 +103,7 @@ impl Batch {
                 residual: self.residual.as_deref(),
             },
             weights: None,
+            sub_batches: None,
         }
     }
 

@@ -2,14 +2,16 @@
 //! planted.
 
 use super::*;
+use crate::check::{self, Report};
 use crate::config::Activation;
 use crate::error::{ConfigError, ShapeError};
+use crate::stats::HostGradients;
 use crate::sub_batches::SubBatches;
 use crate::weights::Outside;
 
 /// Inputs, and how many rows of the outer axis a sub-batch has.
 #[derive(Clone)]
-pub(super) struct Case {
+struct Case {
     view: View,
     rows: usize,
     x: Vec<f32>,
@@ -23,7 +25,7 @@ pub(super) struct Case {
 
 /// What all operations gave.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Results {
+struct Results {
     y: Vec<f32>,
     saved: SavedStatistics,
     running: RunningStatistics,
@@ -395,4 +397,309 @@ fn a_thousand_sub_batches_move_running_statistics_in_f64() {
             assert!(off.abs() < 1e-7, "{momentum:?}: {off:e}");
         }
     }
+}
+
+/// What the judge says of each operation.
+fn judge(case: &Case, r: &Results) -> [(&'static str, Report); 3] {
+    let epilogue = check::Epilogue::default()
+        .with_activation(case.activation)
+        .with_residual(case.residual.as_deref());
+    let input = check::Input::new(case.view, &case.x, case.parameters(), EPS)
+        .with_epilogue(epilogue)
+        .with_sub_batches(case.sub_batches());
+    let before = before(&case.view);
+    let trained =
+        check::TrainResult::new(&r.y, &r.saved).with_running((&before, &r.running, case.update));
+    let ParameterGradients { dweight, dbias } = r.gradients.clone();
+    let gradients = HostGradients::new(r.dx.clone(), dweight, dbias);
+    let dy = &case.dy;
+    [
+        ("train", check::train_forward(&input, &trained)),
+        ("backward", check::backward(&input, dy, &gradients, None)),
+        (
+            "dresidual",
+            check::dresidual(&input, dy, None, &r.dresidual),
+        ),
+    ]
+    .map(|(name, report)| (name, report.unwrap()))
+}
+
+fn judged_cases() -> Vec<Case> {
+    let mut spoiled = Case::new(view(9, 3, 4), 2, 12).behind(Activation::Gelu);
+    let range = spoiled.sub_batches().range(2);
+    spoiled.x[range.start] = f32::NAN;
+    spoiled.x[range.end - 1] = 1e25;
+    let mut propagated = spoiled.clone();
+    propagated.update.non_finite = NonFinite::Propagate;
+    let mut cases = cases();
+    cases.extend([spoiled, propagated]);
+    cases.extend([Momentum::new(0.01), Momentum::Cumulative].map(thousand));
+    cases
+}
+
+#[test]
+fn the_judge_accepts_what_the_cpu_path_gives() {
+    for (k, case) in judged_cases().into_iter().enumerate() {
+        for (operation, report) in judge(&case, &case.results()) {
+            assert!(report.passed(), "{k}, {operation}: {:?}", report.worst());
+            assert!(report.findings.iter().all(|f| f.error >= 0.0));
+        }
+    }
+}
+
+/// The tensors that the judge refuses.
+fn refused(case: &Case, results: &Results) -> Vec<&'static str> {
+    let reports = judge(case, results).map(|(_, report)| report.findings);
+    let failed = reports.into_iter().flatten().filter(|f| !f.passed());
+    failed.map(|f| f.tensor).collect()
+}
+
+#[test]
+fn the_judge_refuses_statistics_of_the_whole_batch() {
+    let case = cases().remove(2);
+    let whole = run_all(&case, &case.plain(), before(&case.view));
+    let sound = case.results();
+    let planted = |plant: &dyn Fn(&mut Results)| {
+        let mut results = sound.clone();
+        plant(&mut results);
+        refused(&case, &results)
+    };
+    assert_eq!(planted(&|_| {}), [] as [&str; 0]);
+    assert_eq!(planted(&|r| r.y = whole.y.clone()), ["y"]);
+    assert_eq!(planted(&|r| r.dx = whole.dx.clone()), ["dx"]);
+    assert_eq!(
+        planted(&|r| r.dresidual = whole.dresidual.clone()),
+        ["dresidual"]
+    );
+    assert_eq!(
+        planted(&|r| r.gradients.dweight = whole.gradients.dweight.clone()),
+        ["dweight"]
+    );
+    let twice = |row: &[f32]| [row, row].concat();
+    assert_eq!(
+        planted(&|r| r.saved.inv_std = twice(&whole.saved.inv_std)),
+        ["inv_std"]
+    );
+    assert_eq!(
+        planted(&|r| r.saved.batch_mean = twice(&whole.saved.batch_mean)),
+        ["batch_mean"]
+    );
+    assert_eq!(
+        planted(&|r| r.saved.batch_var = twice(&whole.saved.batch_var)),
+        ["batch_var"]
+    );
+    assert_eq!(
+        planted(&|r| r.saved.pivot = twice(&whole.saved.pivot)),
+        ["offset"]
+    );
+    // One after the other by channels, and not by sub-batches.
+    let turned = |row: &[f32]| vec![row[0], row[2], row[1], row[3]];
+    assert_eq!(
+        planted(&|r| r.saved.batch_var = turned(&r.saved.batch_var)),
+        ["batch_var"]
+    );
+    let moved = planted(&|r| r.running = whole.running.clone());
+    assert_eq!(moved, ["running_mean", "running_var", "batches"]);
+}
+
+#[test]
+fn the_judge_refuses_sums_of_one_sub_batch() {
+    for case in cases() {
+        let sound = case.results();
+        for g in [0, case.sub_batches().count() - 1] {
+            let alone = case.alone(g);
+            let mut own = alone.clone();
+            own.update.variance = RunningVariance::Biased;
+            let own = run_all(&own, &alone.plain(), before(&case.view)).gradients;
+            let mut results = sound.clone();
+            results.gradients.dweight = own.dweight;
+            assert_eq!(refused(&case, &results), ["dweight"]);
+            let mut results = sound.clone();
+            results.gradients.dbias = own.dbias;
+            assert_eq!(refused(&case, &results), ["dbias"]);
+        }
+    }
+}
+
+/// A scale is that of the sub-batch, beside others of values that are a million times as large; the place is the tensor's.
+#[test]
+fn the_judge_measures_a_sub_batch_by_its_own_scale() {
+    let mut case = Case::new(view(6, 2, 5), 2, 13);
+    let (sub_batches, last) = (cut(&case.view, 2), 50);
+    for i in sub_batches.range(1) {
+        case.x[i] *= 1e6;
+        case.dy[i] *= 1e6;
+    }
+    let sound = case.results();
+    assert_eq!(refused(&case, &sound), [] as [&str; 0]);
+    for (tensor, plant) in [
+        ("y", (|r, i| r.y[i] += 1e-4) as fn(&mut Results, usize)),
+        ("dx", |r, i| r.dx[i] += 1e-4),
+        ("dresidual", |r, i| r.dresidual[i] += 1e-4),
+    ] {
+        let mut results = sound.clone();
+        plant(&mut results, last);
+        let findings = judge(&case, &results).map(|(_, report)| report.findings);
+        let failed: Vec<_> = findings.iter().flatten().filter(|f| !f.passed()).collect();
+        assert_eq!(failed.len(), 1, "{tensor}");
+        assert_eq!((failed[0].tensor, failed[0].index), (tensor, last));
+    }
+    // Channel 1 of the last.
+    let mut results = sound.clone();
+    results.saved.batch_mean[5] += 1e-4;
+    let [(_, train), ..] = judge(&case, &results);
+    let worst = train.worst().unwrap();
+    assert_eq!((worst.tensor, worst.index), ("batch_mean", 5));
+}
+
+/// Running statistics as a path without care moves them: `step` gets old and new of a channel's sub-batch.
+fn stepped(case: &Case, mut step: impl FnMut(&mut f32, Option<f64>)) -> RunningStatistics {
+    let (sub_batches, none) = (case.sub_batches(), Parameters::default());
+    let (_, moments) =
+        reference::sub_batched_train_forward(&sub_batches, &case.x, none, EPS).unwrap();
+    let mut running = case.results().running;
+    let mut new = before(&case.view);
+    for g in 0..sub_batches.count() {
+        for c in 0..case.view.channels() {
+            let (k, m) = (
+                g * case.view.channels() + c,
+                sub_batches.view(g).count() as f64,
+            );
+            let unbiased = moments.variance[k] * m / (m - 1.0);
+            let finite = moments.mean[k].is_finite();
+            step(&mut new.mean[c], finite.then_some(moments.mean[k]));
+            step(&mut new.variance[c], finite.then_some(unbiased));
+        }
+    }
+    (running.mean, running.variance) = (new.mean, new.variance);
+    running
+}
+
+#[test]
+fn the_judge_refuses_a_skipped_sub_batch_that_decays() {
+    for factor in [0.1, 0.01] {
+        let mut case = Case::new(view(8, 2, 3), 2, 14);
+        case.update.momentum = Momentum::new(factor);
+        let second = case.sub_batches().range(1);
+        case.x[second.start] = f32::NAN;
+        let step = |decays: bool| {
+            move |old: &mut f32, new: Option<f64>| {
+                let factor = f64::from(factor);
+                let by = match new {
+                    Some(new) => factor * new,
+                    None if decays => 0.0,
+                    None => return,
+                };
+                *old = ((1.0 - factor) * f64::from(*old) + by) as f32;
+            }
+        };
+        let with = |running| Results {
+            running,
+            ..case.results()
+        };
+        let skips = with(stepped(&case, step(false)));
+        assert_eq!(refused(&case, &skips), [] as [&str; 0]);
+        let decays = with(stepped(&case, step(true)));
+        assert_eq!(refused(&case, &decays), ["running_mean", "running_var"]);
+        let mut counts = case.results();
+        counts.running.batches[0] += 1;
+        assert_eq!(refused(&case, &counts), ["batches"]);
+    }
+}
+
+/// Each step rounded to f32 adds up, where momentum is small.
+#[test]
+fn the_judge_refuses_a_chain_of_rounded_steps() {
+    let case = thousand(Momentum::new(0.01));
+    let factor = 0.01f32;
+    let chain = |old: &mut f32, new: Option<f64>| {
+        let new = new.unwrap() as f32;
+        *old = (1.0 - factor) * *old + factor * new;
+    };
+    let results = Results {
+        running: stepped(&case, chain),
+        ..case.results()
+    };
+    assert_eq!(refused(&case, &results), ["running_var"]);
+}
+
+/// A remainder has an unbiased variance by its own count.
+#[test]
+fn the_judge_refuses_the_count_of_a_full_sub_batch_for_a_remainder() {
+    let case = Case::new(view(8, 2, 1), 6, 15);
+    let mut results = case.results();
+    let (sub_batches, update) = (case.sub_batches(), case.update);
+    let (_, moments) =
+        reference::sub_batched_train_forward(&sub_batches, &case.x, case.parameters(), EPS)
+            .unwrap();
+    assert_eq!(refused(&case, &results), [] as [&str; 0]);
+    let Momentum::Exponential(factor) = update.momentum else {
+        unreachable!()
+    };
+    for c in 0..2 {
+        let off = f64::from(factor) * moments.variance[2 + c] * (6.0 / 5.0 - 2.0);
+        results.running.variance[c] += off as f32;
+    }
+    assert_eq!(refused(&case, &results), ["running_var"]);
+}
+
+#[test]
+fn the_judge_refuses_what_does_not_fit() {
+    let case = Case::new(view(5, 2, 3), 2, 16);
+    let results = case.results();
+    let weights = Weights::new(&[1.0; 5], &[5, 1, 1], &[5, 2, 3], 1, Outside::Normalize).unwrap();
+    let input = check::Input::new(case.view, &case.x, case.parameters(), EPS)
+        .with_sub_batches(case.sub_batches());
+    let gradients = HostGradients::new(vec![], vec![0.0; 2], vec![0.0; 2]);
+    let trained = check::TrainResult::new(&results.y, &results.saved);
+    let judged = |input: &check::Input<'_>| {
+        [
+            check::train_forward(input, &trained).map(drop),
+            check::backward(input, &case.dy, &gradients, None).map(drop),
+            check::dresidual(input, &case.dy, None, &case.dy).map(drop),
+        ]
+    };
+    let refused = Err(ShapeError::WeightedSubBatches);
+    for judged in judged(&input.with_weights(weights)) {
+        assert_eq!(judged, refused);
+    }
+    for judged in judged(&input.with_sub_batches(cut(&view(5, 3, 2), 2))) {
+        assert!(matches!(judged, Err(ShapeError::Mismatch { .. })));
+    }
+    let [one, ..] = judged(&input.with_sub_batches(None));
+    let (tensor, got, expected) = ("saved pivot", 6, 2);
+    assert_eq!(
+        one,
+        Err(ShapeError::Length {
+            tensor,
+            got,
+            expected
+        })
+    );
+    // Without dx, dweight and dbias are judged all the same.
+    let ParameterGradients { dweight, dbias } = results.gradients;
+    let sound = HostGradients::new(vec![], dweight, dbias);
+    assert!(
+        check::backward(&input, &case.dy, &sound, None)
+            .unwrap()
+            .passed()
+    );
+}
+
+/// Sums beyond f32 in one sub-batch: dx says in which, and is judged in the others.
+#[test]
+fn sums_that_overflow_in_one_sub_batch_are_its_own() {
+    let mut case = Case::new(view(6, 1, 4), 2, 17);
+    for i in case.sub_batches().range(1) {
+        case.dy[i] = 3e38;
+    }
+    let sound = case.results();
+    assert_eq!(sound.gradients.dbias, [f32::INFINITY]);
+    assert_eq!(refused(&case, &sound), [] as [&str; 0]);
+    let mut results = sound.clone();
+    results.dx[0] = f32::NAN;
+    assert_eq!(refused(&case, &results), ["dx"]);
+    let mut results = sound;
+    results.dx[9] = 1.0;
+    assert_eq!(refused(&case, &results), ["dx"]);
 }
