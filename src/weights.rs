@@ -236,6 +236,7 @@ impl Broadcast {
     }
 
     /// Where the weight of element `index` lies.
+    #[cfg(any(test, feature = "cpu", feature = "reference"))]
     pub(crate) fn index(&self, index: usize) -> usize {
         let mut rest = index;
         let mut found = 0;

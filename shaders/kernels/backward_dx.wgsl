@@ -7,6 +7,7 @@
 // and writes dx to the same positions. The lanes of a team read neighbouring words at a time: those of one
 // run, or of channels side by side.
 // The first workgroup of a channel writes dweight and dbias.
+// `map_of` is in `merged_dx`; maps with weights do not merge, and have another.
 // Barriers: those of `reduce`, before dx; none where sums are given.
 // Registers a lane on Ampere (NVK, f32, no activation): 32 by values, 50 by fours of a run, 77 by fours of
 // channels.

@@ -8,6 +8,7 @@
 // run, or of channels side by side.
 // The first workgroup of a channel writes what is saved, and the running statistics, where no dispatch between the two
 // has done so.
+// `map_of` is in `merged_y`; maps with weights do not merge, and have another.
 // Barriers: those of `reduce`, before y; none where moments are given.
 // Registers a lane on Ampere (NVK, f32, no activation): 29 by values, 35 by fours of a run, 72 by fours of
 // channels.

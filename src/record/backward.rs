@@ -80,7 +80,8 @@ impl Plan {
     /// # Errors
     /// Nothing to write; batch statistics where the options do not allow training on this shape; running
     /// statistics where the configuration keeps none; `accumulate` without `grads`; sums without `dx`, with
-    /// `grads`, `dresidual` or running statistics, or of fewer values than this part has; buffers that do not fit.
+    /// `grads`, `dresidual` or running statistics, or of fewer values than this part has; weights together with a residual
+    /// before an activation, where no binding is left for both; weights and buffers that do not fit.
     pub fn bind_backward(&self, b: &BackwardBuffers<'_>) -> Result<Binding, BindError> {
         if b.accumulate && b.grads.is_none() {
             return Err(BindError::Missing { buffer: "grads" });

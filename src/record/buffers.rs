@@ -304,8 +304,8 @@ impl<'a> MomentsRows<'a> {
     /// Moments of `count` values per channel.
     ///
     /// `rows` holds pivot, offset and m2 (the sum of squares about the mean), `[3][C]` f32,
-    /// [`moments_bytes`](crate::Plan::moments_bytes). `bind_*` refuses a count that is no whole number or that is
-    /// too small.
+    /// [`moments_bytes`](crate::Plan::moments_bytes). Of values with weights, `count` is the sum of the weights. Without weights
+    /// `bind_train` refuses one that is no whole number or that is too small.
     pub fn new(rows: BufferSlice<'a>, count: f64) -> Self {
         Self { rows, count }
     }
@@ -323,8 +323,8 @@ impl<'a> SumsRows<'a> {
     ///
     /// `rows` holds dweight and dbias of the whole batch, as
     /// [`with_grads`](BackwardBuffers::with_grads) leaves them: `[2][C]` f32, [`grads_bytes`](crate::Plan::grads_bytes), read.
-    /// They are the batch's alone: add them to an optimizer's gradients afterwards. `bind_backward` refuses a count that
-    /// is no whole number or that is smaller than the part's own.
+    /// They are the batch's alone: add them to an optimizer's gradients afterwards. Of values with weights, `count` is the sum of
+    /// the weights. Without weights `bind_backward` refuses one that is no whole number or that is smaller than the part's own.
     pub fn new(rows: BufferSlice<'a>, count: f64) -> Self {
         Self { rows, count }
     }

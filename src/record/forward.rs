@@ -15,7 +15,7 @@ impl Plan {
     /// of the parts that share them, and to no other.
     ///
     /// # Errors
-    /// Options that do not allow training on this shape; moments of fewer values than this part has; buffers
+    /// Options that do not allow training on this shape; moments of fewer values than this part has; weights and buffers
     /// that do not fit.
     pub fn bind_train(&self, b: &TrainBuffers<'_>) -> Result<Binding, BindError> {
         let mut buffers = vec![
