@@ -22,9 +22,10 @@ pub struct Case {
 
 /// The pipelines that are compiled: every variant, with each element that it stores; and with relu
 /// where a GPU's plan may choose the variant.
-pub fn cases() -> Vec<Case> {
+pub fn cases(weighted: bool) -> Vec<Case> {
     let mut cases = Vec::new();
-    for variant in Variant::all() {
+    let variants = Variant::all().into_iter();
+    for variant in variants.filter(|variant| variant.weighted == weighted) {
         let elements: &[(&str, bool)] = match variant.storage {
             Storage::Single => &[("f32", false)],
             Storage::Half => &[("f16", false), ("bf16", true)],
