@@ -35,7 +35,7 @@ pub const COLUMNS: [Column; 25] = [
     column("live", "live", 5, 0),
     column("instructions", "instr", 6, 0),
     column("values", "values", 7, 0),
-    column("vector", "vector", 8, 2),
+    column("vector", "vector", 10, 2),
     column("float", "float", 8, 2),
     column("integer", "int", 8, 2),
     column("compare", "cmp", 8, 2),
@@ -55,7 +55,7 @@ pub const COLUMNS: [Column; 25] = [
 
 /// Variant, element, activation and loop of a row, and how wide they are printed.
 const NAMES: [(&str, usize); 4] = [
-    ("variant", 40),
+    ("variant", 48),
     ("element", 8),
     ("activation", 11),
     ("loop", 7),
