@@ -150,10 +150,7 @@ impl<'a> Input<'a> {
 /// Refuses weights of another tensor, and a weight that is negative or not finite.
 pub(super) fn check_weights(view: &View, weights: &Weights<'_>) -> Result<(), Error> {
     weights.check(view.len())?;
-    match weights.first_invalid() {
-        Some((index, got)) => Err(ConfigError::Weight { index, got }.into()),
-        None => Ok(()),
-    }
+    Ok(weights.validate()?)
 }
 
 /// What backward reads of the statistics that a batch, or a sub-batch, saved. `[C]` each.
